@@ -1,0 +1,85 @@
+//! Conditions and their reasons as closed sets, so that a reason is spelled in one place.
+//!
+//! Polarity follows the Kubernetes API conventions; Reconciling and Stalled follow kstatus
+//! (<https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus>) and stand only while true.
+
+/// Defines an enum whose variants are spelled on the wire as in the code.
+macro_rules! wire_enum {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs, reason = "the names are part of the API and documented in docs/conditions.md")]
+        pub enum $name { $($variant),+ }
+
+        impl $name {
+            /// All of them, in their order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Returns the name on the wire.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant)),+ }
+            }
+
+            /// Returns the one of this name, if there is one.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $(stringify!($variant) => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+wire_enum!(
+    /// Types of conditions, in the order in which a status lists them.
+    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, Reconciling, Stalled, Suspended }
+);
+
+wire_enum!(
+    /// Reasons of conditions.
+    Reason {
+        // Ready
+        Bound,
+        // RegionSupported
+        ProfileFound, FallbackGeographyUsed, OnDemandFallback,
+        SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
+        CatalogUnavailable, Pending,
+        // ResidencySatisfied
+        NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, NoProfile, LimitUnknown,
+        // TargetsSynced
+        Synced, TargetConflict, TargetForbidden, TargetNotFound, TargetInvalid, TemplateInvalid,
+        ValueUnavailable, SecretsDisabled, RolloutFailed, Retrying,
+        // CatalogFresh
+        Fresh, Snapshot, AccessDenied, Throttled, CredentialsUnavailable, EndpointUnreachable,
+        RoleNotAllowed, FeedLimitReached, SnapshotStale, ServiceError,
+        // Suspended
+        SuspendedBySpec,
+    }
+);
+
+wire_enum!(
+    /// Status of a condition.
+    ConditionStatus { True, False, Unknown }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_there_and_back() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_name(reason.as_str()), Some(*reason));
+        }
+        for kind in ConditionType::ALL {
+            assert_eq!(ConditionType::from_name(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(Reason::from_name("bound"), None);
+    }
+}

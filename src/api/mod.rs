@@ -1,0 +1,327 @@
+//! The API group `inferenceprofiles.dev`: the kind `InferenceProfileBinding`, its conditions and its names.
+//!
+//! The types mirror the wire form and say nothing of behaviour; the checks that the apiserver makes stand beside the
+//! fields they check, so that the CRD and the code can't part.
+
+pub mod condition;
+mod crd;
+pub mod names;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use crd::custom_resource_definition;
+
+/// Says which inference profile workloads of this namespace use, and where its ID is written.
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
+#[kube(
+    group = "inferenceprofiles.dev",
+    version = "v1alpha1",
+    kind = "InferenceProfileBinding",
+    plural = "inferenceprofilebindings",
+    shortname = "ipb",
+    category = "bedrock",
+    namespaced,
+    status = "InferenceProfileBindingStatus",
+    derive = "PartialEq",
+    doc = "Names a foundation model and a geography. The operator finds the matching system-defined Amazon Bedrock inference profile and writes its ID into ConfigMaps or Secrets.",
+    label("servicebinding.io/provisioned-service", "true"),
+    selectable = ".spec.model",
+    selectable = ".spec.geography",
+    printcolumn(name = "Geography", type_ = "string", json_path = ".status.profile.geography", description = "Geography of the profile in use"),
+    printcolumn(name = "Profile", type_ = "string", json_path = ".status.profile.id", description = "ID of the inference profile in use"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", priority = 1),
+    printcolumn(name = "Source", type_ = "string", json_path = ".status.profile.sourceRegion", description = "Region that workloads call Bedrock from", priority = 1),
+    printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile.destinationRegions", description = "Regions that may serve a request", priority = 1),
+    printcolumn(name = "Limit", type_ = "string", json_path = ".spec.allowedRegions", description = "Residency limit of the binding", priority = 1),
+    validation = Rule::new("self.metadata.name.size() <= 63").message("the name of a binding has at most 63 characters")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct InferenceProfileBindingSpec {
+    /// Foundation model ID, such as `anthropic.claude-sonnet-4-5-20250929-v1:0`: neither an ARN nor a profile ID.
+    #[schemars(length(max = 140))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('arn:')").message("give the foundation model ID instead of an ARN: the part after foundation-model/"),
+        validation = Rule::new("self.startsWith('arn:') || self.matches('^[a-z0-9-]{1,63}[.][a-z0-9-]{1,63}([.:][a-z0-9-]{1,63}){0,2}$')").message("not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0")
+    )]
+    pub model: String,
+
+    /// Prefix of the profile ID: `us`, `eu`, `apac`, `jp`, `au`, `ca`, `in`, `us-gov`, `global` and those to come.
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2,16}(-[a-z]{2,16}){0,2}$')").message("not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global"))]
+    pub geography: String,
+
+    /// What may be used where the geography has no profile of the model. Nothing falls back unless it stands here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
+
+    /// Region that the workload calls Bedrock from. Default: the operator's `--region`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$')").message("not an AWS region name such as eu-west-1"))]
+    pub source_region: Option<String>,
+
+    /// Residency limit: every region that a request can reach, the source region included, must match one of these
+    /// region names, `*` patterns or sets (`@eu @eea @uk @ch @us @ca @jp @au @in`). A global profile satisfies only `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 32)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(r, r == '*' || r.matches('^([a-z][a-z0-9-]*[*][a-z0-9*-]*|[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}|@(eu|eea|uk|ch|us|ca|jp|au|in))$'))").message("each limit is a region name (eu-west-1), a pattern with * (eu-*), a set (@eu, @eea, @uk, @ch, @us, @ca, @jp, @au, @in) or * alone")
+    )]
+    pub allowed_regions: Option<Vec<String>>,
+
+    /// IAM role that discovery assumes; only inside the operator's allow-list.
+    #[serde(default, rename = "roleARN", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 600))]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws(-[a-z]{1,8}){0,2}:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$')").message("not the ARN of an IAM role: expected arn:PARTITION:iam::ACCOUNT:role/NAME"))]
+    pub role_arn: Option<String>,
+
+    /// Where the ID is written. None or an empty list: one `ConfigMap` named like the binding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub targets: Option<Vec<Target>>,
+
+    /// Workloads that restart when, and only when, a written value changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub rollout: Option<Vec<WorkloadReference>>,
+
+    /// While true, targets and workloads are left as they are; residency limits and deletion still act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+/// What may be used where the geography has no profile of the model.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fallback {
+    /// Geographies to try, in this order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), inner(length(max = 32)))]
+    #[x_kube(validation = Rule::new("self.all(g, g.matches('^[a-z]{2,16}(-[a-z]{2,16}){0,2}$'))").message("each fallback is a geography: the prefix of a profile ID, such as us, eu, apac, jp or global"))]
+    pub geographies: Option<Vec<String>>,
+
+    /// Whether the bare model ID may be used where the model is on demand in the source region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<bool>,
+}
+
+/// A `ConfigMap` or Secret that the values are written to, in the binding's namespace.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.templates) || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("templates need creationPolicy Owner: whole files are written only into objects that the binding owns"),
+    validation = Rule::new("!has(self.keys) || !has(self.templates) || self.templates.all(k, !(k in self.keys))").message("a key is given both in keys and in templates"),
+    validation = Rule::new("self.kind != 'Secret' || (has(self.creationPolicy) && self.creationPolicy == 'Merge') || ((!has(self.keys) || !('type' in self.keys || 'provider' in self.keys)) && (!has(self.templates) || !('type' in self.templates || 'provider' in self.templates)))").message("the keys type and provider of an owned Secret are set by the operator (servicebinding.io)")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Kind of the object.
+    pub kind: TargetKind,
+
+    /// Name of the object.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("not an object name: expected lower case letters, digits, - and ., beginning and ending with a letter or digit"))]
+    pub name: String,
+
+    /// Owner (the default): create and own the object. Merge: own only these keys of an object that others own and
+    /// that allows it by the annotation `inferenceprofiles.dev/allow-merge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation_policy: Option<CreationPolicy>,
+
+    /// Key in the object -> what is written there. Neither keys nor templates: the five default keys `BEDROCK_*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 64))]
+    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them"))]
+    pub keys: Option<BTreeMap<String, ValueName>>,
+
+    /// Key in the object -> Jinja template of a whole file, for clients that want one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crd::templates_schema")]
+    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them"))]
+    pub templates: Option<BTreeMap<String, String>>,
+}
+
+/// Kinds of objects that values are written to.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum TargetKind {
+    /// A `ConfigMap`.
+    ConfigMap,
+    /// A Secret; only where the operator runs with `--enable-secrets`.
+    Secret,
+}
+
+impl TargetKind {
+    /// Returns the kind's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
+}
+
+impl std::fmt::Display for TargetKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a target comes to be and what of it belongs to the binding.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+pub enum CreationPolicy {
+    /// The binding creates and owns the object.
+    #[default]
+    Owner,
+    /// The binding owns single keys of an object that others own.
+    Merge,
+}
+
+/// Values that a key can hold.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[allow(missing_docs, reason = "the names are their own description")]
+pub enum ValueName {
+    ProfileID,
+    ProfileARN,
+    FoundationModelID,
+    FoundationModelARN,
+    Provider,
+    Geography,
+    SourceRegion,
+    DestinationRegions,
+    RuntimeEndpoint,
+}
+
+/// A workload of the binding's namespace.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadReference {
+    /// Kind of the workload.
+    pub kind: WorkloadKind,
+    /// Name of the workload.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("not an object name: expected lower case letters, digits, - and ., beginning and ending with a letter or digit"))]
+    pub name: String,
+}
+
+/// Kinds of workloads that can be restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "the names are their own description")]
+pub enum WorkloadKind {
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+}
+
+/// What the operator found and wrote.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InferenceProfileBindingStatus {
+    /// Generation of the spec that this status speaks of; -1 before the operator's first visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; Reconciling, Stalled and Suspended while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// The profile whose values are written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileStatus>,
+
+    /// The objects written: the inventory that clean-up works from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub targets: Vec<TargetStatus>,
+
+    /// The Secret of a Provisioned Service (servicebinding.io).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<BindingReference>,
+}
+
+/// The inference profile in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileStatus {
+    /// ID of the profile: what workloads give as model ID.
+    pub id: String,
+    /// ARN of the profile, where the account is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// Geography of the profile; another one than the spec's where a fallback is used.
+    pub geography: String,
+    /// Region that workloads call Bedrock from.
+    pub source_region: String,
+    /// Foundation model behind the profile.
+    #[serde(rename = "foundationModelID")]
+    pub foundation_model_id: String,
+    /// Regions that may serve a request, sorted; `*` for a global profile.
+    pub destination_regions: Vec<String>,
+    /// Where this answer came from.
+    pub catalog: CatalogReference,
+}
+
+/// The catalog that an answer came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogReference {
+    /// `bedrock`, `embedded` or `directory`.
+    pub source: String,
+    /// Account that was asked, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// When this answer first appeared: a time, or the date of a snapshot.
+    pub as_of: String,
+}
+
+/// A written object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// Kind of the object.
+    pub kind: TargetKind,
+    /// Name of the object.
+    pub name: String,
+    /// UID of the object.
+    pub uid: String,
+    /// How the object is held.
+    pub creation_policy: CreationPolicy,
+    /// Hash of the values last written there.
+    pub values_hash: String,
+}
+
+/// A reference to a Secret by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BindingReference {
+    /// Name of the Secret.
+    pub name: String,
+}

@@ -1,0 +1,56 @@
+//! Names that the operator puts on, or reads from, Kubernetes objects. They are part of the API.
+
+/// API group, and the prefix of every other name here.
+pub const GROUP: &str = "inferenceprofiles.dev";
+/// Label, with the value `true`, of every object that the operator writes to: watches select by it.
+pub const MANAGED_LABEL: &str = "inferenceprofiles.dev/managed";
+/// Annotation by which the owner of an object allows bindings, by name and comma-separated, to merge keys into it.
+pub const ALLOW_MERGE_ANNOTATION: &str = "inferenceprofiles.dev/allow-merge";
+/// Finalizer of bindings that hold keys in objects of others.
+pub const MERGE_FINALIZER: &str = "inferenceprofiles.dev/merged-keys";
+/// Type of owned Secrets, as servicebinding.io wants it.
+pub const SECRET_TYPE: &str = "servicebinding.io/bedrock";
+/// Field manager of the status and the finalizer.
+pub const STATUS_MANAGER: &str = "inferenceprofiles.dev";
+/// Name under which Events are published.
+pub const EVENT_CONTROLLER: &str = "inferenceprofiles.dev/operator";
+
+const TARGET_MANAGER_PREFIX: &str = "inferenceprofiles.dev:";
+
+/// Returns the field manager that writes a binding's targets.
+#[must_use]
+pub fn target_manager(binding: &str) -> String {
+    format!("{TARGET_MANAGER_PREFIX}{binding}")
+}
+
+/// Returns the binding whose targets this field manager writes, where it is one of ours.
+#[must_use]
+pub fn binding_of_manager(manager: &str) -> Option<&str> {
+    manager.strip_prefix(TARGET_MANAGER_PREFIX)
+}
+
+/// Says whether an allow-merge annotation names this binding.
+#[must_use]
+pub fn allows_merge(annotation: &str, binding: &str) -> bool {
+    annotation.split(',').any(|name| name.trim() == binding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manager_names_fit_the_apiserver() {
+        let longest = target_manager(&"x".repeat(63));
+        assert!(longest.len() <= 128);
+        assert_eq!(binding_of_manager(&longest), Some("x".repeat(63).as_str()));
+        assert_eq!(binding_of_manager("kubectl"), None);
+    }
+
+    #[test]
+    fn allow_merge_is_a_list_of_whole_names() {
+        assert!(allows_merge("chat, embed", "embed"));
+        assert!(!allows_merge("chat-2", "chat"));
+        assert!(!allows_merge("", "chat"));
+    }
+}

@@ -1,0 +1,264 @@
+//! What `ListInferenceProfiles` says for one role and source region at one time, and where it comes from.
+//!
+//! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+
+use crate::{
+    api::condition::Reason,
+    types::{AccountId, Geography, ModelId, ProfileId, Region},
+};
+
+/// Where requests to a profile may be served.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Destinations {
+    /// In these regions, sorted.
+    Regions(Arc<[Region]>),
+    /// In any commercial region: a global profile.
+    Anywhere,
+}
+
+impl Destinations {
+    /// Returns the destinations, sorted and each once: AWS lists them in no order.
+    #[must_use]
+    pub fn regions(mut regions: Vec<Region>) -> Self {
+        regions.sort();
+        regions.dedup();
+        Self::Regions(regions.into())
+    }
+
+    /// Returns the region names, `*` for a global profile.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Regions(regions) => regions.iter().map(ToString::to_string).collect(),
+            Self::Anywhere => vec!["*".to_owned()],
+        }
+    }
+}
+
+impl fmt::Display for Destinations {
+    /// Writes the region names, comma-separated without spaces: the form that keys carry.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().join(","))
+    }
+}
+
+/// A system-defined inference profile as seen from one source region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// What workloads give as model ID.
+    pub id: ProfileId,
+    /// The display name. Never to be parsed: it differs by region and carries typos.
+    pub name: String,
+    /// The foundation model behind it, read from the model ARNs.
+    pub model: ModelId,
+    /// The prefix of the ID.
+    pub geography: Geography,
+    /// Where requests may be served when called from the catalog's source region.
+    pub destinations: Destinations,
+}
+
+/// Kinds of sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// The live service.
+    Bedrock,
+    /// Data compiled in.
+    Embedded,
+    /// Files in the form that the AWS CLI prints.
+    Directory,
+}
+
+impl SourceKind {
+    /// Returns the name as `--catalog` and `status.profile.catalog.source` have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bedrock => "bedrock",
+            Self::Embedded => "embedded",
+            Self::Directory => "directory",
+        }
+    }
+
+    /// Says whether answers are current ones of an account: only these can retire a profile, and only these have roles.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        self == Self::Bedrock
+    }
+}
+
+/// The profiles that one role may call from one source region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog {
+    source: SourceKind,
+    source_region: Region,
+    account: Option<AccountId>,
+    as_of: Option<String>,
+    profiles: Vec<Arc<Profile>>,
+}
+
+impl Catalog {
+    /// Makes a catalog. `as_of` is the date of a snapshot (RFC 3339 date or time), nothing for a live listing.
+    #[must_use]
+    pub fn new(
+        source: SourceKind,
+        source_region: Region,
+        account: Option<AccountId>,
+        as_of: Option<String>,
+        mut profiles: Vec<Arc<Profile>>,
+    ) -> Self {
+        profiles
+            .sort_by(|a, b| (&a.model, &a.geography, &a.id).cmp(&(&b.model, &b.geography, &b.id)));
+        profiles.dedup_by(|a, b| a.id == b.id);
+        Self {
+            source,
+            source_region,
+            account,
+            as_of,
+            profiles,
+        }
+    }
+
+    /// Returns where this came from.
+    #[must_use]
+    pub fn source(&self) -> SourceKind {
+        self.source
+    }
+
+    /// Returns the region whose control plane was asked.
+    #[must_use]
+    pub fn source_region(&self) -> &Region {
+        &self.source_region
+    }
+
+    /// Returns the account that was asked, as the listed ARNs say.
+    #[must_use]
+    pub fn account(&self) -> Option<&AccountId> {
+        self.account.as_ref()
+    }
+
+    /// Returns the date of a snapshot; nothing for a live listing.
+    #[must_use]
+    pub fn as_of(&self) -> Option<&str> {
+        self.as_of.as_deref()
+    }
+
+    /// Returns all profiles, sorted by model, geography and ID.
+    #[must_use]
+    pub fn profiles(&self) -> &[Arc<Profile>] {
+        &self.profiles
+    }
+
+    /// Returns the profiles of one model, sorted by geography.
+    #[must_use]
+    pub fn profiles_of(&self, model: &ModelId) -> &[Arc<Profile>] {
+        let start = self
+            .profiles
+            .partition_point(|profile| profile.model < *model);
+        let len = self.profiles[start..].partition_point(|profile| profile.model == *model);
+        &self.profiles[start..start + len]
+    }
+
+    /// Returns the profile of a model and geography.
+    #[must_use]
+    pub fn find(&self, model: &ModelId, geography: &Geography) -> Option<&Arc<Profile>> {
+        self.profiles_of(model)
+            .iter()
+            .find(|profile| profile.geography == *geography)
+    }
+}
+
+/// What a feed is of: the role that asks, if not the operator's own, and the region that is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeedKey {
+    /// ARN of the role to assume.
+    pub role: Option<Arc<str>>,
+    /// Source region.
+    pub region: Region,
+}
+
+/// Says why a catalog could not be had. Each kind is a reason of the condition `CatalogFresh`.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// AWS knows the caller and refuses the call.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// AWS asks to slow down.
+    #[error("{message}")]
+    Throttled {
+        /// What AWS said.
+        message: String,
+        /// How long AWS asks to wait, if it says.
+        retry_after: Option<Duration>,
+    },
+    /// No credentials were found, or they are expired or of another partition.
+    #[error("{0}")]
+    CredentialsUnavailable(String),
+    /// The endpoint's name does not resolve, or nothing answers in time.
+    #[error("{0}")]
+    EndpointUnreachable(String),
+    /// The role is not inside the operator's allow-list.
+    #[error("{0}")]
+    RoleNotAllowed(String),
+    /// AWS failed, or answered with something unexpected.
+    #[error("{0}")]
+    ServiceError(String),
+    /// A file of a directory catalog is missing, malformed or of another region.
+    #[error("{0}")]
+    SnapshotInvalid(String),
+}
+
+impl CatalogError {
+    /// Returns the reason under which `CatalogFresh` shows this.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::AccessDenied(_) => Reason::AccessDenied,
+            Self::Throttled { .. } => Reason::Throttled,
+            Self::CredentialsUnavailable(_) => Reason::CredentialsUnavailable,
+            Self::EndpointUnreachable(_) => Reason::EndpointUnreachable,
+            Self::RoleNotAllowed(_) => Reason::RoleNotAllowed,
+            Self::ServiceError(_) | Self::SnapshotInvalid(_) => Reason::ServiceError,
+        }
+    }
+}
+
+/// Something that catalogs come from.
+pub trait Source: Send + Sync {
+    /// Returns which kind of source this is.
+    fn kind(&self) -> SourceKind;
+
+    /// Returns the whole catalog of a role and region, or why it can't be had. A listing is never partial: one that is
+    /// cut off is an error.
+    fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>>;
+}
+
+/// How current a feed's catalog is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// Nothing was answered yet.
+    Pending,
+    /// The last listing succeeded.
+    Fresh,
+    /// The data has a date and does not age here.
+    Snapshot,
+    /// The last listing failed; an earlier catalog, if any, is kept.
+    Failed {
+        /// A False reason of `CatalogFresh`.
+        reason: Reason,
+        /// What happened and what to do; the same text as long as the same failure goes on.
+        message: Arc<str>,
+    },
+}
+
+/// What a feed knows at one moment.
+#[derive(Debug, Clone)]
+pub struct FeedState {
+    /// The last good catalog.
+    pub catalog: Option<Arc<Catalog>>,
+    /// How current it is.
+    pub freshness: Freshness,
+}

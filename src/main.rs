@@ -1,0 +1,3 @@
+//! The program `inference-profile-operator`.
+
+fn main() {}

@@ -1,0 +1,523 @@
+//! The words of the domain, parsed once: model IDs, geographies, regions, profile IDs, accounts, ARNs.
+//!
+//! A value of one of these types is known to be well-formed, so that nothing further down checks again.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// Says why a text is not what it was given for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// The text is no foundation model ID.
+    #[error(
+        "{0:?} is not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0"
+    )]
+    ModelId(String),
+    /// The text is an ARN where a foundation model ID is expected.
+    #[error("{0:?} is an ARN: give the foundation model ID, the part after foundation-model/")]
+    ModelIdIsArn(String),
+    /// The text is no geography.
+    #[error(
+        "{0:?} is not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global"
+    )]
+    Geography(String),
+    /// The text is no region name.
+    #[error("{0:?} is not an AWS region name such as eu-west-1")]
+    Region(String),
+    /// The text is no system-defined inference profile ID.
+    #[error("{0:?} is not an inference profile ID: expected GEOGRAPHY.PROVIDER.MODEL")]
+    ProfileId(String),
+    /// The text is no account ID.
+    #[error("{0:?} is not an AWS account ID: expected 12 digits")]
+    AccountId(String),
+    /// The text is no ARN.
+    #[error("{0:?} is not an ARN: expected arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE")]
+    Arn(String),
+}
+
+/// Defines a cheaply cloned text type whose only way in is its check.
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $check:expr, $error:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseError;
+
+            fn from_str(text: &str) -> Result<Self, ParseError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(ParseError::$error(text.to_owned()))
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ParseError;
+
+            fn try_from(text: String) -> Result<Self, ParseError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0.as_ref().to_owned()
+            }
+        }
+
+        impl From<$name> for Arc<str> {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+/// Pattern of a foundation model ID, as the service model of Bedrock gives it (`BedrockModelId`), lower case only.
+pub const MODEL_ID_PATTERN: &str = r"^[a-z0-9-]{1,63}[.][a-z0-9-]{1,63}([.:][a-z0-9-]{1,63}){0,2}$";
+/// Pattern of a geography: the part of a profile ID before the foundation model ID.
+pub const GEOGRAPHY_PATTERN: &str = "^[a-z]{2,16}(-[a-z]{2,16}){0,2}$";
+/// Pattern of a region name in every partition.
+pub const REGION_PATTERN: &str = "^[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$";
+
+text_type!(
+    /// A foundation model ID, such as `anthropic.claude-sonnet-4-5-20250929-v1:0`.
+    ModelId,
+    is_model_id,
+    ModelId
+);
+text_type!(
+    /// A geography: the prefix of a system-defined profile ID, such as `eu`, `us-gov` or `global`.
+    Geography,
+    |text| (1..=3).contains(&text.split('-').count())
+        && text.split('-').all(|part| lower_alpha(part, 2, 16)),
+    Geography
+);
+text_type!(
+    /// An AWS region name, such as `eu-west-1`.
+    Region,
+    is_region,
+    Region
+);
+text_type!(
+    /// The ID of a system-defined inference profile, such as `eu.anthropic.claude-sonnet-4-5-20250929-v1:0`.
+    ProfileId,
+    |text| text
+        .split_once('.')
+        .is_some_and(|(geography, model)| geography.parse::<Geography>().is_ok() && is_model_id(model)),
+    ProfileId
+);
+text_type!(
+    /// A 12-digit AWS account ID.
+    AccountId,
+    |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()),
+    AccountId
+);
+
+fn lower_alpha(text: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase())
+}
+
+fn is_model_id(text: &str) -> bool {
+    let word = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    let Some((provider, model)) = text.split_once('.') else {
+        return false;
+    };
+    word(provider) && model.split(['.', ':']).count() <= 3 && model.split(['.', ':']).all(word)
+}
+
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [first, middle @ .., number] = parts.as_slice() else {
+        return false;
+    };
+    lower_alpha(first, 2, 5)
+        && (1..=3).contains(&middle.len())
+        && middle.iter().all(|part| lower_alpha(part, 2, 12))
+        && (1..=2).contains(&number.len())
+        && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+impl ModelId {
+    /// Parses what a person wrote, with a message of its own for an ARN.
+    ///
+    /// # Errors
+    /// [`ParseError::ModelIdIsArn`] for an ARN, [`ParseError::ModelId`] for anything else that is no model ID.
+    pub fn parse_given(text: &str) -> Result<Self, ParseError> {
+        if text.starts_with("arn:") {
+            return Err(ParseError::ModelIdIsArn(text.to_owned()));
+        }
+        text.parse()
+    }
+
+    /// Returns the provider, the part before the first dot, such as `anthropic`.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        self.0.split('.').next().unwrap_or_default()
+    }
+}
+
+impl Geography {
+    /// The name of the geography without borders.
+    pub const GLOBAL: &'static str = "global";
+
+    /// Says whether requests under this geography may be served from any commercial region.
+    #[must_use]
+    pub fn is_global(&self) -> bool {
+        self.as_str() == Self::GLOBAL
+    }
+}
+
+impl ProfileId {
+    /// Returns the geography: what stands before `model` in this ID, or before the first dot where the ID is not
+    /// built from that model's.
+    #[must_use]
+    pub fn geography(&self, model: &ModelId) -> Option<Geography> {
+        let prefix = self
+            .as_str()
+            .strip_suffix(model.as_str())
+            .and_then(|rest| rest.strip_suffix('.'))
+            .or_else(|| self.as_str().split('.').next())?;
+        prefix.parse().ok()
+    }
+}
+
+/// An AWS partition: a group of regions with its own accounts, ARNs and DNS suffix.
+///
+/// Source: <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// The name as ARNs carry it.
+    pub name: &'static str,
+    /// The suffix of service host names.
+    pub dns_suffix: &'static str,
+}
+
+/// Region name prefixes of the partitions beside the commercial one; the longest that fits counts.
+const PARTITIONS: &[(&str, Partition)] = &[
+    (
+        "us-gov-",
+        Partition {
+            name: "aws-us-gov",
+            dns_suffix: "amazonaws.com",
+        },
+    ),
+    (
+        "eusc-",
+        Partition {
+            name: "aws-eusc",
+            dns_suffix: "amazonaws.eu",
+        },
+    ),
+    (
+        "cn-",
+        Partition {
+            name: "aws-cn",
+            dns_suffix: "amazonaws.com.cn",
+        },
+    ),
+    (
+        "us-iso-",
+        Partition {
+            name: "aws-iso",
+            dns_suffix: "c2s.ic.gov",
+        },
+    ),
+    (
+        "us-isob-",
+        Partition {
+            name: "aws-iso-b",
+            dns_suffix: "sc2s.sgov.gov",
+        },
+    ),
+    (
+        "eu-isoe-",
+        Partition {
+            name: "aws-iso-e",
+            dns_suffix: "cloud.adc-e.uk",
+        },
+    ),
+    (
+        "us-isof-",
+        Partition {
+            name: "aws-iso-f",
+            dns_suffix: "csp.hci.ic.gov",
+        },
+    ),
+];
+const COMMERCIAL: Partition = Partition {
+    name: "aws",
+    dns_suffix: "amazonaws.com",
+};
+
+impl Region {
+    /// Returns the partition this region belongs to.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        PARTITIONS
+            .iter()
+            .find(|(prefix, _)| self.as_str().starts_with(prefix))
+            .map_or(COMMERCIAL, |(_, partition)| *partition)
+    }
+
+    /// Returns the URL where workloads invoke models, for `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`.
+    #[must_use]
+    pub fn runtime_endpoint(&self) -> String {
+        format!(
+            "https://bedrock-runtime.{self}.{}",
+            self.partition().dns_suffix
+        )
+    }
+
+    /// Returns the ARN of a foundation model in this region.
+    #[must_use]
+    pub fn foundation_model_arn(&self, model: &ModelId) -> String {
+        format!(
+            "arn:{}:bedrock:{self}::foundation-model/{model}",
+            self.partition().name
+        )
+    }
+
+    /// Returns the ARN of a system-defined inference profile called from this region.
+    #[must_use]
+    pub fn profile_arn(&self, account: &AccountId, id: &ProfileId) -> String {
+        format!(
+            "arn:{}:bedrock:{self}:{account}:inference-profile/{id}",
+            self.partition().name
+        )
+    }
+}
+
+/// An ARN, split. Region and account may be empty, as they are in the ARNs of global profiles and of models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arn<'a> {
+    /// `aws`, `aws-us-gov` and so on.
+    pub partition: &'a str,
+    /// The service, such as `bedrock`.
+    pub service: &'a str,
+    /// The region, or nothing.
+    pub region: Option<Region>,
+    /// The account, or nothing.
+    pub account: Option<AccountId>,
+    /// Everything after the account, such as `foundation-model/M`.
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Splits an ARN.
+    ///
+    /// # Errors
+    /// [`ParseError::Arn`] where the text lacks a part, or a part is not what ARNs have there.
+    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
+        let bad = || ParseError::Arn(text.to_owned());
+        let mut parts = text.splitn(6, ':');
+        let mut next = || parts.next().ok_or_else(bad);
+        let (scheme, partition, service, region, account, resource) =
+            (next()?, next()?, next()?, next()?, next()?, next()?);
+        let partition_known = partition == "aws" || partition.starts_with("aws-");
+        if scheme != "arn" || !partition_known || service.is_empty() || resource.is_empty() {
+            return Err(bad());
+        }
+        Ok(Self {
+            partition,
+            service,
+            region: optional(region).map_err(|_| bad())?,
+            account: optional(account).map_err(|_| bad())?,
+            resource,
+        })
+    }
+
+    /// Returns the foundation model that this ARN names, if it names one.
+    #[must_use]
+    pub fn foundation_model(&self) -> Option<ModelId> {
+        self.resource
+            .strip_prefix("foundation-model/")?
+            .parse()
+            .ok()
+    }
+
+    /// Returns the system-defined inference profile that this ARN names, if it names one.
+    #[must_use]
+    pub fn inference_profile(&self) -> Option<ProfileId> {
+        self.resource
+            .strip_prefix("inference-profile/")?
+            .parse()
+            .ok()
+    }
+}
+
+fn optional<T: FromStr>(text: &str) -> Result<Option<T>, T::Err> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        text.parse().map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_ids() {
+        for good in [
+            "anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "anthropic.claude-opus-4-6-v1",
+            "cohere.embed-v4:0",
+            "meta.llama3-1-8b-instruct-v1:0:128k",
+        ] {
+            assert!(good.parse::<ModelId>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "claude",
+            ".claude",
+            "anthropic.",
+            "Anthropic.claude",
+            "a.b c",
+            "a.b:c:d:e",
+            "a.b/../c",
+        ] {
+            assert!(bad.parse::<ModelId>().is_err(), "{bad}");
+        }
+        assert!(matches!(
+            ModelId::parse_given("arn:aws:bedrock:us-east-1::foundation-model/a.b"),
+            Err(ParseError::ModelIdIsArn(_))
+        ));
+    }
+
+    #[test]
+    fn regions() {
+        for good in [
+            "us-east-1",
+            "us-gov-west-1",
+            "eusc-de-east-1",
+            "us-isob-east-1",
+            "ap-southeast-7",
+            "mx-central-1",
+        ] {
+            assert!(good.parse::<Region>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "us",
+            "us-east",
+            "us-east-",
+            "us-east-1a",
+            "US-EAST-1",
+            "us-east-1.evil.example",
+            "-east-1",
+        ] {
+            assert!(bad.parse::<Region>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn arns_in_every_partition_and_without_a_region() {
+        let cases = [
+            (
+                "arn:aws:bedrock:us-east-1::foundation-model/a.b",
+                Some("us-east-1"),
+                None,
+            ),
+            ("arn:aws:bedrock:::foundation-model/a.b", None, None),
+            (
+                "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/a.b",
+                Some("us-gov-west-1"),
+                None,
+            ),
+            (
+                "arn:aws-eusc:bedrock:eusc-de-east-1:111122223333:inference-profile/eu.a.b",
+                Some("eusc-de-east-1"),
+                Some("111122223333"),
+            ),
+            (
+                "arn:aws-iso-b:bedrock:us-isob-east-1::foundation-model/a.b",
+                Some("us-isob-east-1"),
+                None,
+            ),
+            (
+                "arn:aws-iso-f:bedrock:us-isof-south-1::foundation-model/a.b",
+                Some("us-isof-south-1"),
+                None,
+            ),
+        ];
+        for (text, region, account) in cases {
+            let arn = Arn::parse(text).expect(text);
+            assert_eq!(arn.region.as_ref().map(Region::as_str), region, "{text}");
+            assert_eq!(
+                arn.account.as_ref().map(AccountId::as_str),
+                account,
+                "{text}"
+            );
+            assert_eq!(
+                arn.foundation_model().is_some(),
+                text.contains("foundation-model"),
+                "{text}"
+            );
+        }
+        for bad in [
+            "",
+            "arn:aws:bedrock",
+            "arn:gcp:bedrock:us-east-1::x/y",
+            "arn:aws:bedrock:nowhere::x/y",
+            "arn:aws:bedrock:us-east-1:12:x/y",
+        ] {
+            assert!(Arn::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn geography_of_a_profile_id() {
+        let model: ModelId = "amazon.nova-lite-v1:0".parse().expect("model");
+        let id: ProfileId = "us-gov.amazon.nova-lite-v1:0".parse().expect("profile");
+        assert_eq!(id.geography(&model).expect("geography").as_str(), "us-gov");
+    }
+
+    #[test]
+    fn partitions_of_regions() {
+        for (region, partition) in [
+            ("eu-west-1", "aws"),
+            ("us-gov-east-1", "aws-us-gov"),
+            ("eusc-de-east-1", "aws-eusc"),
+            ("us-iso-east-1", "aws-iso"),
+            ("us-isob-east-1", "aws-iso-b"),
+        ] {
+            assert_eq!(
+                region.parse::<Region>().expect(region).partition().name,
+                partition
+            );
+        }
+    }
+}
