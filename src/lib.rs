@@ -5,4 +5,8 @@
 
 pub mod api;
 pub mod catalog;
+pub mod plan;
+pub mod render;
+pub mod residency;
+pub mod resolve;
 pub mod types;
