@@ -5,4 +5,5 @@
 
 pub mod api;
 pub mod catalog;
+pub mod queue;
 pub mod types;
