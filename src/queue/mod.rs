@@ -1,8 +1,9 @@
 //! The order in which bindings are visited: which one is next, who works on it, and when it comes back.
 //!
 //! [`Queue`] decides; it knows no clock and no runtime. [`WorkQueue`] hands its decisions to worker tasks and adds
-//! delays.
+//! delays. [`Backoff`] says how long a failing object waits.
 
+mod backoff;
 mod lanes;
 
 use std::{
@@ -20,6 +21,7 @@ use tokio_util::{
     time::{DelayQueue, delay_queue},
 };
 
+pub use backoff::{Backoff, RETRY_CAP};
 pub use lanes::{Lane, Queue};
 
 /// Longest delay that is kept; a longer one is cut to this. The timer wheel ends at about two years.
