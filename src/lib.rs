@@ -6,6 +6,7 @@
 pub mod api;
 pub mod catalog;
 pub mod plan;
+pub mod queue;
 pub mod render;
 pub mod residency;
 pub mod resolve;
