@@ -4,7 +4,9 @@
 //! `plan` and `render`, `resolve` and `residency`, `catalog`, `api`, `types`.
 
 pub mod api;
+pub mod cache;
 pub mod catalog;
+pub mod controller;
 pub mod plan;
 pub mod queue;
 pub mod render;

@@ -203,7 +203,7 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
 /// Returns all limits that hold for a binding. The Namespace's joins here.
 #[must_use]
 pub fn limits(binding: &Binding, settings: &Settings) -> Limits {
-    let own = binding.spec.limit.clone();
+    let own = binding.spec.limit.as_deref().cloned();
     Limits::all(own.into_iter().chain(settings.limit.clone().map(Ok)))
 }
 

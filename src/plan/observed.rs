@@ -78,9 +78,9 @@ impl TargetSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     /// What is asked for. An error here got past the schema: an older CRD, or a wider one.
-    pub request: Result<Request, ParseError>,
+    pub request: Result<Arc<Request>, ParseError>,
     /// `allowedRegions`.
-    pub limit: Option<Result<Limit, LimitError>>,
+    pub limit: Option<Arc<Result<Limit, LimitError>>>,
     /// `roleARN`.
     pub role: Option<Arc<str>>,
     /// Targets, the default one where none is given.
@@ -108,11 +108,11 @@ impl Spec {
             Some(targets) => targets.iter().map(parse_target).collect(),
         };
         Self {
-            request: parse_request(wire, default_region),
+            request: parse_request(wire, default_region).map(Arc::new),
             limit: wire
                 .allowed_regions
                 .as_ref()
-                .map(|entries| Limit::parse(LimitOrigin::Binding, entries)),
+                .map(|entries| Arc::new(Limit::parse(LimitOrigin::Binding, entries))),
             role: wire.role_arn.as_deref().map(Arc::from),
             targets,
             suspend: wire.suspend.unwrap_or_default(),

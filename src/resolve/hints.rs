@@ -79,23 +79,29 @@ pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String
     if let Some((geography, meant)) = as_profile_id(model, hints) {
         return format!("{model} is a profile ID, not a foundation model ID; set model to {meant} and geography to {geography}");
     }
-    let elsewhere = hints.current_routes(model);
-    if !elsewhere.is_empty() {
-        let routes: Vec<String> = elsewhere
-            .iter()
-            .map(|(geography, regions)| format!("{geography} from {}", list(regions.iter().map(Region::as_str), 6)))
-            .collect();
-        return format!("{head}; it is callable as {}; set sourceRegion to one of these", routes.join("; "));
-    }
-    let retired: Vec<_> = hints.retired(model).collect();
-    if let Some(last) = retired.iter().max_by(|a, b| a.last_seen.cmp(&b.last_seen)) {
+    let routes: Vec<String> = hints
+        .current_routes(model)
+        .iter()
+        .map(|(geography, regions)| format!("{geography} from {}", list(regions.iter().map(Region::as_str), 6)))
+        .collect();
+    let elsewhere = format!("it is callable as {}", routes.join("; "));
+    let wanted = |geography: &Geography| request.geographies().any(|wanted| wanted == geography);
+    let retired: Vec<_> = hints
+        .retired(model)
+        .filter(|profile| routes.is_empty() || wanted(&profile.geography))
+        .collect();
+    if let Some(last) = retired.iter().max_by_key(|profile| profile.last_seen) {
         let ids: Vec<&str> = retired.iter().map(|profile| profile.id.as_str()).collect();
+        let elsewhere = if routes.is_empty() { String::new() } else { format!("; {elsewhere}") };
         return format!(
-            "{head}; {} was last listed on {}; successors: {}",
+            "{head}; {} was last listed on {}; successors: {}{elsewhere}",
             ids.join(", "),
             last.last_seen,
             successors(request, hints)
         );
+    }
+    if !routes.is_empty() {
+        return format!("{head}; {elsewhere}; set sourceRegion to one of these");
     }
     let on_demand = hints.on_demand_regions(model);
     if !on_demand.is_empty() {

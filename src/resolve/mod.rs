@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What a binding asks for, parsed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Request {
     /// The foundation model.
     pub model: ModelId,
