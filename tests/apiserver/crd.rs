@@ -325,7 +325,7 @@ const LIMITS: &[Limit] = &[
         of: "characters_of_a_source_region",
         at: "spec.sourceRegion",
         most: 32,
-        fields: |n| json!({"sourceRegion": format!("us-aaaaaaaaaaaa-{}-1", "b".repeat(n - 18))}),
+        fields: |n| json!({"sourceRegion": format!("us-aaaaaaaaaaaa-{}-cc-1", "b".repeat(n - 21))}),
     },
     Limit {
         of: "allowed_regions",
@@ -445,48 +445,47 @@ pub fn cases() -> Vec<Case> {
             selects_by_field,
         ),
     ];
-    cases.extend(REFUSALS.iter().map(|refused| {
-        case(format!("crd::refuses_{}", refused.name), |cluster| async {
-            let namespace = cluster.namespace("crd").await;
-            let result = cluster
-                .create_binding(&namespace, "a", spec(yaml(refused.fields)))
-                .await;
-            assert_cause(&refusal(result), refused.at, refused.message);
-        })
-    }));
-    cases.extend(ACCEPTED.iter().map(|(name, fields)| {
-        case(format!("crd::accepts_{name}"), |cluster| async {
-            let namespace = cluster.namespace("crd").await;
-            cluster
-                .create_binding(&namespace, "a", spec(yaml(fields)))
-                .await
-                .expect("accepted");
-        })
-    }));
+    for refused in REFUSALS {
+        let name = format!("crd::refuses_{}", refused.name);
+        cases.push(case(name, |cluster| {
+            refuses(
+                cluster,
+                yaml(refused.fields),
+                refused.at,
+                refused.message.to_owned(),
+            )
+        }));
+    }
+    for (name, fields) in ACCEPTED {
+        let name = format!("crd::accepts_{name}");
+        cases.push(case(name, |cluster| accepts(cluster, yaml(fields))));
+    }
     for limit in LIMITS {
         let (most, more) = (limit.most, limit.most + 1);
-        cases.push(case(
-            format!("crd::accepts_{most}_{}", limit.of),
-            move |cluster| async move {
-                let namespace = cluster.namespace("crd").await;
-                cluster
-                    .create_binding(&namespace, "a", spec((limit.fields)(most)))
-                    .await
-                    .expect("accepted");
-            },
-        ));
-        cases.push(case(
-            format!("crd::refuses_{more}_{}", limit.of),
-            move |cluster| async move {
-                let namespace = cluster.namespace("crd").await;
-                let result = cluster
-                    .create_binding(&namespace, "a", spec((limit.fields)(more)))
-                    .await;
-                assert_cause(&refusal(result), limit.at, &most.to_string());
-            },
-        ));
+        let name = format!("crd::accepts_{most}_{}", limit.of);
+        cases.push(case(name, move |cluster| {
+            accepts(cluster, (limit.fields)(most))
+        }));
+        let name = format!("crd::refuses_{more}_{}", limit.of);
+        cases.push(case(name, move |cluster| {
+            refuses(cluster, (limit.fields)(more), limit.at, most.to_string())
+        }));
     }
     cases
+}
+
+async fn accepts(cluster: Cluster, fields: Value) {
+    let namespace = cluster.namespace("crd").await;
+    cluster
+        .create_binding(&namespace, "a", spec(fields))
+        .await
+        .expect("accepted");
+}
+
+async fn refuses(cluster: Cluster, fields: Value, at: &str, message: String) {
+    let namespace = cluster.namespace("crd").await;
+    let result = cluster.create_binding(&namespace, "a", spec(fields)).await;
+    assert_cause(&refusal(result), at, &message);
 }
 
 /// Returns the smallest spec with these fields in place of its own.

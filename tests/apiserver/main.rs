@@ -1,7 +1,7 @@
 //! Cases against a real kube-apiserver, one control plane for all of them.
 //!
 //! `tests/controlplane/with` starts it and stops it. Without its binaries every case is reported as ignored, which
-//! REQUIRE_CONTROLPLANE=1 turns into a failure.
+//! `REQUIRE_CONTROLPLANE=1` turns into a failure.
 //!
 //! A case is an `async fn(Cluster)` in a module of its subject, listed in that module's `cases()`. It makes its own
 //! namespace, so that cases run side by side.
@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod controllers;
 mod crd;
 mod examples;
 mod kubectl;
@@ -22,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Case, Cluster, ControlPlane, Unavailable};
+use tokio::runtime::Runtime;
 
 /// Cases in flight where `--test-threads` does not say: they wait for the apiserver most of the time.
 const IN_FLIGHT: usize = 8;
@@ -32,61 +34,81 @@ fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("the first TLS provider of this process");
-    let runtime = Arc::new(tokio::runtime::Runtime::new().expect("a runtime"));
 
-    let cluster = Arc::new(OnceLock::new());
-    let cases = [crd::cases(), examples::cases(), kubectl::cases()].concat();
-    let mut trials: Vec<Trial> = cases
-        .into_iter()
-        .map(|case| trial(case, runtime.clone(), cluster.clone()))
-        .collect();
-    let selected = trials
+    let suite = Suite {
+        runtime: Arc::new(Runtime::new().expect("a runtime")),
+        cluster: Arc::default(),
+        cases: [
+            controllers::cases(),
+            crd::cases(),
+            examples::cases(),
+            kubectl::cases(),
+        ]
+        .concat(),
+    };
+    // Listing, or running other tests by name, needs no control plane.
+    let selected = suite
+        .trials(|_| false)
         .iter()
         .filter(|trial| !arguments.is_filtered_out(trial))
         .count();
     if arguments.list || selected == 0 {
-        return libtest_mimic::run(&arguments, trials).exit_code();
+        return libtest_mimic::run(&arguments, suite.trials(|_| false)).exit_code();
     }
 
+    let required = std::env::var("REQUIRE_CONTROLPLANE").is_ok_and(|value| value == "1");
     let control_plane = match ControlPlane::start() {
         Ok(control_plane) => control_plane,
-        Err(Unavailable::Failed) => return ExitCode::FAILURE,
-        Err(Unavailable::Absent)
-            if std::env::var("REQUIRE_CONTROLPLANE").is_ok_and(|v| v == "1") =>
-        {
+        Err(Unavailable::Absent) if !required => {
             eprintln!(
-                "FAILED: REQUIRE_CONTROLPLANE=1, and there is no control plane (the line above says how to get one)"
+                "SKIPPED: {selected} cases against a real apiserver; the line above says how to get one"
             );
-            return ExitCode::FAILURE;
+            return libtest_mimic::run(&arguments, suite.trials(|_| true)).exit_code();
         }
         Err(Unavailable::Absent) => {
-            eprintln!(
-                "SKIPPED: all {selected} cases against a real apiserver (the line above says how to get one)"
-            );
-            trials = trials
-                .into_iter()
-                .map(|trial| trial.with_ignored_flag(true))
-                .collect();
-            return libtest_mimic::run(&arguments, trials).exit_code();
+            eprintln!("FAILED: REQUIRE_CONTROLPLANE=1, and there is no control plane");
+            return ExitCode::FAILURE;
         }
+        Err(Unavailable::Failed) => return ExitCode::FAILURE,
     };
-    let connected = runtime.block_on(Cluster::connect(&control_plane));
-    cluster.set(connected).ok().expect("set once");
+    let controllers = control_plane.has_controllers();
+    if required && !controllers {
+        eprintln!("FAILED: REQUIRE_CONTROLPLANE=1, and there is no kube-controller-manager");
+        control_plane.stop();
+        return ExitCode::FAILURE;
+    }
+    let cluster = suite.runtime.block_on(Cluster::connect(&control_plane));
+    suite.cluster.set(cluster).ok().expect("set once");
+    let trials = suite.trials(|case| case.needs_controllers && !controllers);
     let conclusion = libtest_mimic::run(&arguments, trials);
     control_plane.stop();
     conclusion.exit_code()
 }
 
-fn trial(
-    case: Case,
-    runtime: Arc<tokio::runtime::Runtime>,
+/// The cases and what they run on.
+struct Suite {
+    runtime: Arc<Runtime>,
     cluster: Arc<OnceLock<Cluster>>,
-) -> Trial {
-    Trial::test(case.name.clone(), move || {
-        let cluster = cluster
-            .get()
-            .ok_or_else(|| Failed::from("there is no control plane"))?;
-        runtime.block_on((case.run)(cluster.clone()));
-        Ok(())
-    })
+    cases: Vec<Case>,
+}
+
+impl Suite {
+    /// Returns the cases as the test runner takes them, some of them ignored.
+    fn trials(&self, ignored: impl Fn(&Case) -> bool) -> Vec<Trial> {
+        self.cases
+            .iter()
+            .map(|case| {
+                let (runtime, cluster, run) =
+                    (self.runtime.clone(), self.cluster.clone(), case.run.clone());
+                Trial::test(&case.name, move || {
+                    let cluster = cluster
+                        .get()
+                        .ok_or_else(|| Failed::from("there is no control plane"))?;
+                    runtime.block_on(run(cluster.clone()));
+                    Ok(())
+                })
+                .with_ignored_flag(ignored(case))
+            })
+            .collect()
+    }
 }

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 /// Root of the project.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// Longest wait for anything to come true. Garbage collection of a new kind is the slowest, with up to 30 s.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for anything to come true.
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,7 +27,19 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct Case {
     pub name: String,
-    pub run: Arc<dyn Fn(Cluster) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>,
+    pub run: Arc<Run>,
+    /// Whether the case waits for kube-controller-manager, which not every set of binaries has.
+    pub needs_controllers: bool,
+}
+
+type Run = dyn Fn(Cluster) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
+impl Case {
+    /// Says that the case waits for garbage collection, the end of a namespace or a service account.
+    pub fn with_controllers(mut self) -> Self {
+        self.needs_controllers = true;
+        self
+    }
 }
 
 /// Makes a case of an async function, or of a closure that gives a future.
@@ -38,6 +50,7 @@ where
     Case {
         name: name.into(),
         run: Arc::new(move |cluster| Box::pin(run(cluster))),
+        needs_controllers: false,
     }
 }
 
@@ -83,6 +96,13 @@ impl ControlPlane {
         } else {
             Unavailable::Failed
         })
+    }
+
+    /// Says whether kube-controller-manager runs.
+    pub fn has_controllers(&self) -> bool {
+        self.kubectl
+            .with_file_name("kube-controller-manager")
+            .exists()
     }
 
     /// Stops the control plane and waits until it is gone.
