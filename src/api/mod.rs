@@ -43,7 +43,7 @@ pub use crd::custom_resource_definition;
     printcolumn(name = "Source", type_ = "string", json_path = ".status.profile.sourceRegion", description = "Region that workloads call Bedrock from", priority = 1),
     printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile.destinationRegions", description = "Regions that may serve a request", priority = 1),
     printcolumn(name = "Limit", type_ = "string", json_path = ".spec.allowedRegions", description = "Residency limit of the binding", priority = 1),
-    validation = Rule::new("self.metadata.name.size() <= 63").message("the name of a binding has at most 63 characters")
+    validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: the name of a binding has at most 63 characters")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingSpec {

@@ -540,7 +540,7 @@ async fn refuses_a_longer_name(cluster: Cluster) {
     assert!(
         refused
             .message
-            .contains("the name of a binding has at most 63 characters"),
+            .contains("metadata.name: the name of a binding has at most 63 characters"),
         "{}",
         refused.message
     );

@@ -60,10 +60,11 @@ fn main() -> ExitCode {
     let control_plane = match ControlPlane::start() {
         Ok(control_plane) => control_plane,
         Err(Unavailable::Absent) if !required => {
+            let conclusion = libtest_mimic::run(&arguments, suite.trials(|_| true));
             eprintln!(
-                "SKIPPED: {selected} cases against a real apiserver; the line above says how to get one"
+                "SKIPPED {selected} cases against a real apiserver: run tests/controlplane/build, or set KUBEBUILDER_ASSETS\n"
             );
-            return libtest_mimic::run(&arguments, suite.trials(|_| true)).exit_code();
+            return conclusion.exit_code();
         }
         Err(Unavailable::Absent) => {
             eprintln!("FAILED: REQUIRE_CONTROLPLANE=1, and there is no control plane");
