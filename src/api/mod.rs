@@ -151,7 +151,6 @@ pub struct Target {
 
     /// How the object is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    // null too: templates of manifests leave nulls behind
     pub creation_policy: Option<CreationPolicy>,
 
     /// Key in the object -> what is written there. Neither keys nor templates: the five default keys `BEDROCK_*`.
@@ -159,7 +158,7 @@ pub struct Target {
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(
         validation = Rule::new("self.size() > 0").message("no key is given: leave keys out for the default keys"),
-        validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them, and neither . nor .. first")
+        validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them, neither . alone nor beginning with ..")
     )]
     pub keys: Option<BTreeMap<String, ValueName>>,
 
@@ -168,7 +167,7 @@ pub struct Target {
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 16384}))]
     #[x_kube(
         validation = Rule::new("self.size() > 0").message("no template is given: leave templates out"),
-        validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them, and neither . nor .. first")
+        validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them, neither . alone nor beginning with ..")
     )]
     pub templates: Option<BTreeMap<String, String>>,
 }

@@ -171,7 +171,7 @@ const REFUSALS: &[Refusal] = &[
         name: "a_key_that_leaves_the_volume",
         fields: "targets: [{kind: ConfigMap, name: a, keys: {..a: ProfileID}}]",
         at: "spec.targets[0].keys",
-        message: "neither . nor .. first",
+        message: "neither . alone nor beginning with ..",
     },
     Refusal {
         name: "an_invalid_key_in_templates",
