@@ -270,31 +270,12 @@ fn binding_body(binding: &Binding) -> Value {
 }
 
 fn target_body(binding: &Binding, write: &Write, insist: &Insist<'_>) -> Value {
-    let key = &write.key;
-    let mut metadata = json!({
-        "name": key.name.as_ref(),
-        "namespace": key.namespace.as_ref(),
-        "labels": {names::MANAGED_LABEL: "true"},
-    });
+    let mut body = write.manifest(binding);
+    let metadata = &mut body["metadata"];
     match insist {
         // A resource version of something that does not exist: created if absent, 409 otherwise.
         Insist::Absent => metadata["resourceVersion"] = json!("1"),
         Insist::Force(uid) | Insist::Yield(uid) => metadata["uid"] = json!(uid),
-    }
-    if write.policy == CreationPolicy::Owner {
-        metadata["ownerReferences"] = json!([{
-            "apiVersion": InferenceProfileBinding::api_version(&()),
-            "kind": InferenceProfileBinding::kind(&()),
-            "name": binding.key.name.as_ref(),
-            "uid": binding.uid.as_ref(),
-            "controller": true,
-        }]);
-    }
-    let data: BTreeMap<&str, String> =
-        write.content.iter().map(|(name, value)| (name.as_str(), wire_value(key.kind, value))).collect();
-    let mut body = json!({"apiVersion": "v1", "kind": key.kind, "metadata": metadata, "data": data});
-    if key.kind == TargetKind::Secret && write.policy == CreationPolicy::Owner {
-        body["type"] = json!(names::SECRET_TYPE);
     }
     body
 }

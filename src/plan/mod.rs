@@ -11,17 +11,21 @@ mod supported;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use kube::Resource;
+use serde_json::{Value, json};
+
 use crate::{
     api::{
-        CreationPolicy, TargetKind,
+        CreationPolicy, InferenceProfileBinding, TargetKind,
         condition::{ConditionStatus, ConditionType, Reason},
+        names,
     },
     render,
     residency::{Limit, Limits},
     types::AccountId,
 };
 
-use observed::{Binding, Observed, ObservedTarget, TargetKey, TargetSpec, TargetView};
+use observed::{Binding, Observed, ObservedTarget, TargetKey, TargetSpec, TargetView, wire_value};
 use ownership::Standing;
 use publication::Publication;
 use status::{Finding, Status, TargetRecord, WrittenProfile};
@@ -63,6 +67,37 @@ pub struct Write {
     pub content: BTreeMap<String, String>,
     /// How.
     pub how: How,
+}
+
+impl Write {
+    /// Returns the object as it is applied: only what is the binding's.
+    #[must_use]
+    pub fn manifest(&self, binding: &Binding) -> Value {
+        let key = &self.key;
+        let mut metadata = json!({
+            "name": key.name.as_ref(),
+            "namespace": key.namespace.as_ref(),
+            "labels": {names::MANAGED_LABEL: "true"},
+        });
+        if self.policy == CreationPolicy::Owner {
+            // No blockOwnerDeletion: it would need rights on the binding's finalizers, and delay its deletion.
+            metadata["ownerReferences"] = json!([{
+                "apiVersion": InferenceProfileBinding::api_version(&()),
+                "kind": InferenceProfileBinding::kind(&()),
+                "name": binding.key.name.as_ref(),
+                "uid": binding.uid.as_ref(),
+                "controller": true,
+            }]);
+        }
+        // `data`, never `stringData`: the removal of a key there is lost.
+        let data: BTreeMap<&str, String> =
+            self.content.iter().map(|(name, value)| (name.as_str(), wire_value(key.kind, value))).collect();
+        let mut manifest = json!({"apiVersion": "v1", "kind": key.kind, "metadata": metadata, "data": data});
+        if key.kind == TargetKind::Secret && self.policy == CreationPolicy::Owner {
+            manifest["type"] = json!(names::SECRET_TYPE);
+        }
+        manifest
+    }
 }
 
 /// Why something is removed.
@@ -291,7 +326,7 @@ pub fn check_merge(
             reason: Reason::TargetForbidden,
             message: format!(
                 "{key} does not allow it: its owner must set the annotation {}: {}",
-                crate::api::names::ALLOW_MERGE_ANNOTATION,
+                names::ALLOW_MERGE_ANNOTATION,
                 binding.key.name
             ),
             retry,

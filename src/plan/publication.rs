@@ -136,11 +136,11 @@ fn reason_of_withdrawal(answer: &Answer, written: Option<(&Arc<WrittenProfile>, 
     if let Some((written, verdict)) = written
         && !verdict.permits()
     {
-        return verdict_message(&verdict, &written.profile.source_region, &written.profile.destinations).into();
+        return verdict.message(&written.profile.source_region, &written.profile.destinations).into();
     }
     match answer {
         Answer::Yes { profile, verdict, .. } => {
-            verdict_message(verdict, &profile.profile.source_region, &profile.profile.destinations).into()
+            verdict.message(&profile.profile.source_region, &profile.profile.destinations).into()
         }
         Answer::No { finding, .. } | Answer::Unknown(finding) => {
             format!("the spec asks for something else now, and {}", finding.message).into()
@@ -175,24 +175,5 @@ fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinatio
         Verdict::RegionNotAllowed { .. } => (ConditionStatus::False, Reason::RegionNotAllowed),
         Verdict::LimitInvalid(_) => (ConditionStatus::False, Reason::LimitInvalid),
     };
-    Finding::new(status, reason, verdict_message(verdict, source, destinations))
-}
-
-fn verdict_message(verdict: &Verdict, source: &Region, destinations: &Destinations) -> String {
-    let served = match destinations {
-        Destinations::Anywhere => "any commercial region".to_owned(),
-        Destinations::Regions(_) => destinations.names().join(", "),
-    };
-    match verdict {
-        Verdict::NoLimitSet => {
-            format!("no limit is set, which is no assurance: called from {source}, requests may be served in {served}")
-        }
-        Verdict::AllRegionsAllowed => format!(
-            "every region is allowed: source {source}, destinations {served}; valid only when called from {source}"
-        ),
-        Verdict::RegionNotAllowed { origin, outside } => format!(
-            "not allowed by {origin}: {outside}; called from {source}, requests may be served in {served}; choose another geography, or widen the limit"
-        ),
-        Verdict::LimitInvalid(error) => error.to_string(),
-    }
+    Finding::new(status, reason, verdict.message(source, destinations))
 }

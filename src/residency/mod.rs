@@ -228,6 +228,27 @@ impl Verdict {
     pub fn permits(&self) -> bool {
         matches!(self, Self::NoLimitSet | Self::AllRegionsAllowed)
     }
+
+    /// Returns the verdict in words, for the route it was made of.
+    #[must_use]
+    pub fn message(&self, source: &Region, destinations: &Destinations) -> String {
+        let served = match destinations {
+            Destinations::Anywhere => "any commercial region".to_owned(),
+            Destinations::Regions(_) => destinations.names().join(", "),
+        };
+        match self {
+            Self::NoLimitSet => {
+                format!("no limit is set, which is no assurance: called from {source}, requests may be served in {served}")
+            }
+            Self::AllRegionsAllowed => format!(
+                "every region is allowed: source {source}, destinations {served}; valid only when called from {source}"
+            ),
+            Self::RegionNotAllowed { origin, outside } => format!(
+                "not allowed by {origin}: {outside}; called from {source}, requests may be served in {served}; choose another geography, or widen the limit"
+            ),
+            Self::LimitInvalid(error) => error.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]
