@@ -380,7 +380,11 @@ fn remark(rows: &[Row], catalogs: &[Catalog], filters: &Filters) -> String {
     match &filters.model {
         Some(pattern) if !known.iter().any(|model| pattern.matches(model)) => {
             let asked = &pattern.0;
-            format!("{of}: no profile of {asked} there{}; {}", retired(asked), similar(asked, &known))
+            format!(
+                "{of}: no profile of {asked} there{}; {}",
+                retired(asked),
+                similar(asked, &known)
+            )
         }
         _ => {
             format!("{of}: no profile fits all of the filters; leave one out to see what there is")
@@ -661,7 +665,10 @@ mod tests {
     fn embedded(regions: &[&str]) -> Vec<Catalog> {
         let data = Embedded::load();
         if regions.is_empty() {
-            return data.source_regions().map(|region| data.catalog(region)).collect();
+            return data
+                .source_regions()
+                .map(|region| data.catalog(region))
+                .collect();
         }
         regions
             .iter()
@@ -688,7 +695,9 @@ mod tests {
 
     #[test]
     fn model_patterns() {
-        let model: ModelId = "anthropic.claude-sonnet-4-5-20250929-v1:0".parse().expect("model");
+        let model: ModelId = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+            .parse()
+            .expect("model");
         for (pattern, fits) in [
             ("anthropic.claude-sonnet-4-5-20250929-v1:0", true),
             ("anthropic.claude-sonnet-4-5", false),
@@ -716,7 +725,11 @@ mod tests {
         for (model, geographies, shown) in [
             (Some(model), &["jp"][..], "jp@ap-northeast-1"),
             (Some(model), &["jp", "eu"], "eu@eu-west-1 jp@ap-northeast-1"),
-            (Some("*claude-sonnet-4-5-*"), &["global"], "global@ap-northeast-1 global@eu-west-1"),
+            (
+                Some("*claude-sonnet-4-5-*"),
+                &["global"],
+                "global@ap-northeast-1 global@eu-west-1",
+            ),
             (Some(model), &["us"], ""),
         ] {
             let rows = rows(&catalogs, &filters(model, geographies), None).expect("rows");
@@ -750,7 +763,10 @@ mod tests {
             None,
             Vec::new(),
         );
-        assert!(matches!(rows(&[other], &none, Some(&given)), Err(Error::BadInput(_))));
+        assert!(matches!(
+            rows(&[other], &none, Some(&given)),
+            Err(Error::BadInput(_))
+        ));
     }
 
     #[test]
@@ -767,7 +783,11 @@ mod tests {
             "a line per model and the header"
         );
         let one = rows(&embedded(&["eu-west-2"]), &Filters::default(), None).expect("rows");
-        assert!(matrix_table(&models(&one), Cell::Mark, Some(80)).trim_fmt().contains('✓'));
+        assert!(
+            matrix_table(&models(&one), Cell::Mark, Some(80))
+                .trim_fmt()
+                .contains('✓')
+        );
     }
 
     #[test]
@@ -793,8 +813,16 @@ mod tests {
     fn nothing_found_says_what_there_is() {
         let catalogs = embedded(&[]);
         for (model, geographies, says) in [
-            ("anthropic.claude-haiku-4-5", &[][..], "nearest: anthropic.claude-haiku-4-5-20251001-v1:0"),
-            ("anthropic.claude-3-opus-20240229-v1:0", &[], "last seen 2026-02-20"),
+            (
+                "anthropic.claude-haiku-4-5",
+                &[][..],
+                "nearest: anthropic.claude-haiku-4-5-20251001-v1:0",
+            ),
+            (
+                "anthropic.claude-3-opus-20240229-v1:0",
+                &[],
+                "last seen 2026-02-20",
+            ),
             ("zzz.zzz", &[], "leave out --model"),
             ("amazon.nova-lite-v1:0", &["jp"], "leave one out"),
         ] {
@@ -809,7 +837,10 @@ mod tests {
     #[test]
     fn equal_catalogs_make_equal_bytes() {
         let once = snapshot(&embedded(&["us-east-1"]), None, "now").expect("snapshot");
-        assert_eq!(once, snapshot(&embedded(&["us-east-1"]), None, "later").expect("snapshot"));
+        assert_eq!(
+            once,
+            snapshot(&embedded(&["us-east-1"]), None, "later").expect("snapshot")
+        );
         let names: Vec<&str> = once.files().map(|(name, _)| name).collect();
         assert_eq!(names, ["us-east-1.json", MANIFEST]);
     }

@@ -58,7 +58,8 @@ struct Verdict {
 
 pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, Error> {
     let request = Request {
-        model: ModelId::parse_given(&args.model).map_err(|error| Error::BadInput(error.to_string()))?,
+        model: ModelId::parse_given(&args.model)
+            .map_err(|error| Error::BadInput(error.to_string()))?,
         geography: args.geography,
         fallbacks: args.fallback,
         source_region: args.region.required()?,
@@ -104,7 +105,15 @@ fn print_text(out: &mut impl Write, request: &Request, verdict: &Verdict) -> Res
     writeln!(out, "Verdict:        {}", verdict.reason)?;
     writeln!(out, "                {}", verdict.message)?;
     if let Some((permitted, message)) = &verdict.residency {
-        writeln!(out, "Residency:      {}", if *permitted { "permitted" } else { "NOT permitted" })?;
+        writeln!(
+            out,
+            "Residency:      {}",
+            if *permitted {
+                "permitted"
+            } else {
+                "NOT permitted"
+            }
+        )?;
         writeln!(out, "                {message}")?;
     }
     writeln!(out, "Candidates:")?;
@@ -116,7 +125,11 @@ fn print_text(out: &mut impl Write, request: &Request, verdict: &Verdict) -> Res
     Ok(())
 }
 
-fn print_json(out: &mut impl Write, source_region: &Region, verdict: &Verdict) -> Result<(), Error> {
+fn print_json(
+    out: &mut impl Write,
+    source_region: &Region,
+    verdict: &Verdict,
+) -> Result<(), Error> {
     let candidates: Vec<_> = verdict
         .candidates
         .iter()

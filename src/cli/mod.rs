@@ -141,7 +141,12 @@ async fn execute(command: Command) -> Result<u8, Error> {
             Ok(0)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "inference-profile-operator", &mut out);
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "inference-profile-operator",
+                &mut out,
+            );
             Ok(0)
         }
     }

@@ -98,9 +98,18 @@ impl RegionOptions {
         }
         let named = ["AWS_REGION", "AWS_DEFAULT_REGION"]
             .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name, value)));
+            .find_map(|name| {
+                std::env::var(name)
+                    .ok()
+                    .filter(|value| !value.is_empty())
+                    .map(|value| (name, value))
+            });
         named
-            .map(|(name, value)| value.parse().map_err(|error| Error::BadInput(format!("{name}: {error}"))))
+            .map(|(name, value)| {
+                value
+                    .parse()
+                    .map_err(|error| Error::BadInput(format!("{name}: {error}")))
+            })
             .transpose()
     }
 
@@ -109,8 +118,9 @@ impl RegionOptions {
     /// # Errors
     /// [`Error::BadInput`] where neither the flag nor the environment names one.
     pub fn required(&self) -> Result<Region, Error> {
-        self.optional()?
-            .ok_or_else(|| Error::BadInput("no source region: give --region or set AWS_REGION".to_owned()))
+        self.optional()?.ok_or_else(|| {
+            Error::BadInput("no source region: give --region or set AWS_REGION".to_owned())
+        })
     }
 }
 
@@ -119,7 +129,12 @@ impl RegionOptions {
 pub struct LimitOptions {
     /// Regions that requests may reach: names, patterns with *, sets (@eu @eea @uk @ch @us @ca @jp @au @in), or * for no
     /// border; repeatable or comma-separated [default: no limit]
-    #[arg(long, env = "IPO_ALLOWED_REGIONS", value_name = "LIMIT", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "IPO_ALLOWED_REGIONS",
+        value_name = "LIMIT",
+        value_delimiter = ','
+    )]
     pub allowed_regions: Vec<String>,
 }
 

@@ -76,14 +76,19 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         }
     }
     if input.bindings.is_empty() {
-        return Err(Error::BadInput("no InferenceProfileBinding was found in what was given".to_owned()));
+        return Err(Error::BadInput(
+            "no InferenceProfileBinding was found in what was given".to_owned(),
+        ));
     }
     let mut cache = Cache::new(false);
     let mut keys = Vec::new();
     for wire in &input.bindings {
         let binding = parse_binding(wire, args.region.optional()?.as_ref(), keys.len())?;
         if keys.contains(&binding.key) {
-            return Err(Error::BadInput(format!("the binding {} is given twice", binding.key)));
+            return Err(Error::BadInput(format!(
+                "the binding {} is given twice",
+                binding.key
+            )));
         }
         keys.push(binding.key.clone());
         cache.apply_binding(binding, 1);
@@ -91,14 +96,21 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
     let mut states = States::default();
     let mut all_ready = true;
     for (key, wire) in keys.iter().zip(&input.bindings) {
-        let feed = cache.observe(key, |_| pending()).and_then(|observed| cache.feed_of(&observed.binding));
+        let feed = cache
+            .observe(key, |_| pending())
+            .and_then(|observed| cache.feed_of(&observed.binding));
         let state = match &feed {
             Some(feed) => states.of(feed, &args.catalog).await?,
             None => pending(),
         };
-        let Some(observed) = cache.observe(key, |_| state) else { continue };
+        let Some(observed) = cache.observe(key, |_| state) else {
+            continue;
+        };
         let (manifests, status) = render(&observed, &settings, &input.objects);
-        all_ready &= status.conditions.first().is_some_and(|ready| ready.status == ConditionStatus::True);
+        all_ready &= status
+            .conditions
+            .first()
+            .is_some_and(|ready| ready.status == ConditionStatus::True);
         for manifest in manifests {
             write!(out, "---\n{}", to_yaml(&manifest)?)?;
         }
@@ -108,7 +120,11 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
 }
 
 /// Plans a binding and returns the objects it would write, and its status.
-fn render(observed: &Observed, settings: &Settings, objects: &HashMap<TargetKey, TargetView>) -> (Vec<Value>, Status) {
+fn render(
+    observed: &Observed,
+    settings: &Settings,
+    objects: &HashMap<TargetKey, TargetView>,
+) -> (Vec<Value>, Status) {
     let binding = &*observed.binding;
     let plan = plan(observed, settings, 0);
     let mut manifests = Vec::new();
@@ -119,7 +135,10 @@ fn render(observed: &Observed, settings: &Settings, objects: &HashMap<TargetKey,
             let write = write.as_ref().map_err(Clone::clone)?;
             let uid = try_write(binding, write, objects)?;
             let mut manifest = write.manifest(binding);
-            if let Some(owner) = manifest.pointer_mut("/metadata/ownerReferences/0").and_then(Value::as_object_mut) {
+            if let Some(owner) = manifest
+                .pointer_mut("/metadata/ownerReferences/0")
+                .and_then(Value::as_object_mut)
+            {
                 // Files know no UIDs.
                 owner.remove("uid");
             }
@@ -133,8 +152,14 @@ fn render(observed: &Observed, settings: &Settings, objects: &HashMap<TargetKey,
 
 /// Checks what can be checked without a cluster: whether an object that is among the files allows the merge. One that is
 /// not is taken to be there and to allow it.
-fn try_write(binding: &Binding, write: &PlannedWrite, objects: &HashMap<TargetKey, TargetView>) -> WriteOutcome {
-    if let (How::MergeUnseen, CreationPolicy::Merge, Some(view)) = (&write.how, write.policy, objects.get(&write.key)) {
+fn try_write(
+    binding: &Binding,
+    write: &PlannedWrite,
+    objects: &HashMap<TargetKey, TargetView>,
+) -> WriteOutcome {
+    if let (How::MergeUnseen, CreationPolicy::Merge, Some(view)) =
+        (&write.how, write.policy, objects.get(&write.key))
+    {
         check_merge(binding, &write.key, view, &write.content)?;
     }
     Ok(Arc::from(""))
@@ -161,12 +186,19 @@ impl States {
         }
         let source = match &self.source {
             Some(source) => source.clone(),
-            None => self.source.insert(options.catalog.open(&feed.region).await?).clone(),
+            None => self
+                .source
+                .insert(options.catalog.open(&feed.region).await?)
+                .clone(),
         };
         let state = match source.list(feed).await {
             Ok(catalog) => FeedState {
                 catalog: Some(Arc::new(catalog)),
-                freshness: if source.kind().is_live() { Freshness::Fresh } else { Freshness::Snapshot },
+                freshness: if source.kind().is_live() {
+                    Freshness::Fresh
+                } else {
+                    Freshness::Snapshot
+                },
             },
             Err(error) => FeedState {
                 catalog: None,
@@ -189,14 +221,18 @@ fn read(path: &Path) -> Result<Vec<(String, String)>, Error> {
     };
     if path == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(unreadable(path))?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(unreadable(path))?;
         return Ok(vec![("standard input".to_owned(), text)]);
     }
     let mut files = Vec::new();
     if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(unreadable(path))? {
             let file = entry.map_err(unreadable(path))?.path();
-            let manifest = file.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+            let manifest = file
+                .extension()
+                .is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
             if manifest && file.is_file() {
                 files.push(file);
             }
@@ -218,15 +254,24 @@ impl Input {
     /// Takes the bindings of a file, and the objects that they may merge into; other kinds are passed over.
     fn take(&mut self, path: &str, text: &str, namespace: &str) -> Result<(), Error> {
         for document in serde_yaml::Deserializer::from_str(text) {
-            let malformed = |source| Error::Malformed { path: path.to_owned(), source };
+            let malformed = |source| Error::Malformed {
+                path: path.to_owned(),
+                source,
+            };
             let value = serde_yaml::Value::deserialize(document).map_err(malformed)?;
             let (group, kind) = (field(&value, "apiVersion"), field(&value, "kind"));
             if group.split('/').next() == Some(names::GROUP) && kind == "InferenceProfileBinding" {
-                let mut binding: InferenceProfileBinding = serde_yaml::from_value(value).map_err(malformed)?;
-                binding.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
+                let mut binding: InferenceProfileBinding =
+                    serde_yaml::from_value(value).map_err(malformed)?;
+                binding
+                    .metadata
+                    .namespace
+                    .get_or_insert_with(|| namespace.to_owned());
                 self.bindings.push(binding);
             } else if group == "v1"
-                && let Some(kind) = [TargetKind::ConfigMap, TargetKind::Secret].into_iter().find(|known| known.as_str() == kind)
+                && let Some(kind) = [TargetKind::ConfigMap, TargetKind::Secret]
+                    .into_iter()
+                    .find(|known| known.as_str() == kind)
             {
                 let meta = value.get("metadata").cloned().unwrap_or_default();
                 let meta: ObjectMeta = serde_yaml::from_value(meta).map_err(malformed)?;
@@ -243,14 +288,26 @@ impl Input {
 }
 
 fn field<'a>(value: &'a serde_yaml::Value, name: &str) -> &'a str {
-    value.get(name).and_then(serde_yaml::Value::as_str).unwrap_or_default()
+    value
+        .get(name)
+        .and_then(serde_yaml::Value::as_str)
+        .unwrap_or_default()
 }
 
 /// Parses a binding from a file, refusing what the apiserver would refuse where a plan could not be made of it.
-fn parse_binding(wire: &InferenceProfileBinding, region: Option<&Region>, position: usize) -> Result<Binding, Error> {
+fn parse_binding(
+    wire: &InferenceProfileBinding,
+    region: Option<&Region>,
+    position: usize,
+) -> Result<Binding, Error> {
     let name: Arc<str> = wire.metadata.name.as_deref().unwrap_or_default().into();
     let key = ObjectKey {
-        namespace: wire.metadata.namespace.as_deref().unwrap_or_default().into(),
+        namespace: wire
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or_default()
+            .into(),
         name: name.clone(),
     };
     let bad = |message: String| Error::BadInput(format!("binding {key}: {message}"));
@@ -259,8 +316,14 @@ fn parse_binding(wire: &InferenceProfileBinding, region: Option<&Region>, positi
     }
     let default_region = match (region, &wire.spec.source_region) {
         (Some(region), _) => region.clone(),
-        (None, Some(own)) => own.parse().map_err(|error: crate::types::ParseError| bad(error.to_string()))?,
-        (None, None) => return Err(bad("it names no sourceRegion: give --region or set AWS_REGION".to_owned())),
+        (None, Some(own)) => own
+            .parse()
+            .map_err(|error: crate::types::ParseError| bad(error.to_string()))?,
+        (None, None) => {
+            return Err(bad(
+                "it names no sourceRegion: give --region or set AWS_REGION".to_owned(),
+            ));
+        }
     };
     let spec = Spec::parse(&wire.spec, &name, &default_region);
     if let Err(error) = &spec.request {
@@ -280,18 +343,32 @@ fn parse_binding(wire: &InferenceProfileBinding, region: Option<&Region>, positi
 }
 
 /// Returns a binding with its status, without what only a cluster knows: UIDs and times.
-fn with_status(wire: &InferenceProfileBinding, key: &ObjectKey, status: &Status) -> Result<Value, Error> {
-    let to_value = |value: Result<Value, serde_json::Error>| value.map_err(|error| Error::BadInput(format!("binding {key}: {error}")));
+fn with_status(
+    wire: &InferenceProfileBinding,
+    key: &ObjectKey,
+    status: &Status,
+) -> Result<Value, Error> {
+    let to_value = |value: Result<Value, serde_json::Error>| {
+        value.map_err(|error| Error::BadInput(format!("binding {key}: {error}")))
+    };
     let mut status = to_value(serde_json::to_value(status.to_wire()))?;
     for (list, field) in [("conditions", "lastTransitionTime"), ("targets", "uid")] {
-        for item in status.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+        for item in status
+            .get_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             if let Some(item) = item.as_object_mut() {
                 item.remove(field);
             }
         }
     }
     let spec = to_value(serde_json::to_value(&wire.spec))?;
-    let metadata: BTreeMap<&str, &str> = BTreeMap::from([("name", key.name.as_ref()), ("namespace", key.namespace.as_ref())]);
+    let metadata: BTreeMap<&str, &str> = BTreeMap::from([
+        ("name", key.name.as_ref()),
+        ("namespace", key.namespace.as_ref()),
+    ]);
     Ok(json!({
         "apiVersion": InferenceProfileBinding::api_version(&()),
         "kind": "InferenceProfileBinding",

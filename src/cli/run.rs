@@ -26,7 +26,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Where inference profiles are looked up
-    #[arg(long, env = "IPO_CATALOG", value_name = "bedrock|embedded|directory:PATH", default_value = "bedrock")]
+    #[arg(
+        long,
+        env = "IPO_CATALOG",
+        value_name = "bedrock|embedded|directory:PATH",
+        default_value = "bedrock"
+    )]
     catalog: CatalogSource,
     #[command(flatten)]
     region: RegionOptions,
@@ -34,7 +39,12 @@ pub struct RunArgs {
     #[arg(long, env = "IPO_ACCOUNT", value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Namespace to serve; repeatable, or comma-separated in the environment [default: all]
-    #[arg(long = "namespace", env = "IPO_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',')]
+    #[arg(
+        long = "namespace",
+        env = "IPO_NAMESPACE",
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
     namespaces: Vec<String>,
     /// Label selector of the bindings to serve
     #[arg(long, env = "IPO_SELECTOR", value_name = "SELECTOR")]
@@ -51,7 +61,12 @@ pub struct RunArgs {
     #[command(flatten)]
     limit: LimitOptions,
     /// Form of the log lines
-    #[arg(long, env = "IPO_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        env = "IPO_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     log_format: LogFormat,
 }
 
@@ -65,7 +80,9 @@ enum LogFormat {
 
 /// Reads a duration of whole seconds, minutes or hours.
 fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|_| "expected a duration such as 90s, 15m or 1h".to_owned())?;
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "expected a duration such as 90s, 15m or 1h".to_owned())?;
     Duration::try_from(span)
         .ok()
         .filter(|duration| !duration.is_zero())
@@ -111,7 +128,9 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
 
 /// Connects to the cluster. The client's own retries are off: what fails is classed, shown and tried again in one place.
 async fn connect() -> Result<Client, Error> {
-    let mut config = kube::Config::infer().await.map_err(|error| Error::Cluster(error.into()))?;
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| Error::Cluster(error.into()))?;
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     Client::try_from(config).map_err(|error| Error::Cluster(error.into()))
@@ -120,7 +139,9 @@ async fn connect() -> Result<Client, Error> {
 /// Logs to standard error; `RUST_LOG` filters, the default is info.
 fn start_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
