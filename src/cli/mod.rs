@@ -1,0 +1,4 @@
+//! The command line: composition, and the only place that prints.
+
+pub mod catalog;
+pub mod options;
