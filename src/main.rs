@@ -1,39 +1,19 @@
 //! The program `inference-profile-operator`.
 
-use std::{error::Error as _, io, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use inference_profile_operator::cli::catalog::{self, CatalogCommand, Error};
-
-/// Finds system-defined Amazon Bedrock inference profiles.
-#[derive(Parser)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Show and export what can be called from where
-    #[command(subcommand)]
-    Catalog(CatalogCommand),
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Command::Catalog(command) = Cli::parse().command;
-    match catalog::run(command, &mut io::stdout(), &mut io::stderr()).await {
-        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::SUCCESS,
+fn main() -> ExitCode {
+    // The AWS SDK and the Kubernetes client bring rustls without agreeing on its cryptography: without a choice, made
+    // before either opens a connection, rustls panics.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("error: the TLS provider was installed twice");
+        return ExitCode::FAILURE;
+    }
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(inference_profile_operator::cli::main()),
         Err(error) => {
-            eprint!("error: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                eprint!(": {cause}");
-                source = cause.source();
-            }
-            eprintln!();
-            ExitCode::from(error.exit_code())
+            eprintln!("error: the runtime can't start: {error}");
+            ExitCode::FAILURE
         }
     }
 }

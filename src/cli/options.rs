@@ -11,8 +11,11 @@ use crate::{
         directory::Directory,
         embedded::Embedded,
     },
+    residency::{Limit, LimitOrigin},
     types::{AccountId, Region},
 };
+
+use super::Error;
 
 /// Where the catalog comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +76,66 @@ pub struct AccountOptions {
     /// AWS account ID for the ARNs of profiles, where the catalog does not know it
     #[arg(long, value_name = "ACCOUNT-ID")]
     pub account: Option<AccountId>,
+}
+
+/// Where workloads call Bedrock from.
+#[derive(Debug, Clone, Args)]
+pub struct RegionOptions {
+    /// Source region of requests that name none [env: AWS_REGION, AWS_DEFAULT_REGION]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<Region>,
+}
+
+impl RegionOptions {
+    /// Returns the region of the flag, else that of the environment. Instance metadata are never asked: a region that
+    /// depends on where a pod landed is no decision.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] where the environment holds no region name.
+    pub fn optional(&self) -> Result<Option<Region>, Error> {
+        if self.region.is_some() {
+            return Ok(self.region.clone());
+        }
+        let named = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name, value)));
+        named
+            .map(|(name, value)| value.parse().map_err(|error| Error::BadInput(format!("{name}: {error}"))))
+            .transpose()
+    }
+
+    /// Returns the region, which must be known.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] where neither the flag nor the environment names one.
+    pub fn required(&self) -> Result<Region, Error> {
+        self.optional()?
+            .ok_or_else(|| Error::BadInput("no source region: give --region or set AWS_REGION".to_owned()))
+    }
+}
+
+/// The residency limit of the operator.
+#[derive(Debug, Clone, Args)]
+pub struct LimitOptions {
+    /// Regions that requests may reach: names, patterns with *, sets (@eu @eea @uk @ch @us @ca @jp @au @in), or * for no
+    /// border; repeatable or comma-separated [default: no limit]
+    #[arg(long, env = "IPO_ALLOWED_REGIONS", value_name = "LIMIT", value_delimiter = ',')]
+    pub allowed_regions: Vec<String>,
+}
+
+impl LimitOptions {
+    /// Returns the limit; nothing where none was given.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] where an entry is no limit.
+    pub fn parse(&self) -> Result<Option<Limit>, Error> {
+        if self.allowed_regions.is_empty() {
+            return Ok(None);
+        }
+        Limit::parse(LimitOrigin::Operator, &self.allowed_regions)
+            .map(Some)
+            .map_err(|error| Error::BadInput(error.to_string()))
+    }
 }
 
 #[cfg(test)]

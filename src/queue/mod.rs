@@ -1,0 +1,459 @@
+//! The order in which bindings are visited: which one is next, who works on it, and when it comes back.
+//!
+//! [`Queue`] decides; it knows no clock and no runtime. [`WorkQueue`] hands its decisions to worker tasks and adds
+//! delays. [`Backoff`] says how long a failing object waits.
+
+mod backoff;
+mod lanes;
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    future::poll_fn,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    time::{DelayQueue, delay_queue},
+};
+
+pub use backoff::{Backoff, RETRY_CAP};
+pub use lanes::{Lane, Queue};
+
+/// Longest delay that is kept; a longer one is cut to this. The timer wheel ends at about two years.
+const LONGEST_DELAY: Duration = Duration::from_hours(365 * 24);
+
+/// How many objects stand where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Waiting in the high lane.
+    pub high: usize,
+    /// Waiting in the low lane.
+    pub low: usize,
+    /// Being worked on.
+    pub busy: usize,
+    /// Waiting for a delay to end.
+    pub delayed: usize,
+}
+
+/// A [`Queue`] that worker tasks wait on.
+///
+/// It expects as many worker tasks as it was made for, each in a loop of [`next`](Self::next), work and
+/// [`done`](Self::done).
+///
+/// An object has at most one pending delay: the soonest that was asked for, with the highest lane that was asked for.
+/// Handing the object to a worker drops its delay, whatever brought it there: that visit looks at everything there is to
+/// see and says itself when the next one is due. So a delay never leads to a second visit of what a push has
+/// already led to, and one asked for during a visit stands.
+#[derive(Debug)]
+pub struct WorkQueue<K> {
+    shared: Arc<Shared<K>>,
+    _close_on_drop: DropGuard,
+}
+
+#[derive(Debug)]
+struct Shared<K> {
+    state: Mutex<State<K>>,
+    ready: Notify,
+    closed: CancellationToken,
+}
+
+#[derive(Debug)]
+struct State<K> {
+    queue: Queue<K>,
+    delays: DelayQueue<K>,
+    delayed: HashMap<K, (delay_queue::Key, Lane)>,
+}
+
+impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
+    /// Makes an empty queue for this many worker tasks (at least one) and starts the task that ends delays; it stops
+    /// when the queue is closed or dropped.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        let closed = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                queue: Queue::new(workers),
+                delays: DelayQueue::new(),
+                delayed: HashMap::new(),
+            }),
+            ready: Notify::new(),
+            closed: closed.clone(),
+        });
+        tokio::spawn(end_delays(Arc::clone(&shared)));
+        Self {
+            shared,
+            _close_on_drop: closed.drop_guard(),
+        }
+    }
+
+    /// Asks for a visit as soon as a worker is free; see [`Queue::push`].
+    pub fn push(&self, key: K, lane: Lane) {
+        self.shared.lock().queue.push(key, lane);
+        self.shared.ready.notify_one();
+    }
+
+    /// Asks for a visit when this time has passed, or sooner where one is due sooner. Delays are cut to a year.
+    pub fn push_after(&self, key: K, lane: Lane, delay: Duration) {
+        let due = Instant::now() + delay.min(LONGEST_DELAY);
+        self.shared.lock().delay(key, lane, due);
+    }
+
+    /// Waits for an object to work on; nothing once the queue is closed. Dropping the future loses no object.
+    pub async fn next(&self) -> Option<(K, Lane)> {
+        loop {
+            if self.shared.closed.is_cancelled() {
+                return None;
+            }
+            if let Some(next) = self.shared.pop() {
+                return Some(next);
+            }
+            tokio::select! {
+                () = self.shared.closed.cancelled() => return None,
+                () = self.shared.ready.notified() => {}
+            }
+        }
+    }
+
+    /// Gives an object back after its visit; see [`Queue::done`].
+    pub fn done(&self, key: &K) {
+        self.shared.lock().queue.done(key);
+        self.shared.ready.notify_one();
+    }
+
+    /// Ends the queue: every [`next`](Self::next), waiting or to come, returns nothing. Visits under way are not
+    /// disturbed.
+    pub fn close(&self) {
+        self.shared.closed.cancel();
+    }
+
+    /// Returns how many objects stand where.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        let state = self.shared.lock();
+        Depth {
+            high: state.queue.waiting(Lane::High),
+            low: state.queue.waiting(Lane::Low),
+            busy: state.queue.busy(),
+            delayed: state.delayed.len(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Shared<K> {
+    /// Locks the state. A panic while it was locked leaves it whole: no call in there runs code of others.
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pop(&self) -> Option<(K, Lane)> {
+        let mut state = self.lock();
+        let next = state.queue.pop()?;
+        state.drop_delay(&next.0);
+        let more = state.queue.is_ready();
+        drop(state);
+        if more {
+            // Notifications don't add up while no worker waits, so each worker that finds more wakes the next.
+            self.ready.notify_one();
+        }
+        Some(next)
+    }
+}
+
+impl<K: Clone + Eq + Hash> State<K> {
+    fn delay(&mut self, key: K, mut lane: Lane, due: Instant) {
+        match self.delayed.entry(key) {
+            Entry::Vacant(entry) => {
+                let timer = self.delays.insert_at(entry.key().clone(), due);
+                entry.insert((timer, lane));
+            }
+            Entry::Occupied(mut entry) => {
+                let (mut timer, earlier_lane) = *entry.get();
+                lane = lane.max(earlier_lane);
+                if due < self.delays.deadline(&timer) {
+                    // Not `reset_at`: it may leave the task that ends delays asleep.
+                    self.delays.remove(&timer);
+                    timer = self.delays.insert_at(entry.key().clone(), due);
+                }
+                entry.insert((timer, lane));
+            }
+        }
+    }
+
+    fn drop_delay(&mut self, key: &K) {
+        if let Some((timer, _)) = self.delayed.remove(key) {
+            self.delays.remove(&timer);
+        }
+    }
+
+    /// Pushes what is due. Ready if there was any.
+    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut any = Poll::Pending;
+        while let Poll::Ready(Some(expired)) = self.delays.poll_expired(context) {
+            let key = expired.into_inner();
+            if let Some((_, lane)) = self.delayed.remove(&key) {
+                self.queue.push(key, lane);
+                any = Poll::Ready(());
+            }
+        }
+        any
+    }
+}
+
+async fn end_delays<K: Clone + Eq + Hash>(shared: Arc<Shared<K>>) {
+    loop {
+        tokio::select! {
+            () = shared.closed.cancelled() => return,
+            () = poll_fn(|context| shared.lock().poll_due(context)) => shared.ready.notify_one(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tokio::time::sleep;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Takes what is ready now.
+    async fn take_ready(queue: &WorkQueue<&'static str>) -> Vec<(&'static str, Lane)> {
+        let mut taken = Vec::new();
+        while let Ok(Some(next)) =
+            tokio::time::timeout(Duration::from_millis(1), queue.next()).await
+        {
+            taken.push(next);
+        }
+        taken
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiting_worker_gets_what_is_pushed() {
+        let queue = Arc::new(WorkQueue::new(4));
+        let worker = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move { queue.next().await }
+        });
+        sleep(seconds(1)).await;
+        queue.push("a", Lane::Low);
+        assert_eq!(worker.await.unwrap(), Some(("a", Lane::Low)));
+        assert_eq!(
+            queue.depth(),
+            Depth {
+                high: 0,
+                low: 0,
+                busy: 1,
+                delayed: 0
+            }
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_ends_on_time_and_in_its_lane() {
+        let queue = WorkQueue::new(4);
+        let start = Instant::now();
+        queue.push_after("later", Lane::Low, seconds(60));
+        queue.push_after("sooner", Lane::High, seconds(30));
+        assert_eq!(queue.depth().delayed, 2);
+        assert_eq!(queue.next().await, Some(("sooner", Lane::High)));
+        assert_eq!(start.elapsed().as_secs(), 30);
+        assert_eq!(queue.next().await, Some(("later", Lane::Low)));
+        assert_eq!(start.elapsed().as_secs(), 60);
+        assert_eq!(queue.depth().delayed, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_soonest_delay_of_an_object_wins_and_there_is_one_only() {
+        for delays in [[60, 30, 90], [30, 60, 90], [90, 60, 30]] {
+            let queue = WorkQueue::new(4);
+            let start = Instant::now();
+            for delay in delays {
+                queue.push_after("a", Lane::Low, seconds(delay));
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(queue.depth().delayed, 1);
+            assert_eq!(queue.next().await, Some(("a", Lane::Low)));
+            assert_eq!(start.elapsed().as_secs(), 30, "{delays:?}");
+            queue.done(&"a");
+            sleep(seconds(1000)).await;
+            assert_eq!(take_ready(&queue).await, []);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_keeps_the_highest_lane_asked_for() {
+        let queue = WorkQueue::new(4);
+        queue.push_after("a", Lane::Low, seconds(5));
+        queue.push_after("a", Lane::High, seconds(60));
+        assert_eq!(queue.next().await, Some(("a", Lane::High)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_visit_drops_the_delay_that_was_pending() {
+        let queue = WorkQueue::new(4);
+        queue.push_after("a", Lane::Low, seconds(10));
+        queue.push("a", Lane::High);
+        assert_eq!(queue.next().await, Some(("a", Lane::High)));
+        assert_eq!(queue.depth().delayed, 0);
+        queue.done(&"a");
+        sleep(seconds(60)).await;
+        assert_eq!(take_ready(&queue).await, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_asked_for_during_a_visit_stands() {
+        let queue = WorkQueue::new(4);
+        queue.push("a", Lane::High);
+        assert_eq!(queue.next().await, Some(("a", Lane::High)));
+        let start = Instant::now();
+        queue.push_after("a", Lane::Low, seconds(10));
+        queue.done(&"a");
+        assert_eq!(queue.next().await, Some(("a", Lane::Low)));
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_that_ends_during_a_visit_leads_to_one_visit_after_it() {
+        let queue = WorkQueue::new(4);
+        queue.push("a", Lane::High);
+        assert_eq!(queue.next().await, Some(("a", Lane::High)));
+        queue.push_after("a", Lane::Low, seconds(10));
+        sleep(seconds(60)).await;
+        assert_eq!(take_ready(&queue).await, []);
+        queue.done(&"a");
+        assert_eq!(take_ready(&queue).await, [("a", Lane::Low)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_beyond_the_timer_is_kept() {
+        let queue = WorkQueue::new(4);
+        queue.push_after("a", Lane::Low, Duration::MAX);
+        assert_eq!(queue.depth().delayed, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_ends_waiting_and_later_workers() {
+        let queue = Arc::new(WorkQueue::new(4));
+        let worker = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move { queue.next().await }
+        });
+        sleep(seconds(1)).await;
+        queue.close();
+        assert_eq!(worker.await.unwrap(), None);
+        queue.push("a", Lane::High);
+        assert_eq!(queue.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_freed_by_another_that_stops_is_given_on() {
+        let queue = Arc::new(WorkQueue::new(2)); // the low lane may have one worker
+        queue.push("a", Lane::Low);
+        queue.push("b", Lane::Low);
+        assert_eq!(queue.next().await, Some(("a", Lane::Low)));
+        let worker = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move { queue.next().await }
+        });
+        sleep(seconds(1)).await;
+        queue.done(&"a");
+        assert_eq!(worker.await.unwrap(), Some(("b", Lane::Low)));
+    }
+
+    /// Many workers on several threads: every push is followed by a visit, and no object has two at once.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn workers_on_threads_lose_and_double_nothing() {
+        use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+        const KEYS: usize = 50;
+        const PUSHES: usize = 4_000;
+
+        struct Object {
+            busy: AtomicBool,
+            asked: AtomicUsize,
+            seen: AtomicUsize,
+        }
+        let objects: Arc<Vec<Object>> = Arc::new(
+            (0..KEYS)
+                .map(|_| Object {
+                    busy: AtomicBool::new(false),
+                    asked: AtomicUsize::new(0),
+                    seen: AtomicUsize::new(0),
+                })
+                .collect(),
+        );
+        let queue = Arc::new(WorkQueue::new(8));
+        let workers: Vec<_> = (0..8)
+            .map(|_| {
+                let (queue, objects) = (Arc::clone(&queue), Arc::clone(&objects));
+                tokio::spawn(async move {
+                    while let Some((key, _)) = queue.next().await {
+                        let object: &Object = &objects[key];
+                        assert!(!object.busy.swap(true, SeqCst), "two workers at once");
+                        let asked = object.asked.load(SeqCst);
+                        tokio::task::yield_now().await;
+                        object.seen.store(asked, SeqCst);
+                        object.busy.store(false, SeqCst);
+                        queue.done(&key);
+                    }
+                })
+            })
+            .collect();
+        let pushers: Vec<_> = (0..4)
+            .map(|_| {
+                let (queue, objects) = (Arc::clone(&queue), Arc::clone(&objects));
+                tokio::spawn(async move {
+                    for _ in 0..PUSHES {
+                        let key = fastrand::usize(..KEYS);
+                        objects[key].asked.fetch_add(1, SeqCst);
+                        let lane = if fastrand::bool() {
+                            Lane::High
+                        } else {
+                            Lane::Low
+                        };
+                        if fastrand::u8(..8) == 0 {
+                            queue.push_after(key, lane, Duration::from_millis(fastrand::u64(..3)));
+                        } else {
+                            queue.push(key, lane);
+                        }
+                        if fastrand::u8(..4) == 0 {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for pusher in pushers {
+            pusher.await.unwrap();
+        }
+        let idle = Depth {
+            high: 0,
+            low: 0,
+            busy: 0,
+            delayed: 0,
+        };
+        tokio::time::timeout(seconds(60), async {
+            while queue.depth() != idle {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("everything asked for is visited");
+        queue.close();
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        for object in objects.iter() {
+            assert_eq!(object.seen.load(SeqCst), object.asked.load(SeqCst));
+        }
+    }
+}
