@@ -159,11 +159,14 @@ fn target_key<K>(kind: TargetKind, target: &WatchedTarget<K>) -> TargetKey {
 impl Context {
     fn take_binding(&self, watched: WatchedBinding) {
         let key: ObjectKey = watched.key();
-        match watched.into_binding(&self.config.default_region) {
-            Some((binding, version)) => self.change(|cache| cache.apply_binding(binding, version)),
-            None => {
-                tracing::error!(binding = %key, "the binding can't be read and is left as it is: apply the operator's CRD, then correct its spec")
-            }
+        if let Some((binding, version)) = watched.into_binding(&self.config.default_region) {
+            self.change(|cache| cache.apply_binding(binding, version));
+        } else {
+            tracing::error!(
+                binding = %key,
+                "the binding can't be read and is left as it is: apply the operator's CRD, \
+                 then correct its spec"
+            );
         }
     }
 

@@ -272,14 +272,19 @@ pub fn catalog_finding(binding: &Binding, feed: &FeedState) -> Finding {
         ),
         Freshness::Snapshot => {
             let catalog = feed.catalog.as_deref();
-            let source = catalog.map_or("embedded", |catalog| catalog.source().as_str());
-            let as_of = catalog
+            let source = catalog.map_or(SourceKind::Embedded, Catalog::source);
+            // Files are refreshed: their date would rewrite every status each time.
+            let dated = catalog
+                .filter(|_| source == SourceKind::Embedded)
                 .and_then(Catalog::as_of)
-                .unwrap_or("an unknown date");
+                .map_or_else(String::new, |date| format!(" as of {date}"));
             Finding::new(
                 ConditionStatus::True,
                 Reason::Snapshot,
-                format!("the profiles{region} are those of the {source} catalog as of {as_of}"),
+                format!(
+                    "the profiles{region} are those of the {} catalog{dated}",
+                    source.as_str()
+                ),
             )
         }
         Freshness::Failed { reason, message } => {
