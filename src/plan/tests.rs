@@ -477,7 +477,8 @@ fn a_target_that_left_the_spec_is_cleaned_by_inventory_and_by_trace() {
     );
     let (after, cleaning, _) = visit(&before, full(), &SETTINGS);
     assert_eq!(
-        cleaning.removals
+        cleaning
+            .removals
             .iter()
             .map(|removal| removal.key.name.as_ref())
             .collect::<Vec<_>>(),
