@@ -4,6 +4,12 @@
 //! `plan` and `render`, `resolve` and `residency`, `catalog`, `api`, `types`.
 
 pub mod api;
+pub mod cache;
 pub mod catalog;
+pub mod controller;
+pub mod plan;
 pub mod queue;
+pub mod render;
+pub mod residency;
+pub mod resolve;
 pub mod types;

@@ -1,10 +1,9 @@
 //! The custom resource definition as users apply it: what the derive gives, and the little it can't say.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use kube::CustomResourceExt;
-use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::InferenceProfileBinding;
 
@@ -16,26 +15,37 @@ use super::InferenceProfileBinding;
 pub fn custom_resource_definition() -> CustomResourceDefinition {
     let mut crd = InferenceProfileBinding::crd();
     for version in &mut crd.spec.versions {
-        let status = version
+        let Some(root) = version
             .schema
             .as_mut()
             .and_then(|schema| schema.open_api_v3_schema.as_mut())
-            .and_then(|root| root.properties.as_mut())
+        else {
+            continue;
+        };
+        let status = root
+            .properties
+            .as_mut()
             .and_then(|properties| properties.get_mut("status"));
         if let Some(status) = status {
             status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
         }
+        accept_null_in_enums(root);
     }
     crd
 }
 
-/// Returns the schema of `templates`: a bounded map of bounded texts.
-pub(super) fn templates_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "nullable": true,
-        "minProperties": 1,
-        "maxProperties": 8,
-        "additionalProperties": {"type": "string", "maxLength": 16384}
-    })
+/// Makes every optional enum of this schema accept null, which the templates of manifests leave behind: the apiserver
+/// compares a nullable enum with its values, none of which can be null, but drops the null of one that is not nullable.
+fn accept_null_in_enums(schema: &mut JSONSchemaProps) {
+    if schema.enum_.is_some() {
+        schema.nullable = None;
+    }
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+        .for_each(accept_null_in_enums);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        accept_null_in_enums(items);
+    }
 }

@@ -43,7 +43,7 @@ pub use crd::custom_resource_definition;
     printcolumn(name = "Source", type_ = "string", json_path = ".status.profile.sourceRegion", description = "Region that workloads call Bedrock from", priority = 1),
     printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile.destinationRegions", description = "Regions that may serve a request", priority = 1),
     printcolumn(name = "Limit", type_ = "string", json_path = ".spec.allowedRegions", description = "Residency limit of the binding", priority = 1),
-    validation = Rule::new("self.metadata.name.size() <= 63").message("the name of a binding has at most 63 characters")
+    validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: the name of a binding has at most 63 characters")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingSpec {
@@ -51,6 +51,7 @@ pub struct InferenceProfileBindingSpec {
     #[schemars(length(max = 140))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('arn:')").message("give the foundation model ID instead of an ARN: the part after foundation-model/"),
+        validation = Rule::new("!self.matches('^(us|us-gov|eu|apac|jp|au|ca|in|global)[.]')").message("give the foundation model ID instead of a profile ID: leave out the geography before the provider, as in anthropic.claude-sonnet-4-5-20250929-v1:0"),
         validation = Rule::new("self.startsWith('arn:') || self.matches('^[a-z0-9-]{1,63}[.][a-z0-9-]{1,63}([.:][a-z0-9-]{1,63}){0,2}$')").message("not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0")
     )]
     pub model: String,
@@ -73,10 +74,17 @@ pub struct InferenceProfileBindingSpec {
     /// Residency limit: every region that a request can reach, the source region included, must match one of these
     /// region names, `*` patterns or sets (`@eu @eea @uk @ch @us @ca @jp @au @in`). A global profile satisfies only `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), inner(length(max = 32)))]
+    #[schemars(length(max = 64), extend("items" = {
+        "type": "string",
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "self == '*' || self.matches('^([a-z][a-z0-9-]*[*][a-z0-9*-]*|[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}|@(eu|eea|uk|ch|us|ca|jp|au|in))$')",
+            "message": "not a limit: expected a region name (eu-west-1), a pattern with * (eu-*), a set (@eu, @eea, @uk, @ch, @us, @ca, @jp, @au, @in) or * alone",
+        }],
+    }))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(r, r == '*' || r.matches('^([a-z][a-z0-9-]*[*][a-z0-9*-]*|[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}|@(eu|eea|uk|ch|us|ca|jp|au|in))$'))").message("each limit is a region name (eu-west-1), a pattern with * (eu-*), a set (@eu, @eea, @uk, @ch, @us, @ca, @jp, @au, @in) or * alone")
+        validation = Rule::new("self.size() > 0").message("an empty limit would allow no region: leave allowedRegions out where the binding sets no limit")
     )]
     pub allowed_regions: Option<Vec<String>>,
 
@@ -109,8 +117,14 @@ pub struct InferenceProfileBindingSpec {
 pub struct Fallback {
     /// Geographies to try, in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 8), inner(length(max = 32)))]
-    #[x_kube(validation = Rule::new("self.all(g, g.matches('^[a-z]{2,16}(-[a-z]{2,16}){0,2}$'))").message("each fallback is a geography: the prefix of a profile ID, such as us, eu, apac, jp or global"))]
+    #[schemars(length(max = 8), extend("items" = {
+        "type": "string",
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[a-z]{2,16}(-[a-z]{2,16}){0,2}$')",
+            "message": "not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global",
+        }],
+    }))]
     pub geographies: Option<Vec<String>>,
 
     /// Whether the bare model ID may be used where the model is on demand in the source region.
@@ -135,21 +149,26 @@ pub struct Target {
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("not an object name: expected lower case letters, digits, - and ., beginning and ending with a letter or digit"))]
     pub name: String,
 
-    /// Owner (the default): create and own the object. Merge: own only these keys of an object that others own and
-    /// that allows it by the annotation `inferenceprofiles.dev/allow-merge`.
+    /// How the object is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_policy: Option<CreationPolicy>,
 
     /// Key in the object -> what is written there. Neither keys nor templates: the five default keys `BEDROCK_*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 64))]
-    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them"))]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(
+        validation = Rule::new("self.size() > 0").message("no key is given: leave keys out for the default keys"),
+        validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them, neither . alone nor beginning with ..")
+    )]
     pub keys: Option<BTreeMap<String, ValueName>>,
 
     /// Key in the object -> Jinja template of a whole file, for clients that want one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crd::templates_schema")]
-    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them"))]
+    #[schemars(extend("maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 16384}))]
+    #[x_kube(
+        validation = Rule::new("self.size() > 0").message("no template is given: leave templates out"),
+        validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them, neither . alone nor beginning with ..")
+    )]
     pub templates: Option<BTreeMap<String, String>>,
 }
 
@@ -181,7 +200,8 @@ impl std::fmt::Display for TargetKind {
     }
 }
 
-/// How a target comes to be and what of it belongs to the binding.
+/// How an object is held. Owner (the default): create and own the object. Merge: own only these keys of an object that
+/// others own and that allows it by the annotation `inferenceprofiles.dev/allow-merge`.
 #[derive(
     Clone,
     Copy,

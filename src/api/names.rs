@@ -10,8 +10,10 @@ pub const ALLOW_MERGE_ANNOTATION: &str = "inferenceprofiles.dev/allow-merge";
 pub const MERGE_FINALIZER: &str = "inferenceprofiles.dev/merged-keys";
 /// Type of owned Secrets, as servicebinding.io wants it.
 pub const SECRET_TYPE: &str = "servicebinding.io/bedrock";
-/// Field manager of the status and the finalizer.
+/// Field manager of the status.
 pub const STATUS_MANAGER: &str = "inferenceprofiles.dev";
+/// Field manager of the finalizer: apart from the status, so that taking one off touches nothing else.
+pub const FINALIZER_MANAGER: &str = "inferenceprofiles.dev-finalizer";
 /// Name under which Events are published.
 pub const EVENT_CONTROLLER: &str = "inferenceprofiles.dev/operator";
 

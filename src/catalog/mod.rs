@@ -2,6 +2,12 @@
 //!
 //! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
 
+pub mod bedrock;
+pub mod directory;
+pub mod embedded;
+pub mod feed;
+pub mod listing;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;

@@ -1,0 +1,26 @@
+.DEFAULT_GOAL := help
+.PHONY: help test lint crds controlplane
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+
+test: lint controlplane .venv/ready ## Runs every check, against a real apiserver too
+	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
+
+lint: ## Checks format and lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+crds: ## Generates crds/ from src/api
+	@cargo build --locked --quiet
+	@{ echo '# Generated from src/api by `make crds`.'; cargo run --locked --quiet -- crd; } > crds/inferenceprofilebindings.yaml.new
+	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
+
+controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
+	@tests/controlplane/build
+
+.venv/ready: tests/requirements.txt
+	@rm -rf .venv
+	@python3 -m venv .venv || { rm -rf .venv; echo 'python3 can make no virtual environment: install venv (Debian: apt-get install python3-venv)' >&2; exit 1; }
+	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@

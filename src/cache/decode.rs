@@ -1,0 +1,301 @@
+//! From objects as the watch sends them to the forms that the cache keeps. What is not kept is dropped here, at once:
+//! `ObjectMeta`, unknown fields, and every value that is not ours.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use kube::Resource;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, Visitor},
+};
+
+use crate::{
+    api::{InferenceProfileBindingSpec, InferenceProfileBindingStatus, InferenceProfileBinding, names},
+    plan::{
+        observed::{Binding, Controller, Holding, ObjectKey, Spec, TargetView, fingerprint},
+        status::Status,
+    },
+    types::Region,
+};
+
+/// Returns the resource version as a number, so that versions of one object can be ordered; 0 where it is none, which
+/// is older than everything.
+#[must_use]
+pub fn version(meta: &ObjectMeta) -> u64 {
+    meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+/// A binding as the watch sends it. A spec or status that can't be read does not fail the watch: the one object is
+/// reported, the others go on.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WatchedBinding {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    spec: Lenient<InferenceProfileBindingSpec>,
+    #[serde(default)]
+    status: Option<Lenient<InferenceProfileBindingStatus>>,
+}
+
+/// A value, or that it is not one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Lenient<T> {
+    Readable(Box<T>),
+    Unreadable(serde::de::IgnoredAny),
+}
+
+impl WatchedBinding {
+    /// Returns the object's name.
+    #[must_use]
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey {
+            namespace: self.metadata.namespace.as_deref().unwrap_or_default().into(),
+            name: self.metadata.name.as_deref().unwrap_or_default().into(),
+        }
+    }
+
+    /// Returns the binding and its version; nothing where its spec can't be read.
+    #[must_use]
+    pub fn into_binding(self, default_region: &Region) -> Option<(Binding, u64)> {
+        let key = self.key();
+        let Lenient::Readable(spec) = self.spec else {
+            return None;
+        };
+        let version = version(&self.metadata);
+        let meta = self.metadata;
+        let status = match &self.status {
+            Some(Lenient::Readable(status)) => Status::from_wire(status, &key.namespace),
+            _ => Status::default(),
+        };
+        let binding = Binding {
+            uid: meta.uid.unwrap_or_default().into(),
+            generation: meta.generation.unwrap_or_default(),
+            created: meta.creation_timestamp.map_or(0, |time| time.0.as_second()),
+            deleting: meta.deletion_timestamp.is_some(),
+            finalizer: meta.finalizers.iter().flatten().any(|name| name == names::MERGE_FINALIZER),
+            spec: Spec::parse(&spec, &key.name, default_region),
+            status,
+            key,
+        };
+        Some((binding, version))
+    }
+}
+
+/// Says that a lean form stands for a kind: requests go to that kind's path.
+macro_rules! resource_of {
+    ([$($generics:tt)*] $lean:ty => $kind:ty) => {
+        impl<$($generics)*> Resource for $lean {
+            type DynamicType = ();
+            type Scope = <$kind as Resource>::Scope;
+
+            fn kind((): &()) -> Cow<'_, str> {
+                <$kind>::kind(&())
+            }
+            fn group((): &()) -> Cow<'_, str> {
+                <$kind>::group(&())
+            }
+            fn version((): &()) -> Cow<'_, str> {
+                <$kind>::version(&())
+            }
+            fn plural((): &()) -> Cow<'_, str> {
+                <$kind>::plural(&())
+            }
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+
+resource_of!([] WatchedBinding => InferenceProfileBinding);
+resource_of!([K: Resource<DynamicType = ()>] WatchedTarget<K> => K);
+
+/// A `ConfigMap` or Secret as the watch sends it, its values replaced by fingerprints while they are read.
+#[derive(Debug, Deserialize)]
+#[serde(bound = "")]
+pub struct WatchedTarget<K> {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    data: Option<BTreeMap<String, Fingerprint>>,
+    #[serde(skip)]
+    kind: PhantomData<K>,
+}
+
+impl<K> Clone for WatchedTarget<K> {
+    fn clone(&self) -> Self {
+        Self {
+            metadata: self.metadata.clone(),
+            data: self.data.clone(),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> WatchedTarget<K> {
+    /// Returns namespace and name.
+    #[must_use]
+    pub fn names(&self) -> (&str, &str) {
+        (
+            self.metadata.namespace.as_deref().unwrap_or_default(),
+            self.metadata.name.as_deref().unwrap_or_default(),
+        )
+    }
+
+    /// Returns what the cache keeps, and its version.
+    #[must_use]
+    pub fn into_view(self) -> (TargetView, u64) {
+        let data = self.data.unwrap_or_default();
+        let view = target_view(&self.metadata, |key| data.get(key).map(|value| value.0));
+        (view, version(&self.metadata))
+    }
+}
+
+/// A text of which only the fingerprint is kept.
+#[derive(Debug, Clone, Copy)]
+struct Fingerprint(u64);
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Fingerprint;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Fingerprint, E> {
+                Ok(Fingerprint(fingerprint(text)))
+            }
+            fn visit_unit<E: serde::de::Error>(self) -> Result<Fingerprint, E> {
+                Err(E::custom("null is no text"))
+            }
+        }
+        deserializer.deserialize_str(Text).map_err(D::Error::custom)
+    }
+}
+
+/// Reads from metadata whose an object is and who holds which keys. `value` gives the fingerprint of a key's value; where
+/// it knows none, the key counts as drifted.
+#[must_use]
+pub fn target_view(meta: &ObjectMeta, value: impl Fn(&str) -> Option<u64>) -> TargetView {
+    let mut ours: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    let mut foreign: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    for entry in meta.managed_fields.iter().flatten() {
+        let manager = entry.manager.as_deref().unwrap_or_default();
+        for key in held_keys(entry) {
+            match names::binding_of_manager(manager) {
+                Some(binding) => ours
+                    .entry(binding)
+                    .or_default()
+                    .push((fingerprint(key), value(key).unwrap_or_default())),
+                None => foreign.entry(manager).or_default().push((fingerprint(key), 0)),
+            }
+        }
+    }
+    let annotations = meta.annotations.as_ref();
+    let labels = meta.labels.as_ref();
+    TargetView {
+        uid: meta.uid.as_deref().unwrap_or_default().into(),
+        labelled: labels.and_then(|labels| labels.get(names::MANAGED_LABEL)).is_some_and(|value| value == "true"),
+        controller: controller(meta),
+        allow_merge: annotations
+            .and_then(|annotations| annotations.get(names::ALLOW_MERGE_ANNOTATION))
+            .map(|value| Arc::from(value.as_str())),
+        ours: holdings(ours),
+        foreign: holdings(foreign),
+    }
+}
+
+/// Returns the keys of `data` that an entry of `managedFields` holds.
+fn held_keys(entry: &ManagedFieldsEntry) -> impl Iterator<Item = &str> {
+    let data = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:data")).and_then(|data| data.as_object());
+    data.into_iter().flat_map(|keys| keys.keys()).filter_map(|key| key.strip_prefix("f:"))
+}
+
+fn holdings(by_holder: BTreeMap<&str, Vec<(u64, u64)>>) -> Box<[Holding]> {
+    by_holder
+        .into_iter()
+        .map(|(holder, mut keys)| {
+            keys.sort_unstable();
+            keys.dedup_by_key(|(key, _)| *key);
+            Holding {
+                holder: holder.into(),
+                keys: keys.into(),
+            }
+        })
+        .collect()
+}
+
+fn controller(meta: &ObjectMeta) -> Option<Controller> {
+    let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
+    let ours = owner.kind == "InferenceProfileBinding" && owner.api_version.split('/').next() == Some(names::GROUP);
+    Some(Controller {
+        uid: owner.uid.as_str().into(),
+        binding: ours.then(|| owner.name.as_str().into()),
+        description: format!("{} {}", owner.kind, owner.name).into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    use super::*;
+
+    fn region() -> Region {
+        "eu-west-1".parse().expect("region")
+    }
+
+    #[test]
+    fn an_unreadable_spec_costs_only_its_own_object() {
+        let broken: WatchedBinding =
+            serde_json::from_value(json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"model": 7}})).expect("the envelope");
+        assert_eq!(broken.key().to_string(), "n/a");
+        assert!(broken.into_binding(&region()).is_none());
+    }
+
+    #[test]
+    fn an_unreadable_status_is_written_anew() {
+        let odd: WatchedBinding = serde_json::from_value(json!({
+            "metadata": {"name": "a", "namespace": "n", "uid": "u", "generation": 2, "resourceVersion": "7"},
+            "spec": {"model": "a.b", "geography": "eu"},
+            "status": {"targets": "none"},
+        }))
+        .expect("the envelope");
+        let (binding, version) = odd.into_binding(&region()).expect("a binding");
+        assert_eq!((version, binding.status), (7, Status::default()));
+    }
+
+    #[test]
+    fn a_target_keeps_whose_keys_they_are_and_no_value() {
+        let object: WatchedTarget<ConfigMap> = serde_json::from_value(json!({
+            "metadata": {
+                "name": "t", "namespace": "n", "uid": "u", "resourceVersion": "9",
+                "labels": {"inferenceprofiles.dev/managed": "true"},
+                "annotations": {"inferenceprofiles.dev/allow-merge": "chat"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": "x", "controller": true}],
+                "managedFields": [
+                    {"manager": "inferenceprofiles.dev:chat", "operation": "Apply", "fieldsV1": {"f:data": {"f:MODEL": {}}}},
+                    {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {".": {}, "f:THEIRS": {}}}},
+                ],
+            },
+            "data": {"MODEL": "eu.x", "THEIRS": "a password"},
+        }))
+        .expect("an object");
+        assert!(!format!("{object:?}").contains("password"));
+        let (view, version) = object.into_view();
+        assert_eq!(version, 9);
+        assert!(view.labelled);
+        assert_eq!(view.foreign_holder("THEIRS"), Some("kubectl"));
+        assert_eq!(view.foreign_holder("MODEL"), None);
+        let content = BTreeMap::from([("MODEL".to_owned(), "eu.x".to_owned())]);
+        assert!(view.holds("chat", crate::api::TargetKind::ConfigMap, &content));
+        assert_eq!(view.controller.expect("controller").description.as_ref(), "Deployment d");
+    }
+}

@@ -1,0 +1,468 @@
+//! What the operator knows of the cluster: bindings and targets in compact form, with the indexes that say whom a
+//! change concerns. No client and no I/O.
+//!
+//! The cache is written from two sides: by watch events, and by the operator's own writes, which it *assumes* before
+//! their events arrive. Resource versions keep the two in order: what is older than what is known changes nothing, so a
+//! write's own event wakes nobody.
+
+pub mod decode;
+mod pool;
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
+
+use crate::{
+    api::names,
+    catalog::{FeedKey, FeedState},
+    plan::{
+        observed::{Binding, ObjectKey, Observed, ObservedTarget, TargetKey, TargetView, Trace},
+        ownership::{self, Claim},
+        status::{Status, WrittenProfile},
+    },
+    queue::Lane,
+    resolve::Request,
+    types::ModelId,
+};
+
+use pool::Pool;
+
+/// What follows from a change.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Bindings to visit.
+    pub wake: Vec<(ObjectKey, Lane)>,
+    /// Feeds that got their first holder.
+    pub hold: Vec<FeedKey>,
+    /// Feeds that lost their last holder.
+    pub release: Vec<FeedKey>,
+}
+
+#[derive(Debug)]
+struct Known<T> {
+    value: Arc<T>,
+    version: u64,
+}
+
+/// Bindings of a feed, by the model they ask for.
+#[derive(Debug, Default)]
+struct Audience {
+    by_model: HashMap<ModelId, HashSet<ObjectKey>>,
+    /// Bindings that need the feed to run: the suspended ones do not.
+    holders: usize,
+}
+
+/// The cache.
+#[derive(Debug, Default)]
+pub struct Cache {
+    /// Whether roles make feeds of their own: only a live catalog is asked by a role.
+    roles: bool,
+    bindings: HashMap<ObjectKey, Known<Binding>>,
+    targets: HashMap<TargetKey, Known<TargetView>>,
+    /// Target -> bindings whose spec names it.
+    claimants: HashMap<TargetKey, Vec<ObjectKey>>,
+    /// Binding -> objects that carry its writes.
+    traces: HashMap<ObjectKey, Vec<TargetKey>>,
+    audiences: HashMap<FeedKey, Audience>,
+    /// Targets with a write on its way -> version at which they were seen to vanish meanwhile.
+    in_flight: HashMap<TargetKey, u64>,
+    texts: Pool<str>,
+    requests: Pool<Request>,
+    profiles: Pool<WrittenProfile>,
+}
+
+impl Cache {
+    /// Makes an empty cache. `roles` says whether `roleARN` makes a feed of its own.
+    #[must_use]
+    pub fn new(roles: bool) -> Self {
+        Self {
+            roles,
+            ..Self::default()
+        }
+    }
+
+    /// Returns how many bindings are known.
+    #[must_use]
+    pub fn bindings(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// Takes a binding from a watch event.
+    pub fn apply_binding(&mut self, mut binding: Binding, version: u64) -> Effect {
+        self.share(&mut binding);
+        let key = binding.key.clone();
+        let before = self.bindings.get(&key);
+        if before.is_some_and(|known| version <= known.version && version != 0) {
+            return Effect::default();
+        }
+        let before = before.map(|known| known.value.clone());
+        if before.as_deref() == Some(&binding) {
+            // Only the version moved.
+            self.bindings.entry(key).and_modify(|known| known.version = version);
+            return Effect::default();
+        }
+        let mut effect = Effect::default();
+        if let Some(before) = &before {
+            self.unindex(before, &mut effect);
+        }
+        let lane = if binding.status.observed_generation == Some(binding.generation) && !binding.deleting {
+            Lane::Low
+        } else {
+            Lane::High
+        };
+        effect.wake.push((key.clone(), lane));
+        let claims_moved = before.as_ref().is_none_or(|before| {
+            before.uid != binding.uid || before.deleting != binding.deleting || before.spec.targets != binding.spec.targets
+        });
+        self.index(&binding, &mut effect);
+        if claims_moved {
+            self.wake_rivals(&binding, &mut effect);
+            if let Some(before) = &before {
+                self.wake_rivals(before, &mut effect);
+            }
+        }
+        self.bindings.insert(key, Known { value: Arc::new(binding), version });
+        effect.settle()
+    }
+
+    /// Takes the deletion of a binding.
+    pub fn delete_binding(&mut self, key: &ObjectKey) -> Effect {
+        let mut effect = Effect::default();
+        if let Some(gone) = self.bindings.remove(key) {
+            self.unindex(&gone.value, &mut effect);
+            self.wake_rivals(&gone.value, &mut effect);
+        }
+        effect.settle()
+    }
+
+    /// Drops the bindings of a namespace (or of all) that a complete list did not show.
+    pub fn retain_bindings(&mut self, namespace: Option<&str>, seen: &HashSet<ObjectKey>) -> Effect {
+        let gone: Vec<ObjectKey> = self
+            .bindings
+            .keys()
+            .filter(|key| namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace) && !seen.contains(*key))
+            .cloned()
+            .collect();
+        gone.iter().fold(Effect::default(), |effect, key| effect.and(self.delete_binding(key)))
+    }
+
+    /// Takes a target from a watch event.
+    pub fn apply_target(&mut self, key: &TargetKey, view: TargetView, version: u64) -> Effect {
+        let known = self.targets.get(key);
+        if known.is_some_and(|known| version <= known.version && version != 0) {
+            return Effect::default();
+        }
+        let same = known.is_some_and(|known| *known.value == view);
+        self.put_target(key, view, version);
+        if same { Effect::default() } else { self.concerned(key) }
+    }
+
+    /// Takes the disappearance of a target from a watch: deleted, or its label was taken off.
+    pub fn delete_target(&mut self, key: &TargetKey, version: u64) -> Effect {
+        if self.targets.get(key).is_some_and(|known| version < known.version && version != 0) {
+            return Effect::default();
+        }
+        if let Some(vanished) = self.in_flight.get_mut(key) {
+            *vanished = version.max(*vanished);
+        }
+        let effect = self.concerned(key);
+        self.remove_target(key);
+        effect
+    }
+
+    /// Drops the targets of a kind and namespace (or of all) that a complete list did not show.
+    pub fn retain_targets(&mut self, kind: crate::api::TargetKind, namespace: Option<&str>, seen: &HashSet<TargetKey>) -> Effect {
+        let gone: Vec<TargetKey> = self
+            .targets
+            .keys()
+            .filter(|key| key.kind == kind && !seen.contains(*key))
+            .filter(|key| namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace))
+            .cloned()
+            .collect();
+        gone.iter().fold(Effect::default(), |effect, key| effect.and(self.delete_target(key, 0)))
+    }
+
+    /// Returns the feed that a binding's answer comes from; nothing where its request can't be read.
+    #[must_use]
+    pub fn feed_of(&self, binding: &Binding) -> Option<FeedKey> {
+        Some(FeedKey {
+            role: binding.spec.role.clone().filter(|_| self.roles),
+            region: binding.spec.request.as_ref().ok()?.source_region.clone(),
+        })
+    }
+
+    /// Returns what a plan for a binding is made from, `state` giving what its feed knows; nothing where it is gone.
+    #[must_use]
+    pub fn observe(&self, key: &ObjectKey, state: impl FnOnce(Option<&FeedKey>) -> FeedState) -> Option<Observed> {
+        let binding = self.bindings.get(key)?.value.clone();
+        let targets = binding
+            .spec
+            .targets
+            .iter()
+            .map(|target| {
+                let target_key = TargetKey {
+                    kind: target.kind,
+                    namespace: key.namespace.clone(),
+                    name: target.name.clone(),
+                };
+                let view = self.targets.get(&target_key).map(|known| known.value.clone());
+                let mine = Claim { binding: &binding, target };
+                let rivals = self.claimants.get(&target_key).into_iter().flatten().filter(|rival| *rival != key);
+                let claims = rivals.filter_map(|rival| {
+                    let binding = &*self.bindings.get(rival)?.value;
+                    let target = binding.spec.targets.iter().find(|theirs| theirs.kind == target.kind && theirs.name == target.name)?;
+                    Some(Claim { binding, target })
+                });
+                let claimed_by = ownership::better_claim(&mine, claims, view.as_deref());
+                ObservedTarget { view, claimed_by }
+            })
+            .collect();
+        let traces = self
+            .traces
+            .get(key)
+            .into_iter()
+            .flatten()
+            .filter_map(|target| {
+                let view = self.targets.get(target)?.value.clone();
+                Some(Trace { key: target.clone(), view })
+            })
+            .collect();
+        let feed = self.feed_of(&binding);
+        Some(Observed {
+            feed: state(feed.as_ref()),
+            binding,
+            targets,
+            traces,
+        })
+    }
+
+    /// Returns the bindings of a feed: all, or those that ask for one of these models.
+    #[must_use]
+    pub fn audience(&self, feed: &FeedKey, models: Option<&BTreeSet<ModelId>>) -> Vec<ObjectKey> {
+        let Some(audience) = self.audiences.get(feed) else {
+            return Vec::new();
+        };
+        match models {
+            None => audience.by_model.values().flatten().cloned().collect(),
+            Some(models) => models.iter().filter_map(|model| audience.by_model.get(model)).flatten().cloned().collect(),
+        }
+    }
+
+    /// Remembers a status that was written, until its event arrives.
+    pub fn assume_status(&mut self, key: &ObjectKey, uid: &str, status: Status, version: u64) {
+        self.assume_binding(key, uid, version, |binding| binding.status = status);
+    }
+
+    /// Remembers that our finalizer was put on or taken off.
+    pub fn assume_finalizer(&mut self, key: &ObjectKey, uid: &str, present: bool, version: u64) {
+        self.assume_binding(key, uid, version, |binding| binding.finalizer = present);
+    }
+
+    fn assume_binding(&mut self, key: &ObjectKey, uid: &str, version: u64, change: impl FnOnce(&mut Binding)) {
+        let Some(known) = self.bindings.get(key) else { return };
+        if known.value.uid.as_ref() != uid || version <= known.version {
+            return;
+        }
+        // Nothing that is indexed changes here.
+        let mut binding = (*known.value).clone();
+        change(&mut binding);
+        self.share(&mut binding);
+        self.bindings.insert(key.clone(), Known { value: Arc::new(binding), version });
+    }
+
+    /// Announces a write to a target, so that its disappearance meanwhile is not missed.
+    pub fn begin_write(&mut self, key: &TargetKey) {
+        self.in_flight.insert(key.clone(), 0);
+    }
+
+    /// Remembers a target that was written; nothing where the write failed. Returns whether it vanished since.
+    pub fn end_write(&mut self, key: &TargetKey, written: Option<(TargetView, u64)>) -> bool {
+        let vanished = self.in_flight.remove(key).unwrap_or_default();
+        let Some((view, version)) = written else {
+            return false;
+        };
+        if vanished > version {
+            return true;
+        }
+        if self.targets.get(key).is_none_or(|known| known.version < version) {
+            self.put_target(key, view, version);
+        }
+        false
+    }
+
+    /// Remembers that a target was deleted, or our keys were taken out of it.
+    pub fn assume_removed(&mut self, key: &TargetKey, uid: &str) {
+        if self.targets.get(key).is_some_and(|known| known.value.uid.as_ref() == uid) {
+            self.remove_target(key);
+        }
+    }
+
+    fn put_target(&mut self, key: &TargetKey, mut view: TargetView, version: u64) {
+        self.remove_target(key);
+        for holding in view.ours.iter_mut().chain(view.foreign.iter_mut()) {
+            self.texts.share(&mut holding.holder);
+        }
+        for owner in owners(key, &view) {
+            self.traces.entry(owner).or_default().push(key.clone());
+        }
+        self.targets.insert(key.clone(), Known { value: Arc::new(view), version });
+    }
+
+    fn remove_target(&mut self, key: &TargetKey) {
+        let Some(known) = self.targets.remove(key) else { return };
+        for owner in owners(key, &known.value) {
+            if let Entry::Occupied(mut entry) = self.traces.entry(owner) {
+                entry.get_mut().retain(|target| target != key);
+                if entry.get().is_empty() {
+                    entry.remove();
+                }
+            }
+        }
+    }
+
+    /// Returns the bindings that a change of a target concerns: those that name it and those that wrote it.
+    fn concerned(&self, key: &TargetKey) -> Effect {
+        let wrote = self.targets.get(key).map(|known| owners(key, &known.value)).unwrap_or_default();
+        let named = self.claimants.get(key).into_iter().flatten().cloned();
+        let keys: BTreeSet<ObjectKey> = named.chain(wrote.into_iter().filter(|owner| self.bindings.contains_key(owner))).collect();
+        Effect {
+            wake: keys.into_iter().map(|key| (key, Lane::Low)).collect(),
+            ..Effect::default()
+        }
+    }
+
+    fn wake_rivals(&self, binding: &Binding, effect: &mut Effect) {
+        for target in target_keys(binding) {
+            let rivals = self.claimants.get(&target).into_iter().flatten().filter(|rival| **rival != binding.key);
+            effect.wake.extend(rivals.map(|rival| (rival.clone(), Lane::Low)));
+        }
+    }
+
+    fn index(&mut self, binding: &Binding, effect: &mut Effect) {
+        for target in target_keys(binding) {
+            let claimants = self.claimants.entry(target).or_default();
+            if !claimants.contains(&binding.key) {
+                claimants.push(binding.key.clone());
+            }
+        }
+        let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
+            return;
+        };
+        let audience = self.audiences.entry(feed.clone()).or_default();
+        audience.by_model.entry(request.model.clone()).or_default().insert(binding.key.clone());
+        if holds_feed(binding) {
+            audience.holders += 1;
+            if audience.holders == 1 {
+                effect.hold.push(feed);
+            }
+        }
+    }
+
+    fn unindex(&mut self, binding: &Binding, effect: &mut Effect) {
+        for target in target_keys(binding) {
+            if let Entry::Occupied(mut entry) = self.claimants.entry(target) {
+                entry.get_mut().retain(|claimant| *claimant != binding.key);
+                if entry.get().is_empty() {
+                    entry.remove();
+                }
+            }
+        }
+        let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
+            return;
+        };
+        let Entry::Occupied(mut entry) = self.audiences.entry(feed.clone()) else { return };
+        let audience = entry.get_mut();
+        if let Some(keys) = audience.by_model.get_mut(&request.model) {
+            keys.remove(&binding.key);
+            if keys.is_empty() {
+                audience.by_model.remove(&request.model);
+            }
+        }
+        if holds_feed(binding) {
+            audience.holders -= 1;
+            if audience.holders == 0 {
+                effect.release.push(feed);
+            }
+        }
+        if audience.by_model.is_empty() {
+            entry.remove();
+        }
+    }
+
+    /// Lets equal parts of bindings be one in memory.
+    fn share(&mut self, binding: &mut Binding) {
+        self.texts.share(&mut binding.key.namespace);
+        if let Ok(request) = &mut binding.spec.request {
+            self.requests.share(request);
+        }
+        if let Some(profile) = &mut binding.status.profile {
+            self.profiles.share(profile);
+        }
+        for condition in &mut binding.status.conditions {
+            self.texts.share(&mut condition.message);
+        }
+        for record in &mut binding.status.targets {
+            self.texts.share(&mut record.hash);
+            record.key.namespace = binding.key.namespace.clone();
+        }
+        binding.status.conditions.shrink_to_fit();
+        binding.status.targets.shrink_to_fit();
+    }
+}
+
+/// A suspended or vanishing binding asks AWS nothing.
+fn holds_feed(binding: &Binding) -> bool {
+    !binding.spec.suspend && !binding.deleting
+}
+
+fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {
+    binding.spec.targets.iter().map(|target| TargetKey {
+        kind: target.kind,
+        namespace: binding.key.namespace.clone(),
+        name: target.name.clone(),
+    })
+}
+
+/// Returns the bindings whose writes an object carries.
+fn owners(key: &TargetKey, view: &TargetView) -> Vec<ObjectKey> {
+    let controller = view.controller.as_ref().and_then(|controller| controller.binding.clone());
+    let mut names: Vec<Arc<str>> = view.ours.iter().map(|holding| holding.holder.clone()).chain(controller).collect();
+    names.sort();
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| ObjectKey {
+            namespace: key.namespace.clone(),
+            name,
+        })
+        .collect()
+}
+
+impl Effect {
+    /// Joins two effects.
+    #[must_use]
+    fn and(mut self, other: Self) -> Self {
+        self.wake.extend(other.wake);
+        self.hold.extend(other.hold);
+        self.release.extend(other.release);
+        self.settle()
+    }
+
+    /// Lets a hold and a release of the same feed cancel out.
+    fn settle(mut self) -> Self {
+        let both: Vec<FeedKey> = self.hold.iter().filter(|feed| self.release.contains(feed)).cloned().collect();
+        self.hold.retain(|feed| !both.contains(feed));
+        self.release.retain(|feed| !both.contains(feed));
+        self
+    }
+}
+
+/// Returns the selector of the watches of targets.
+#[must_use]
+pub fn target_selector() -> String {
+    format!("{}=true", names::MANAGED_LABEL)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,474 @@
+//! Data compiled in: the system-defined profiles of one date, and where models are on demand.
+//!
+//! It answers where no AWS account is at hand, and it feeds the hints of messages. It is dated and never proves that
+//! something is *not* there: nothing is retired because of it.
+//!
+//! The two files beside this one say in their first lines how they are written.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+};
+
+use futures::future::{self, BoxFuture, FutureExt};
+
+use super::{Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind};
+use crate::types::{Geography, ModelId, ProfileId, Region};
+
+const PROFILES: &str = include_str!("embedded/profiles.txt");
+const MODELS: &str = include_str!("embedded/models.txt");
+
+static EMBEDDED: LazyLock<Embedded> = LazyLock::new(|| {
+    let mut data = Parser::default();
+    for line in PROFILES.lines().chain(MODELS.lines()) {
+        // The tests parse every line; what is compiled in is what they saw.
+        if let Err(problem) = data.line(line) {
+            tracing::error!(line, problem, "a line of the embedded catalog was left out");
+        }
+    }
+    data.finish()
+});
+
+/// The compiled-in catalog and hints.
+#[derive(Debug)]
+pub struct Embedded {
+    as_of: &'static str,
+    /// Sorted by model and geography.
+    current: Vec<CurrentProfile>,
+    /// Sorted by model and geography.
+    retired: Vec<(ModelId, RetiredProfile)>,
+    /// Sorted by model.
+    unconfirmed: Vec<(ModelId, ProfileId)>,
+    models: BTreeSet<ModelId>,
+    on_demand: BTreeMap<ModelId, Arc<[Region]>>,
+    source_regions: BTreeSet<Region>,
+}
+
+/// A callable profile. Its routes share their regions and destinations with those of all others.
+#[derive(Debug)]
+struct CurrentProfile {
+    id: ProfileId,
+    model: ModelId,
+    geography: Geography,
+    name: &'static str,
+    /// Sorted by source region.
+    routes: Box<[(Region, Destinations)]>,
+}
+
+/// A profile that public data saw once and does not see any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetiredProfile {
+    /// ID of the profile.
+    pub id: ProfileId,
+    /// Geography of the profile.
+    pub geography: Geography,
+    /// When it was last seen, an RFC 3339 date.
+    pub last_seen: &'static str,
+}
+
+impl Embedded {
+    /// Returns the data, parsed on the first call.
+    #[must_use]
+    pub fn load() -> &'static Self {
+        &EMBEDDED
+    }
+
+    /// Returns the date that the data speaks for, an RFC 3339 date.
+    #[must_use]
+    pub fn as_of(&self) -> &'static str {
+        self.as_of
+    }
+
+    /// Returns the profiles callable from `region`; none where the region is not known. Where a display name was never
+    /// seen, the ID stands for it.
+    #[must_use]
+    pub fn catalog(&self, region: &Region) -> Catalog {
+        let profiles = self
+            .current
+            .iter()
+            .filter_map(|profile| {
+                let route = profile
+                    .routes
+                    .binary_search_by(|(source, _)| source.cmp(region))
+                    .ok()?;
+                let name = if profile.name.is_empty() {
+                    profile.id.as_str()
+                } else {
+                    profile.name
+                };
+                Some(Arc::new(Profile {
+                    id: profile.id.clone(),
+                    name: name.to_owned(),
+                    model: profile.model.clone(),
+                    geography: profile.geography.clone(),
+                    destinations: profile.routes[route].1.clone(),
+                }))
+            })
+            .collect();
+        Catalog::new(
+            SourceKind::Embedded,
+            region.clone(),
+            None,
+            Some(self.as_of.to_owned()),
+            profiles,
+        )
+    }
+
+    /// Returns the models that any profile is or was known for, sorted.
+    pub fn models(&self) -> impl Iterator<Item = &ModelId> {
+        self.models.iter()
+    }
+
+    /// Returns the models that no profile is known for and that are on demand somewhere, sorted.
+    pub fn models_without_profile(&self) -> impl Iterator<Item = &ModelId> {
+        self.on_demand
+            .keys()
+            .filter(|model| !self.models.contains(*model))
+    }
+
+    /// Returns the geographies that have a profile of the model, each with its source regions, sorted.
+    #[must_use]
+    pub fn current_routes(&self, model: &ModelId) -> BTreeMap<Geography, Vec<Region>> {
+        slice_of(&self.current, model, |profile| &profile.model)
+            .iter()
+            .map(|profile| {
+                let sources = profile.routes.iter().map(|(source, _)| source.clone());
+                (profile.geography.clone(), sources.collect())
+            })
+            .collect()
+    }
+
+    /// Returns the profiles of the model that are no longer listed, sorted by geography.
+    pub fn retired(&self, model: &ModelId) -> impl Iterator<Item = &RetiredProfile> {
+        slice_of(&self.retired, model, |(of, _)| of)
+            .iter()
+            .map(|(_, profile)| profile)
+    }
+
+    /// Returns the profiles of the model that are said to exist, but of which it is not known where they can be called.
+    pub fn unconfirmed(&self, model: &ModelId) -> impl Iterator<Item = &ProfileId> {
+        slice_of(&self.unconfirmed, model, |(of, _)| of)
+            .iter()
+            .map(|(_, id)| id)
+    }
+
+    /// Returns all regions that a profile can be called from, sorted.
+    pub fn source_regions(&self) -> impl Iterator<Item = &Region> {
+        self.source_regions.iter()
+    }
+
+    /// Returns the regions where the model can be invoked by its own ID, sorted; none where it can't or is not known.
+    #[must_use]
+    pub fn on_demand_regions(&self, model: &ModelId) -> &[Region] {
+        self.on_demand.get(model).map_or(&[], |regions| regions)
+    }
+}
+
+impl Source for &'static Embedded {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Embedded
+    }
+
+    /// Answers at once. The role is ignored: the data is of no account.
+    fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>> {
+        future::ready(Ok(self.catalog(&key.region))).boxed()
+    }
+}
+
+/// Returns the part of a list sorted by model that is of one model.
+fn slice_of<'a, T>(list: &'a [T], model: &ModelId, of: impl Fn(&T) -> &ModelId) -> &'a [T] {
+    let start = list.partition_point(|item| of(item) < model);
+    let len = list[start..].partition_point(|item| of(item) == model);
+    &list[start..start + len]
+}
+
+/// Reads lines; equal regions, models, geographies and destinations become one allocation each.
+#[derive(Default)]
+struct Parser {
+    as_of: &'static str,
+    regions: BTreeSet<Region>,
+    models: BTreeSet<ModelId>,
+    geographies: BTreeSet<Geography>,
+    sets: BTreeMap<&'static str, Destinations>,
+    current: Vec<CurrentProfile>,
+    retired: Vec<(ModelId, RetiredProfile)>,
+    unconfirmed: Vec<(ModelId, ProfileId)>,
+    on_demand: BTreeMap<ModelId, Arc<[Region]>>,
+}
+
+impl Parser {
+    fn line(&mut self, line: &'static str) -> Result<(), &'static str> {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(());
+        }
+        let (kind, rest) = line
+            .split_once(' ')
+            .ok_or("nothing follows the first word")?;
+        let columns: Vec<&str> = rest.split('|').map(str::trim).collect();
+        match (kind, columns.as_slice()) {
+            ("as-of", [date]) => self.as_of = date,
+            ("set", [set]) => {
+                let (name, regions) = set.split_once(' ').ok_or("a set without regions")?;
+                let regions = self.regions(regions)?;
+                self.sets.insert(name, Destinations::regions(regions));
+            }
+            ("current", [id, model, name, routes]) => {
+                let (id, model, geography) = self.identity(id, model)?;
+                let routes = self.routes(routes)?;
+                self.current.push(CurrentProfile {
+                    id,
+                    model,
+                    geography,
+                    name,
+                    routes,
+                });
+            }
+            ("gone", [id, model, last_seen]) => {
+                let (id, model, geography) = self.identity(id, model)?;
+                let retired = RetiredProfile {
+                    id,
+                    geography,
+                    last_seen,
+                };
+                self.retired.push((model, retired));
+            }
+            ("unknown", [id, model]) => {
+                let (id, model, _) = self.identity(id, model)?;
+                self.unconfirmed.push((model, id));
+            }
+            ("on-demand", [entry]) => {
+                let (model, regions) = entry.split_once(' ').ok_or("a model without regions")?;
+                let model = model.parse().map_err(|_| "not a model ID")?;
+                let model = self.models.get(&model).cloned().unwrap_or(model);
+                let mut regions = self.regions(regions)?;
+                regions.sort();
+                self.on_demand.insert(model, regions.into());
+            }
+            _ => return Err("not a line of this kind"),
+        }
+        Ok(())
+    }
+
+    fn identity(
+        &mut self,
+        id: &str,
+        model: &str,
+    ) -> Result<(ProfileId, ModelId, Geography), &'static str> {
+        let id: ProfileId = id.parse().map_err(|_| "not a profile ID")?;
+        let model = intern(
+            &mut self.models,
+            model.parse().map_err(|_| "not a model ID")?,
+        );
+        let geography = id.geography(&model).ok_or("an ID without geography")?;
+        Ok((id, model, intern(&mut self.geographies, geography)))
+    }
+
+    fn regions(&mut self, names: &str) -> Result<Vec<Region>, &'static str> {
+        names
+            .split_whitespace()
+            .map(|name| {
+                let region = name.parse().map_err(|_| "not a region")?;
+                Ok(intern(&mut self.regions, region))
+            })
+            .collect()
+    }
+
+    fn routes(&mut self, text: &str) -> Result<Box<[(Region, Destinations)]>, &'static str> {
+        let mut routes = Vec::new();
+        for group in text.split(';') {
+            let (set, sources) = group.split_once(':').ok_or("a route without sources")?;
+            let destinations = match set.trim() {
+                "*" => Destinations::Anywhere,
+                name => self.sets.get(name).ok_or("no such set")?.clone(),
+            };
+            let sources = self.regions(sources)?;
+            routes.extend(sources.into_iter().map(|s| (s, destinations.clone())));
+        }
+        routes.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(routes.into())
+    }
+
+    fn finish(mut self) -> Embedded {
+        self.current
+            .sort_by(|a, b| (&a.model, &a.geography).cmp(&(&b.model, &b.geography)));
+        self.retired
+            .sort_by(|(a, x), (b, y)| (a, &x.geography).cmp(&(b, &y.geography)));
+        self.unconfirmed.sort();
+        let source_regions = self
+            .current
+            .iter()
+            .flat_map(|profile| profile.routes.iter().map(|(source, _)| source.clone()))
+            .collect();
+        Embedded {
+            as_of: self.as_of,
+            current: self.current,
+            retired: self.retired,
+            unconfirmed: self.unconfirmed,
+            models: self.models,
+            on_demand: self.on_demand,
+            source_regions,
+        }
+    }
+}
+
+/// Returns the value's earlier, equal copy where there is one, so that both share their text.
+fn intern<T: Ord + Clone>(known: &mut BTreeSet<T>, value: T) -> T {
+    if let Some(earlier) = known.get(&value) {
+        return earlier.clone();
+    }
+    known.insert(value.clone());
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(id: &str) -> ModelId {
+        id.parse().expect(id)
+    }
+
+    fn region(name: &str) -> Region {
+        name.parse().expect(name)
+    }
+
+    #[test]
+    fn every_line_parses() {
+        let mut parser = Parser::default();
+        for line in PROFILES.lines().chain(MODELS.lines()) {
+            assert_eq!(parser.line(line), Ok(()), "{line}");
+        }
+        assert!(parser.as_of.parse::<jiff::civil::Date>().is_ok());
+        for (_, retired) in &parser.retired {
+            assert!(
+                retired.last_seen.parse::<jiff::civil::Date>().is_ok(),
+                "{retired:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn lines_that_say_nothing_are_refused() {
+        for line in [
+            "current",
+            "current eu.a.b | a.b",
+            "current eu.a.b | a.b | | nowhere: eu-west-1",
+            "current eu.a.b | a.b | | *",
+            "current a.b | a.b | | *: eu-west-1",
+            "gone eu.a.b | a b | 2026-01-01",
+            "set eu-1 europe",
+            "on-demand a.b",
+            "sometimes eu.a.b",
+        ] {
+            assert!(Parser::default().line(line).is_err(), "{line}");
+        }
+    }
+
+    /// The numbers are those of the data of 2026-10-27.
+    #[test]
+    fn nothing_was_lost() {
+        let data = Embedded::load();
+        assert_eq!(data.as_of(), "2026-10-27");
+        assert_eq!(data.current.len(), 156);
+        assert_eq!(data.retired.len(), 23);
+        assert_eq!(data.unconfirmed.len(), 2);
+        let ids: BTreeSet<&ProfileId> = data
+            .current
+            .iter()
+            .map(|profile| &profile.id)
+            .chain(data.retired.iter().map(|(_, profile)| &profile.id))
+            .chain(data.unconfirmed.iter().map(|(_, id)| id))
+            .collect();
+        assert_eq!(ids.len(), 181);
+        let routes: usize = data
+            .current
+            .iter()
+            .map(|profile| profile.routes.len())
+            .sum();
+        assert_eq!(routes, 1497);
+        let listed: usize = data
+            .source_regions()
+            .map(|region| data.catalog(region).profiles().len())
+            .sum();
+        assert_eq!(listed, 1497);
+        assert_eq!(data.source_regions().count(), 33);
+        assert_eq!(data.models().count(), 76);
+    }
+
+    #[test]
+    fn a_profile_has_the_destinations_of_its_source_region() {
+        let data = Embedded::load();
+        let nova = model("amazon.nova-lite-v1:0");
+        let us_gov: Geography = "us-gov".parse().expect("geography");
+        for (source, geography, destinations) in [
+            ("ca-central-1", "ca", "ca-central-1,ca-west-1"),
+            ("us-east-1", "us", "us-east-1,us-east-2,us-west-2"),
+            ("us-west-1", "us", "us-east-1,us-east-2,us-west-1,us-west-2"),
+        ] {
+            let catalog = data.catalog(&region(source));
+            let profile = catalog
+                .find(&nova, &geography.parse().expect(geography))
+                .expect(source);
+            assert_eq!(profile.destinations.to_string(), destinations, "{source}");
+            assert_eq!(profile.id.as_str(), format!("{geography}.{nova}"));
+        }
+        assert_eq!(
+            data.catalog(&region("us-gov-east-1"))
+                .find(&model("anthropic.claude-sonnet-4-5-20250929-v1:0"), &us_gov)
+                .expect("us-gov")
+                .destinations
+                .to_string(),
+            "us-gov-west-1"
+        );
+        assert!(data.catalog(&region("cn-north-1")).profiles().is_empty());
+    }
+
+    #[test]
+    fn hints() {
+        let data = Embedded::load();
+        let gone = model("anthropic.claude-3-5-sonnet-20240620-v1:0");
+        let retired: Vec<_> = data
+            .retired(&gone)
+            .map(|profile| (profile.id.as_str(), profile.last_seen))
+            .collect();
+        assert_eq!(
+            retired,
+            [
+                ("eu.anthropic.claude-3-5-sonnet-20240620-v1:0", "2026-03-31"),
+                ("us.anthropic.claude-3-5-sonnet-20240620-v1:0", "2026-03-31"),
+            ]
+        );
+        let routes = data.current_routes(&gone);
+        let geographies: Vec<&str> = routes.keys().map(Geography::as_str).collect();
+        assert_eq!(geographies, ["apac", "us-gov"]);
+        assert_eq!(
+            routes[&"apac".parse::<Geography>().expect("apac")],
+            [region("ap-south-1")]
+        );
+        assert_eq!(
+            data.on_demand_regions(&gone),
+            [region("ap-northeast-2"), region("ap-southeast-1")]
+        );
+        assert!(data.on_demand_regions(&model("a.b")).is_empty());
+        let nemotron = model("nvidia.nemotron-nano-9b-v2");
+        assert_eq!(data.unconfirmed(&nemotron).count(), 1);
+        assert!(data.models().any(|known| *known == nemotron));
+        assert!(
+            data.models_without_profile()
+                .any(|known| known.as_str() == "ai21.jamba-1-5-large-v1:0")
+        );
+    }
+
+    #[test]
+    fn equal_texts_are_kept_once() {
+        let data = Embedded::load();
+        let texts: BTreeSet<*const u8> = data
+            .current
+            .iter()
+            .flat_map(|profile| profile.routes.iter())
+            .map(|(source, _)| source.as_str().as_ptr())
+            .collect();
+        assert_eq!(texts.len(), 33);
+    }
+}

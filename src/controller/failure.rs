@@ -1,0 +1,111 @@
+//! Every failed call to the apiserver, classed in one place: what to say of it and when to try again.
+
+use kube::core::Status;
+
+use crate::{
+    api::condition::Reason,
+    plan::{Problem, Retry, observed::TargetKey},
+};
+
+/// Says why a call to the apiserver gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The apiserver, or the way to it, failed.
+    #[error("the call failed")]
+    Failed(#[from] kube::Error),
+    /// Nothing came back in time.
+    #[error("no answer within {} s", super::CALL_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+impl CallError {
+    /// Returns the apiserver's own answer, if it gave one.
+    #[must_use]
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Failed(kube::Error::Api(status)) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Says whether the object is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.status().is_some_and(Status::is_not_found)
+    }
+
+    /// Says whether a precondition failed: the object exists, is gone or is another one, or a field manager objects.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.status().is_some_and(Status::is_conflict)
+    }
+
+    /// Says whether the uid given is not that of the object: the apiserver refuses to change it.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.status().is_some_and(|status| status.is_invalid() && causes(status).any(|(field, _)| field == "metadata.uid"))
+    }
+
+    /// Says whether the namespace is on its way out.
+    #[must_use]
+    pub fn is_namespace_terminating(&self) -> bool {
+        self.status().is_some_and(|status| {
+            let details = status.details.as_ref();
+            details.is_some_and(|details| details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
+        })
+    }
+
+    /// Returns the field managers that object to an apply, as the apiserver names them.
+    #[must_use]
+    pub fn objecting_managers(&self) -> Vec<String> {
+        let Some(details) = self.status().and_then(|status| status.details.as_ref()) else {
+            return Vec::new();
+        };
+        details
+            .causes
+            .iter()
+            .filter(|cause| cause.reason == "FieldManagerConflict")
+            .map(|cause| format!("{} ({})", cause.message.trim_start_matches("conflict with "), cause.field))
+            .collect()
+    }
+
+    /// Returns what to say of a failed write or removal of a target.
+    #[must_use]
+    pub fn problem(&self, target: &TargetKey) -> Problem {
+        let (reason, retry, what_to_do) = match self.status() {
+            _ if self.is_namespace_terminating() => (Reason::TargetForbidden, Retry::Stop, "the namespace is being deleted"),
+            Some(status) if status.is_forbidden() => (
+                Reason::TargetForbidden,
+                Retry::Wait,
+                "allow the operator's service account to create, patch and delete this kind here, or change the admission policy that refuses",
+            ),
+            Some(status) if status.is_not_found() => (Reason::TargetNotFound, Retry::Wait, "create it, or choose creationPolicy Owner"),
+            Some(status) if status.is_invalid() || status.code == 400 => {
+                (Reason::TargetInvalid, Retry::Wait, "correct the target or the object in its place")
+            }
+            Some(status) if status.is_conflict() => (Reason::Retrying, Retry::Retry, "it changed meanwhile; retried"),
+            _ => (Reason::Retrying, Retry::Retry, "retried"),
+        };
+        Problem {
+            reason,
+            message: format!("{target}: {}; {what_to_do}", self.in_words()),
+            retry,
+        }
+    }
+
+    /// Returns the failure without what varies between equal failures.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Failed(kube::Error::Api(status)) if !status.message.is_empty() => status.message.clone(),
+            Self::Failed(kube::Error::Api(status)) => format!("the apiserver answered {} {}", status.code, status.reason),
+            Self::Failed(_) => "the apiserver could not be reached".to_owned(),
+            Self::TimedOut => self.to_string(),
+        }
+    }
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = (&str, &str)> {
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    causes.iter().map(|cause| (cause.field.as_str(), cause.reason.as_str()))
+}

@@ -1,0 +1,228 @@
+//! The controller: watches -> cache -> queue -> workers, and the thin I/O around the plans.
+
+mod apply;
+mod failure;
+mod reconcile;
+mod watch;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt, future::join_all};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Client;
+use kube_runtime::events::{Recorder, Reporter};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+use crate::{
+    api::{TargetKind, names},
+    cache::Cache,
+    catalog::{Catalog, FeedKey, FeedState, Source, feed::Feeds},
+    plan::{Settings, observed::ObjectKey},
+    queue::{Backoff, Lane, RETRY_CAP, WorkQueue},
+    types::{ModelId, Region},
+};
+
+use failure::CallError;
+use reconcile::Next;
+
+/// Longest wait for one answer of the apiserver.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for visits under way when the operator stops: below the 30 s that Kubernetes gives a pod.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What the controller is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Namespaces to serve; none: all.
+    pub namespaces: Vec<String>,
+    /// Label selector of the bindings to serve.
+    pub selector: Option<String>,
+    /// Source region of bindings that name none.
+    pub default_region: Region,
+    /// How many bindings are visited at once.
+    pub workers: usize,
+    /// How often a catalog is listed anew.
+    pub refresh_interval: Duration,
+    /// What plans are told.
+    pub settings: Settings,
+}
+
+/// Says why the controller ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// A watch, or the task that follows the catalogs, ended by itself.
+    #[error("a task of the controller ended unexpectedly")]
+    TaskEnded,
+}
+
+/// What all tasks share.
+struct Context {
+    client: Client,
+    config: Config,
+    cache: Mutex<Cache>,
+    queue: WorkQueue<ObjectKey>,
+    feeds: Feeds,
+    backoff: Mutex<Backoff<ObjectKey>>,
+    recorder: Recorder,
+}
+
+impl Context {
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        // A visit that panicked holds no lock: the cache's own methods don't panic.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn backoff(&self) -> MutexGuard<'_, Backoff<ObjectKey>> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Awaits a call to the apiserver, but not for ever.
+async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(answer) => answer.map_err(CallError::Failed),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}
+
+/// Runs the controller until `shutdown` resolves; then visits under way are finished.
+///
+/// # Errors
+/// [`ControllerError`] where a task ended that must not.
+pub async fn run(client: Client, source: Arc<dyn Source>, config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ControllerError> {
+    let (changed, changes) = mpsc::unbounded_channel();
+    let roles = source.kind().is_live();
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
+        cache: Mutex::new(Cache::new(roles)),
+        queue: WorkQueue::new(config.workers),
+        feeds: Feeds::new(source, config.refresh_interval, changed),
+        backoff: Mutex::default(),
+        client,
+        config,
+    });
+    let mut essential = JoinSet::new();
+    let synced = start_watches(&context, &mut essential);
+    essential.spawn(follow_feeds(context.clone(), changes));
+    let mut workers = JoinSet::new();
+    let visits = async {
+        join_all(synced).await;
+        tracing::info!(bindings = context.cache().bindings(), "synced: watches are complete, work begins");
+        for _ in 0..context.config.workers {
+            workers.spawn(work(context.clone()));
+        }
+        std::future::pending::<()>().await;
+    };
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        _ = essential.join_next() => Err(ControllerError::TaskEnded),
+        () = visits => Ok(()),
+    };
+    tracing::info!("stopping: visits under way are finished");
+    context.queue.close();
+    let finished = tokio::time::timeout(STOP_TIMEOUT, async { while workers.join_next().await.is_some() {} }).await;
+    if finished.is_err() {
+        tracing::warn!("some visits did not finish in time; the next start does them again");
+    }
+    ended
+}
+
+/// Starts the watches; each tells when it is complete.
+fn start_watches(context: &Arc<Context>, tasks: &mut JoinSet<()>) -> Vec<oneshot::Receiver<()>> {
+    let scopes: Vec<Option<String>> = match context.config.namespaces.as_slice() {
+        [] => vec![None],
+        namespaces => namespaces.iter().cloned().map(Some).collect(),
+    };
+    let mut synced = Vec::new();
+    let mut wait = || {
+        let (tell, told) = oneshot::channel();
+        synced.push(told);
+        tell
+    };
+    for scope in scopes {
+        tasks.spawn(watch::bindings(context.clone(), scope.clone(), wait()));
+        tasks.spawn(watch::targets::<ConfigMap>(context.clone(), TargetKind::ConfigMap, scope.clone(), wait()));
+        if context.config.settings.enable_secrets {
+            tasks.spawn(watch::targets::<Secret>(context.clone(), TargetKind::Secret, scope, wait()));
+        }
+    }
+    synced
+}
+
+/// A worker: visits one binding after the other. A visit that fails, or panics, costs only its own binding.
+async fn work(context: Arc<Context>) {
+    while let Some((key, _)) = context.queue.next().await {
+        let visit = AssertUnwindSafe(context.reconcile(&key)).catch_unwind().await;
+        let next = match visit {
+            Ok(Ok(next)) => next,
+            Ok(Err(error)) if error.is_not_found() || error.is_replaced() => Next::OnChange,
+            Ok(Err(error)) => {
+                tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed; it is tried again");
+                Next::Backoff(RETRY_CAP)
+            }
+            Err(_) => {
+                tracing::error!(binding = %key, "a visit panicked; it is tried again");
+                Next::Backoff(RETRY_CAP)
+            }
+        };
+        match next {
+            Next::OnChange => context.backoff().reset(&key),
+            Next::Backoff(cap) => {
+                let delay = context.backoff().failed(key.clone(), cap);
+                context.queue.push_after(key.clone(), Lane::Low, delay);
+            }
+        }
+        context.queue.done(&key);
+    }
+}
+
+/// Wakes the bindings that a changed feed concerns.
+async fn follow_feeds(context: Arc<Context>, mut changes: mpsc::UnboundedReceiver<FeedKey>) {
+    let mut known: HashMap<FeedKey, FeedState> = HashMap::new();
+    while let Some(feed) = changes.recv().await {
+        let state = context.feeds.state(&feed);
+        let before = known.insert(feed.clone(), state.clone());
+        let concerned = concerned(before.as_ref(), &state);
+        let keys = match &concerned {
+            Concerned::All => context.cache().audience(&feed, None),
+            Concerned::Models(models) => context.cache().audience(&feed, Some(models)),
+        };
+        tracing::info!(region = %feed.region, bindings = keys.len(), freshness = ?state.freshness, "the catalog changed");
+        for key in keys {
+            context.queue.push(key, Lane::Low);
+        }
+    }
+}
+
+/// Whom a changed feed concerns.
+#[derive(Debug, PartialEq, Eq)]
+enum Concerned {
+    All,
+    Models(BTreeSet<ModelId>),
+}
+
+/// Compares two states of a feed. An answer depends on the profiles of its model, on whether there are any at all, and on
+/// where the catalog came from.
+fn concerned(before: Option<&FeedState>, after: &FeedState) -> Concerned {
+    let (Some(before), Some(new)) = (before, &after.catalog) else {
+        return Concerned::All;
+    };
+    let Some(old) = before.catalog.as_ref().filter(|_| before.freshness == after.freshness) else {
+        return Concerned::All;
+    };
+    let same_origin = old.account() == new.account() && old.source() == new.source();
+    if !same_origin || old.profiles().is_empty() != new.profiles().is_empty() {
+        return Concerned::All;
+    }
+    let models = |catalog: &Catalog| catalog.profiles().iter().map(|profile| profile.model.clone()).collect::<BTreeSet<_>>();
+    let all: BTreeSet<ModelId> = models(old).union(&models(new)).cloned().collect();
+    Concerned::Models(all.into_iter().filter(|model| old.profiles_of(model) != new.profiles_of(model)).collect())
+}

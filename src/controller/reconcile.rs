@@ -1,0 +1,134 @@
+//! One visit of one binding: gather, plan, write, remove, conclude, status, Events.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kube::Resource;
+use kube_runtime::events::{Event, EventType};
+
+use crate::{
+    api::InferenceProfileBinding,
+    catalog::{FeedState, Freshness},
+    plan::{Notice, Plan, Retry, WriteOutcome, observed::{Binding, ObjectKey}, plan},
+    queue::RETRY_CAP,
+};
+
+use super::{Context, failure::CallError, within};
+
+/// Longest pause between two looks at something that no watch shows.
+const WAIT_CAP: Duration = Duration::from_mins(5);
+
+/// When a binding is to be visited again without a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Not at all.
+    OnChange,
+    /// After a backoff that grows up to this.
+    Backoff(Duration),
+}
+
+impl Context {
+    /// Visits a binding.
+    ///
+    /// # Errors
+    /// [`CallError`] where its own object could not be written; nothing is lost, the next visit does it again.
+    pub(super) async fn reconcile(&self, key: &ObjectKey) -> Result<Next, CallError> {
+        let Some(observed) = self.cache().observe(key, |feed| match feed {
+            Some(feed) => self.feeds.state(feed),
+            None => FeedState { catalog: None, freshness: Freshness::Pending },
+        }) else {
+            return Ok(Next::OnChange);
+        };
+        let binding = &*observed.binding;
+        let now = Timestamp::now().as_second();
+        let plan = plan(&observed, &self.config.settings, now);
+        if plan.add_finalizer {
+            self.set_finalizer(binding, true).await?;
+        }
+        let writes = self.write_all(binding, &plan).await;
+        let removals = join_all(plan.removals.iter().map(|removal| self.remove(binding, removal))).await;
+        let conclusion = plan.conclude(binding, writes, removals, now);
+        if let Some(status) = conclusion.status {
+            self.log_decision(binding, &status);
+            self.write_status(binding, status).await?;
+        }
+        if conclusion.drop_finalizer {
+            self.set_finalizer(binding, false).await?;
+        }
+        for notice in &conclusion.notices {
+            self.publish(binding, notice).await;
+        }
+        Ok(match conclusion.retry {
+            Retry::Stop => Next::OnChange,
+            Retry::Wait => Next::Backoff(WAIT_CAP),
+            Retry::Retry => Next::Backoff(RETRY_CAP),
+        })
+    }
+
+    async fn write_all(&self, binding: &Binding, plan: &Plan) -> Vec<WriteOutcome> {
+        join_all(plan.writes.iter().map(|write| async move {
+            match write {
+                Ok(write) => self.write(binding, write).await,
+                Err(problem) => Err(problem.clone()),
+            }
+        }))
+        .await
+    }
+
+    fn log_decision(&self, binding: &Binding, status: &crate::plan::status::Status) {
+        let Some(ready) = status.conditions.first() else { return };
+        tracing::info!(
+            binding = %binding.key,
+            ready = %ready.status,
+            reason = %ready.reason,
+            profile = status.profile.as_ref().map(|written| written.profile.id.as_str()),
+            source_region = status.profile.as_ref().map(|written| written.profile.source_region.as_str()),
+            message = %ready.message,
+        );
+    }
+
+    /// Publishes an Event. One that is lost is only logged: the status says the same.
+    async fn publish(&self, binding: &Binding, notice: &Notice) {
+        let event = Event {
+            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
+            reason: notice.reason.to_owned(),
+            note: Some(shortened(&notice.message)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        let reference = k8s_openapi::api::core::v1::ObjectReference {
+            api_version: Some(InferenceProfileBinding::api_version(&()).into_owned()),
+            kind: Some(InferenceProfileBinding::kind(&()).into_owned()),
+            namespace: Some(binding.key.namespace.to_string()),
+            name: Some(binding.key.name.to_string()),
+            uid: Some(binding.uid.to_string()),
+            ..Default::default()
+        };
+        if let Err(error) = within(self.recorder.publish(&event, &reference)).await {
+            tracing::warn!(binding = %binding.key, error = &error as &dyn std::error::Error, "an Event was not published");
+        }
+    }
+}
+
+/// Cuts a message to the 1 kB that an Event may carry.
+fn shortened(message: &str) -> String {
+    const MOST: usize = 1024;
+    if message.len() <= MOST {
+        return message.to_owned();
+    }
+    let end = (0..=MOST - 3).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}...", &message[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_are_cut_at_a_character() {
+        assert_eq!(shortened("short"), "short");
+        let cut = shortened(&"é".repeat(1000));
+        assert!(cut.len() <= 1024 && cut.ends_with("é..."));
+    }
+}

@@ -1,0 +1,184 @@
+//! The watches: streams of the apiserver into the cache, and what follows from each event into the queue and the feeds.
+
+use std::{collections::HashSet, fmt::Debug, future::ready, sync::Arc};
+
+use futures::{Stream, StreamExt, pin_mut};
+use kube::{Api, Resource};
+use kube_runtime::{
+    WatchStreamExt,
+    watcher::{self, Event},
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use crate::{
+    api::TargetKind,
+    cache::{
+        Effect,
+        decode::{WatchedBinding, WatchedTarget},
+        target_selector,
+    },
+    plan::observed::{ObjectKey, TargetKey},
+};
+
+use super::Context;
+
+/// Tells once that a watch has shown everything there is.
+type Synced = Option<oneshot::Sender<()>>;
+
+fn tell(synced: &mut Synced) {
+    if let Some(synced) = synced.take() {
+        // Nobody waits any more when the operator stops.
+        let _ = synced.send(());
+    }
+}
+
+/// Streams events. A server without streaming lists is asked by plain ones.
+fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let lists = watcher::watcher(api.clone(), config.clone().streaming_lists());
+    let kind = K::kind(&()).into_owned();
+    let mut fallback = false;
+    let streaming = lists.take_while(move |event| {
+        fallback |= matches!(event, Err(error) if refuses_streaming_lists(error));
+        ready(!fallback)
+    });
+    // Reached only where the first stream ended by the refusal.
+    let plain = watcher::watcher(api, config);
+    streaming.chain(plain).default_backoff().filter_map(move |event| {
+        ready(match event {
+            Ok(event) => Some(event),
+            Err(error) => {
+                tracing::warn!(kind, error = &error as &dyn std::error::Error, "a watch failed; it is started again");
+                None
+            }
+        })
+    })
+}
+
+fn refuses_streaming_lists(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
+    else {
+        return false;
+    };
+    status.code == 422 || (status.code == 400 && status.message.contains("sendInitialEvents"))
+}
+
+/// Keeps the bindings of a namespace, or of all, in the cache.
+pub(super) async fn bindings(context: Arc<Context>, namespace: Option<String>, synced: oneshot::Sender<()>) {
+    let api: Api<WatchedBinding> = context.scoped(namespace.as_deref());
+    let config = watcher::Config {
+        label_selector: context.config.selector.clone(),
+        ..watcher::Config::default()
+    };
+    let events = events(api, config);
+    pin_mut!(events);
+    let mut synced = Some(synced);
+    let mut seen = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Init => seen.clear(),
+            Event::InitApply(binding) => {
+                seen.insert(binding.key());
+                context.take_binding(binding);
+            }
+            Event::InitDone => {
+                context.change(|cache| cache.retain_bindings(namespace.as_deref(), &seen));
+                seen = HashSet::new();
+                tell(&mut synced);
+            }
+            Event::Apply(binding) => context.take_binding(binding),
+            Event::Delete(binding) => context.change(|cache| cache.delete_binding(&binding.key())),
+        }
+    }
+}
+
+/// Keeps the targets of a kind and namespace, or of all, in the cache.
+pub(super) async fn targets<K>(context: Arc<Context>, kind: TargetKind, namespace: Option<String>, synced: oneshot::Sender<()>)
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Send + Sync + 'static,
+    WatchedTarget<K>: Debug,
+{
+    let api: Api<WatchedTarget<K>> = context.scoped(namespace.as_deref());
+    let events = events(api, watcher::Config::default().labels(&target_selector()));
+    pin_mut!(events);
+    let mut synced = Some(synced);
+    let mut seen = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Init => seen.clear(),
+            Event::InitApply(target) => {
+                seen.insert(target_key(kind, &target));
+                context.take_target(kind, target);
+            }
+            Event::InitDone => {
+                context.change(|cache| cache.retain_targets(kind, namespace.as_deref(), &seen));
+                seen = HashSet::new();
+                tell(&mut synced);
+            }
+            Event::Apply(target) => context.take_target(kind, target),
+            Event::Delete(target) => {
+                let key = target_key(kind, &target);
+                let (_, version) = target.into_view();
+                context.change(|cache| cache.delete_target(&key, version));
+            }
+        }
+    }
+}
+
+fn target_key<K>(kind: TargetKind, target: &WatchedTarget<K>) -> TargetKey {
+    let (namespace, name) = target.names();
+    TargetKey {
+        kind,
+        namespace: namespace.into(),
+        name: name.into(),
+    }
+}
+
+impl Context {
+    fn take_binding(&self, watched: WatchedBinding) {
+        let key: ObjectKey = watched.key();
+        match watched.into_binding(&self.config.default_region) {
+            Some((binding, version)) => self.change(|cache| cache.apply_binding(binding, version)),
+            None => tracing::error!(binding = %key, "the binding can't be read and is left as it is: apply the operator's CRD, then correct its spec"),
+        }
+    }
+
+    fn take_target<K>(&self, kind: TargetKind, watched: WatchedTarget<K>) {
+        let key = target_key(kind, &watched);
+        let (view, version) = watched.into_view();
+        self.change(|cache| cache.apply_target(&key, view, version));
+    }
+
+    /// Changes the cache and follows up. The feeds are held and let go under the lock, in the order of the changes.
+    fn change(&self, change: impl FnOnce(&mut crate::cache::Cache) -> Effect) {
+        let mut cache = self.cache();
+        let effect = change(&mut cache);
+        self.follow(effect);
+    }
+
+    fn follow(&self, effect: Effect) {
+        for feed in &effect.hold {
+            self.feeds.hold(feed);
+        }
+        for feed in &effect.release {
+            self.feeds.release(feed);
+        }
+        for (key, lane) in effect.wake {
+            self.queue.push(key, lane);
+        }
+    }
+
+    fn scoped<K>(&self, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What a plan is made from: bindings and targets reduced to what decisions need.
+//!
+//! These are the forms that the cache keeps, so they are small: no `ObjectMeta`, no values of others, texts shared.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, LazyLock},
+};
+
+use crate::{
+    api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName},
+    catalog::FeedState,
+    render::DEFAULT_KEYS,
+    residency::{Limit, LimitError, LimitOrigin},
+    resolve::Request,
+    types::{ModelId, ParseError, Region},
+};
+
+use super::status::Status;
+
+/// A namespaced name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The identity of a target.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetKey {
+    /// Kind.
+    pub kind: TargetKind,
+    /// Namespace, always the binding's.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+}
+
+impl std::fmt::Display for TargetKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// A target as the spec has it, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSpec {
+    /// Kind.
+    pub kind: TargetKind,
+    /// Name.
+    pub name: Arc<str>,
+    /// How the object is held.
+    pub policy: CreationPolicy,
+    /// Key -> value name.
+    pub keys: Arc<[(Arc<str>, ValueName)]>,
+    /// Key -> template.
+    pub templates: Arc<[(Arc<str>, Arc<str>)]>,
+}
+
+impl TargetSpec {
+    /// Returns the keys that this target writes, in no order.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        let keys = self.keys.iter().map(|(key, _)| key.as_ref());
+        keys.chain(self.templates.iter().map(|(key, _)| key.as_ref()))
+    }
+}
+
+/// A spec, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// What is asked for. An error here got past the schema: an older CRD, or a wider one.
+    pub request: Result<Arc<Request>, ParseError>,
+    /// `allowedRegions`.
+    pub limit: Option<Arc<Result<Limit, LimitError>>>,
+    /// `roleARN`.
+    pub role: Option<Arc<str>>,
+    /// Targets, the default one where none is given.
+    pub targets: Arc<[TargetSpec]>,
+    /// Whether targets are left as they are.
+    pub suspend: bool,
+}
+
+static SHARED_DEFAULT_KEYS: LazyLock<Arc<[(Arc<str>, ValueName)]>> =
+    LazyLock::new(|| DEFAULT_KEYS.iter().map(|(key, name)| (Arc::from(*key), *name)).collect());
+static NO_TEMPLATES: LazyLock<Arc<[(Arc<str>, Arc<str>)]>> = LazyLock::new(|| Arc::new([]));
+
+impl Spec {
+    /// Parses a spec as the wire has it.
+    #[must_use]
+    pub fn parse(wire: &InferenceProfileBindingSpec, binding: &Arc<str>, default_region: &Region) -> Self {
+        let targets: Arc<[TargetSpec]> = match wire.targets.as_deref() {
+            None | Some([]) => Arc::new([TargetSpec {
+                kind: TargetKind::ConfigMap,
+                name: binding.clone(),
+                policy: CreationPolicy::Owner,
+                keys: SHARED_DEFAULT_KEYS.clone(),
+                templates: NO_TEMPLATES.clone(),
+            }]),
+            Some(targets) => targets.iter().map(parse_target).collect(),
+        };
+        Self {
+            request: parse_request(wire, default_region).map(Arc::new),
+            limit: wire
+                .allowed_regions
+                .as_ref()
+                .map(|entries| Arc::new(Limit::parse(LimitOrigin::Binding, entries))),
+            role: wire.role_arn.as_deref().map(Arc::from),
+            targets,
+            suspend: wire.suspend.unwrap_or_default(),
+        }
+    }
+
+    /// Says whether this binding holds, or wants to hold, keys in objects of others.
+    #[must_use]
+    pub fn merges(&self) -> bool {
+        self.targets.iter().any(|target| target.policy == CreationPolicy::Merge)
+    }
+}
+
+fn parse_request(wire: &InferenceProfileBindingSpec, default_region: &Region) -> Result<Request, ParseError> {
+    let fallbacks = wire.fallback.as_ref().and_then(|fallback| fallback.geographies.as_deref());
+    Ok(Request {
+        model: ModelId::parse_given(&wire.model)?,
+        geography: wire.geography.parse()?,
+        fallbacks: fallbacks.unwrap_or_default().iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+        source_region: match &wire.source_region {
+            Some(name) => name.parse()?,
+            None => default_region.clone(),
+        },
+    })
+}
+
+fn parse_target(wire: &crate::api::Target) -> TargetSpec {
+    let keys = match (&wire.keys, &wire.templates) {
+        (None, None) => SHARED_DEFAULT_KEYS.clone(),
+        (keys, _) => keys.iter().flatten().map(|(key, name)| (Arc::from(key.as_str()), *name)).collect(),
+    };
+    TargetSpec {
+        kind: wire.kind,
+        name: Arc::from(wire.name.as_str()),
+        policy: wire.creation_policy.unwrap_or_default(),
+        keys,
+        templates: match &wire.templates {
+            None => NO_TEMPLATES.clone(),
+            Some(templates) => templates
+                .iter()
+                .map(|(key, text)| (Arc::from(key.as_str()), Arc::from(text.as_str())))
+                .collect(),
+        },
+    }
+}
+
+/// A binding as the cache keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// UID.
+    pub uid: Arc<str>,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// Creation time, seconds since 1970.
+    pub created: i64,
+    /// Whether deletion was asked for.
+    pub deleting: bool,
+    /// Whether our finalizer is on it.
+    pub finalizer: bool,
+    /// The spec.
+    pub spec: Spec,
+    /// The status last seen or written.
+    pub status: Status,
+}
+
+/// The controller of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Controller {
+    /// Its UID.
+    pub uid: Arc<str>,
+    /// Its name, where it is a binding.
+    pub binding: Option<Arc<str>>,
+    /// Kind and name, for messages.
+    pub description: Arc<str>,
+}
+
+/// Keys that one field manager holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// For our managers the binding's name, for others the manager's.
+    pub holder: Arc<str>,
+    /// Fingerprints of keys, and, for our managers, of their values. Sorted by key.
+    pub keys: Box<[(u64, u64)]>,
+}
+
+/// A target as the cache keeps it: enough to see whose it is and whether our values are in place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TargetView {
+    /// UID.
+    pub uid: Arc<str>,
+    /// Whether it carries the label that watches select by.
+    pub labelled: bool,
+    /// Its controller.
+    pub controller: Option<Controller>,
+    /// Value of the allow-merge annotation.
+    pub allow_merge: Option<Arc<str>>,
+    /// What bindings hold.
+    pub ours: Box<[Holding]>,
+    /// What other field managers hold; their values are not known here.
+    pub foreign: Box<[Holding]>,
+}
+
+impl TargetView {
+    /// Returns what a binding holds here.
+    #[must_use]
+    pub fn held_by(&self, binding: &str) -> Option<&Holding> {
+        self.ours.iter().find(|holding| holding.holder.as_ref() == binding)
+    }
+
+    /// Says whether a binding holds just this content: no key more or less, every value as given.
+    #[must_use]
+    pub fn holds(&self, binding: &str, kind: TargetKind, content: &BTreeMap<String, String>) -> bool {
+        let expected = fingerprints(kind, content);
+        self.held_by(binding).is_some_and(|holding| *holding.keys == *expected)
+    }
+
+    /// Returns the foreign field manager that holds a key, if one does.
+    #[must_use]
+    pub fn foreign_holder(&self, key: &str) -> Option<&str> {
+        let key = fingerprint(key);
+        self.foreign
+            .iter()
+            .find(|holding| holding.keys.binary_search_by_key(&key, |(key, _)| *key).is_ok())
+            .map(|holding| holding.holder.as_ref())
+    }
+}
+
+/// Returns a number that stands for a text within this process.
+#[must_use]
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns the fingerprints of a content as its wire form has it, sorted by key.
+#[must_use]
+pub fn fingerprints(kind: TargetKind, content: &BTreeMap<String, String>) -> Box<[(u64, u64)]> {
+    let mut pairs: Box<[(u64, u64)]> = content
+        .iter()
+        .map(|(key, value)| (fingerprint(key), fingerprint(&wire_value(kind, value))))
+        .collect();
+    pairs.sort_unstable();
+    pairs
+}
+
+/// Returns a value as the object's `data` carries it: base64 in a Secret.
+#[must_use]
+pub fn wire_value(kind: TargetKind, value: &str) -> String {
+    match kind {
+        TargetKind::ConfigMap => value.to_owned(),
+        TargetKind::Secret => {
+            let bytes = k8s_openapi::ByteString(value.as_bytes().to_vec());
+            match serde_json::to_value(bytes) {
+                Ok(serde_json::Value::String(text)) => text,
+                _ => String::new(),
+            }
+        }
+    }
+}
+
+/// A target of the spec with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObservedTarget {
+    /// The object, where the label-selected watch shows it.
+    pub view: Option<Arc<TargetView>>,
+    /// The binding that has the better claim, if another one has.
+    pub claimed_by: Option<Arc<str>>,
+}
+
+/// An object that carries what this binding wrote, as the watch shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// The object.
+    pub key: TargetKey,
+    /// What is known of it.
+    pub view: Arc<TargetView>,
+}
+
+/// Everything that one plan is made from.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The binding.
+    pub binding: Arc<Binding>,
+    /// What its feed knows.
+    pub feed: FeedState,
+    /// What is known of the targets of the spec, in their order.
+    pub targets: Vec<ObservedTarget>,
+    /// Objects that carry this binding's writes, in the spec or not.
+    pub traces: Vec<Trace>,
+}

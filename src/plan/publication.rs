@@ -1,0 +1,198 @@
+//! What is published: the table "What happens to the written value" as functions, and the condition
+//! `ResidencySatisfied`.
+
+use std::sync::Arc;
+
+use crate::{
+    api::condition::{ConditionStatus, Reason},
+    catalog::Destinations,
+    residency::{Limits, Verdict},
+    types::Region,
+};
+
+use super::{
+    observed::Binding,
+    status::{Finding, WrittenProfile},
+    supported::Answer,
+};
+
+/// What the targets shall hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Publication {
+    /// The values of this profile.
+    Publish(Arc<WrittenProfile>),
+    /// The values of the last good profile, which is kept.
+    Keep(Arc<WrittenProfile>),
+    /// Nothing: what was written is removed.
+    Withdraw {
+        /// Why.
+        why: Arc<str>,
+    },
+    /// Whatever they hold: they are not touched.
+    Leave,
+    /// Nothing: nothing was written.
+    Nothing,
+}
+
+impl Publication {
+    /// Returns the profile whose values the targets shall hold.
+    #[must_use]
+    pub fn profile(&self) -> Option<&WrittenProfile> {
+        match self {
+            Self::Publish(profile) | Self::Keep(profile) => Some(profile),
+            Self::Withdraw { .. } | Self::Leave | Self::Nothing => None,
+        }
+    }
+}
+
+/// Says whether a written value must be withdrawn. Nothing else withdraws one; not knowing never does.
+#[must_use]
+pub fn must_withdraw(contradicts: bool, definite_no: bool, residency_violated: bool) -> bool {
+    residency_violated || (contradicts && definite_no)
+}
+
+/// Says whether a written value contradicts the spec: another model, a geography that is neither wanted nor a fallback,
+/// another source region, or the account of another role.
+#[must_use]
+pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
+    let Ok(request) = &binding.spec.request else {
+        return true;
+    };
+    let other_account = || {
+        let wanted = binding.spec.role.as_deref().and_then(|role| role.split(':').nth(4));
+        let asked = written.provenance.account.as_deref();
+        matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != asked)
+    };
+    written.profile.model != request.model
+        || written.profile.source_region != request.source_region
+        || !request.geographies().any(|geography| *geography == written.profile.geography)
+        || other_account()
+}
+
+/// Returns what the targets shall hold.
+#[must_use]
+pub fn decide(binding: &Binding, answer: &Answer, limits: &Limits) -> Publication {
+    let fresh = match answer {
+        Answer::Yes { profile, verdict, .. } if verdict.permits() => Some(profile.clone()),
+        _ => None,
+    };
+    let publication = match (&binding.status.profile, fresh) {
+        (None, Some(fresh)) => Publication::Publish(fresh),
+        // An inventory without a profile: the rest of a withdrawal, or of a status that can't be read.
+        (None, None) if !binding.status.targets.is_empty() && !matches!(answer, Answer::Unknown(_)) => {
+            Publication::Withdraw { why: reason_of_withdrawal(answer, None) }
+        }
+        (None, None) => Publication::Nothing,
+        (Some(written), fresh) => decide_on_written(binding, written, fresh, answer, limits),
+    };
+    match publication {
+        Publication::Withdraw { .. } if !binding.spec.suspend => publication,
+        Publication::Withdraw { .. } if residency_violated(binding, answer, limits) => publication,
+        _ if binding.spec.suspend => Publication::Leave,
+        publication => publication,
+    }
+}
+
+fn decide_on_written(
+    binding: &Binding,
+    written: &Arc<WrittenProfile>,
+    fresh: Option<Arc<WrittenProfile>>,
+    answer: &Answer,
+    limits: &Limits,
+) -> Publication {
+    let contradicts = contradicts(binding, written);
+    if let Some(fresh) = fresh {
+        // The new value takes the place of the old one; suspended, the old one stands and is judged by itself.
+        if !(binding.spec.suspend && residency_violated(binding, answer, limits)) {
+            return Publication::Publish(fresh);
+        }
+    }
+    let definite_no = !matches!(answer, Answer::Unknown(_));
+    if must_withdraw(contradicts, definite_no, residency_violated(binding, answer, limits)) {
+        let verdict = limits.judge(&written.profile.source_region, &written.profile.destinations);
+        return Publication::Withdraw { why: reason_of_withdrawal(answer, Some((written, verdict))) };
+    }
+    if contradicts {
+        Publication::Leave
+    } else {
+        Publication::Keep(written.clone())
+    }
+}
+
+/// Says whether the written profile, as written or as the catalog has it now, reaches a region that a limit forbids.
+fn residency_violated(binding: &Binding, answer: &Answer, limits: &Limits) -> bool {
+    let Some(written) = &binding.status.profile else {
+        return false;
+    };
+    let as_written = limits.judge(&written.profile.source_region, &written.profile.destinations);
+    let now = match answer {
+        Answer::Yes { profile, verdict, .. } if profile.profile.id == written.profile.id => verdict.permits(),
+        _ => true,
+    };
+    !as_written.permits() || !now
+}
+
+fn reason_of_withdrawal(answer: &Answer, written: Option<(&Arc<WrittenProfile>, Verdict)>) -> Arc<str> {
+    if let Some((written, verdict)) = written
+        && !verdict.permits()
+    {
+        return verdict_message(&verdict, &written.profile.source_region, &written.profile.destinations).into();
+    }
+    match answer {
+        Answer::Yes { profile, verdict, .. } => {
+            verdict_message(verdict, &profile.profile.source_region, &profile.profile.destinations).into()
+        }
+        Answer::No { finding, .. } | Answer::Unknown(finding) => {
+            format!("the spec asks for something else now, and {}", finding.message).into()
+        }
+    }
+}
+
+/// Returns what `ResidencySatisfied` says: of the profile that would be written, else of the one that is.
+#[must_use]
+pub fn residency_finding(binding: &Binding, answer: &Answer, publication: &Publication, limits: &Limits) -> Finding {
+    if let Answer::Yes { profile, verdict, .. } = answer {
+        return verdict_finding(verdict, &profile.profile.source_region, &profile.profile.destinations);
+    }
+    let written = binding.status.profile.as_ref().filter(|_| *publication != Publication::Nothing);
+    match written {
+        Some(written) => {
+            let (source, destinations) = (&written.profile.source_region, &written.profile.destinations);
+            verdict_finding(&limits.judge(source, destinations), source, destinations)
+        }
+        None => Finding::new(
+            ConditionStatus::Unknown,
+            Reason::NoProfile,
+            "there is no profile whose regions could be judged",
+        ),
+    }
+}
+
+fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinations) -> Finding {
+    let (status, reason) = match verdict {
+        Verdict::NoLimitSet => (ConditionStatus::True, Reason::NoLimitSet),
+        Verdict::AllRegionsAllowed => (ConditionStatus::True, Reason::AllRegionsAllowed),
+        Verdict::RegionNotAllowed { .. } => (ConditionStatus::False, Reason::RegionNotAllowed),
+        Verdict::LimitInvalid(_) => (ConditionStatus::False, Reason::LimitInvalid),
+    };
+    Finding::new(status, reason, verdict_message(verdict, source, destinations))
+}
+
+fn verdict_message(verdict: &Verdict, source: &Region, destinations: &Destinations) -> String {
+    let served = match destinations {
+        Destinations::Anywhere => "any commercial region".to_owned(),
+        Destinations::Regions(_) => destinations.names().join(", "),
+    };
+    match verdict {
+        Verdict::NoLimitSet => {
+            format!("no limit is set, which is no assurance: called from {source}, requests may be served in {served}")
+        }
+        Verdict::AllRegionsAllowed => format!(
+            "every region is allowed: source {source}, destinations {served}; valid only when called from {source}"
+        ),
+        Verdict::RegionNotAllowed { origin, outside } => format!(
+            "not allowed by {origin}: {outside}; called from {source}, requests may be served in {served}; choose another geography, or widen the limit"
+        ),
+        Verdict::LimitInvalid(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,284 @@
+//! The text of what is written: the values of a profile in use, under the keys and in the templates of a target.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    io::{self, Write},
+    sync::{Arc, LazyLock},
+};
+
+use minijinja::{Environment, UndefinedBehavior, context};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    api::{CreationPolicy, TargetKind, ValueName},
+    catalog::Destinations,
+    types::{Geography, ModelId, ProfileId, Region},
+};
+
+/// Keys written where a target names neither keys nor templates.
+pub const DEFAULT_KEYS: [(&str, ValueName); 5] = [
+    ("BEDROCK_DESTINATION_REGIONS", ValueName::DestinationRegions),
+    ("BEDROCK_FOUNDATION_MODEL_ID", ValueName::FoundationModelID),
+    ("BEDROCK_GEOGRAPHY", ValueName::Geography),
+    ("BEDROCK_INFERENCE_PROFILE_ID", ValueName::ProfileID),
+    ("BEDROCK_SOURCE_REGION", ValueName::SourceRegion),
+];
+
+/// Keys of every owned Secret, as the Service Binding specification for Kubernetes wants them
+/// (<https://servicebinding.io/spec/core/1.1.0/#well-known-secret-entries>).
+const SECRET_KEYS: [(&str, &str); 2] = [("provider", "aws"), ("type", "bedrock")];
+
+/// Steps that one template may take: thousands of times what a configuration file needs, a few milliseconds.
+const TEMPLATE_FUEL: u64 = 50_000;
+/// Bytes that one template may write.
+const TEMPLATE_OUTPUT: usize = 64 * 1024;
+
+/// A profile whose values are written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProfileInUse {
+    /// ID of the profile.
+    pub id: ProfileId,
+    /// ARN of the profile, where the account is known.
+    pub arn: Option<Arc<str>>,
+    /// Foundation model behind it.
+    pub model: ModelId,
+    /// Geography of the profile.
+    pub geography: Geography,
+    /// Where the workload calls Bedrock from.
+    pub source_region: Region,
+    /// Where requests may be served.
+    pub destinations: Destinations,
+}
+
+/// Says why a target's values can't be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// A value is asked for that is not known.
+    #[error("{key} asks for {value}, which holds an AWS account ID, and none is known: start the operator with --account, or use ProfileID")]
+    ValueUnavailable {
+        /// The key, or the template's.
+        key: String,
+        /// The value's name.
+        value: &'static str,
+    },
+    /// A template is malformed, names something unknown, or takes too long.
+    #[error("template {key}: {message}")]
+    TemplateInvalid {
+        /// The template's key.
+        key: String,
+        /// What is wrong, with the line.
+        message: String,
+    },
+}
+
+/// Returns the value of this name, or nothing where it is not known.
+#[must_use]
+pub fn value(profile: &ProfileInUse, name: ValueName) -> Option<String> {
+    Some(match name {
+        ValueName::ProfileID => profile.id.to_string(),
+        ValueName::ProfileARN => return profile.arn.as_deref().map(str::to_owned),
+        ValueName::FoundationModelID => profile.model.to_string(),
+        ValueName::FoundationModelARN => profile.source_region.foundation_model_arn(&profile.model),
+        ValueName::Provider => profile.model.provider().to_owned(),
+        ValueName::Geography => profile.geography.to_string(),
+        ValueName::SourceRegion => profile.source_region.to_string(),
+        ValueName::DestinationRegions => profile.destinations.to_string(),
+        ValueName::RuntimeEndpoint => profile.source_region.runtime_endpoint(),
+    })
+}
+
+/// Returns the whole content of a target: key -> value.
+///
+/// # Errors
+/// [`RenderError`] where a value is not known or a template can't be rendered; nothing is returned half.
+pub fn content(
+    kind: TargetKind,
+    policy: CreationPolicy,
+    keys: &[(Arc<str>, ValueName)],
+    templates: &[(Arc<str>, Arc<str>)],
+    profile: &ProfileInUse,
+) -> Result<BTreeMap<String, String>, RenderError> {
+    let mut content = BTreeMap::new();
+    if kind == TargetKind::Secret && policy == CreationPolicy::Owner {
+        content.extend(SECRET_KEYS.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+    for (key, name) in keys {
+        let value = value(profile, *name).ok_or_else(|| RenderError::ValueUnavailable {
+            key: key.to_string(),
+            value: "ProfileARN",
+        })?;
+        content.insert(key.to_string(), value);
+    }
+    for (key, template) in templates {
+        content.insert(key.to_string(), render_template(key, template, profile)?);
+    }
+    Ok(content)
+}
+
+/// Returns a short, stable hash of a content. It is kept in `status.targets[].valuesHash`, so it must not change between
+/// versions of the operator.
+#[must_use]
+pub fn content_hash(content: &BTreeMap<String, String>) -> String {
+    let mut hasher = Sha256::new();
+    for (key, value) in content {
+        for text in [key, value] {
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text);
+        }
+    }
+    hasher.finalize()[..8].iter().fold(String::with_capacity(16), |mut hex, byte| {
+        // Writing into a String can't fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// No loader, no I/O, strict about undefined names, with a bound on steps.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(TEMPLATE_FUEL));
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment
+});
+
+fn render_template(key: &str, source: &str, profile: &ProfileInUse) -> Result<String, RenderError> {
+    let names = context! {
+        profile => context! {
+            id => profile.id.as_str(),
+            arn => profile.arn.as_deref().map_or(minijinja::Value::UNDEFINED, minijinja::Value::from),
+            geography => profile.geography.as_str(),
+            sourceRegion => profile.source_region.as_str(),
+            destinationRegions => profile.destinations.names(),
+            foundationModelID => profile.model.as_str(),
+            foundationModelARN => value(profile, ValueName::FoundationModelARN),
+            provider => profile.model.provider(),
+            runtimeEndpoint => profile.source_region.runtime_endpoint(),
+        },
+    };
+    let invalid = |error: &minijinja::Error| RenderError::TemplateInvalid {
+        key: key.to_owned(),
+        message: match error.line() {
+            Some(line) => format!("line {line}: {}", describe(error)),
+            None => describe(error),
+        },
+    };
+    // The engine drops one newline at the end: this one, so that the template's own stays.
+    let source = format!("{source}\n");
+    let template = ENVIRONMENT.template_from_str(&source).map_err(|error| invalid(&error))?;
+    let mut output = Bounded(Vec::new());
+    template
+        .render_captured_to(names, &mut output)
+        .map_err(|error| invalid(&error))?;
+    String::from_utf8(output.0).map_err(|_| RenderError::TemplateInvalid {
+        key: key.to_owned(),
+        message: "the output is not UTF-8".to_owned(),
+    })
+}
+
+/// Says what is wrong with a template in a person's words.
+fn describe(error: &minijinja::Error) -> String {
+    use minijinja::ErrorKind;
+    match error.kind() {
+        ErrorKind::OutOfFuel => "takes too many steps: simplify the template".to_owned(),
+        ErrorKind::WriteFailure => format!("writes more than {TEMPLATE_OUTPUT} bytes"),
+        ErrorKind::UndefinedError => "names something that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint".to_owned(),
+        kind => error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}")),
+    }
+}
+
+/// Refuses to grow past the bound.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > TEMPLATE_OUTPUT {
+            return Err(io::Error::other("too much output"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile() -> ProfileInUse {
+        ProfileInUse {
+            id: "eu.anthropic.claude-sonnet-4-5-20250929-v1:0".parse().expect("id"),
+            arn: None,
+            model: "anthropic.claude-sonnet-4-5-20250929-v1:0".parse().expect("model"),
+            geography: "eu".parse().expect("geography"),
+            source_region: "eu-west-1".parse().expect("region"),
+            destinations: Destinations::regions(vec!["eu-west-3".parse().expect("region"), "eu-west-1".parse().expect("region")]),
+        }
+    }
+
+    fn template(source: &str) -> Result<String, RenderError> {
+        render_template("f", source, &profile())
+    }
+
+    #[test]
+    fn default_keys() {
+        let keys: Vec<(Arc<str>, ValueName)> = DEFAULT_KEYS.iter().map(|(key, name)| ((*key).into(), *name)).collect();
+        let content = content(TargetKind::ConfigMap, CreationPolicy::Owner, &keys, &[], &profile()).expect("content");
+        let lines: Vec<String> = content.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            lines,
+            [
+                "BEDROCK_DESTINATION_REGIONS=eu-west-1,eu-west-3",
+                "BEDROCK_FOUNDATION_MODEL_ID=anthropic.claude-sonnet-4-5-20250929-v1:0",
+                "BEDROCK_GEOGRAPHY=eu",
+                "BEDROCK_INFERENCE_PROFILE_ID=eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                "BEDROCK_SOURCE_REGION=eu-west-1",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_owned_secret_is_a_provisioned_service() {
+        let owned = content(TargetKind::Secret, CreationPolicy::Owner, &[], &[], &profile()).expect("content");
+        assert_eq!(owned.get("type").map(String::as_str), Some("bedrock"));
+        assert_eq!(owned.get("provider").map(String::as_str), Some("aws"));
+        assert!(content(TargetKind::Secret, CreationPolicy::Merge, &[], &[], &profile()).expect("content").is_empty());
+    }
+
+    #[test]
+    fn an_arn_without_an_account_is_unavailable() {
+        let keys = [("ARN".into(), ValueName::ProfileARN)];
+        let error = content(TargetKind::ConfigMap, CreationPolicy::Owner, &keys, &[], &profile()).expect_err("no account");
+        assert!(error.to_string().contains("--account"), "{error}");
+    }
+
+    #[test]
+    fn templates_render_or_say_what_is_wrong() {
+        assert_eq!(template("id: {{ profile.id }}\n").as_deref(), Ok("id: eu.anthropic.claude-sonnet-4-5-20250929-v1:0\n"));
+        assert_eq!(template("{{ profile.destinationRegions | join(' ') }}").as_deref(), Ok("eu-west-1 eu-west-3"));
+        for (source, part) in [
+            ("{{ profile.ID }}", "available are profile.id"),
+            ("{{ profile.arn }}", "with an account"),
+            ("a\n{% if %}", "line 2"),
+            ("{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}", "too many steps"),
+            ("{% for i in range(1000) %}{{ 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' }}{% endfor %}", "writes more than"),
+            ("{% include '/etc/passwd' %}", "template"),
+        ] {
+            let error = template(source).expect_err(source).to_string();
+            assert!(error.contains(part), "{source}: {error}");
+        }
+    }
+
+    #[test]
+    fn hashes_tell_keys_from_values() {
+        let of = |pairs: &[(&str, &str)]| content_hash(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        assert_eq!(of(&[("a", "b")]), of(&[("a", "b")]));
+        assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
+        assert_ne!(of(&[("a", "b"), ("c", "d")]), of(&[("a", "bcd")]));
+        assert_eq!(of(&[]), "e3b0c44298fc1c14");
+    }
+}

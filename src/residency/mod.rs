@@ -1,0 +1,336 @@
+//! Residency: whether every region that a request can reach is one that the limits allow.
+//!
+//! The regions that matter are the source region and every destination from that source. All limits must hold; a
+//! malformed one fails closed. A global profile can run in any commercial region, so only the limit `*` satisfies it.
+
+pub mod sets;
+
+use std::fmt;
+
+use crate::{catalog::Destinations, types::Region};
+
+use sets::{RegionSet, SETS};
+
+/// Who set a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LimitOrigin {
+    /// `spec.allowedRegions` of the binding.
+    Binding,
+    /// `--allowed-regions` of the operator.
+    Operator,
+}
+
+impl fmt::Display for LimitOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Binding => "spec.allowedRegions",
+            Self::Operator => "the operator's --allowed-regions",
+        })
+    }
+}
+
+/// One entry of a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Entry {
+    /// `*` alone: no border at all.
+    Anywhere,
+    /// A region name.
+    Region(Region),
+    /// A name with `*` in it.
+    Pattern(String),
+    /// A named set.
+    Set(&'static RegionSet),
+}
+
+impl Entry {
+    fn matches(&self, region: &Region) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::Region(allowed) => allowed == region,
+            Self::Pattern(pattern) => matches_pattern(pattern, region.as_str()),
+            Self::Set(set) => set.regions.contains(&region.as_str()),
+        }
+    }
+}
+
+/// Matches a text against a pattern in which `*` stands for any text, none included.
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    text.strip_prefix(head)
+        .is_some_and(|rest| (0..=rest.len()).any(|skip| rest.get(skip..).is_some_and(|rest| matches_pattern(tail, rest))))
+}
+
+/// Says which entry of a limit is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// The limit lists nothing.
+    #[error("{origin} is empty: nothing is allowed by it; list regions, patterns with *, sets, or * for no border")]
+    Empty {
+        /// Who set the limit.
+        origin: LimitOrigin,
+    },
+    /// An entry is neither a region, nor a pattern, nor a set.
+    #[error(
+        "{entry:?} in {origin} is no limit: expected a region name (eu-west-1), a pattern with * (eu-*), * alone, or one of the sets {}",
+        set_names()
+    )]
+    Malformed {
+        /// Who set the limit.
+        origin: LimitOrigin,
+        /// The entry.
+        entry: String,
+    },
+}
+
+fn set_names() -> String {
+    SETS.iter().map(|set| set.name).collect::<Vec<_>>().join(" ")
+}
+
+/// A list of what is allowed, and who set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    origin: LimitOrigin,
+    entries: Vec<Entry>,
+}
+
+impl Limit {
+    /// Parses a limit.
+    ///
+    /// # Errors
+    /// [`LimitError`] names the first entry that is none.
+    pub fn parse<S: AsRef<str>>(origin: LimitOrigin, entries: &[S]) -> Result<Self, LimitError> {
+        if entries.is_empty() {
+            return Err(LimitError::Empty { origin });
+        }
+        let entries = entries
+            .iter()
+            .map(|entry| {
+                parse_entry(entry.as_ref().trim()).ok_or_else(|| LimitError::Malformed {
+                    origin,
+                    entry: entry.as_ref().to_owned(),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { origin, entries })
+    }
+
+    fn allows(&self, region: &Region) -> bool {
+        self.entries.iter().any(|entry| entry.matches(region))
+    }
+
+    fn allows_anywhere(&self) -> bool {
+        self.entries.contains(&Entry::Anywhere)
+    }
+}
+
+fn parse_entry(text: &str) -> Option<Entry> {
+    if text == "*" {
+        return Some(Entry::Anywhere);
+    }
+    if text.starts_with('@') {
+        return SETS.iter().find(|set| set.name == text).map(Entry::Set);
+    }
+    if text.contains('*') {
+        let plain = text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'*');
+        return (plain && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.len() <= 32)
+            .then(|| Entry::Pattern(text.to_owned()));
+    }
+    text.parse().ok().map(Entry::Region)
+}
+
+/// The limits that hold for one binding.
+///
+/// Limits of further origins (the Namespace's, a required one) join by another element of the list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits(Vec<Result<Limit, LimitError>>);
+
+impl Limits {
+    /// Returns these limits together; all of them must hold.
+    #[must_use]
+    pub fn all(limits: impl IntoIterator<Item = Result<Limit, LimitError>>) -> Self {
+        Self(limits.into_iter().collect())
+    }
+
+    /// Judges a route by every limit.
+    #[must_use]
+    pub fn judge(&self, source: &Region, destinations: &Destinations) -> Verdict {
+        if let Some(error) = self.0.iter().find_map(|limit| limit.as_ref().err()) {
+            return Verdict::LimitInvalid(error.clone());
+        }
+        if self.0.is_empty() {
+            return Verdict::NoLimitSet;
+        }
+        let broken = self.0.iter().flatten().find_map(|limit| {
+            let regions = match destinations {
+                Destinations::Anywhere if limit.allows_anywhere() => return None,
+                Destinations::Anywhere => return Some((limit.origin, Outside::AnyRegion)),
+                Destinations::Regions(regions) => regions,
+            };
+            let outside: Vec<Region> = std::iter::once(source)
+                .chain(regions.iter().filter(|region| *region != source))
+                .filter(|region| !limit.allows(region))
+                .cloned()
+                .collect();
+            (!outside.is_empty()).then_some((limit.origin, Outside::Regions(outside)))
+        });
+        match broken {
+            Some((origin, outside)) => Verdict::RegionNotAllowed { origin, outside },
+            None => Verdict::AllRegionsAllowed,
+        }
+    }
+}
+
+/// What lies outside a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outside {
+    /// These regions.
+    Regions(Vec<Region>),
+    /// A global profile may run in any commercial region.
+    AnyRegion,
+}
+
+impl fmt::Display for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Regions(regions) => {
+                f.write_str(&regions.iter().map(Region::as_str).collect::<Vec<_>>().join(", "))
+            }
+            Self::AnyRegion => f.write_str("any commercial region (a global profile; only the limit * allows it)"),
+        }
+    }
+}
+
+/// What the limits say of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody set a limit. That is no assurance.
+    NoLimitSet,
+    /// Every region is allowed by every limit.
+    AllRegionsAllowed,
+    /// Some region is outside a limit.
+    RegionNotAllowed {
+        /// Who set the limit.
+        origin: LimitOrigin,
+        /// What is outside of it.
+        outside: Outside,
+    },
+    /// A limit is malformed, which fails closed.
+    LimitInvalid(LimitError),
+}
+
+impl Verdict {
+    /// Says whether a value may be published under this verdict.
+    #[must_use]
+    pub fn permits(&self) -> bool {
+        matches!(self, Self::NoLimitSet | Self::AllRegionsAllowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(name: &str) -> Region {
+        name.parse().expect(name)
+    }
+
+    fn route(names: &[&str]) -> Destinations {
+        Destinations::regions(names.iter().map(|name| region(name)).collect())
+    }
+
+    fn limits(binding: &[&str]) -> Limits {
+        Limits::all([Limit::parse(LimitOrigin::Binding, binding)])
+    }
+
+    #[test]
+    fn routes_judged_by_one_limit() {
+        let eu = &["eu-central-1", "eu-west-1"][..];
+        let cases: &[(&[&str], &str, &[&str], Option<&str>)] = &[
+            (&["@eu"], "eu-west-1", eu, None),
+            (&["@eea"], "eu-west-1", eu, None),
+            (&["eu-*"], "eu-west-2", eu, None),
+            (&["@eu"], "eu-west-2", eu, Some("eu-west-2")),
+            (&["@eu", "@uk"], "eu-west-2", eu, None),
+            (&["@eu"], "eu-central-2", eu, Some("eu-central-2")),
+            (&["eu-west-1", "eu-central-1"], "eu-west-1", eu, None),
+            (&["eu-west-1"], "eu-west-1", eu, Some("eu-central-1")),
+            (&["eu-central-1"], "eu-west-1", eu, Some("eu-west-1")),
+            (&["*"], "us-east-1", eu, None),
+            (&["@us"], "ca-central-1", &["us-east-1", "ca-central-1"], Some("ca-central-1")),
+            (&["us-gov-west-1"], "us-gov-east-1", &["us-gov-west-1"], Some("us-gov-east-1")),
+        ];
+        for (limit, source, destinations, outside) in cases {
+            let verdict = limits(limit).judge(&region(source), &route(destinations));
+            match (outside, verdict) {
+                (None, Verdict::AllRegionsAllowed) => {}
+                (Some(name), Verdict::RegionNotAllowed { outside, origin: LimitOrigin::Binding }) => {
+                    assert_eq!(outside.to_string(), *name, "{limit:?} from {source}");
+                }
+                (_, verdict) => panic!("{limit:?} from {source}: {verdict:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_star_satisfies_a_global_profile() {
+        let source = region("eu-west-1");
+        for limit in [&["@eu", "@us"][..], &["eu-*", "us-*", "ap-*"]] {
+            assert!(!limits(limit).judge(&source, &Destinations::Anywhere).permits(), "{limit:?}");
+        }
+        assert!(limits(&["*"]).judge(&source, &Destinations::Anywhere).permits());
+        assert_eq!(Limits::default().judge(&source, &Destinations::Anywhere), Verdict::NoLimitSet);
+    }
+
+    #[test]
+    fn all_limits_must_hold() {
+        let both = Limits::all([
+            Limit::parse(LimitOrigin::Binding, &["*"]),
+            Limit::parse(LimitOrigin::Operator, &["@eu"]),
+        ]);
+        assert_eq!(
+            both.judge(&region("us-east-1"), &route(&["us-east-1", "us-west-2"])),
+            Verdict::RegionNotAllowed {
+                origin: LimitOrigin::Operator,
+                outside: Outside::Regions(vec![region("us-east-1"), region("us-west-2")]),
+            }
+        );
+    }
+
+    #[test]
+    fn malformed_limits_fail_closed() {
+        for bad in ["", "eu", "@nowhere", "EU-WEST-1", "eu-west-1,eu-west-3", "**", "eu west", "@eu*"] {
+            let verdict = limits(&["*", bad]).judge(&region("eu-west-1"), &route(&["eu-west-1"]));
+            assert!(matches!(verdict, Verdict::LimitInvalid(_)), "{bad}: {verdict:?}");
+        }
+        assert!(!limits(&[]).judge(&region("eu-west-1"), &route(&["eu-west-1"])).permits());
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, matched) in [
+            ("eu-*", "eu-west-1", true),
+            ("eu-*-1", "eu-west-1", true),
+            ("eu-*-1", "eu-west-2", false),
+            ("us-*", "us-gov-west-1", true),
+            ("u*s*1", "us-east-1", true),
+            ("ap-*east-*", "ap-southeast-2", true),
+            ("ap-*east-*", "ap-south-1", false),
+        ] {
+            assert_eq!(matches_pattern(pattern, text), matched, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn sets_hold_well_formed_sorted_regions() {
+        for set in SETS {
+            assert!(set.regions.is_sorted(), "{}", set.name);
+            for name in set.regions {
+                region(name);
+            }
+        }
+    }
+}

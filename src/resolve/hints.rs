@@ -1,0 +1,162 @@
+//! The words of an unresolved request: what is available instead, and what to do next.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    catalog::{Profile, embedded::Embedded},
+    types::{Geography, ModelId, ProfileId, Region},
+};
+
+use super::{Candidate, Outcome, Request};
+
+/// How many suggestions a message carries: more are not read.
+const SUGGESTIONS: usize = 3;
+
+/// Returns the source regions from which public data knows a model's profile of this geography.
+pub(super) fn callable_from(hints: &Embedded, model: &ModelId, geography: &Geography) -> Vec<Region> {
+    hints.current_routes(model).remove(geography).unwrap_or_default()
+}
+
+/// Joins the first `most` names by commas and counts the rest.
+pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> String {
+    let names: Vec<&str> = names.collect();
+    let shown = names.len().min(most);
+    let mut text = names[..shown].join(", ");
+    if names.len() > shown {
+        text.push_str(&format!(" and {} more", names.len() - shown));
+    }
+    text
+}
+
+/// Returns the message where the source region lists no profile at all.
+pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
+    let area = region.as_str().split('-').next().unwrap_or_default();
+    let nearby: Vec<&str> = hints
+        .source_regions()
+        .filter(|known| *known != region && known.as_str().split('-').next() == Some(area))
+        .map(Region::as_str)
+        .collect();
+    let instead = if nearby.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; regions of this area that are source regions: {}",
+            list(nearby.into_iter(), 12)
+        )
+    };
+    format!("no inference profile is callable from {region}{instead}; set sourceRegion to the region that the workload calls Bedrock from")
+}
+
+/// Returns the message where the model has profiles callable from the source region, but of other geographies.
+pub(super) fn no_profile_in_geography(request: &Request, available: &[std::sync::Arc<Profile>], candidates: &[Candidate]) -> String {
+    let Request { model, geography, source_region, .. } = request;
+    let from_there = list(available.iter().map(|profile| profile.geography.as_str()), 12);
+    let mut message = format!("no {geography} profile of {model} is callable from {source_region}; from there: {from_there}");
+    for candidate in candidates {
+        match &candidate.outcome {
+            Outcome::NotCallable { callable_from } if !callable_from.is_empty() => {
+                message.push_str(&format!(
+                    "; {} from: {}",
+                    candidate.geography,
+                    list(callable_from.iter().map(Region::as_str), 8)
+                ));
+            }
+            Outcome::NotAllowed(outside) => message.push_str(&format!(
+                "; fallback {} passed over, it breaks the residency limit: {outside}",
+                candidate.geography
+            )),
+            _ => {}
+        }
+    }
+    message.push_str("; set geography to one of these or list it in fallback.geographies");
+    message
+}
+
+/// Returns the message where no profile of the model is callable from the source region.
+pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String {
+    let Request { model, source_region, .. } = request;
+    let head = format!("no inference profile of {model} is callable from {source_region}");
+    if let Some((geography, meant)) = as_profile_id(model, hints) {
+        return format!("{model} is a profile ID, not a foundation model ID; set model to {meant} and geography to {geography}");
+    }
+    let routes: Vec<String> = hints
+        .current_routes(model)
+        .iter()
+        .map(|(geography, regions)| format!("{geography} from {}", list(regions.iter().map(Region::as_str), 6)))
+        .collect();
+    let elsewhere = format!("it is callable as {}", routes.join("; "));
+    let wanted = |geography: &Geography| request.geographies().any(|wanted| wanted == geography);
+    let retired: Vec<_> = hints
+        .retired(model)
+        .filter(|profile| routes.is_empty() || wanted(&profile.geography))
+        .collect();
+    if let Some(last) = retired.iter().max_by_key(|profile| profile.last_seen) {
+        let ids: Vec<&str> = retired.iter().map(|profile| profile.id.as_str()).collect();
+        let elsewhere = if routes.is_empty() { String::new() } else { format!("; {elsewhere}") };
+        return format!(
+            "{head}; {} was last listed on {}; successors: {}{elsewhere}",
+            ids.join(", "),
+            last.last_seen,
+            successors(request, hints)
+        );
+    }
+    if !routes.is_empty() {
+        return format!("{head}; {elsewhere}; set sourceRegion to one of these");
+    }
+    let on_demand = hints.on_demand_regions(model);
+    if !on_demand.is_empty() {
+        return format!(
+            "{head}: it has none; it is invoked by its model ID, on demand, from {}",
+            list(on_demand.iter().map(Region::as_str), 8)
+        );
+    }
+    format!("{head} and none is known in public data of {}; nearest model IDs: {}", hints.as_of(), nearest(model, hints).join(", "))
+}
+
+/// Splits what was given as model into geography and model, where it is a profile ID.
+fn as_profile_id(given: &ModelId, hints: &Embedded) -> Option<(Geography, ModelId)> {
+    let id: ProfileId = given.as_str().parse().ok()?;
+    let (_, rest) = id.as_str().split_once('.')?;
+    let model: ModelId = rest.parse().ok()?;
+    let known = hints.models().any(|known| *known == model);
+    known.then(|| Some((id.geography(&model)?, model)))?
+}
+
+/// Returns the model IDs that are spelled most like this one, the nearest first.
+fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
+    let distance = |known: &ModelId| strsim::damerau_levenshtein(model.as_str(), known.as_str());
+    let mut known: Vec<&ModelId> = hints.models().filter(|known| !hints.current_routes(known).is_empty()).collect();
+    known.sort_by_cached_key(|known| (distance(known), known.as_str().to_owned()));
+    known.into_iter().take(SUGGESTIONS).map(ToString::to_string).collect()
+}
+
+/// Returns models of the same family that the requested geography serves from the source region, newest names first;
+/// where there are none, those it serves from anywhere.
+fn successors(request: &Request, hints: &Embedded) -> String {
+    let family = words(&request.model);
+    let mut known: Vec<(usize, &ModelId)> = hints
+        .models()
+        .filter(|known| known.provider() == request.model.provider() && **known != request.model)
+        .filter(|known| {
+            hints
+                .current_routes(known)
+                .iter()
+                .any(|(geography, regions)| request.geographies().any(|wanted| wanted == geography) && regions.contains(&request.source_region))
+        })
+        .map(|known| (words(known).intersection(&family).count(), known))
+        .collect();
+    known.sort_by(|(a_shared, a), (b_shared, b)| b_shared.cmp(a_shared).then_with(|| b.cmp(a)));
+    if known.is_empty() {
+        return format!("none in {} from {}; see `catalog list --region {}`", request.geography, request.source_region, request.source_region);
+    }
+    list(known.iter().map(|(_, model)| model.as_str()), SUGGESTIONS)
+}
+
+/// Returns the words of a model ID that are no numbers or versions: its family.
+fn words(model: &ModelId) -> BTreeSet<&str> {
+    model
+        .as_str()
+        .split(['.', '-', ':'])
+        .filter(|word| word.chars().all(|c| c.is_ascii_alphabetic()) && !word.is_empty())
+        .collect()
+}

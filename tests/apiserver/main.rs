@@ -1,0 +1,115 @@
+//! Cases against a real kube-apiserver, one control plane for all of them.
+//!
+//! `tests/controlplane/with` starts it and stops it. Without its binaries every case is reported as ignored, which
+//! `REQUIRE_CONTROLPLANE=1` turns into a failure.
+//!
+//! A case is an `async fn(Cluster)` in a module of its subject, listed in that module's `cases()`. It makes its own
+//! namespace, so that cases run side by side.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "tests fail by panicking"
+)]
+
+mod controllers;
+mod crd;
+mod examples;
+mod kubectl;
+mod support;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::{Case, Cluster, ControlPlane, Unavailable};
+use tokio::runtime::Runtime;
+
+/// Cases in flight where `--test-threads` does not say: they wait for the apiserver most of the time.
+const IN_FLIGHT: usize = 8;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(IN_FLIGHT);
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("the first TLS provider of this process");
+
+    let suite = Suite {
+        runtime: Arc::new(Runtime::new().expect("a runtime")),
+        cluster: Arc::default(),
+        cases: [
+            controllers::cases(),
+            crd::cases(),
+            examples::cases(),
+            kubectl::cases(),
+        ]
+        .concat(),
+    };
+    // Listing, or running other tests by name, needs no control plane.
+    let selected = suite
+        .trials(|_| false)
+        .iter()
+        .filter(|trial| !arguments.is_filtered_out(trial))
+        .count();
+    if arguments.list || selected == 0 {
+        return libtest_mimic::run(&arguments, suite.trials(|_| false)).exit_code();
+    }
+
+    let required = std::env::var("REQUIRE_CONTROLPLANE").is_ok_and(|value| value == "1");
+    let control_plane = match ControlPlane::start() {
+        Ok(control_plane) => control_plane,
+        Err(Unavailable::Absent) if !required => {
+            let conclusion = libtest_mimic::run(&arguments, suite.trials(|_| true));
+            eprintln!(
+                "SKIPPED {selected} cases against a real apiserver: run tests/controlplane/build, or set KUBEBUILDER_ASSETS\n"
+            );
+            return conclusion.exit_code();
+        }
+        Err(Unavailable::Absent) => {
+            eprintln!("FAILED: REQUIRE_CONTROLPLANE=1, and there is no control plane");
+            return ExitCode::FAILURE;
+        }
+        Err(Unavailable::Failed) => return ExitCode::FAILURE,
+    };
+    let controllers = control_plane.has_controllers();
+    if required && !controllers {
+        eprintln!("FAILED: REQUIRE_CONTROLPLANE=1, and there is no kube-controller-manager");
+        control_plane.stop();
+        return ExitCode::FAILURE;
+    }
+    let cluster = suite.runtime.block_on(Cluster::connect(&control_plane));
+    suite.cluster.set(cluster).ok().expect("set once");
+    let trials = suite.trials(|case| case.needs_controllers && !controllers);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    control_plane.stop();
+    conclusion.exit_code()
+}
+
+/// The cases and what they run on.
+struct Suite {
+    runtime: Arc<Runtime>,
+    cluster: Arc<OnceLock<Cluster>>,
+    cases: Vec<Case>,
+}
+
+impl Suite {
+    /// Returns the cases as the test runner takes them, some of them ignored.
+    fn trials(&self, ignored: impl Fn(&Case) -> bool) -> Vec<Trial> {
+        self.cases
+            .iter()
+            .map(|case| {
+                let (runtime, cluster, run) =
+                    (self.runtime.clone(), self.cluster.clone(), case.run.clone());
+                Trial::test(&case.name, move || {
+                    let cluster = cluster
+                        .get()
+                        .ok_or_else(|| Failed::from("there is no control plane"))?;
+                    runtime.block_on(run(cluster.clone()));
+                    Ok(())
+                })
+                .with_ignored_flag(ignored(case))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,277 @@
+//! What every case uses: the control plane, a client, fresh namespaces, bounded waiting, kubectl.
+
+use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use inference_profile_operator::api::InferenceProfileBinding;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DynamicObject, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::Status;
+use kube::{Client, Config, Resource};
+use serde_json::{Value, json};
+
+/// Root of the project.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Longest wait for anything to come true.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A named case.
+#[derive(Clone)]
+pub struct Case {
+    pub name: String,
+    pub run: Arc<Run>,
+    /// Whether the case waits for kube-controller-manager, which not every set of binaries has.
+    pub needs_controllers: bool,
+}
+
+type Run = dyn Fn(Cluster) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
+impl Case {
+    /// Says that the case waits for garbage collection, the end of a namespace or a service account.
+    pub fn with_controllers(mut self) -> Self {
+        self.needs_controllers = true;
+        self
+    }
+}
+
+/// Makes a case of an async function, or of a closure that gives a future.
+pub fn case<F>(name: impl Into<String>, run: impl Fn(Cluster) -> F + Send + Sync + 'static) -> Case
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Case {
+        name: name.into(),
+        run: Arc::new(move |cluster| Box::pin(run(cluster))),
+        needs_controllers: false,
+    }
+}
+
+/// A running control plane. It ends with its stdin, so also when this process is killed.
+pub struct ControlPlane {
+    child: Child,
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+}
+
+/// Why there is no control plane. What happened is on stderr already.
+pub enum Unavailable {
+    /// Its binaries are not there.
+    Absent,
+    /// It did not start.
+    Failed,
+}
+
+impl ControlPlane {
+    /// Starts a control plane that serves the CRD.
+    pub fn start() -> Result<Self, Unavailable> {
+        let mut child = Command::new(Path::new(ROOT).join("tests/controlplane/with"))
+            .arg("--crds")
+            .arg(Path::new(ROOT).join("crds"))
+            .args(["sh", "-c"])
+            .arg(r#"echo "$KUBECONFIG"; command -v kubectl; exec cat"#)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tests/controlplane/with can be run");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut line = || lines.next().and_then(Result::ok).map(PathBuf::from);
+        if let (Some(kubeconfig), Some(kubectl)) = (line(), line()) {
+            return Ok(Self {
+                child,
+                kubeconfig,
+                kubectl,
+            });
+        }
+        let status = child.wait().expect("its exit code");
+        Err(if status.code() == Some(69) {
+            Unavailable::Absent
+        } else {
+            Unavailable::Failed
+        })
+    }
+
+    /// Says whether kube-controller-manager runs.
+    pub fn has_controllers(&self) -> bool {
+        self.kubectl
+            .with_file_name("kube-controller-manager")
+            .exists()
+    }
+
+    /// Stops the control plane and waits until it is gone.
+    pub fn stop(mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().expect("tests/controlplane/with ends");
+    }
+}
+
+/// The control plane as a case sees it, as cluster-admin.
+#[derive(Clone)]
+pub struct Cluster {
+    pub client: Client,
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+}
+
+/// What kubectl said.
+#[derive(Debug)]
+pub struct Output {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Cluster {
+    /// Connects to a control plane.
+    pub async fn connect(control_plane: &ControlPlane) -> Self {
+        let kubeconfig = Kubeconfig::read_from(&control_plane.kubeconfig).expect("kubeconfig");
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("client configuration");
+        Self {
+            client: Client::try_from(config).expect("client"),
+            kubeconfig: control_plane.kubeconfig.clone(),
+            kubectl: control_plane.kubectl.clone(),
+        }
+    }
+
+    /// Creates a namespace and returns its name, which begins with the prefix.
+    pub async fn namespace(&self, prefix: &str) -> String {
+        let mut namespace = Namespace::default();
+        namespace.meta_mut().generate_name = Some(format!("{prefix}-"));
+        Api::<Namespace>::all(self.client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .expect("a namespace")
+            .meta()
+            .name
+            .clone()
+            .expect("the name of the namespace")
+    }
+
+    /// Returns the bindings of a namespace.
+    pub fn bindings(&self, namespace: &str) -> Api<InferenceProfileBinding> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Creates a binding from a spec in its wire form, valid or not.
+    pub async fn create_binding(
+        &self,
+        namespace: &str,
+        name: &str,
+        spec: Value,
+    ) -> Result<InferenceProfileBinding, kube::Error> {
+        let kind = kube::api::ApiResource::erase::<InferenceProfileBinding>(&());
+        let mut object = DynamicObject::new(name, &kind);
+        object.data = json!({"spec": spec});
+        Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &kind)
+            .create(&PostParams::default(), &object)
+            .await
+            .map(|created| {
+                created
+                    .try_parse()
+                    .expect("a binding that the code understands")
+            })
+    }
+
+    /// Runs the pinned kubectl against this control plane, with a text as its stdin.
+    pub async fn kubectl_reading(&self, stdin: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&self.kubectl);
+        command
+            .args(arguments)
+            .arg("--request-timeout=30s")
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env(
+                "KUBECACHEDIR",
+                self.kubeconfig.with_file_name("kubectl-cache"),
+            )
+            .env("KUBERC", "off")
+            .current_dir(ROOT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let stdin = stdin.to_owned();
+        let output = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn().expect("kubectl can be run");
+            let mut pipe = child.stdin.take().expect("piped");
+            pipe.write_all(stdin.as_bytes())
+                .expect("kubectl reads its stdin");
+            drop(pipe);
+            child.wait_with_output().expect("kubectl ends")
+        })
+        .await
+        .expect("kubectl was run");
+        Output {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs the pinned kubectl against this control plane.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_reading("", arguments).await
+    }
+}
+
+impl Output {
+    /// Returns what kubectl printed, where it succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "kubectl failed: {self:#?}");
+        self.stdout
+    }
+}
+
+/// Looks again and again until `look` gives Ok, and panics with what it saw last where that takes longer than
+/// [`PATIENCE`]. Where one object tells it all, `kube_runtime::wait::await_condition` does the same with a watch.
+pub async fn eventually<T, Seen, F>(what: &str, mut look: impl FnMut() -> F) -> T
+where
+    Seen: Debug,
+    F: Future<Output = Result<T, Seen>>,
+{
+    let started = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(seen) if started.elapsed() > PATIENCE => {
+                panic!("not within {PATIENCE:?}: {what}; seen last: {seen:#?}")
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Parses YAML.
+#[track_caller]
+pub fn yaml(text: &str) -> Value {
+    serde_yaml::from_str(text).expect("YAML")
+}
+
+/// Returns the apiserver's answer where it refused an object as invalid, and panics otherwise.
+#[track_caller]
+pub fn refusal<T: Debug>(result: Result<T, kube::Error>) -> Box<Status> {
+    match result {
+        Err(kube::Error::Api(status)) if status.is_invalid() => status,
+        other => panic!("not refused as invalid: {other:#?}"),
+    }
+}
+
+/// Asserts that a refusal names this field and says this about it.
+#[track_caller]
+pub fn assert_cause(refusal: &Status, field: &str, message: &str) {
+    let causes = refusal.details.as_ref().map_or(&[][..], |d| &d.causes);
+    assert!(
+        causes
+            .iter()
+            .any(|cause| cause.field == field && cause.message.contains(message)),
+        "no cause at {field:?} that says {message:?} among {causes:#?}"
+    );
+}

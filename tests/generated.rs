@@ -1,0 +1,25 @@
+//! Generated files are what the code gives.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+use inference_profile_operator::api::custom_resource_definition;
+
+#[test]
+fn the_crd_is_current() {
+    let file = std::fs::read_to_string("crds/inferenceprofilebindings.yaml").expect("the CRD");
+    let (comment, content): (Vec<&str>, Vec<&str>) = file
+        .split_inclusive('\n')
+        .partition(|line| line.starts_with('#'));
+    let generated = serde_yaml::to_string(&custom_resource_definition()).expect("YAML");
+    assert!(
+        content.concat() == generated,
+        "crds/inferenceprofilebindings.yaml is not what src/api gives: run `make crds`"
+    );
+    assert!(
+        comment.concat().contains("make crds"),
+        "the file says how it is generated"
+    );
+}
