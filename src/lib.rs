@@ -6,6 +6,7 @@
 pub mod api;
 pub mod cache;
 pub mod catalog;
+pub mod cli;
 pub mod controller;
 pub mod plan;
 pub mod queue;

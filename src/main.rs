@@ -3,18 +3,22 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() != Some("crd") {
-        eprintln!("usage: inference-profile-operator crd");
-        return ExitCode::from(2);
+    // The AWS SDK and the Kubernetes client bring rustls without agreeing on its cryptography: without a choice, made
+    // before either opens a connection, rustls panics.
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        eprintln!("error: the TLS provider was installed twice");
+        return ExitCode::FAILURE;
     }
-    let crd = inference_profile_operator::api::custom_resource_definition();
-    match serde_yaml::to_string(&crd) {
-        Ok(yaml) => {
-            print!("{yaml}");
-            ExitCode::SUCCESS
-        }
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime.block_on(inference_profile_operator::cli::main()),
         Err(error) => {
-            eprintln!("the CRD could not be printed as YAML: {error}");
+            eprintln!("error: the runtime can't start: {error}");
             ExitCode::FAILURE
         }
     }

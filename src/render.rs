@@ -55,7 +55,9 @@ pub struct ProfileInUse {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     /// A value is asked for that is not known.
-    #[error("{key} asks for {value}, which holds an AWS account ID, and none is known: start the operator with --account, or use ProfileID")]
+    #[error(
+        "{key} asks for {value}, which holds an AWS account ID, and none is known: start the operator with --account, or use ProfileID"
+    )]
     ValueUnavailable {
         /// The key, or the template's.
         key: String,
@@ -127,11 +129,13 @@ pub fn content_hash(content: &BTreeMap<String, String>) -> String {
             hasher.update(text);
         }
     }
-    hasher.finalize()[..8].iter().fold(String::with_capacity(16), |mut hex, byte| {
-        // Writing into a String can't fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hasher.finalize()[..8]
+        .iter()
+        .fold(String::with_capacity(16), |mut hex, byte| {
+            // Writing into a String can't fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 /// No loader, no I/O, strict about undefined names, with a bound on steps.
@@ -166,7 +170,9 @@ fn render_template(key: &str, source: &str, profile: &ProfileInUse) -> Result<St
     };
     // The engine drops one newline at the end: this one, so that the template's own stays.
     let source = format!("{source}\n");
-    let template = ENVIRONMENT.template_from_str(&source).map_err(|error| invalid(&error))?;
+    let template = ENVIRONMENT
+        .template_from_str(&source)
+        .map_err(|error| invalid(&error))?;
     let mut output = Bounded(Vec::new());
     template
         .render_captured_to(names, &mut output)
@@ -211,12 +217,19 @@ mod tests {
 
     fn profile() -> ProfileInUse {
         ProfileInUse {
-            id: "eu.anthropic.claude-sonnet-4-5-20250929-v1:0".parse().expect("id"),
+            id: "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
+                .parse()
+                .expect("id"),
             arn: None,
-            model: "anthropic.claude-sonnet-4-5-20250929-v1:0".parse().expect("model"),
+            model: "anthropic.claude-sonnet-4-5-20250929-v1:0"
+                .parse()
+                .expect("model"),
             geography: "eu".parse().expect("geography"),
             source_region: "eu-west-1".parse().expect("region"),
-            destinations: Destinations::regions(vec!["eu-west-3".parse().expect("region"), "eu-west-1".parse().expect("region")]),
+            destinations: Destinations::regions(vec![
+                "eu-west-3".parse().expect("region"),
+                "eu-west-1".parse().expect("region"),
+            ]),
         }
     }
 
@@ -226,9 +239,22 @@ mod tests {
 
     #[test]
     fn default_keys() {
-        let keys: Vec<(Arc<str>, ValueName)> = DEFAULT_KEYS.iter().map(|(key, name)| ((*key).into(), *name)).collect();
-        let content = content(TargetKind::ConfigMap, CreationPolicy::Owner, &keys, &[], &profile()).expect("content");
-        let lines: Vec<String> = content.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let keys: Vec<(Arc<str>, ValueName)> = DEFAULT_KEYS
+            .iter()
+            .map(|(key, name)| ((*key).into(), *name))
+            .collect();
+        let content = content(
+            TargetKind::ConfigMap,
+            CreationPolicy::Owner,
+            &keys,
+            &[],
+            &profile(),
+        )
+        .expect("content");
+        let lines: Vec<String> = content
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         assert_eq!(
             lines,
             [
@@ -243,29 +269,65 @@ mod tests {
 
     #[test]
     fn an_owned_secret_is_a_provisioned_service() {
-        let owned = content(TargetKind::Secret, CreationPolicy::Owner, &[], &[], &profile()).expect("content");
+        let owned = content(
+            TargetKind::Secret,
+            CreationPolicy::Owner,
+            &[],
+            &[],
+            &profile(),
+        )
+        .expect("content");
         assert_eq!(owned.get("type").map(String::as_str), Some("bedrock"));
         assert_eq!(owned.get("provider").map(String::as_str), Some("aws"));
-        assert!(content(TargetKind::Secret, CreationPolicy::Merge, &[], &[], &profile()).expect("content").is_empty());
+        assert!(
+            content(
+                TargetKind::Secret,
+                CreationPolicy::Merge,
+                &[],
+                &[],
+                &profile()
+            )
+            .expect("content")
+            .is_empty()
+        );
     }
 
     #[test]
     fn an_arn_without_an_account_is_unavailable() {
         let keys = [("ARN".into(), ValueName::ProfileARN)];
-        let error = content(TargetKind::ConfigMap, CreationPolicy::Owner, &keys, &[], &profile()).expect_err("no account");
+        let error = content(
+            TargetKind::ConfigMap,
+            CreationPolicy::Owner,
+            &keys,
+            &[],
+            &profile(),
+        )
+        .expect_err("no account");
         assert!(error.to_string().contains("--account"), "{error}");
     }
 
     #[test]
     fn templates_render_or_say_what_is_wrong() {
-        assert_eq!(template("id: {{ profile.id }}\n").as_deref(), Ok("id: eu.anthropic.claude-sonnet-4-5-20250929-v1:0\n"));
-        assert_eq!(template("{{ profile.destinationRegions | join(' ') }}").as_deref(), Ok("eu-west-1 eu-west-3"));
+        assert_eq!(
+            template("id: {{ profile.id }}\n").as_deref(),
+            Ok("id: eu.anthropic.claude-sonnet-4-5-20250929-v1:0\n")
+        );
+        assert_eq!(
+            template("{{ profile.destinationRegions | join(' ') }}").as_deref(),
+            Ok("eu-west-1 eu-west-3")
+        );
         for (source, part) in [
             ("{{ profile.ID }}", "available are profile.id"),
             ("{{ profile.arn }}", "with an account"),
             ("a\n{% if %}", "line 2"),
-            ("{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}", "too many steps"),
-            ("{% for i in range(1000) %}{{ 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' }}{% endfor %}", "writes more than"),
+            (
+                "{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}",
+                "too many steps",
+            ),
+            (
+                "{% for i in range(1000) %}{{ 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' }}{% endfor %}",
+                "writes more than",
+            ),
             ("{% include '/etc/passwd' %}", "template"),
         ] {
             let error = template(source).expect_err(source).to_string();
@@ -275,7 +337,14 @@ mod tests {
 
     #[test]
     fn hashes_tell_keys_from_values() {
-        let of = |pairs: &[(&str, &str)]| content_hash(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        let of = |pairs: &[(&str, &str)]| {
+            content_hash(
+                &pairs
+                    .iter()
+                    .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                    .collect(),
+            )
+        };
         assert_eq!(of(&[("a", "b")]), of(&[("a", "b")]));
         assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
         assert_ne!(of(&[("a", "b"), ("c", "d")]), of(&[("a", "bcd")]));

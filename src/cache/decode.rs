@@ -11,7 +11,9 @@ use serde::{
 };
 
 use crate::{
-    api::{InferenceProfileBindingSpec, InferenceProfileBindingStatus, InferenceProfileBinding, names},
+    api::{
+        InferenceProfileBinding, InferenceProfileBindingSpec, InferenceProfileBindingStatus, names,
+    },
     plan::{
         observed::{Binding, Controller, Holding, ObjectKey, Spec, TargetView, fingerprint},
         status::Status,
@@ -23,7 +25,10 @@ use crate::{
 /// is older than everything.
 #[must_use]
 pub fn version(meta: &ObjectMeta) -> u64 {
-    meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+    meta.resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_default()
 }
 
 /// A binding as the watch sends it. A spec or status that can't be read does not fail the watch: the one object is
@@ -50,7 +55,12 @@ impl WatchedBinding {
     #[must_use]
     pub fn key(&self) -> ObjectKey {
         ObjectKey {
-            namespace: self.metadata.namespace.as_deref().unwrap_or_default().into(),
+            namespace: self
+                .metadata
+                .namespace
+                .as_deref()
+                .unwrap_or_default()
+                .into(),
             name: self.metadata.name.as_deref().unwrap_or_default().into(),
         }
     }
@@ -73,7 +83,11 @@ impl WatchedBinding {
             generation: meta.generation.unwrap_or_default(),
             created: meta.creation_timestamp.map_or(0, |time| time.0.as_second()),
             deleting: meta.deletion_timestamp.is_some(),
-            finalizer: meta.finalizers.iter().flatten().any(|name| name == names::MERGE_FINALIZER),
+            finalizer: meta
+                .finalizers
+                .iter()
+                .flatten()
+                .any(|name| name == names::MERGE_FINALIZER),
             spec: Spec::parse(&spec, &key.name, default_region),
             status,
             key,
@@ -193,7 +207,10 @@ pub fn target_view(meta: &ObjectMeta, value: impl Fn(&str) -> Option<u64>) -> Ta
                     .entry(binding)
                     .or_default()
                     .push((fingerprint(key), value(key).unwrap_or_default())),
-                None => foreign.entry(manager).or_default().push((fingerprint(key), 0)),
+                None => foreign
+                    .entry(manager)
+                    .or_default()
+                    .push((fingerprint(key), 0)),
             }
         }
     }
@@ -201,7 +218,9 @@ pub fn target_view(meta: &ObjectMeta, value: impl Fn(&str) -> Option<u64>) -> Ta
     let labels = meta.labels.as_ref();
     TargetView {
         uid: meta.uid.as_deref().unwrap_or_default().into(),
-        labelled: labels.and_then(|labels| labels.get(names::MANAGED_LABEL)).is_some_and(|value| value == "true"),
+        labelled: labels
+            .and_then(|labels| labels.get(names::MANAGED_LABEL))
+            .is_some_and(|value| value == "true"),
         controller: controller(meta),
         allow_merge: annotations
             .and_then(|annotations| annotations.get(names::ALLOW_MERGE_ANNOTATION))
@@ -213,8 +232,14 @@ pub fn target_view(meta: &ObjectMeta, value: impl Fn(&str) -> Option<u64>) -> Ta
 
 /// Returns the keys of `data` that an entry of `managedFields` holds.
 fn held_keys(entry: &ManagedFieldsEntry) -> impl Iterator<Item = &str> {
-    let data = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:data")).and_then(|data| data.as_object());
-    data.into_iter().flat_map(|keys| keys.keys()).filter_map(|key| key.strip_prefix("f:"))
+    let data = entry
+        .fields_v1
+        .as_ref()
+        .and_then(|fields| fields.0.get("f:data"))
+        .and_then(|data| data.as_object());
+    data.into_iter()
+        .flat_map(|keys| keys.keys())
+        .filter_map(|key| key.strip_prefix("f:"))
 }
 
 fn holdings(by_holder: BTreeMap<&str, Vec<(u64, u64)>>) -> Box<[Holding]> {
@@ -232,8 +257,13 @@ fn holdings(by_holder: BTreeMap<&str, Vec<(u64, u64)>>) -> Box<[Holding]> {
 }
 
 fn controller(meta: &ObjectMeta) -> Option<Controller> {
-    let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
-    let ours = owner.kind == "InferenceProfileBinding" && owner.api_version.split('/').next() == Some(names::GROUP);
+    let owner = meta
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))?;
+    let ours = owner.kind == "InferenceProfileBinding"
+        && owner.api_version.split('/').next() == Some(names::GROUP);
     Some(Controller {
         uid: owner.uid.as_str().into(),
         binding: ours.then(|| owner.name.as_str().into()),
@@ -254,8 +284,10 @@ mod tests {
 
     #[test]
     fn an_unreadable_spec_costs_only_its_own_object() {
-        let broken: WatchedBinding =
-            serde_json::from_value(json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"model": 7}})).expect("the envelope");
+        let broken: WatchedBinding = serde_json::from_value(
+            json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"model": 7}}),
+        )
+        .expect("the envelope");
         assert_eq!(broken.key().to_string(), "n/a");
         assert!(broken.into_binding(&region()).is_none());
     }
@@ -296,6 +328,9 @@ mod tests {
         assert_eq!(view.foreign_holder("MODEL"), None);
         let content = BTreeMap::from([("MODEL".to_owned(), "eu.x".to_owned())]);
         assert!(view.holds("chat", crate::api::TargetKind::ConfigMap, &content));
-        assert_eq!(view.controller.expect("controller").description.as_ref(), "Deployment d");
+        assert_eq!(
+            view.controller.expect("controller").description.as_ref(),
+            "Deployment d"
+        );
     }
 }

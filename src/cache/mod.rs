@@ -99,21 +99,27 @@ impl Cache {
         let before = before.map(|known| known.value.clone());
         if before.as_deref() == Some(&binding) {
             // Only the version moved.
-            self.bindings.entry(key).and_modify(|known| known.version = version);
+            self.bindings
+                .entry(key)
+                .and_modify(|known| known.version = version);
             return Effect::default();
         }
         let mut effect = Effect::default();
         if let Some(before) = &before {
             self.unindex(before, &mut effect);
         }
-        let lane = if binding.status.observed_generation == Some(binding.generation) && !binding.deleting {
+        let lane = if binding.status.observed_generation == Some(binding.generation)
+            && !binding.deleting
+        {
             Lane::Low
         } else {
             Lane::High
         };
         effect.wake.push((key.clone(), lane));
         let claims_moved = before.as_ref().is_none_or(|before| {
-            before.uid != binding.uid || before.deleting != binding.deleting || before.spec.targets != binding.spec.targets
+            before.uid != binding.uid
+                || before.deleting != binding.deleting
+                || before.spec.targets != binding.spec.targets
         });
         self.index(&binding, &mut effect);
         if claims_moved {
@@ -122,7 +128,13 @@ impl Cache {
                 self.wake_rivals(before, &mut effect);
             }
         }
-        self.bindings.insert(key, Known { value: Arc::new(binding), version });
+        self.bindings.insert(
+            key,
+            Known {
+                value: Arc::new(binding),
+                version,
+            },
+        );
         effect.settle()
     }
 
@@ -137,14 +149,23 @@ impl Cache {
     }
 
     /// Drops the bindings of a namespace (or of all) that a complete list did not show.
-    pub fn retain_bindings(&mut self, namespace: Option<&str>, seen: &HashSet<ObjectKey>) -> Effect {
+    pub fn retain_bindings(
+        &mut self,
+        namespace: Option<&str>,
+        seen: &HashSet<ObjectKey>,
+    ) -> Effect {
         let gone: Vec<ObjectKey> = self
             .bindings
             .keys()
-            .filter(|key| namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace) && !seen.contains(*key))
+            .filter(|key| {
+                namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace)
+                    && !seen.contains(*key)
+            })
             .cloned()
             .collect();
-        gone.iter().fold(Effect::default(), |effect, key| effect.and(self.delete_binding(key)))
+        gone.iter().fold(Effect::default(), |effect, key| {
+            effect.and(self.delete_binding(key))
+        })
     }
 
     /// Takes a target from a watch event.
@@ -155,12 +176,20 @@ impl Cache {
         }
         let same = known.is_some_and(|known| *known.value == view);
         self.put_target(key, view, version);
-        if same { Effect::default() } else { self.concerned(key) }
+        if same {
+            Effect::default()
+        } else {
+            self.concerned(key)
+        }
     }
 
     /// Takes the disappearance of a target from a watch: deleted, or its label was taken off.
     pub fn delete_target(&mut self, key: &TargetKey, version: u64) -> Effect {
-        if self.targets.get(key).is_some_and(|known| version < known.version && version != 0) {
+        if self
+            .targets
+            .get(key)
+            .is_some_and(|known| version < known.version && version != 0)
+        {
             return Effect::default();
         }
         if let Some(vanished) = self.in_flight.get_mut(key) {
@@ -172,7 +201,12 @@ impl Cache {
     }
 
     /// Drops the targets of a kind and namespace (or of all) that a complete list did not show.
-    pub fn retain_targets(&mut self, kind: crate::api::TargetKind, namespace: Option<&str>, seen: &HashSet<TargetKey>) -> Effect {
+    pub fn retain_targets(
+        &mut self,
+        kind: crate::api::TargetKind,
+        namespace: Option<&str>,
+        seen: &HashSet<TargetKey>,
+    ) -> Effect {
         let gone: Vec<TargetKey> = self
             .targets
             .keys()
@@ -180,7 +214,9 @@ impl Cache {
             .filter(|key| namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace))
             .cloned()
             .collect();
-        gone.iter().fold(Effect::default(), |effect, key| effect.and(self.delete_target(key, 0)))
+        gone.iter().fold(Effect::default(), |effect, key| {
+            effect.and(self.delete_target(key, 0))
+        })
     }
 
     /// Returns the feed that a binding's answer comes from; nothing where its request can't be read.
@@ -194,7 +230,11 @@ impl Cache {
 
     /// Returns what a plan for a binding is made from, `state` giving what its feed knows; nothing where it is gone.
     #[must_use]
-    pub fn observe(&self, key: &ObjectKey, state: impl FnOnce(Option<&FeedKey>) -> FeedState) -> Option<Observed> {
+    pub fn observe(
+        &self,
+        key: &ObjectKey,
+        state: impl FnOnce(Option<&FeedKey>) -> FeedState,
+    ) -> Option<Observed> {
         let binding = self.bindings.get(key)?.value.clone();
         let targets = binding
             .spec
@@ -206,12 +246,26 @@ impl Cache {
                     namespace: key.namespace.clone(),
                     name: target.name.clone(),
                 };
-                let view = self.targets.get(&target_key).map(|known| known.value.clone());
-                let mine = Claim { binding: &binding, target };
-                let rivals = self.claimants.get(&target_key).into_iter().flatten().filter(|rival| *rival != key);
+                let view = self
+                    .targets
+                    .get(&target_key)
+                    .map(|known| known.value.clone());
+                let mine = Claim {
+                    binding: &binding,
+                    target,
+                };
+                let rivals = self
+                    .claimants
+                    .get(&target_key)
+                    .into_iter()
+                    .flatten()
+                    .filter(|rival| *rival != key);
                 let claims = rivals.filter_map(|rival| {
                     let binding = &*self.bindings.get(rival)?.value;
-                    let target = binding.spec.targets.iter().find(|theirs| theirs.kind == target.kind && theirs.name == target.name)?;
+                    let target =
+                        binding.spec.targets.iter().find(|theirs| {
+                            theirs.kind == target.kind && theirs.name == target.name
+                        })?;
                     Some(Claim { binding, target })
                 });
                 let claimed_by = ownership::better_claim(&mine, claims, view.as_deref());
@@ -225,7 +279,10 @@ impl Cache {
             .flatten()
             .filter_map(|target| {
                 let view = self.targets.get(target)?.value.clone();
-                Some(Trace { key: target.clone(), view })
+                Some(Trace {
+                    key: target.clone(),
+                    view,
+                })
             })
             .collect();
         let feed = self.feed_of(&binding);
@@ -245,7 +302,12 @@ impl Cache {
         };
         match models {
             None => audience.by_model.values().flatten().cloned().collect(),
-            Some(models) => models.iter().filter_map(|model| audience.by_model.get(model)).flatten().cloned().collect(),
+            Some(models) => models
+                .iter()
+                .filter_map(|model| audience.by_model.get(model))
+                .flatten()
+                .cloned()
+                .collect(),
         }
     }
 
@@ -259,8 +321,16 @@ impl Cache {
         self.assume_binding(key, uid, version, |binding| binding.finalizer = present);
     }
 
-    fn assume_binding(&mut self, key: &ObjectKey, uid: &str, version: u64, change: impl FnOnce(&mut Binding)) {
-        let Some(known) = self.bindings.get(key) else { return };
+    fn assume_binding(
+        &mut self,
+        key: &ObjectKey,
+        uid: &str,
+        version: u64,
+        change: impl FnOnce(&mut Binding),
+    ) {
+        let Some(known) = self.bindings.get(key) else {
+            return;
+        };
         if known.value.uid.as_ref() != uid || version <= known.version {
             return;
         }
@@ -268,7 +338,13 @@ impl Cache {
         let mut binding = (*known.value).clone();
         change(&mut binding);
         self.share(&mut binding);
-        self.bindings.insert(key.clone(), Known { value: Arc::new(binding), version });
+        self.bindings.insert(
+            key.clone(),
+            Known {
+                value: Arc::new(binding),
+                version,
+            },
+        );
     }
 
     /// Announces a write to a target, so that its disappearance meanwhile is not missed.
@@ -285,7 +361,11 @@ impl Cache {
         if vanished > version {
             return true;
         }
-        if self.targets.get(key).is_none_or(|known| known.version < version) {
+        if self
+            .targets
+            .get(key)
+            .is_none_or(|known| known.version < version)
+        {
             self.put_target(key, view, version);
         }
         false
@@ -293,7 +373,11 @@ impl Cache {
 
     /// Remembers that a target was deleted, or our keys were taken out of it.
     pub fn assume_removed(&mut self, key: &TargetKey, uid: &str) {
-        if self.targets.get(key).is_some_and(|known| known.value.uid.as_ref() == uid) {
+        if self
+            .targets
+            .get(key)
+            .is_some_and(|known| known.value.uid.as_ref() == uid)
+        {
             self.remove_target(key);
         }
     }
@@ -306,11 +390,19 @@ impl Cache {
         for owner in owners(key, &view) {
             self.traces.entry(owner).or_default().push(key.clone());
         }
-        self.targets.insert(key.clone(), Known { value: Arc::new(view), version });
+        self.targets.insert(
+            key.clone(),
+            Known {
+                value: Arc::new(view),
+                version,
+            },
+        );
     }
 
     fn remove_target(&mut self, key: &TargetKey) {
-        let Some(known) = self.targets.remove(key) else { return };
+        let Some(known) = self.targets.remove(key) else {
+            return;
+        };
         for owner in owners(key, &known.value) {
             if let Entry::Occupied(mut entry) = self.traces.entry(owner) {
                 entry.get_mut().retain(|target| target != key);
@@ -323,9 +415,19 @@ impl Cache {
 
     /// Returns the bindings that a change of a target concerns: those that name it and those that wrote it.
     fn concerned(&self, key: &TargetKey) -> Effect {
-        let wrote = self.targets.get(key).map(|known| owners(key, &known.value)).unwrap_or_default();
+        let wrote = self
+            .targets
+            .get(key)
+            .map(|known| owners(key, &known.value))
+            .unwrap_or_default();
         let named = self.claimants.get(key).into_iter().flatten().cloned();
-        let keys: BTreeSet<ObjectKey> = named.chain(wrote.into_iter().filter(|owner| self.bindings.contains_key(owner))).collect();
+        let keys: BTreeSet<ObjectKey> = named
+            .chain(
+                wrote
+                    .into_iter()
+                    .filter(|owner| self.bindings.contains_key(owner)),
+            )
+            .collect();
         Effect {
             wake: keys.into_iter().map(|key| (key, Lane::Low)).collect(),
             ..Effect::default()
@@ -334,8 +436,15 @@ impl Cache {
 
     fn wake_rivals(&self, binding: &Binding, effect: &mut Effect) {
         for target in target_keys(binding) {
-            let rivals = self.claimants.get(&target).into_iter().flatten().filter(|rival| **rival != binding.key);
-            effect.wake.extend(rivals.map(|rival| (rival.clone(), Lane::Low)));
+            let rivals = self
+                .claimants
+                .get(&target)
+                .into_iter()
+                .flatten()
+                .filter(|rival| **rival != binding.key);
+            effect
+                .wake
+                .extend(rivals.map(|rival| (rival.clone(), Lane::Low)));
         }
     }
 
@@ -350,7 +459,11 @@ impl Cache {
             return;
         };
         let audience = self.audiences.entry(feed.clone()).or_default();
-        audience.by_model.entry(request.model.clone()).or_default().insert(binding.key.clone());
+        audience
+            .by_model
+            .entry(request.model.clone())
+            .or_default()
+            .insert(binding.key.clone());
         if holds_feed(binding) {
             audience.holders += 1;
             if audience.holders == 1 {
@@ -371,7 +484,9 @@ impl Cache {
         let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
             return;
         };
-        let Entry::Occupied(mut entry) = self.audiences.entry(feed.clone()) else { return };
+        let Entry::Occupied(mut entry) = self.audiences.entry(feed.clone()) else {
+            return;
+        };
         let audience = entry.get_mut();
         if let Some(keys) = audience.by_model.get_mut(&request.model) {
             keys.remove(&binding.key);
@@ -426,8 +541,16 @@ fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {
 
 /// Returns the bindings whose writes an object carries.
 fn owners(key: &TargetKey, view: &TargetView) -> Vec<ObjectKey> {
-    let controller = view.controller.as_ref().and_then(|controller| controller.binding.clone());
-    let mut names: Vec<Arc<str>> = view.ours.iter().map(|holding| holding.holder.clone()).chain(controller).collect();
+    let controller = view
+        .controller
+        .as_ref()
+        .and_then(|controller| controller.binding.clone());
+    let mut names: Vec<Arc<str>> = view
+        .ours
+        .iter()
+        .map(|holding| holding.holder.clone())
+        .chain(controller)
+        .collect();
     names.sort();
     names.dedup();
     names
@@ -451,7 +574,12 @@ impl Effect {
 
     /// Lets a hold and a release of the same feed cancel out.
     fn settle(mut self) -> Self {
-        let both: Vec<FeedKey> = self.hold.iter().filter(|feed| self.release.contains(feed)).cloned().collect();
+        let both: Vec<FeedKey> = self
+            .hold
+            .iter()
+            .filter(|feed| self.release.contains(feed))
+            .cloned()
+            .collect();
         self.hold.retain(|feed| !both.contains(feed));
         self.release.retain(|feed| !both.contains(feed));
         self

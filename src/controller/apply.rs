@@ -18,7 +18,8 @@ use crate::{
     api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::Reason, names},
     cache::decode::{target_view, version},
     plan::{
-        How, Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome, check_merge, foreign_object,
+        How, Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome, check_merge,
+        foreign_object,
         observed::{Binding, TargetKey, TargetView, fingerprint, wire_value},
         ownership::{self, Standing},
         status::Status,
@@ -43,10 +44,16 @@ impl Context {
         match &write.how {
             How::InPlace(view) => Ok(view.uid.clone()),
             How::Create => self.create(binding, write).await,
-            How::Update(view) => self.apply(binding, write, Insist::Force(&view.uid), Some(view)).await.map_err(|error| error.problem(&write.key)),
+            How::Update(view) => self
+                .apply(binding, write, Insist::Force(&view.uid), Some(view))
+                .await
+                .map_err(|error| error.problem(&write.key)),
             How::Merge(view) => self.merge(binding, write, view).await,
             How::MergeUnseen => {
-                let view = self.look(&write.key).await.map_err(|error| error.problem(&write.key))?;
+                let view = self
+                    .look(&write.key)
+                    .await
+                    .map_err(|error| error.problem(&write.key))?;
                 check_merge(binding, &write.key, &view, &write.content)?;
                 self.merge(binding, write, &view).await
             }
@@ -82,7 +89,10 @@ impl Context {
     }
 
     async fn merge(&self, binding: &Binding, write: &Write, view: &TargetView) -> WriteOutcome {
-        let error = match self.apply(binding, write, Insist::Yield(&view.uid), Some(view)).await {
+        let error = match self
+            .apply(binding, write, Insist::Yield(&view.uid), Some(view))
+            .await
+        {
             Ok(uid) => return Ok(uid),
             Err(error) => error,
         };
@@ -97,27 +107,51 @@ impl Context {
                 write.key,
                 managers.join(", ")
             ),
-            retry: if view.labelled { Retry::Stop } else { Retry::Wait },
+            retry: if view.labelled {
+                Retry::Stop
+            } else {
+                Retry::Wait
+            },
         })
     }
 
     /// Applies a target and remembers it. `before` is what was known of it.
-    async fn apply(&self, binding: &Binding, write: &Write, insist: Insist<'_>, before: Option<&TargetView>) -> Result<Arc<str>, CallError> {
+    async fn apply(
+        &self,
+        binding: &Binding,
+        write: &Write,
+        insist: Insist<'_>,
+        before: Option<&TargetView>,
+    ) -> Result<Arc<str>, CallError> {
         let mut params = PatchParams::apply(&names::target_manager(&binding.key.name));
         params.force = matches!(insist, Insist::Force(_));
         let body = target_body(binding, write, &insist);
         self.cache().begin_write(&write.key);
         let written = self.patch(&write.key, &params, &body).await;
         let remembered = written.as_ref().ok().map(|meta| {
-            let content: BTreeMap<&str, u64> =
-                write.content.iter().map(|(key, value)| (key.as_str(), fingerprint(&wire_value(write.key.kind, value)))).collect();
-            let view = target_view(meta, |key| content.get(key).copied().or_else(|| known_value(before, key)));
+            let content: BTreeMap<&str, u64> = write
+                .content
+                .iter()
+                .map(|(key, value)| {
+                    (
+                        key.as_str(),
+                        fingerprint(&wire_value(write.key.kind, value)),
+                    )
+                })
+                .collect();
+            let view = target_view(meta, |key| {
+                content
+                    .get(key)
+                    .copied()
+                    .or_else(|| known_value(before, key))
+            });
             (view, version(meta))
         });
         let vanished = self.cache().end_write(&write.key, remembered);
         let meta = written?;
         if vanished {
-            self.queue.push(binding.key.clone(), crate::queue::Lane::Low);
+            self.queue
+                .push(binding.key.clone(), crate::queue::Lane::Low);
         }
         Ok(meta.uid.unwrap_or_default().into())
     }
@@ -154,8 +188,12 @@ impl Context {
         };
         let (key, params) = (&removal.key, &params);
         let outcome = match key.kind {
-            TargetKind::ConfigMap => within(self.api::<ConfigMap>(key).delete(&key.name, params)).await.map(drop),
-            TargetKind::Secret => within(self.api::<Secret>(key).delete(&key.name, params)).await.map(drop),
+            TargetKind::ConfigMap => within(self.api::<ConfigMap>(key).delete(&key.name, params))
+                .await
+                .map(drop),
+            TargetKind::Secret => within(self.api::<Secret>(key).delete(&key.name, params))
+                .await
+                .map(drop),
         };
         match outcome {
             Ok(()) => {
@@ -168,7 +206,12 @@ impl Context {
     }
 
     /// Takes our keys and our label out of an object of others, and looks whether they are gone.
-    async fn take_out(&self, binding: &Binding, removal: &Removal, view: &TargetView) -> RemovalOutcome {
+    async fn take_out(
+        &self,
+        binding: &Binding,
+        removal: &Removal,
+        view: &TargetView,
+    ) -> RemovalOutcome {
         let key = &removal.key;
         let body = json!({
             "apiVersion": "v1",
@@ -178,23 +221,36 @@ impl Context {
         let params = PatchParams::apply(&names::target_manager(&binding.key.name)).force();
         let meta = match self.patch(key, &params, &body).await {
             Ok(meta) => meta,
-            Err(error) if error.is_not_found() || error.is_conflict() || error.is_replaced() || error.is_namespace_terminating() => {
+            Err(error)
+                if error.is_not_found()
+                    || error.is_conflict()
+                    || error.is_replaced()
+                    || error.is_namespace_terminating() =>
+            {
                 return Ok(());
             }
             Err(error) => return Err(error.problem(key)),
         };
         self.cache().assume_removed(key, &removal.uid);
         let after = target_view(&meta, |_| None);
-        let ours = view.held_by(&binding.key.name).map(|holding| holding.keys.as_ref()).unwrap_or_default();
-        let still_held = after
-            .foreign
-            .iter()
-            .find(|holding| holding.keys.iter().any(|(held, _)| ours.iter().any(|(mine, _)| mine == held)));
+        let ours = view
+            .held_by(&binding.key.name)
+            .map(|holding| holding.keys.as_ref())
+            .unwrap_or_default();
+        let still_held = after.foreign.iter().find(|holding| {
+            holding
+                .keys
+                .iter()
+                .any(|(held, _)| ours.iter().any(|(mine, _)| mine == held))
+        });
         match still_held {
             None => Ok(()),
             Some(holding) => Err(Problem {
                 reason: Reason::TargetConflict,
-                message: format!("{key}: the field manager {} holds a key too, so it is still there; remove it there", holding.holder),
+                message: format!(
+                    "{key}: the field manager {} holds a key too, so it is still there; remove it there",
+                    holding.holder
+                ),
                 retry: Retry::Stop,
             }),
         }
@@ -203,18 +259,45 @@ impl Context {
     /// Reads the metadata of a target: never its values.
     async fn look(&self, key: &TargetKey) -> Result<TargetView, CallError> {
         let meta = match key.kind {
-            TargetKind::ConfigMap => within(self.api::<ConfigMap>(key).get_metadata(&key.name)).await?.metadata,
-            TargetKind::Secret => within(self.api::<Secret>(key).get_metadata(&key.name)).await?.metadata,
+            TargetKind::ConfigMap => {
+                within(self.api::<ConfigMap>(key).get_metadata(&key.name))
+                    .await?
+                    .metadata
+            }
+            TargetKind::Secret => {
+                within(self.api::<Secret>(key).get_metadata(&key.name))
+                    .await?
+                    .metadata
+            }
         };
         Ok(target_view(&meta, |_| None))
     }
 
     /// Patches a target; only its metadata come back.
-    async fn patch(&self, key: &TargetKey, params: &PatchParams, body: &Value) -> Result<ObjectMeta, CallError> {
+    async fn patch(
+        &self,
+        key: &TargetKey,
+        params: &PatchParams,
+        body: &Value,
+    ) -> Result<ObjectMeta, CallError> {
         let patch = Patch::Apply(body);
         Ok(match key.kind {
-            TargetKind::ConfigMap => within(self.api::<ConfigMap>(key).patch_metadata(&key.name, params, &patch)).await?.metadata,
-            TargetKind::Secret => within(self.api::<Secret>(key).patch_metadata(&key.name, params, &patch)).await?.metadata,
+            TargetKind::ConfigMap => {
+                within(
+                    self.api::<ConfigMap>(key)
+                        .patch_metadata(&key.name, params, &patch),
+                )
+                .await?
+                .metadata
+            }
+            TargetKind::Secret => {
+                within(
+                    self.api::<Secret>(key)
+                        .patch_metadata(&key.name, params, &patch),
+                )
+                .await?
+                .metadata
+            }
         })
     }
 
@@ -226,22 +309,54 @@ impl Context {
     }
 
     /// Writes the status and remembers it.
-    pub(super) async fn write_status(&self, binding: &Binding, status: Status) -> Result<(), CallError> {
+    pub(super) async fn write_status(
+        &self,
+        binding: &Binding,
+        status: Status,
+    ) -> Result<(), CallError> {
         let mut body = binding_body(binding);
         body["status"] = serde_json::to_value(status.to_wire()).unwrap_or_default();
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
-        let written = within(self.bindings(binding).patch_status(&binding.key.name, &params, &Patch::Apply(&body))).await?;
-        self.cache().assume_status(&binding.key, &binding.uid, status, version(&written.metadata));
+        let written = within(self.bindings(binding).patch_status(
+            &binding.key.name,
+            &params,
+            &Patch::Apply(&body),
+        ))
+        .await?;
+        self.cache().assume_status(
+            &binding.key,
+            &binding.uid,
+            status,
+            version(&written.metadata),
+        );
         Ok(())
     }
 
     /// Puts our finalizer on, or takes it off, as a field manager of its own: finalizers of others stay.
-    pub(super) async fn set_finalizer(&self, binding: &Binding, present: bool) -> Result<(), CallError> {
+    pub(super) async fn set_finalizer(
+        &self,
+        binding: &Binding,
+        present: bool,
+    ) -> Result<(), CallError> {
         let mut body = binding_body(binding);
-        body["metadata"]["finalizers"] = if present { json!([names::MERGE_FINALIZER]) } else { json!([]) };
+        body["metadata"]["finalizers"] = if present {
+            json!([names::MERGE_FINALIZER])
+        } else {
+            json!([])
+        };
         let params = PatchParams::apply(names::FINALIZER_MANAGER).force();
-        let written = within(self.bindings(binding).patch_metadata(&binding.key.name, &params, &Patch::Apply(&body))).await?;
-        self.cache().assume_finalizer(&binding.key, &binding.uid, present, version(&written.metadata));
+        let written = within(self.bindings(binding).patch_metadata(
+            &binding.key.name,
+            &params,
+            &Patch::Apply(&body),
+        ))
+        .await?;
+        self.cache().assume_finalizer(
+            &binding.key,
+            &binding.uid,
+            present,
+            version(&written.metadata),
+        );
         Ok(())
     }
 
@@ -254,7 +369,10 @@ impl Context {
 fn known_value(before: Option<&TargetView>, key: &str) -> Option<u64> {
     let key = fingerprint(key);
     let holdings = before?.ours.iter();
-    holdings.flat_map(|holding| holding.keys.iter()).find(|(known, _)| *known == key).map(|(_, value)| *value)
+    holdings
+        .flat_map(|holding| holding.keys.iter())
+        .find(|(known, _)| *known == key)
+        .map(|(_, value)| *value)
 }
 
 fn binding_body(binding: &Binding) -> Value {
@@ -270,31 +388,12 @@ fn binding_body(binding: &Binding) -> Value {
 }
 
 fn target_body(binding: &Binding, write: &Write, insist: &Insist<'_>) -> Value {
-    let key = &write.key;
-    let mut metadata = json!({
-        "name": key.name.as_ref(),
-        "namespace": key.namespace.as_ref(),
-        "labels": {names::MANAGED_LABEL: "true"},
-    });
+    let mut body = write.manifest(binding);
+    let metadata = &mut body["metadata"];
     match insist {
         // A resource version of something that does not exist: created if absent, 409 otherwise.
         Insist::Absent => metadata["resourceVersion"] = json!("1"),
         Insist::Force(uid) | Insist::Yield(uid) => metadata["uid"] = json!(uid),
-    }
-    if write.policy == CreationPolicy::Owner {
-        metadata["ownerReferences"] = json!([{
-            "apiVersion": InferenceProfileBinding::api_version(&()),
-            "kind": InferenceProfileBinding::kind(&()),
-            "name": binding.key.name.as_ref(),
-            "uid": binding.uid.as_ref(),
-            "controller": true,
-        }]);
-    }
-    let data: BTreeMap<&str, String> =
-        write.content.iter().map(|(name, value)| (name.as_str(), wire_value(key.kind, value))).collect();
-    let mut body = json!({"apiVersion": "v1", "kind": key.kind, "metadata": metadata, "data": data});
-    if key.kind == TargetKind::Secret && write.policy == CreationPolicy::Owner {
-        body["type"] = json!(names::SECRET_TYPE);
     }
     body
 }

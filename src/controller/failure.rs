@@ -43,7 +43,9 @@ impl CallError {
     /// Says whether the uid given is not that of the object: the apiserver refuses to change it.
     #[must_use]
     pub fn is_replaced(&self) -> bool {
-        self.status().is_some_and(|status| status.is_invalid() && causes(status).any(|(field, _)| field == "metadata.uid"))
+        self.status().is_some_and(|status| {
+            status.is_invalid() && causes(status).any(|(field, _)| field == "metadata.uid")
+        })
     }
 
     /// Says whether the namespace is on its way out.
@@ -51,7 +53,12 @@ impl CallError {
     pub fn is_namespace_terminating(&self) -> bool {
         self.status().is_some_and(|status| {
             let details = status.details.as_ref();
-            details.is_some_and(|details| details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
+            details.is_some_and(|details| {
+                details
+                    .causes
+                    .iter()
+                    .any(|cause| cause.reason == "NamespaceTerminating")
+            })
         })
     }
 
@@ -65,7 +72,13 @@ impl CallError {
             .causes
             .iter()
             .filter(|cause| cause.reason == "FieldManagerConflict")
-            .map(|cause| format!("{} ({})", cause.message.trim_start_matches("conflict with "), cause.field))
+            .map(|cause| {
+                format!(
+                    "{} ({})",
+                    cause.message.trim_start_matches("conflict with "),
+                    cause.field
+                )
+            })
             .collect()
     }
 
@@ -73,17 +86,31 @@ impl CallError {
     #[must_use]
     pub fn problem(&self, target: &TargetKey) -> Problem {
         let (reason, retry, what_to_do) = match self.status() {
-            _ if self.is_namespace_terminating() => (Reason::TargetForbidden, Retry::Stop, "the namespace is being deleted"),
+            _ if self.is_namespace_terminating() => (
+                Reason::TargetForbidden,
+                Retry::Stop,
+                "the namespace is being deleted",
+            ),
             Some(status) if status.is_forbidden() => (
                 Reason::TargetForbidden,
                 Retry::Wait,
                 "allow the operator's service account to create, patch and delete this kind here, or change the admission policy that refuses",
             ),
-            Some(status) if status.is_not_found() => (Reason::TargetNotFound, Retry::Wait, "create it, or choose creationPolicy Owner"),
-            Some(status) if status.is_invalid() || status.code == 400 => {
-                (Reason::TargetInvalid, Retry::Wait, "correct the target or the object in its place")
-            }
-            Some(status) if status.is_conflict() => (Reason::Retrying, Retry::Retry, "it changed meanwhile; retried"),
+            Some(status) if status.is_not_found() => (
+                Reason::TargetNotFound,
+                Retry::Wait,
+                "create it, or choose creationPolicy Owner",
+            ),
+            Some(status) if status.is_invalid() || status.code == 400 => (
+                Reason::TargetInvalid,
+                Retry::Wait,
+                "correct the target or the object in its place",
+            ),
+            Some(status) if status.is_conflict() => (
+                Reason::Retrying,
+                Retry::Retry,
+                "it changed meanwhile; retried",
+            ),
             _ => (Reason::Retrying, Retry::Retry, "retried"),
         };
         Problem {
@@ -97,8 +124,12 @@ impl CallError {
     #[must_use]
     pub fn in_words(&self) -> String {
         match self {
-            Self::Failed(kube::Error::Api(status)) if !status.message.is_empty() => status.message.clone(),
-            Self::Failed(kube::Error::Api(status)) => format!("the apiserver answered {} {}", status.code, status.reason),
+            Self::Failed(kube::Error::Api(status)) if !status.message.is_empty() => {
+                status.message.clone()
+            }
+            Self::Failed(kube::Error::Api(status)) => {
+                format!("the apiserver answered {} {}", status.code, status.reason)
+            }
             Self::Failed(_) => "the apiserver could not be reached".to_owned(),
             Self::TimedOut => self.to_string(),
         }
@@ -106,6 +137,12 @@ impl CallError {
 }
 
 fn causes(status: &Status) -> impl Iterator<Item = (&str, &str)> {
-    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
-    causes.iter().map(|cause| (cause.field.as_str(), cause.reason.as_str()))
+    let causes = status
+        .details
+        .as_ref()
+        .map(|details| details.causes.as_slice())
+        .unwrap_or_default();
+    causes
+        .iter()
+        .map(|cause| (cause.field.as_str(), cause.reason.as_str()))
 }

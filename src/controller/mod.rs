@@ -97,7 +97,12 @@ async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Cal
 ///
 /// # Errors
 /// [`ControllerError`] where a task ended that must not.
-pub async fn run(client: Client, source: Arc<dyn Source>, config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ControllerError> {
+pub async fn run(
+    client: Client,
+    source: Arc<dyn Source>,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ControllerError> {
     let (changed, changes) = mpsc::unbounded_channel();
     let roles = source.kind().is_live();
     let context = Arc::new(Context {
@@ -115,7 +120,10 @@ pub async fn run(client: Client, source: Arc<dyn Source>, config: Config, shutdo
     let mut workers = JoinSet::new();
     let visits = async {
         join_all(synced).await;
-        tracing::info!(bindings = context.cache().bindings(), "synced: watches are complete, work begins");
+        tracing::info!(
+            bindings = context.cache().bindings(),
+            "synced: watches are complete, work begins"
+        );
         for _ in 0..context.config.workers {
             workers.spawn(work(context.clone()));
         }
@@ -128,7 +136,10 @@ pub async fn run(client: Client, source: Arc<dyn Source>, config: Config, shutdo
     };
     tracing::info!("stopping: visits under way are finished");
     context.queue.close();
-    let finished = tokio::time::timeout(STOP_TIMEOUT, async { while workers.join_next().await.is_some() {} }).await;
+    let finished = tokio::time::timeout(STOP_TIMEOUT, async {
+        while workers.join_next().await.is_some() {}
+    })
+    .await;
     if finished.is_err() {
         tracing::warn!("some visits did not finish in time; the next start does them again");
     }
@@ -149,9 +160,19 @@ fn start_watches(context: &Arc<Context>, tasks: &mut JoinSet<()>) -> Vec<oneshot
     };
     for scope in scopes {
         tasks.spawn(watch::bindings(context.clone(), scope.clone(), wait()));
-        tasks.spawn(watch::targets::<ConfigMap>(context.clone(), TargetKind::ConfigMap, scope.clone(), wait()));
+        tasks.spawn(watch::targets::<ConfigMap>(
+            context.clone(),
+            TargetKind::ConfigMap,
+            scope.clone(),
+            wait(),
+        ));
         if context.config.settings.enable_secrets {
-            tasks.spawn(watch::targets::<Secret>(context.clone(), TargetKind::Secret, scope, wait()));
+            tasks.spawn(watch::targets::<Secret>(
+                context.clone(),
+                TargetKind::Secret,
+                scope,
+                wait(),
+            ));
         }
     }
     synced
@@ -160,7 +181,9 @@ fn start_watches(context: &Arc<Context>, tasks: &mut JoinSet<()>) -> Vec<oneshot
 /// A worker: visits one binding after the other. A visit that fails, or panics, costs only its own binding.
 async fn work(context: Arc<Context>) {
     while let Some((key, _)) = context.queue.next().await {
-        let visit = AssertUnwindSafe(context.reconcile(&key)).catch_unwind().await;
+        let visit = AssertUnwindSafe(context.reconcile(&key))
+            .catch_unwind()
+            .await;
         let next = match visit {
             Ok(Ok(next)) => next,
             Ok(Err(error)) if error.is_not_found() || error.is_replaced() => Next::OnChange,
@@ -215,14 +238,28 @@ fn concerned(before: Option<&FeedState>, after: &FeedState) -> Concerned {
     let (Some(before), Some(new)) = (before, &after.catalog) else {
         return Concerned::All;
     };
-    let Some(old) = before.catalog.as_ref().filter(|_| before.freshness == after.freshness) else {
+    let Some(old) = before
+        .catalog
+        .as_ref()
+        .filter(|_| before.freshness == after.freshness)
+    else {
         return Concerned::All;
     };
     let same_origin = old.account() == new.account() && old.source() == new.source();
     if !same_origin || old.profiles().is_empty() != new.profiles().is_empty() {
         return Concerned::All;
     }
-    let models = |catalog: &Catalog| catalog.profiles().iter().map(|profile| profile.model.clone()).collect::<BTreeSet<_>>();
+    let models = |catalog: &Catalog| {
+        catalog
+            .profiles()
+            .iter()
+            .map(|profile| profile.model.clone())
+            .collect::<BTreeSet<_>>()
+    };
     let all: BTreeSet<ModelId> = models(old).union(&models(new)).cloned().collect();
-    Concerned::Models(all.into_iter().filter(|model| old.profiles_of(model) != new.profiles_of(model)).collect())
+    Concerned::Models(
+        all.into_iter()
+            .filter(|model| old.profiles_of(model) != new.profiles_of(model))
+            .collect(),
+    )
 }

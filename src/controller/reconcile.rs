@@ -10,7 +10,11 @@ use kube_runtime::events::{Event, EventType};
 use crate::{
     api::InferenceProfileBinding,
     catalog::{FeedState, Freshness},
-    plan::{Notice, Plan, Retry, WriteOutcome, observed::{Binding, ObjectKey}, plan},
+    plan::{
+        Notice, Plan, Retry, WriteOutcome,
+        observed::{Binding, ObjectKey},
+        plan,
+    },
     queue::RETRY_CAP,
 };
 
@@ -36,7 +40,10 @@ impl Context {
     pub(super) async fn reconcile(&self, key: &ObjectKey) -> Result<Next, CallError> {
         let Some(observed) = self.cache().observe(key, |feed| match feed {
             Some(feed) => self.feeds.state(feed),
-            None => FeedState { catalog: None, freshness: Freshness::Pending },
+            None => FeedState {
+                catalog: None,
+                freshness: Freshness::Pending,
+            },
         }) else {
             return Ok(Next::OnChange);
         };
@@ -47,7 +54,12 @@ impl Context {
             self.set_finalizer(binding, true).await?;
         }
         let writes = self.write_all(binding, &plan).await;
-        let removals = join_all(plan.removals.iter().map(|removal| self.remove(binding, removal))).await;
+        let removals = join_all(
+            plan.removals
+                .iter()
+                .map(|removal| self.remove(binding, removal)),
+        )
+        .await;
         let conclusion = plan.conclude(binding, writes, removals, now);
         if let Some(status) = conclusion.status {
             self.log_decision(binding, &status);
@@ -77,7 +89,9 @@ impl Context {
     }
 
     fn log_decision(&self, binding: &Binding, status: &crate::plan::status::Status) {
-        let Some(ready) = status.conditions.first() else { return };
+        let Some(ready) = status.conditions.first() else {
+            return;
+        };
         tracing::info!(
             binding = %binding.key,
             ready = %ready.status,
@@ -91,7 +105,11 @@ impl Context {
     /// Publishes an Event. One that is lost is only logged: the status says the same.
     async fn publish(&self, binding: &Binding, notice: &Notice) {
         let event = Event {
-            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
+            type_: if notice.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
             reason: notice.reason.to_owned(),
             note: Some(shortened(&notice.message)),
             action: "Reconcile".to_owned(),
@@ -117,7 +135,10 @@ fn shortened(message: &str) -> String {
     if message.len() <= MOST {
         return message.to_owned();
     }
-    let end = (0..=MOST - 3).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
+    let end = (0..=MOST - 3)
+        .rev()
+        .find(|end| message.is_char_boundary(*end))
+        .unwrap_or_default();
     format!("{}...", &message[..end])
 }
 

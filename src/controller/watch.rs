@@ -47,15 +47,22 @@ where
     });
     // Reached only where the first stream ended by the refusal.
     let plain = watcher::watcher(api, config);
-    streaming.chain(plain).default_backoff().filter_map(move |event| {
-        ready(match event {
-            Ok(event) => Some(event),
-            Err(error) => {
-                tracing::warn!(kind, error = &error as &dyn std::error::Error, "a watch failed; it is started again");
-                None
-            }
+    streaming
+        .chain(plain)
+        .default_backoff()
+        .filter_map(move |event| {
+            ready(match event {
+                Ok(event) => Some(event),
+                Err(error) => {
+                    tracing::warn!(
+                        kind,
+                        error = &error as &dyn std::error::Error,
+                        "a watch failed; it is started again"
+                    );
+                    None
+                }
+            })
         })
-    })
 }
 
 fn refuses_streaming_lists(error: &watcher::Error) -> bool {
@@ -68,7 +75,11 @@ fn refuses_streaming_lists(error: &watcher::Error) -> bool {
 }
 
 /// Keeps the bindings of a namespace, or of all, in the cache.
-pub(super) async fn bindings(context: Arc<Context>, namespace: Option<String>, synced: oneshot::Sender<()>) {
+pub(super) async fn bindings(
+    context: Arc<Context>,
+    namespace: Option<String>,
+    synced: oneshot::Sender<()>,
+) {
     let api: Api<WatchedBinding> = context.scoped(namespace.as_deref());
     let config = watcher::Config {
         label_selector: context.config.selector.clone(),
@@ -97,9 +108,16 @@ pub(super) async fn bindings(context: Arc<Context>, namespace: Option<String>, s
 }
 
 /// Keeps the targets of a kind and namespace, or of all, in the cache.
-pub(super) async fn targets<K>(context: Arc<Context>, kind: TargetKind, namespace: Option<String>, synced: oneshot::Sender<()>)
-where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Send + Sync + 'static,
+pub(super) async fn targets<K>(
+    context: Arc<Context>,
+    kind: TargetKind,
+    namespace: Option<String>,
+    synced: oneshot::Sender<()>,
+) where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Send
+        + Sync
+        + 'static,
     WatchedTarget<K>: Debug,
 {
     let api: Api<WatchedTarget<K>> = context.scoped(namespace.as_deref());
@@ -143,7 +161,9 @@ impl Context {
         let key: ObjectKey = watched.key();
         match watched.into_binding(&self.config.default_region) {
             Some((binding, version)) => self.change(|cache| cache.apply_binding(binding, version)),
-            None => tracing::error!(binding = %key, "the binding can't be read and is left as it is: apply the operator's CRD, then correct its spec"),
+            None => {
+                tracing::error!(binding = %key, "the binding can't be read and is left as it is: apply the operator's CRD, then correct its spec")
+            }
         }
     }
 

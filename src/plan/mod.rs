@@ -11,17 +11,21 @@ mod supported;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use kube::Resource;
+use serde_json::{Value, json};
+
 use crate::{
     api::{
-        CreationPolicy, TargetKind,
+        CreationPolicy, InferenceProfileBinding, TargetKind,
         condition::{ConditionStatus, ConditionType, Reason},
+        names,
     },
     render,
     residency::{Limit, Limits},
     types::AccountId,
 };
 
-use observed::{Binding, Observed, ObservedTarget, TargetKey, TargetSpec, TargetView};
+use observed::{Binding, Observed, ObservedTarget, TargetKey, TargetSpec, TargetView, wire_value};
 use ownership::Standing;
 use publication::Publication;
 use status::{Finding, Status, TargetRecord, WrittenProfile};
@@ -63,6 +67,41 @@ pub struct Write {
     pub content: BTreeMap<String, String>,
     /// How.
     pub how: How,
+}
+
+impl Write {
+    /// Returns the object as it is applied: only what is the binding's.
+    #[must_use]
+    pub fn manifest(&self, binding: &Binding) -> Value {
+        let key = &self.key;
+        let mut metadata = json!({
+            "name": key.name.as_ref(),
+            "namespace": key.namespace.as_ref(),
+            "labels": {names::MANAGED_LABEL: "true"},
+        });
+        if self.policy == CreationPolicy::Owner {
+            // No blockOwnerDeletion: it would need rights on the binding's finalizers, and delay its deletion.
+            metadata["ownerReferences"] = json!([{
+                "apiVersion": InferenceProfileBinding::api_version(&()),
+                "kind": InferenceProfileBinding::kind(&()),
+                "name": binding.key.name.as_ref(),
+                "uid": binding.uid.as_ref(),
+                "controller": true,
+            }]);
+        }
+        // `data`, never `stringData`: the removal of a key there is lost.
+        let data: BTreeMap<&str, String> = self
+            .content
+            .iter()
+            .map(|(name, value)| (name.as_str(), wire_value(key.kind, value)))
+            .collect();
+        let mut manifest =
+            json!({"apiVersion": "v1", "kind": key.kind, "metadata": metadata, "data": data});
+        if key.kind == TargetKind::Secret && self.policy == CreationPolicy::Owner {
+            manifest["type"] = json!(names::SECRET_TYPE);
+        }
+        manifest
+    }
 }
 
 /// Why something is removed.
@@ -190,7 +229,10 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
         None => Vec::new(),
     };
     Plan {
-        add_finalizer: !binding.deleting && !binding.finalizer && publication.profile().is_some() && binding.spec.merges(),
+        add_finalizer: !binding.deleting
+            && !binding.finalizer
+            && publication.profile().is_some()
+            && binding.spec.merges(),
         removals: plan_removals(observed, &publication, &writes),
         supported: supported::finding(binding, &answer, &publication, &observed.feed),
         residency: publication::residency_finding(binding, &answer, &publication, &limits),
@@ -218,21 +260,33 @@ fn plan_write(
     if target.kind == TargetKind::Secret && !settings.enable_secrets {
         return Err(Problem::stop(
             Reason::SecretsDisabled,
-            format!("{key}: this operator does not write Secrets; start it with --enable-secrets, or use a ConfigMap"),
+            format!(
+                "{key}: this operator does not write Secrets; start it with --enable-secrets, or use a ConfigMap"
+            ),
         ));
     }
     if let Some(other) = &seen.claimed_by {
         return Err(Problem::stop(
             Reason::TargetConflict,
-            format!("{key} is claimed by the binding {other}; give this binding another target name or other keys"),
+            format!(
+                "{key} is claimed by the binding {other}; give this binding another target name or other keys"
+            ),
         ));
     }
-    let content = render::content(target.kind, target.policy, &target.keys, &target.templates, &profile.profile)
-        .map_err(|error| Problem::stop(render_reason(&error), format!("{key}: {error}")))?;
+    let content = render::content(
+        target.kind,
+        target.policy,
+        &target.keys,
+        &target.templates,
+        &profile.profile,
+    )
+    .map_err(|error| Problem::stop(render_reason(&error), format!("{key}: {error}")))?;
     let how = match (target.policy, &seen.view) {
         (CreationPolicy::Owner, None) => How::Create,
         (CreationPolicy::Owner, Some(view)) => match ownership::judge(binding, &key, view) {
-            Standing::Ours if view.labelled && view.holds(&binding.key.name, target.kind, &content) => {
+            Standing::Ours
+                if view.labelled && view.holds(&binding.key.name, target.kind, &content) =>
+            {
                 How::InPlace(view.clone())
             }
             Standing::Ours | Standing::Adoptable => How::Update(view.clone()),
@@ -285,13 +339,17 @@ pub fn check_merge(
     view: &TargetView,
     content: &BTreeMap<String, String>,
 ) -> Result<(), Problem> {
-    let retry = if view.labelled { Retry::Stop } else { Retry::Wait };
+    let retry = if view.labelled {
+        Retry::Stop
+    } else {
+        Retry::Wait
+    };
     if !ownership::merge_allowed(view, binding) {
         return Err(Problem {
             reason: Reason::TargetForbidden,
             message: format!(
                 "{key} does not allow it: its owner must set the annotation {}: {}",
-                crate::api::names::ALLOW_MERGE_ANNOTATION,
+                names::ALLOW_MERGE_ANNOTATION,
                 binding.key.name
             ),
             retry,
@@ -321,7 +379,11 @@ fn target_key(binding: &Binding, target: &TargetSpec) -> TargetKey {
 
 /// Returns what must go: everything where the value is withdrawn, else what stands in the spec no more. The inventory and
 /// the traces on objects are both asked, so that neither a lost status nor a stripped label leaves something behind.
-fn plan_removals(observed: &Observed, publication: &Publication, writes: &[Result<Write, Problem>]) -> Vec<Removal> {
+fn plan_removals(
+    observed: &Observed,
+    publication: &Publication,
+    writes: &[Result<Write, Problem>],
+) -> Vec<Removal> {
     let binding = &*observed.binding;
     let cause = match publication {
         _ if binding.deleting => RemovalCause::Deleted,
@@ -361,36 +423,63 @@ fn plan_removals(observed: &Observed, publication: &Publication, writes: &[Resul
             // Owned objects are left to garbage collection.
             RemovalCause::Deleted => removal.policy == CreationPolicy::Merge,
             RemovalCause::Withdrawn => true,
-            RemovalCause::NotInSpec => !binding
-                .spec
-                .targets
-                .iter()
-                .enumerate()
-                .any(|(index, target)| {
-                    target_key(binding, target) == removal.key && !merged_before(target, removal, writes.get(index))
-                }),
+            RemovalCause::NotInSpec => {
+                !binding
+                    .spec
+                    .targets
+                    .iter()
+                    .enumerate()
+                    .any(|(index, target)| {
+                        target_key(binding, target) == removal.key
+                            && !merged_before(target, removal, writes.get(index))
+                    })
+            }
         })
         .collect()
 }
 
 /// Says whether a target that is to be owned now was merged into before: the merged keys must go, whoever gets the object.
-fn merged_before(target: &TargetSpec, removal: &Removal, write: Option<&Result<Write, Problem>>) -> bool {
-    target.policy == CreationPolicy::Owner && removal.policy == CreationPolicy::Merge && matches!(write, Some(Err(_)))
+fn merged_before(
+    target: &TargetSpec,
+    removal: &Removal,
+    write: Option<&Result<Write, Problem>>,
+) -> bool {
+    target.policy == CreationPolicy::Owner
+        && removal.policy == CreationPolicy::Merge
+        && matches!(write, Some(Err(_)))
 }
 
 impl Plan {
     /// Returns the inventory, the conditions, Events and the next visit from what became of the plan. `writes` has an
     /// outcome for each element of [`Plan::writes`], `removals` for each of [`Plan::removals`].
     #[must_use]
-    pub fn conclude(self, binding: &Binding, writes: Vec<WriteOutcome>, removals: Vec<RemovalOutcome>, now: i64) -> Conclusion {
+    pub fn conclude(
+        self,
+        binding: &Binding,
+        writes: Vec<WriteOutcome>,
+        removals: Vec<RemovalOutcome>,
+        now: i64,
+    ) -> Conclusion {
         let inventory = self.inventory(binding, &writes, &removals);
         let problems: Vec<&Problem> = writes
             .iter()
             .filter_map(|outcome| outcome.as_ref().err())
             .chain(removals.iter().filter_map(|outcome| outcome.as_ref().err()))
             .collect();
-        let retry = problems.iter().map(|problem| problem.retry).max().unwrap_or(Retry::Stop);
-        let cleaned = removals.iter().all(|outcome| !matches!(outcome, Err(Problem { retry: Retry::Retry, .. })));
+        let retry = problems
+            .iter()
+            .map(|problem| problem.retry)
+            .max()
+            .unwrap_or(Retry::Stop);
+        let cleaned = removals.iter().all(|outcome| {
+            !matches!(
+                outcome,
+                Err(Problem {
+                    retry: Retry::Retry,
+                    ..
+                })
+            )
+        });
         if binding.deleting {
             return Conclusion {
                 status: None,
@@ -399,7 +488,10 @@ impl Plan {
                 retry,
             };
         }
-        let merges = binding.spec.merges() || inventory.iter().any(|record| record.policy == CreationPolicy::Merge);
+        let merges = binding.spec.merges()
+            || inventory
+                .iter()
+                .any(|record| record.policy == CreationPolicy::Merge);
         let drop_finalizer = binding.finalizer && !merges;
         let status = self.status(binding, inventory, &problems, now);
         let notices = self.notices(binding, &status);
@@ -411,11 +503,26 @@ impl Plan {
         }
     }
 
-    fn inventory(&self, binding: &Binding, writes: &[WriteOutcome], removals: &[RemovalOutcome]) -> Vec<TargetRecord> {
-        let mut records: BTreeMap<TargetKey, TargetRecord> =
-            binding.status.targets.iter().map(|record| (record.key.clone(), record.clone())).collect();
+    fn inventory(
+        &self,
+        binding: &Binding,
+        writes: &[WriteOutcome],
+        removals: &[RemovalOutcome],
+    ) -> Vec<TargetRecord> {
+        let mut records: BTreeMap<TargetKey, TargetRecord> = binding
+            .status
+            .targets
+            .iter()
+            .map(|record| (record.key.clone(), record.clone()))
+            .collect();
         for (removal, outcome) in self.removals.iter().zip(removals) {
-            if !matches!(outcome, Err(Problem { retry: Retry::Retry, .. })) {
+            if !matches!(
+                outcome,
+                Err(Problem {
+                    retry: Retry::Retry,
+                    ..
+                })
+            ) {
                 records.remove(&removal.key);
             }
         }
@@ -435,7 +542,13 @@ impl Plan {
         records.into_values().collect()
     }
 
-    fn status(&self, binding: &Binding, inventory: Vec<TargetRecord>, problems: &[&Problem], now: i64) -> Status {
+    fn status(
+        &self,
+        binding: &Binding,
+        inventory: Vec<TargetRecord>,
+        problems: &[&Problem],
+        now: i64,
+    ) -> Status {
         let prior = &binding.status;
         let generation = binding.generation;
         let synced = self.synced_finding(binding, problems);
@@ -445,10 +558,17 @@ impl Plan {
             Publication::Withdraw { .. } | Publication::Leave => prior.profile.clone(),
             Publication::Nothing => None,
         };
-        let ready = ready_finding(&self.supported, &self.residency, &synced, profile.as_deref());
+        let ready = ready_finding(
+            &self.supported,
+            &self.residency,
+            &synced,
+            profile.as_deref(),
+        );
         let secret = inventory
             .iter()
-            .find(|record| record.key.kind == TargetKind::Secret && record.policy == CreationPolicy::Owner)
+            .find(|record| {
+                record.key.kind == TargetKind::Secret && record.policy == CreationPolicy::Owner
+            })
             .map(|record| record.key.name.clone());
         let mut status = Status {
             observed_generation: Some(generation),
@@ -470,7 +590,10 @@ impl Plan {
         set(ConditionType::TargetsSynced, synced);
         set(ConditionType::CatalogFresh, self.catalog.clone());
         if let Some((kind, ready)) = progress {
-            set(kind, Finding::new(ConditionStatus::True, ready.reason, ready.message));
+            set(
+                kind,
+                Finding::new(ConditionStatus::True, ready.reason, ready.message),
+            );
         }
         if binding.spec.suspend {
             set(
@@ -486,10 +609,21 @@ impl Plan {
     }
 
     fn synced_finding(&self, binding: &Binding, problems: &[&Problem]) -> Finding {
-        if let Some(worst) = problems.iter().max_by_key(|problem| problem.retry == Retry::Retry) {
+        if let Some(worst) = problems
+            .iter()
+            .max_by_key(|problem| problem.retry == Retry::Retry)
+        {
             // What failed on the way comes first: as long as it does, nothing definite is known of the targets.
-            let status = if worst.retry == Retry::Retry { ConditionStatus::Unknown } else { ConditionStatus::False };
-            let first = if worst.retry == Retry::Retry { worst } else { &problems[0] };
+            let status = if worst.retry == Retry::Retry {
+                ConditionStatus::Unknown
+            } else {
+                ConditionStatus::False
+            };
+            let first = if worst.retry == Retry::Retry {
+                worst
+            } else {
+                &problems[0]
+            };
             let message = match problems.len() {
                 1 => first.message.clone(),
                 more => format!("{} (and {} more)", first.message, more - 1),
@@ -498,34 +632,63 @@ impl Plan {
         }
         match &self.publication {
             Publication::Publish(_) | Publication::Keep(_) => {
-                let names: Vec<String> = self.writes.iter().flatten().map(|write| write.key.to_string()).collect();
-                Finding::new(ConditionStatus::True, Reason::Synced, format!("up to date: {}", names.join(", ")))
+                let names: Vec<String> = self
+                    .writes
+                    .iter()
+                    .flatten()
+                    .map(|write| write.key.to_string())
+                    .collect();
+                Finding::new(
+                    ConditionStatus::True,
+                    Reason::Synced,
+                    format!("up to date: {}", names.join(", ")),
+                )
             }
-            Publication::Withdraw { why } => {
-                Finding::new(ConditionStatus::Unknown, Reason::NoProfile, format!("withdrawn: {why}"))
-            }
-            Publication::Leave => binding.status.finding(ConditionType::TargetsSynced).unwrap_or_else(|| {
-                Finding::new(ConditionStatus::Unknown, Reason::NoProfile, "nothing was written yet")
-            }),
-            Publication::Nothing => {
-                Finding::new(ConditionStatus::Unknown, Reason::NoProfile, "there is no value to write")
-            }
+            Publication::Withdraw { why } => Finding::new(
+                ConditionStatus::Unknown,
+                Reason::NoProfile,
+                format!("withdrawn: {why}"),
+            ),
+            Publication::Leave => binding
+                .status
+                .finding(ConditionType::TargetsSynced)
+                .unwrap_or_else(|| {
+                    Finding::new(
+                        ConditionStatus::Unknown,
+                        Reason::NoProfile,
+                        "nothing was written yet",
+                    )
+                }),
+            Publication::Nothing => Finding::new(
+                ConditionStatus::Unknown,
+                Reason::NoProfile,
+                "there is no value to write",
+            ),
         }
     }
 
     fn notices(&self, binding: &Binding, status: &Status) -> Vec<Notice> {
         let mut notices = Vec::new();
         let prior = &binding.status;
-        let (before, after) = (prior.condition(ConditionType::Ready), status.condition(ConditionType::Ready));
+        let (before, after) = (
+            prior.condition(ConditionType::Ready),
+            status.condition(ConditionType::Ready),
+        );
         if let Publication::Withdraw { why } = &self.publication
             && prior.profile.is_some()
             && status.profile.is_none()
         {
-            let id = prior.profile.as_ref().map(|written| written.profile.id.to_string()).unwrap_or_default();
+            let id = prior
+                .profile
+                .as_ref()
+                .map(|written| written.profile.id.to_string())
+                .unwrap_or_default();
             notices.push(Notice {
                 warning: true,
                 reason: "Withdrawn",
-                message: format!("{id} was removed from the targets: {why}. Pods that run keep the value"),
+                message: format!(
+                    "{id} was removed from the targets: {why}. Pods that run keep the value"
+                ),
             });
         }
         if let (Some(old), Some(new)) = (&prior.profile, &status.profile)
@@ -538,7 +701,8 @@ impl Plan {
             });
         }
         if let Some(after) = after
-            && before.is_none_or(|before| (before.status, before.reason) != (after.status, after.reason))
+            && before
+                .is_none_or(|before| (before.status, before.reason) != (after.status, after.reason))
         {
             match (before, after.status) {
                 (_, ConditionStatus::False) => notices.push(Notice {
@@ -547,11 +711,15 @@ impl Plan {
                     message: after.message.to_string(),
                 }),
                 // The first success needs no Event: a write per new binding would say what the status says.
-                (Some(before), ConditionStatus::True) if before.status == ConditionStatus::False => notices.push(Notice {
-                    warning: false,
-                    reason: after.reason.as_str(),
-                    message: after.message.to_string(),
-                }),
+                (Some(before), ConditionStatus::True)
+                    if before.status == ConditionStatus::False =>
+                {
+                    notices.push(Notice {
+                        warning: false,
+                        reason: after.reason.as_str(),
+                        message: after.message.to_string(),
+                    })
+                }
                 _ => {}
             }
         }
@@ -560,12 +728,24 @@ impl Plan {
 }
 
 /// Returns what Ready says: the first of the three that is not True, or that all is well.
-fn ready_finding(supported: &Finding, residency: &Finding, synced: &Finding, profile: Option<&WrittenProfile>) -> Finding {
-    if let Some(first) = [supported, residency, synced].into_iter().find(|finding| !finding.is_true()) {
+fn ready_finding(
+    supported: &Finding,
+    residency: &Finding,
+    synced: &Finding,
+    profile: Option<&WrittenProfile>,
+) -> Finding {
+    if let Some(first) = [supported, residency, synced]
+        .into_iter()
+        .find(|finding| !finding.is_true())
+    {
         return first.clone();
     }
-    let id = profile.map(|written| written.profile.id.as_str()).unwrap_or_default();
-    let region = profile.map(|written| written.profile.source_region.as_str()).unwrap_or_default();
+    let id = profile
+        .map(|written| written.profile.id.as_str())
+        .unwrap_or_default();
+    let region = profile
+        .map(|written| written.profile.source_region.as_str())
+        .unwrap_or_default();
     Finding::new(
         ConditionStatus::True,
         Reason::Bound,

@@ -89,14 +89,22 @@ pub struct Spec {
     pub suspend: bool,
 }
 
-static SHARED_DEFAULT_KEYS: LazyLock<Arc<[(Arc<str>, ValueName)]>> =
-    LazyLock::new(|| DEFAULT_KEYS.iter().map(|(key, name)| (Arc::from(*key), *name)).collect());
+static SHARED_DEFAULT_KEYS: LazyLock<Arc<[(Arc<str>, ValueName)]>> = LazyLock::new(|| {
+    DEFAULT_KEYS
+        .iter()
+        .map(|(key, name)| (Arc::from(*key), *name))
+        .collect()
+});
 static NO_TEMPLATES: LazyLock<Arc<[(Arc<str>, Arc<str>)]>> = LazyLock::new(|| Arc::new([]));
 
 impl Spec {
     /// Parses a spec as the wire has it.
     #[must_use]
-    pub fn parse(wire: &InferenceProfileBindingSpec, binding: &Arc<str>, default_region: &Region) -> Self {
+    pub fn parse(
+        wire: &InferenceProfileBindingSpec,
+        binding: &Arc<str>,
+        default_region: &Region,
+    ) -> Self {
         let targets: Arc<[TargetSpec]> = match wire.targets.as_deref() {
             None | Some([]) => Arc::new([TargetSpec {
                 kind: TargetKind::ConfigMap,
@@ -122,16 +130,28 @@ impl Spec {
     /// Says whether this binding holds, or wants to hold, keys in objects of others.
     #[must_use]
     pub fn merges(&self) -> bool {
-        self.targets.iter().any(|target| target.policy == CreationPolicy::Merge)
+        self.targets
+            .iter()
+            .any(|target| target.policy == CreationPolicy::Merge)
     }
 }
 
-fn parse_request(wire: &InferenceProfileBindingSpec, default_region: &Region) -> Result<Request, ParseError> {
-    let fallbacks = wire.fallback.as_ref().and_then(|fallback| fallback.geographies.as_deref());
+fn parse_request(
+    wire: &InferenceProfileBindingSpec,
+    default_region: &Region,
+) -> Result<Request, ParseError> {
+    let fallbacks = wire
+        .fallback
+        .as_ref()
+        .and_then(|fallback| fallback.geographies.as_deref());
     Ok(Request {
         model: ModelId::parse_given(&wire.model)?,
         geography: wire.geography.parse()?,
-        fallbacks: fallbacks.unwrap_or_default().iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+        fallbacks: fallbacks
+            .unwrap_or_default()
+            .iter()
+            .map(|name| name.parse())
+            .collect::<Result<_, _>>()?,
         source_region: match &wire.source_region {
             Some(name) => name.parse()?,
             None => default_region.clone(),
@@ -142,7 +162,11 @@ fn parse_request(wire: &InferenceProfileBindingSpec, default_region: &Region) ->
 fn parse_target(wire: &crate::api::Target) -> TargetSpec {
     let keys = match (&wire.keys, &wire.templates) {
         (None, None) => SHARED_DEFAULT_KEYS.clone(),
-        (keys, _) => keys.iter().flatten().map(|(key, name)| (Arc::from(key.as_str()), *name)).collect(),
+        (keys, _) => keys
+            .iter()
+            .flatten()
+            .map(|(key, name)| (Arc::from(key.as_str()), *name))
+            .collect(),
     };
     TargetSpec {
         kind: wire.kind,
@@ -221,14 +245,22 @@ impl TargetView {
     /// Returns what a binding holds here.
     #[must_use]
     pub fn held_by(&self, binding: &str) -> Option<&Holding> {
-        self.ours.iter().find(|holding| holding.holder.as_ref() == binding)
+        self.ours
+            .iter()
+            .find(|holding| holding.holder.as_ref() == binding)
     }
 
     /// Says whether a binding holds just this content: no key more or less, every value as given.
     #[must_use]
-    pub fn holds(&self, binding: &str, kind: TargetKind, content: &BTreeMap<String, String>) -> bool {
+    pub fn holds(
+        &self,
+        binding: &str,
+        kind: TargetKind,
+        content: &BTreeMap<String, String>,
+    ) -> bool {
         let expected = fingerprints(kind, content);
-        self.held_by(binding).is_some_and(|holding| *holding.keys == *expected)
+        self.held_by(binding)
+            .is_some_and(|holding| *holding.keys == *expected)
     }
 
     /// Returns the foreign field manager that holds a key, if one does.
@@ -237,7 +269,12 @@ impl TargetView {
         let key = fingerprint(key);
         self.foreign
             .iter()
-            .find(|holding| holding.keys.binary_search_by_key(&key, |(key, _)| *key).is_ok())
+            .find(|holding| {
+                holding
+                    .keys
+                    .binary_search_by_key(&key, |(key, _)| *key)
+                    .is_ok()
+            })
             .map(|holding| holding.holder.as_ref())
     }
 }

@@ -31,7 +31,9 @@ pub enum Standing {
 pub fn judge(binding: &Binding, key: &TargetKey, view: &TargetView) -> Standing {
     match &view.controller {
         Some(controller) if controller.uid == binding.uid => Standing::Ours,
-        Some(controller) if controller.binding.as_ref() == Some(&binding.key.name) => Standing::Adoptable,
+        Some(controller) if controller.binding.as_ref() == Some(&binding.key.name) => {
+            Standing::Adoptable
+        }
         Some(controller) => Standing::Foreign {
             owner: format!("it is controlled by {}", controller.description),
         },
@@ -40,13 +42,17 @@ pub fn judge(binding: &Binding, key: &TargetKey, view: &TargetView) -> Standing 
                 .status
                 .record(key)
                 .is_some_and(|record| record.policy == CreationPolicy::Merge);
-            let only_ours = view.labelled && view.held_by(&binding.key.name).is_some() && view.foreign.is_empty();
+            let only_ours = view.labelled
+                && view.held_by(&binding.key.name).is_some()
+                && view.foreign.is_empty();
             if only_ours && !merged {
                 Standing::Adoptable
             } else {
                 Standing::Foreign {
                     owner: match view.foreign.first() {
-                        Some(holding) => format!("it has no controller and is written by {}", holding.holder),
+                        Some(holding) => {
+                            format!("it has no controller and is written by {}", holding.holder)
+                        }
                         None => "it was not created by this binding".to_owned(),
                     },
                 }
@@ -70,7 +76,8 @@ impl Claim<'_> {
         let Some(view) = view else { return false };
         match self.target.policy {
             CreationPolicy::Owner => view.controller.as_ref().is_some_and(|controller| {
-                controller.uid == self.binding.uid || controller.binding.as_ref() == Some(&self.binding.key.name)
+                controller.uid == self.binding.uid
+                    || controller.binding.as_ref() == Some(&self.binding.key.name)
             }),
             CreationPolicy::Merge => view.held_by(&self.binding.key.name).is_some(),
         }
@@ -78,7 +85,9 @@ impl Claim<'_> {
 
     /// Says whether two claims exclude each other. An owner claims the object, a merger single keys.
     fn excludes(&self, other: &Claim<'_>) -> bool {
-        if self.target.policy == CreationPolicy::Owner || other.target.policy == CreationPolicy::Owner {
+        if self.target.policy == CreationPolicy::Owner
+            || other.target.policy == CreationPolicy::Owner
+        {
             return true;
         }
         self.target

@@ -59,13 +59,19 @@ pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
         return true;
     };
     let other_account = || {
-        let wanted = binding.spec.role.as_deref().and_then(|role| role.split(':').nth(4));
+        let wanted = binding
+            .spec
+            .role
+            .as_deref()
+            .and_then(|role| role.split(':').nth(4));
         let asked = written.provenance.account.as_deref();
         matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != asked)
     };
     written.profile.model != request.model
         || written.profile.source_region != request.source_region
-        || !request.geographies().any(|geography| *geography == written.profile.geography)
+        || !request
+            .geographies()
+            .any(|geography| *geography == written.profile.geography)
         || other_account()
 }
 
@@ -73,14 +79,20 @@ pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
 #[must_use]
 pub fn decide(binding: &Binding, answer: &Answer, limits: &Limits) -> Publication {
     let fresh = match answer {
-        Answer::Yes { profile, verdict, .. } if verdict.permits() => Some(profile.clone()),
+        Answer::Yes {
+            profile, verdict, ..
+        } if verdict.permits() => Some(profile.clone()),
         _ => None,
     };
     let publication = match (&binding.status.profile, fresh) {
         (None, Some(fresh)) => Publication::Publish(fresh),
         // An inventory without a profile: the rest of a withdrawal, or of a status that can't be read.
-        (None, None) if !binding.status.targets.is_empty() && !matches!(answer, Answer::Unknown(_)) => {
-            Publication::Withdraw { why: reason_of_withdrawal(answer, None) }
+        (None, None)
+            if !binding.status.targets.is_empty() && !matches!(answer, Answer::Unknown(_)) =>
+        {
+            Publication::Withdraw {
+                why: reason_of_withdrawal(answer, None),
+            }
         }
         (None, None) => Publication::Nothing,
         (Some(written), fresh) => decide_on_written(binding, written, fresh, answer, limits),
@@ -108,9 +120,18 @@ fn decide_on_written(
         }
     }
     let definite_no = !matches!(answer, Answer::Unknown(_));
-    if must_withdraw(contradicts, definite_no, residency_violated(binding, answer, limits)) {
-        let verdict = limits.judge(&written.profile.source_region, &written.profile.destinations);
-        return Publication::Withdraw { why: reason_of_withdrawal(answer, Some((written, verdict))) };
+    if must_withdraw(
+        contradicts,
+        definite_no,
+        residency_violated(binding, answer, limits),
+    ) {
+        let verdict = limits.judge(
+            &written.profile.source_region,
+            &written.profile.destinations,
+        );
+        return Publication::Withdraw {
+            why: reason_of_withdrawal(answer, Some((written, verdict))),
+        };
     }
     if contradicts {
         Publication::Leave
@@ -124,40 +145,79 @@ fn residency_violated(binding: &Binding, answer: &Answer, limits: &Limits) -> bo
     let Some(written) = &binding.status.profile else {
         return false;
     };
-    let as_written = limits.judge(&written.profile.source_region, &written.profile.destinations);
+    let as_written = limits.judge(
+        &written.profile.source_region,
+        &written.profile.destinations,
+    );
     let now = match answer {
-        Answer::Yes { profile, verdict, .. } if profile.profile.id == written.profile.id => verdict.permits(),
+        Answer::Yes {
+            profile, verdict, ..
+        } if profile.profile.id == written.profile.id => verdict.permits(),
         _ => true,
     };
     !as_written.permits() || !now
 }
 
-fn reason_of_withdrawal(answer: &Answer, written: Option<(&Arc<WrittenProfile>, Verdict)>) -> Arc<str> {
+fn reason_of_withdrawal(
+    answer: &Answer,
+    written: Option<(&Arc<WrittenProfile>, Verdict)>,
+) -> Arc<str> {
     if let Some((written, verdict)) = written
         && !verdict.permits()
     {
-        return verdict_message(&verdict, &written.profile.source_region, &written.profile.destinations).into();
+        return verdict
+            .message(
+                &written.profile.source_region,
+                &written.profile.destinations,
+            )
+            .into();
     }
     match answer {
-        Answer::Yes { profile, verdict, .. } => {
-            verdict_message(verdict, &profile.profile.source_region, &profile.profile.destinations).into()
-        }
-        Answer::No { finding, .. } | Answer::Unknown(finding) => {
-            format!("the spec asks for something else now, and {}", finding.message).into()
-        }
+        Answer::Yes {
+            profile, verdict, ..
+        } => verdict
+            .message(
+                &profile.profile.source_region,
+                &profile.profile.destinations,
+            )
+            .into(),
+        Answer::No { finding, .. } | Answer::Unknown(finding) => format!(
+            "the spec asks for something else now, and {}",
+            finding.message
+        )
+        .into(),
     }
 }
 
 /// Returns what `ResidencySatisfied` says: of the profile that would be written, else of the one that is.
 #[must_use]
-pub fn residency_finding(binding: &Binding, answer: &Answer, publication: &Publication, limits: &Limits) -> Finding {
-    if let Answer::Yes { profile, verdict, .. } = answer {
-        return verdict_finding(verdict, &profile.profile.source_region, &profile.profile.destinations);
+pub fn residency_finding(
+    binding: &Binding,
+    answer: &Answer,
+    publication: &Publication,
+    limits: &Limits,
+) -> Finding {
+    if let Answer::Yes {
+        profile, verdict, ..
+    } = answer
+    {
+        return verdict_finding(
+            verdict,
+            &profile.profile.source_region,
+            &profile.profile.destinations,
+        );
     }
-    let written = binding.status.profile.as_ref().filter(|_| *publication != Publication::Nothing);
+    let written = binding
+        .status
+        .profile
+        .as_ref()
+        .filter(|_| *publication != Publication::Nothing);
     match written {
         Some(written) => {
-            let (source, destinations) = (&written.profile.source_region, &written.profile.destinations);
+            let (source, destinations) = (
+                &written.profile.source_region,
+                &written.profile.destinations,
+            );
             verdict_finding(&limits.judge(source, destinations), source, destinations)
         }
         None => Finding::new(
@@ -175,24 +235,5 @@ fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinatio
         Verdict::RegionNotAllowed { .. } => (ConditionStatus::False, Reason::RegionNotAllowed),
         Verdict::LimitInvalid(_) => (ConditionStatus::False, Reason::LimitInvalid),
     };
-    Finding::new(status, reason, verdict_message(verdict, source, destinations))
-}
-
-fn verdict_message(verdict: &Verdict, source: &Region, destinations: &Destinations) -> String {
-    let served = match destinations {
-        Destinations::Anywhere => "any commercial region".to_owned(),
-        Destinations::Regions(_) => destinations.names().join(", "),
-    };
-    match verdict {
-        Verdict::NoLimitSet => {
-            format!("no limit is set, which is no assurance: called from {source}, requests may be served in {served}")
-        }
-        Verdict::AllRegionsAllowed => format!(
-            "every region is allowed: source {source}, destinations {served}; valid only when called from {source}"
-        ),
-        Verdict::RegionNotAllowed { origin, outside } => format!(
-            "not allowed by {origin}: {outside}; called from {source}, requests may be served in {served}; choose another geography, or widen the limit"
-        ),
-        Verdict::LimitInvalid(error) => error.to_string(),
-    }
+    Finding::new(status, reason, verdict.message(source, destinations))
 }

@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as WireCondition,
 
 use crate::{
     api::{
-        BindingReference, CatalogReference, CreationPolicy, InferenceProfileBindingStatus, ProfileStatus, TargetStatus,
+        BindingReference, CatalogReference, CreationPolicy, InferenceProfileBindingStatus,
+        ProfileStatus, TargetStatus,
         condition::{ConditionStatus, ConditionType, Reason},
     },
     catalog::Destinations,
@@ -114,7 +115,9 @@ impl Status {
     /// Returns a condition by type.
     #[must_use]
     pub fn condition(&self, kind: ConditionType) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.kind == kind)
+        self.conditions
+            .iter()
+            .find(|condition| condition.kind == kind)
     }
 
     /// Returns what a condition says.
@@ -135,7 +138,14 @@ impl Status {
 
     /// Sets a condition. The time of the last transition moves only where the status changes (Kubernetes API
     /// conventions).
-    pub fn upsert(&mut self, prior: &Self, kind: ConditionType, finding: Finding, generation: i64, now: i64) {
+    pub fn upsert(
+        &mut self,
+        prior: &Self,
+        kind: ConditionType,
+        finding: Finding,
+        generation: i64,
+        now: i64,
+    ) {
         let since = match prior.condition(kind) {
             Some(before) if before.status == finding.status => before.since,
             _ => now,
@@ -153,12 +163,19 @@ impl Status {
     /// Reads a status from the wire. What can't be read is left out, so that the next plan differs and writes it anew.
     #[must_use]
     pub fn from_wire(wire: &InferenceProfileBindingStatus, namespace: &Arc<str>) -> Self {
-        let mut conditions: Vec<Condition> = wire.conditions.iter().filter_map(read_condition).collect();
+        let mut conditions: Vec<Condition> =
+            wire.conditions.iter().filter_map(read_condition).collect();
         conditions.sort_by_key(|condition| condition.kind);
         Self {
-            observed_generation: wire.observed_generation.filter(|generation| *generation >= 0),
+            observed_generation: wire
+                .observed_generation
+                .filter(|generation| *generation >= 0),
             conditions,
-            profile: wire.profile.as_ref().and_then(|profile| read_profile(profile).ok()).map(Arc::new),
+            profile: wire
+                .profile
+                .as_ref()
+                .and_then(|profile| read_profile(profile).ok())
+                .map(Arc::new),
             targets: wire
                 .targets
                 .iter()
@@ -173,7 +190,10 @@ impl Status {
                     hash: Arc::from(target.values_hash.as_str()),
                 })
                 .collect(),
-            secret: wire.binding.as_ref().map(|binding| Arc::from(binding.name.as_str())),
+            secret: wire
+                .binding
+                .as_ref()
+                .map(|binding| Arc::from(binding.name.as_str())),
         }
     }
 
@@ -195,7 +215,9 @@ impl Status {
                     values_hash: record.hash.to_string(),
                 })
                 .collect(),
-            binding: self.secret.as_ref().map(|name| BindingReference { name: name.to_string() }),
+            binding: self.secret.as_ref().map(|name| BindingReference {
+                name: name.to_string(),
+            }),
         }
     }
 }
@@ -226,7 +248,12 @@ fn read_profile(wire: &ProfileStatus) -> Result<WrittenProfile, ParseError> {
     let destinations = if wire.destination_regions.iter().any(|name| name == "*") {
         Destinations::Anywhere
     } else {
-        Destinations::regions(wire.destination_regions.iter().map(|name| name.parse()).collect::<Result<_, _>>()?)
+        Destinations::regions(
+            wire.destination_regions
+                .iter()
+                .map(|name| name.parse())
+                .collect::<Result<_, _>>()?,
+        )
     };
     Ok(WrittenProfile {
         profile: ProfileInUse {
@@ -246,7 +273,10 @@ fn read_profile(wire: &ProfileStatus) -> Result<WrittenProfile, ParseError> {
 }
 
 fn write_profile(written: &WrittenProfile) -> ProfileStatus {
-    let WrittenProfile { profile, provenance } = written;
+    let WrittenProfile {
+        profile,
+        provenance,
+    } = written;
     ProfileStatus {
         id: profile.id.to_string(),
         arn: profile.arn.as_deref().map(str::to_owned),

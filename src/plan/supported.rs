@@ -49,7 +49,11 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
         Ok(request) => request,
         Err(error) => {
             return Answer::No {
-                finding: Finding::new(ConditionStatus::False, Reason::ModelUnsupported, error.to_string()),
+                finding: Finding::new(
+                    ConditionStatus::False,
+                    Reason::ModelUnsupported,
+                    error.to_string(),
+                ),
                 live: None,
             };
         }
@@ -59,15 +63,30 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
     };
     match resolve::resolve(request, catalog, limits, Embedded::load()) {
         Ok(resolution) => {
-            let profile = Arc::new(written(binding, request, &resolution, catalog, settings, now));
+            let profile = Arc::new(written(
+                binding,
+                request,
+                &resolution,
+                catalog,
+                settings,
+                now,
+            ));
             Answer::Yes {
                 verdict: limits.judge(&request.source_region, &profile.profile.destinations),
-                finding: Finding::new(ConditionStatus::True, resolution.reason(), resolution.message(request)),
+                finding: Finding::new(
+                    ConditionStatus::True,
+                    resolution.reason(),
+                    resolution.message(request),
+                ),
                 profile,
             }
         }
         Err(unresolved) => Answer::No {
-            finding: Finding::new(ConditionStatus::False, unresolved.reason, unresolved.message),
+            finding: Finding::new(
+                ConditionStatus::False,
+                unresolved.reason,
+                unresolved.message,
+            ),
             live: catalog
                 .source()
                 .is_live()
@@ -87,7 +106,8 @@ fn written(
 ) -> WrittenProfile {
     let found = &resolution.profile;
     let account = catalog.account().or(settings.account.as_ref());
-    let arn = account.map(|account| Arc::from(request.source_region.profile_arn(account, &found.id)));
+    let arn =
+        account.map(|account| Arc::from(request.source_region.profile_arn(account, &found.id)));
     let profile = ProfileInUse {
         id: found.id.clone(),
         arn,
@@ -106,7 +126,12 @@ fn written(
         return (**before).clone();
     }
     let as_of = catalog.as_of().map_or_else(
-        || Timestamp::from_second(now).unwrap_or_default().to_string().into(),
+        || {
+            Timestamp::from_second(now)
+                .unwrap_or_default()
+                .to_string()
+                .into()
+        },
         Arc::from,
     );
     WrittenProfile {
@@ -129,24 +154,41 @@ fn unknown(request: &Request, limits: &Limits, freshness: &Freshness) -> Finding
         );
     };
     let embedded = Embedded::load();
-    let snapshot = resolve::resolve(request, &embedded.catalog(&request.source_region), limits, embedded);
+    let snapshot = resolve::resolve(
+        request,
+        &embedded.catalog(&request.source_region),
+        limits,
+        embedded,
+    );
     let would = match snapshot {
         Ok(resolution) => format!(
             "the snapshot of {} would give {}: run with --catalog embedded to use it",
             embedded.as_of(),
             resolution.profile.id
         ),
-        Err(unresolved) => format!("the snapshot of {} has none either: {}", embedded.as_of(), unresolved.message),
+        Err(unresolved) => format!(
+            "the snapshot of {} has none either: {}",
+            embedded.as_of(),
+            unresolved.message
+        ),
     };
     Finding::new(
         ConditionStatus::Unknown,
         Reason::CatalogUnavailable,
-        format!("the profiles of {} could not be listed yet: {message}; {would}", request.source_region),
+        format!(
+            "the profiles of {} could not be listed yet: {message}; {would}",
+            request.source_region
+        ),
     )
 }
 
 /// Returns what `RegionSupported` says.
-pub fn finding(binding: &Binding, answer: &Answer, publication: &Publication, feed: &FeedState) -> Finding {
+pub fn finding(
+    binding: &Binding,
+    answer: &Answer,
+    publication: &Publication,
+    feed: &FeedState,
+) -> Finding {
     let kept = matches!(publication, Publication::Keep(_) | Publication::Leave);
     match answer {
         Answer::Yes { finding, .. } => finding.clone(),
@@ -155,7 +197,10 @@ pub fn finding(binding: &Binding, answer: &Answer, publication: &Publication, fe
                 if had_it_live(written, live.as_ref()) {
                     retired(written, finding)
                 } else {
-                    let message = format!("{}; {}, written earlier, stays", finding.message, written.profile.id);
+                    let message = format!(
+                        "{}; {}, written earlier, stays",
+                        finding.message, written.profile.id
+                    );
                     Finding::new(finding.status, finding.reason, message)
                 }
             }
@@ -163,7 +208,11 @@ pub fn finding(binding: &Binding, answer: &Answer, publication: &Publication, fe
         },
         Answer::Unknown(finding) => {
             // While AWS can't be asked, what was known stays known.
-            let contradicted = binding.status.profile.as_ref().is_none_or(|written| contradicts(binding, written));
+            let contradicted = binding
+                .status
+                .profile
+                .as_ref()
+                .is_none_or(|written| contradicts(binding, written));
             let before = binding.status.finding(ConditionType::RegionSupported);
             match before.filter(|before| before.status != ConditionStatus::Unknown) {
                 Some(before) if kept && !contradicted && feed.catalog.is_none() => before,
@@ -183,7 +232,11 @@ fn had_it_live(written: &WrittenProfile, live: Option<&Option<Arc<str>>>) -> boo
 }
 
 fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
-    let account = written.provenance.account.as_deref().unwrap_or("of the operator");
+    let account = written
+        .provenance
+        .account
+        .as_deref()
+        .unwrap_or("of the operator");
     Finding::new(
         ConditionStatus::False,
         Reason::ProfileRetired,
@@ -196,11 +249,10 @@ fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
 
 /// Returns what `CatalogFresh` says.
 pub fn catalog_finding(binding: &Binding, feed: &FeedState) -> Finding {
-    let region = binding
-        .spec
-        .request
-        .as_ref()
-        .map_or_else(|_| String::new(), |request| format!(" of {}", request.source_region));
+    let region = binding.spec.request.as_ref().map_or_else(
+        |_| String::new(),
+        |request| format!(" of {}", request.source_region),
+    );
     match &feed.freshness {
         Freshness::Fresh => Finding::new(
             ConditionStatus::True,
@@ -210,14 +262,18 @@ pub fn catalog_finding(binding: &Binding, feed: &FeedState) -> Finding {
         Freshness::Snapshot => {
             let catalog = feed.catalog.as_deref();
             let source = catalog.map_or("embedded", |catalog| catalog.source().as_str());
-            let as_of = catalog.and_then(Catalog::as_of).unwrap_or("an unknown date");
+            let as_of = catalog
+                .and_then(Catalog::as_of)
+                .unwrap_or("an unknown date");
             Finding::new(
                 ConditionStatus::True,
                 Reason::Snapshot,
                 format!("the profiles{region} are those of the {source} catalog as of {as_of}"),
             )
         }
-        Freshness::Failed { reason, message } => Finding::new(ConditionStatus::False, *reason, message.clone()),
+        Freshness::Failed { reason, message } => {
+            Finding::new(ConditionStatus::False, *reason, message.clone())
+        }
         Freshness::Pending => {
             let before = binding.status.finding(ConditionType::CatalogFresh);
             before.filter(|_| binding.spec.suspend).unwrap_or_else(|| {

@@ -58,15 +58,21 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else {
         return pattern == text;
     };
-    text.strip_prefix(head)
-        .is_some_and(|rest| (0..=rest.len()).any(|skip| rest.get(skip..).is_some_and(|rest| matches_pattern(tail, rest))))
+    text.strip_prefix(head).is_some_and(|rest| {
+        (0..=rest.len()).any(|skip| {
+            rest.get(skip..)
+                .is_some_and(|rest| matches_pattern(tail, rest))
+        })
+    })
 }
 
 /// Says which entry of a limit is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// The limit lists nothing.
-    #[error("{origin} is empty: nothing is allowed by it; list regions, patterns with *, sets, or * for no border")]
+    #[error(
+        "{origin} is empty: nothing is allowed by it; list regions, patterns with *, sets, or * for no border"
+    )]
     Empty {
         /// Who set the limit.
         origin: LimitOrigin,
@@ -85,7 +91,10 @@ pub enum LimitError {
 }
 
 fn set_names() -> String {
-    SETS.iter().map(|set| set.name).collect::<Vec<_>>().join(" ")
+    SETS.iter()
+        .map(|set| set.name)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A list of what is allowed, and who set it.
@@ -196,10 +205,16 @@ pub enum Outside {
 impl fmt::Display for Outside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Regions(regions) => {
-                f.write_str(&regions.iter().map(Region::as_str).collect::<Vec<_>>().join(", "))
+            Self::Regions(regions) => f.write_str(
+                &regions
+                    .iter()
+                    .map(Region::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+            Self::AnyRegion => {
+                f.write_str("any commercial region (a global profile; only the limit * allows it)")
             }
-            Self::AnyRegion => f.write_str("any commercial region (a global profile; only the limit * allows it)"),
         }
     }
 }
@@ -227,6 +242,29 @@ impl Verdict {
     #[must_use]
     pub fn permits(&self) -> bool {
         matches!(self, Self::NoLimitSet | Self::AllRegionsAllowed)
+    }
+
+    /// Returns the verdict in words, for the route it was made of.
+    #[must_use]
+    pub fn message(&self, source: &Region, destinations: &Destinations) -> String {
+        let served = match destinations {
+            Destinations::Anywhere => "any commercial region".to_owned(),
+            Destinations::Regions(_) => destinations.names().join(", "),
+        };
+        match self {
+            Self::NoLimitSet => {
+                format!(
+                    "no limit is set, which is no assurance: called from {source}, requests may be served in {served}"
+                )
+            }
+            Self::AllRegionsAllowed => format!(
+                "every region is allowed: source {source}, destinations {served}; valid only when called from {source}"
+            ),
+            Self::RegionNotAllowed { origin, outside } => format!(
+                "not allowed by {origin}: {outside}; called from {source}, requests may be served in {served}; choose another geography, or widen the limit"
+            ),
+            Self::LimitInvalid(error) => error.to_string(),
+        }
     }
 }
 
@@ -260,14 +298,30 @@ mod tests {
             (&["eu-west-1"], "eu-west-1", eu, Some("eu-central-1")),
             (&["eu-central-1"], "eu-west-1", eu, Some("eu-west-1")),
             (&["*"], "us-east-1", eu, None),
-            (&["@us"], "ca-central-1", &["us-east-1", "ca-central-1"], Some("ca-central-1")),
-            (&["us-gov-west-1"], "us-gov-east-1", &["us-gov-west-1"], Some("us-gov-east-1")),
+            (
+                &["@us"],
+                "ca-central-1",
+                &["us-east-1", "ca-central-1"],
+                Some("ca-central-1"),
+            ),
+            (
+                &["us-gov-west-1"],
+                "us-gov-east-1",
+                &["us-gov-west-1"],
+                Some("us-gov-east-1"),
+            ),
         ];
         for (limit, source, destinations, outside) in cases {
             let verdict = limits(limit).judge(&region(source), &route(destinations));
             match (outside, verdict) {
                 (None, Verdict::AllRegionsAllowed) => {}
-                (Some(name), Verdict::RegionNotAllowed { outside, origin: LimitOrigin::Binding }) => {
+                (
+                    Some(name),
+                    Verdict::RegionNotAllowed {
+                        outside,
+                        origin: LimitOrigin::Binding,
+                    },
+                ) => {
                     assert_eq!(outside.to_string(), *name, "{limit:?} from {source}");
                 }
                 (_, verdict) => panic!("{limit:?} from {source}: {verdict:?}"),
@@ -279,10 +333,22 @@ mod tests {
     fn only_a_star_satisfies_a_global_profile() {
         let source = region("eu-west-1");
         for limit in [&["@eu", "@us"][..], &["eu-*", "us-*", "ap-*"]] {
-            assert!(!limits(limit).judge(&source, &Destinations::Anywhere).permits(), "{limit:?}");
+            assert!(
+                !limits(limit)
+                    .judge(&source, &Destinations::Anywhere)
+                    .permits(),
+                "{limit:?}"
+            );
         }
-        assert!(limits(&["*"]).judge(&source, &Destinations::Anywhere).permits());
-        assert_eq!(Limits::default().judge(&source, &Destinations::Anywhere), Verdict::NoLimitSet);
+        assert!(
+            limits(&["*"])
+                .judge(&source, &Destinations::Anywhere)
+                .permits()
+        );
+        assert_eq!(
+            Limits::default().judge(&source, &Destinations::Anywhere),
+            Verdict::NoLimitSet
+        );
     }
 
     #[test]
@@ -302,11 +368,27 @@ mod tests {
 
     #[test]
     fn malformed_limits_fail_closed() {
-        for bad in ["", "eu", "@nowhere", "EU-WEST-1", "eu-west-1,eu-west-3", "**", "eu west", "@eu*"] {
+        for bad in [
+            "",
+            "eu",
+            "@nowhere",
+            "EU-WEST-1",
+            "eu-west-1,eu-west-3",
+            "**",
+            "eu west",
+            "@eu*",
+        ] {
             let verdict = limits(&["*", bad]).judge(&region("eu-west-1"), &route(&["eu-west-1"]));
-            assert!(matches!(verdict, Verdict::LimitInvalid(_)), "{bad}: {verdict:?}");
+            assert!(
+                matches!(verdict, Verdict::LimitInvalid(_)),
+                "{bad}: {verdict:?}"
+            );
         }
-        assert!(!limits(&[]).judge(&region("eu-west-1"), &route(&["eu-west-1"])).permits());
+        assert!(
+            !limits(&[])
+                .judge(&region("eu-west-1"), &route(&["eu-west-1"]))
+                .permits()
+        );
     }
 
     #[test]

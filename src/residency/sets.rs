@@ -29,11 +29,27 @@ const EU: &[&str] = &[
 
 /// Every set there is.
 pub const SETS: &[RegionSet] = &[
-    RegionSet { name: "@eu", meaning: "member states of the European Union", regions: EU },
+    RegionSet {
+        name: "@eu",
+        meaning: "member states of the European Union",
+        regions: EU,
+    },
     // No AWS region lies in Iceland, Liechtenstein or Norway.
-    RegionSet { name: "@eea", meaning: "European Economic Area", regions: EU },
-    RegionSet { name: "@uk", meaning: "United Kingdom", regions: &["eu-west-2"] },
-    RegionSet { name: "@ch", meaning: "Switzerland", regions: &["eu-central-2"] },
+    RegionSet {
+        name: "@eea",
+        meaning: "European Economic Area",
+        regions: EU,
+    },
+    RegionSet {
+        name: "@uk",
+        meaning: "United Kingdom",
+        regions: &["eu-west-2"],
+    },
+    RegionSet {
+        name: "@ch",
+        meaning: "Switzerland",
+        regions: &["eu-central-2"],
+    },
     RegionSet {
         name: "@us",
         meaning: "United States",
@@ -51,8 +67,24 @@ pub const SETS: &[RegionSet] = &[
             "us-west-2",
         ],
     },
-    RegionSet { name: "@ca", meaning: "Canada", regions: &["ca-central-1", "ca-west-1"] },
-    RegionSet { name: "@jp", meaning: "Japan", regions: &["ap-northeast-1", "ap-northeast-3"] },
-    RegionSet { name: "@au", meaning: "Australia", regions: &["ap-southeast-2", "ap-southeast-4"] },
-    RegionSet { name: "@in", meaning: "India", regions: &["ap-south-1", "ap-south-2"] },
+    RegionSet {
+        name: "@ca",
+        meaning: "Canada",
+        regions: &["ca-central-1", "ca-west-1"],
+    },
+    RegionSet {
+        name: "@jp",
+        meaning: "Japan",
+        regions: &["ap-northeast-1", "ap-northeast-3"],
+    },
+    RegionSet {
+        name: "@au",
+        meaning: "Australia",
+        regions: &["ap-southeast-2", "ap-southeast-4"],
+    },
+    RegionSet {
+        name: "@in",
+        meaning: "India",
+        regions: &["ap-south-1", "ap-south-2"],
+    },
 ];

@@ -13,8 +13,15 @@ use super::{Candidate, Outcome, Request};
 const SUGGESTIONS: usize = 3;
 
 /// Returns the source regions from which public data knows a model's profile of this geography.
-pub(super) fn callable_from(hints: &Embedded, model: &ModelId, geography: &Geography) -> Vec<Region> {
-    hints.current_routes(model).remove(geography).unwrap_or_default()
+pub(super) fn callable_from(
+    hints: &Embedded,
+    model: &ModelId,
+    geography: &Geography,
+) -> Vec<Region> {
+    hints
+        .current_routes(model)
+        .remove(geography)
+        .unwrap_or_default()
 }
 
 /// Joins the first `most` names by commas and counts the rest.
@@ -44,14 +51,30 @@ pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
             list(nearby.into_iter(), 12)
         )
     };
-    format!("no inference profile is callable from {region}{instead}; set sourceRegion to the region that the workload calls Bedrock from")
+    format!(
+        "no inference profile is callable from {region}{instead}; set sourceRegion to the region that the workload calls Bedrock from"
+    )
 }
 
 /// Returns the message where the model has profiles callable from the source region, but of other geographies.
-pub(super) fn no_profile_in_geography(request: &Request, available: &[std::sync::Arc<Profile>], candidates: &[Candidate]) -> String {
-    let Request { model, geography, source_region, .. } = request;
-    let from_there = list(available.iter().map(|profile| profile.geography.as_str()), 12);
-    let mut message = format!("no {geography} profile of {model} is callable from {source_region}; from there: {from_there}");
+pub(super) fn no_profile_in_geography(
+    request: &Request,
+    available: &[std::sync::Arc<Profile>],
+    candidates: &[Candidate],
+) -> String {
+    let Request {
+        model,
+        geography,
+        source_region,
+        ..
+    } = request;
+    let from_there = list(
+        available.iter().map(|profile| profile.geography.as_str()),
+        12,
+    );
+    let mut message = format!(
+        "no {geography} profile of {model} is callable from {source_region}; from there: {from_there}"
+    );
     for candidate in candidates {
         match &candidate.outcome {
             Outcome::NotCallable { callable_from } if !callable_from.is_empty() => {
@@ -74,15 +97,26 @@ pub(super) fn no_profile_in_geography(request: &Request, available: &[std::sync:
 
 /// Returns the message where no profile of the model is callable from the source region.
 pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String {
-    let Request { model, source_region, .. } = request;
+    let Request {
+        model,
+        source_region,
+        ..
+    } = request;
     let head = format!("no inference profile of {model} is callable from {source_region}");
     if let Some((geography, meant)) = as_profile_id(model, hints) {
-        return format!("{model} is a profile ID, not a foundation model ID; set model to {meant} and geography to {geography}");
+        return format!(
+            "{model} is a profile ID, not a foundation model ID; set model to {meant} and geography to {geography}"
+        );
     }
     let routes: Vec<String> = hints
         .current_routes(model)
         .iter()
-        .map(|(geography, regions)| format!("{geography} from {}", list(regions.iter().map(Region::as_str), 6)))
+        .map(|(geography, regions)| {
+            format!(
+                "{geography} from {}",
+                list(regions.iter().map(Region::as_str), 6)
+            )
+        })
         .collect();
     let elsewhere = format!("it is callable as {}", routes.join("; "));
     let wanted = |geography: &Geography| request.geographies().any(|wanted| wanted == geography);
@@ -92,7 +126,11 @@ pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String
         .collect();
     if let Some(last) = retired.iter().max_by_key(|profile| profile.last_seen) {
         let ids: Vec<&str> = retired.iter().map(|profile| profile.id.as_str()).collect();
-        let elsewhere = if routes.is_empty() { String::new() } else { format!("; {elsewhere}") };
+        let elsewhere = if routes.is_empty() {
+            String::new()
+        } else {
+            format!("; {elsewhere}")
+        };
         return format!(
             "{head}; {} was last listed on {}; successors: {}{elsewhere}",
             ids.join(", "),
@@ -110,7 +148,11 @@ pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String
             list(on_demand.iter().map(Region::as_str), 8)
         );
     }
-    format!("{head} and none is known in public data of {}; nearest model IDs: {}", hints.as_of(), nearest(model, hints).join(", "))
+    format!(
+        "{head} and none is known in public data of {}; nearest model IDs: {}",
+        hints.as_of(),
+        nearest(model, hints).join(", ")
+    )
 }
 
 /// Splits what was given as model into geography and model, where it is a profile ID.
@@ -125,9 +167,16 @@ fn as_profile_id(given: &ModelId, hints: &Embedded) -> Option<(Geography, ModelI
 /// Returns the model IDs that are spelled most like this one, the nearest first.
 fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
     let distance = |known: &ModelId| strsim::damerau_levenshtein(model.as_str(), known.as_str());
-    let mut known: Vec<&ModelId> = hints.models().filter(|known| !hints.current_routes(known).is_empty()).collect();
+    let mut known: Vec<&ModelId> = hints
+        .models()
+        .filter(|known| !hints.current_routes(known).is_empty())
+        .collect();
     known.sort_by_cached_key(|known| (distance(known), known.as_str().to_owned()));
-    known.into_iter().take(SUGGESTIONS).map(ToString::to_string).collect()
+    known
+        .into_iter()
+        .take(SUGGESTIONS)
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// Returns models of the same family that the requested geography serves from the source region, newest names first;
@@ -141,13 +190,19 @@ fn successors(request: &Request, hints: &Embedded) -> String {
             hints
                 .current_routes(known)
                 .iter()
-                .any(|(geography, regions)| request.geographies().any(|wanted| wanted == geography) && regions.contains(&request.source_region))
+                .any(|(geography, regions)| {
+                    request.geographies().any(|wanted| wanted == geography)
+                        && regions.contains(&request.source_region)
+                })
         })
         .map(|known| (words(known).intersection(&family).count(), known))
         .collect();
     known.sort_by(|(a_shared, a), (b_shared, b)| b_shared.cmp(a_shared).then_with(|| b.cmp(a)));
     if known.is_empty() {
-        return format!("none in {} from {}; see `catalog list --region {}`", request.geography, request.source_region, request.source_region);
+        return format!(
+            "none in {} from {}; see `catalog list --region {}`",
+            request.geography, request.source_region, request.source_region
+        );
     }
     list(known.iter().map(|(_, model)| model.as_str()), SUGGESTIONS)
 }

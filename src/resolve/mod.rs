@@ -58,7 +58,10 @@ impl Resolution {
     /// Returns the message of the condition `RegionSupported`.
     #[must_use]
     pub fn message(&self, request: &Request) -> String {
-        let found = format!("{} is callable from {}", self.profile.id, request.source_region);
+        let found = format!(
+            "{} is callable from {}",
+            self.profile.id, request.source_region
+        );
         if !self.fallback {
             return found;
         }
@@ -68,7 +71,11 @@ impl Resolution {
             .filter(|candidate| !matches!(candidate.outcome, Outcome::Chosen))
             .map(|candidate| format!("{}: {}", candidate.geography, candidate.outcome))
             .collect();
-        format!("{found} by fallback to {}; passed over: {}", self.profile.geography, passed_over.join("; "))
+        format!(
+            "{found} by fallback to {}; passed over: {}",
+            self.profile.geography,
+            passed_over.join("; ")
+        )
     }
 }
 
@@ -107,7 +114,11 @@ impl fmt::Display for Outcome {
                 f.write_str("no such profile is known")
             }
             Self::NotCallable { callable_from } => {
-                write!(f, "callable only from {}", hints::list(callable_from.iter().map(Region::as_str), 8))
+                write!(
+                    f,
+                    "callable only from {}",
+                    hints::list(callable_from.iter().map(Region::as_str), 8)
+                )
             }
             Self::NotAllowed(outside) => write!(f, "breaks the residency limit: {outside}"),
             Self::NotNeeded => f.write_str("not needed"),
@@ -149,7 +160,9 @@ pub fn resolve(
             },
             Some(_) if chosen.is_some() => Outcome::NotNeeded,
             Some(profile) => match limits.judge(&request.source_region, &profile.destinations) {
-                Verdict::RegionNotAllowed { outside, .. } if position > 0 => Outcome::NotAllowed(outside),
+                Verdict::RegionNotAllowed { outside, .. } if position > 0 => {
+                    Outcome::NotAllowed(outside)
+                }
                 _ => {
                     chosen = Some(profile.clone());
                     Outcome::Chosen
@@ -172,14 +185,28 @@ pub fn resolve(
     }
 }
 
-fn unresolved(request: &Request, catalog: &Catalog, hints: &Embedded, candidates: Vec<Candidate>) -> Unresolved {
+fn unresolved(
+    request: &Request,
+    catalog: &Catalog,
+    hints: &Embedded,
+    candidates: Vec<Candidate>,
+) -> Unresolved {
     let available = catalog.profiles_of(&request.model);
     let (reason, message) = if catalog.profiles().is_empty() {
-        (Reason::SourceRegionUnsupported, hints::no_profiles_from(&request.source_region, hints))
+        (
+            Reason::SourceRegionUnsupported,
+            hints::no_profiles_from(&request.source_region, hints),
+        )
     } else if available.is_empty() {
-        (Reason::ModelUnsupported, hints::no_profile_of_model(request, hints))
+        (
+            Reason::ModelUnsupported,
+            hints::no_profile_of_model(request, hints),
+        )
     } else {
-        (Reason::GeographyUnsupported, hints::no_profile_in_geography(request, available, &candidates))
+        (
+            Reason::GeographyUnsupported,
+            hints::no_profile_in_geography(request, available, &candidates),
+        )
     };
     Unresolved {
         reason,

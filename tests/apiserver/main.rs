@@ -16,6 +16,8 @@ mod controllers;
 mod crd;
 mod examples;
 mod kubectl;
+mod operator;
+mod published;
 mod support;
 
 use std::process::ExitCode;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
             crd::cases(),
             examples::cases(),
             kubectl::cases(),
+            published::cases(),
         ]
         .concat(),
     };

@@ -1,0 +1,184 @@
+//! The command line: composition, and the only place that prints.
+
+pub mod catalog;
+mod explain;
+pub mod options;
+mod render;
+mod run;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{api, catalog::CatalogError};
+
+/// What the program ends with where a binding is not Ready, or a request is not supported.
+const NOT_READY: u8 = 3;
+/// What the program ends with where it was given something wrong.
+const BAD_INPUT: u8 = 2;
+
+/// Finds the system-defined Amazon Bedrock inference profiles that workloads use, and writes their IDs into ConfigMaps
+/// and Secrets.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready, or a request is not supported.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the controller in, or beside, a cluster
+    Run(run::RunArgs),
+    /// Prints what the controller would write for bindings in files, without a cluster
+    Render(render::RenderArgs),
+    /// Says which profile serves a model from a region, and why each other candidate does not
+    Explain(explain::ExplainArgs),
+    /// Shows and exports what can be called from where
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
+    /// Prints the custom resource definition
+    Crd,
+    /// Prints completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Says why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that was given is wrong.
+    #[error("{0}")]
+    BadInput(String),
+    /// A file can't be read.
+    #[error("{path} can't be read")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file holds something else than expected.
+    #[error("{path} is not what it should be")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// Why.
+        source: serde_yaml::Error,
+    },
+    /// The catalog can't be had.
+    #[error("the catalog can't be had")]
+    Catalog(#[from] CatalogError),
+    /// A `catalog` command failed.
+    #[error(transparent)]
+    CatalogCommand(#[from] catalog::Error),
+    /// There is no way to the cluster.
+    #[error("no cluster can be reached: check KUBECONFIG or the service account")]
+    Cluster(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The controller ended.
+    #[error("the controller ended")]
+    Controller(#[from] crate::controller::ControllerError),
+    /// The output can't be written.
+    #[error("the output can't be written")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// Returns the exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BadInput(_) | Self::Unreadable { .. } | Self::Malformed { .. } => BAD_INPUT,
+            Self::Catalog(CatalogError::SnapshotInvalid(_)) => BAD_INPUT,
+            Self::CatalogCommand(error) => error.exit_code(),
+            Self::Catalog(_) | Self::Cluster(_) | Self::Controller(_) | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Runs what the command line asks for and returns the exit code. Errors go to standard error, once, with their causes.
+pub async fn main() -> ExitCode {
+    let outcome = execute(Cli::parse().command).await;
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(Error::Output(error) | Error::CatalogCommand(catalog::Error::Output(error)))
+            if error.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<u8, Error> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Run(args) => {
+            drop(out);
+            run::run(args).await
+        }
+        Command::Render(args) => render::run(args, &mut out).await,
+        Command::Explain(args) => explain::run(args, &mut out).await,
+        Command::Catalog(command) => {
+            catalog::run(command, &mut out, &mut io::stderr()).await?;
+            Ok(0)
+        }
+        Command::Crd => {
+            out.write_all(to_yaml(&api::custom_resource_definition())?.as_bytes())?;
+            Ok(0)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "inference-profile-operator",
+                &mut out,
+            );
+            Ok(0)
+        }
+    }
+}
+
+/// Joins an error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn to_yaml<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+    serde_yaml::to_string(value).map_err(|source| Error::Malformed {
+        path: "the output".to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,379 @@
+//! `render`: what the controller would write, from files, by the controller's own plans.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::ConditionStatus, names},
+    cache::{Cache, decode::target_view},
+    catalog::{FeedKey, FeedState, Freshness, Source},
+    plan::{
+        How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
+        observed::{Binding, ObjectKey, Observed, Spec, TargetKey, TargetView},
+        plan,
+        status::Status,
+    },
+    types::{AccountId, Region},
+};
+
+use super::{
+    Error, NOT_READY,
+    options::{CatalogOptions, LimitOptions, RegionOptions},
+    to_yaml,
+};
+
+/// Options of `render`.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// File, folder (its *.yaml, *.yml and *.json files) or - for standard input; repeatable
+    #[arg(long = "filename", short = 'f', value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Namespace of bindings that name none
+    #[arg(long, short, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
+    #[command(flatten)]
+    region: RegionOptions,
+    #[command(flatten)]
+    limit: LimitOptions,
+    #[command(flatten)]
+    catalog: CatalogOptions,
+    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    #[arg(long, value_name = "ACCOUNT-ID")]
+    account: Option<AccountId>,
+    /// Renders Secret targets too, as an operator with --enable-secrets does
+    #[arg(long)]
+    enable_secrets: bool,
+}
+
+/// Everything that was read.
+#[derive(Default)]
+struct Input {
+    bindings: Vec<InferenceProfileBinding>,
+    /// Objects that bindings may merge into.
+    objects: HashMap<TargetKey, TargetView>,
+}
+
+pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Error> {
+    let settings = Settings {
+        enable_secrets: args.enable_secrets,
+        account: args.account,
+        limit: args.limit.parse()?,
+    };
+    let mut input = Input::default();
+    for path in &args.paths {
+        for (name, text) in read(path)? {
+            input.take(&name, &text, &args.namespace)?;
+        }
+    }
+    if input.bindings.is_empty() {
+        return Err(Error::BadInput(
+            "no InferenceProfileBinding was found in what was given".to_owned(),
+        ));
+    }
+    let mut cache = Cache::new(false);
+    let mut keys = Vec::new();
+    for wire in &input.bindings {
+        let binding = parse_binding(wire, args.region.optional()?.as_ref(), keys.len())?;
+        if keys.contains(&binding.key) {
+            return Err(Error::BadInput(format!(
+                "the binding {} is given twice",
+                binding.key
+            )));
+        }
+        keys.push(binding.key.clone());
+        cache.apply_binding(binding, 1);
+    }
+    let mut states = States::default();
+    let mut all_ready = true;
+    for (key, wire) in keys.iter().zip(&input.bindings) {
+        let feed = cache
+            .observe(key, |_| pending())
+            .and_then(|observed| cache.feed_of(&observed.binding));
+        let state = match &feed {
+            Some(feed) => states.of(feed, &args.catalog).await?,
+            None => pending(),
+        };
+        let Some(observed) = cache.observe(key, |_| state) else {
+            continue;
+        };
+        let (manifests, status) = render(&observed, &settings, &input.objects);
+        all_ready &= status
+            .conditions
+            .first()
+            .is_some_and(|ready| ready.status == ConditionStatus::True);
+        for manifest in manifests {
+            write!(out, "---\n{}", to_yaml(&manifest)?)?;
+        }
+        write!(out, "---\n{}", to_yaml(&with_status(wire, key, &status)?)?)?;
+    }
+    Ok(if all_ready { 0 } else { NOT_READY })
+}
+
+/// Plans a binding and returns the objects it would write, and its status.
+fn render(
+    observed: &Observed,
+    settings: &Settings,
+    objects: &HashMap<TargetKey, TargetView>,
+) -> (Vec<Value>, Status) {
+    let binding = &*observed.binding;
+    let plan = plan(observed, settings, 0);
+    let mut manifests = Vec::new();
+    let outcomes: Vec<WriteOutcome> = plan
+        .writes
+        .iter()
+        .map(|write| {
+            let write = write.as_ref().map_err(Clone::clone)?;
+            let uid = try_write(binding, write, objects)?;
+            let mut manifest = write.manifest(binding);
+            if let Some(owner) = manifest
+                .pointer_mut("/metadata/ownerReferences/0")
+                .and_then(Value::as_object_mut)
+            {
+                // Files know no UIDs.
+                owner.remove("uid");
+            }
+            manifests.push(manifest);
+            Ok(uid)
+        })
+        .collect();
+    let conclusion = plan.conclude(binding, outcomes, Vec::new(), 0);
+    (manifests, conclusion.status.unwrap_or_default())
+}
+
+/// Checks what can be checked without a cluster: whether an object that is among the files allows the merge. One that is
+/// not is taken to be there and to allow it.
+fn try_write(
+    binding: &Binding,
+    write: &PlannedWrite,
+    objects: &HashMap<TargetKey, TargetView>,
+) -> WriteOutcome {
+    if let (How::MergeUnseen, CreationPolicy::Merge, Some(view)) =
+        (&write.how, write.policy, objects.get(&write.key))
+    {
+        check_merge(binding, &write.key, view, &write.content)?;
+    }
+    Ok(Arc::from(""))
+}
+
+fn pending() -> FeedState {
+    FeedState {
+        catalog: None,
+        freshness: Freshness::Pending,
+    }
+}
+
+/// The catalogs asked so far.
+#[derive(Default)]
+struct States {
+    source: Option<Arc<dyn Source>>,
+    known: HashMap<FeedKey, FeedState>,
+}
+
+impl States {
+    async fn of(&mut self, feed: &FeedKey, options: &CatalogOptions) -> Result<FeedState, Error> {
+        if let Some(state) = self.known.get(feed) {
+            return Ok(state.clone());
+        }
+        let source = match &self.source {
+            Some(source) => source.clone(),
+            None => self
+                .source
+                .insert(options.catalog.open(&feed.region).await?)
+                .clone(),
+        };
+        let state = match source.list(feed).await {
+            Ok(catalog) => FeedState {
+                catalog: Some(Arc::new(catalog)),
+                freshness: if source.kind().is_live() {
+                    Freshness::Fresh
+                } else {
+                    Freshness::Snapshot
+                },
+            },
+            Err(error) => FeedState {
+                catalog: None,
+                freshness: Freshness::Failed {
+                    reason: error.reason(),
+                    message: error.to_string().into(),
+                },
+            },
+        };
+        self.known.insert(feed.clone(), state.clone());
+        Ok(state)
+    }
+}
+
+/// Returns the texts of a file, of the manifests in a folder, or of standard input, with their names.
+fn read(path: &Path) -> Result<Vec<(String, String)>, Error> {
+    let unreadable = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| Error::Unreadable { path, source }
+    };
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(unreadable(path))?;
+        return Ok(vec![("standard input".to_owned(), text)]);
+    }
+    let mut files = Vec::new();
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(unreadable(path))? {
+            let file = entry.map_err(unreadable(path))?.path();
+            let manifest = file
+                .extension()
+                .is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+            if manifest && file.is_file() {
+                files.push(file);
+            }
+        }
+        files.sort();
+    } else {
+        files.push(path.to_owned());
+    }
+    files
+        .into_iter()
+        .map(|file| {
+            let text = std::fs::read_to_string(&file).map_err(unreadable(&file))?;
+            Ok((file.display().to_string(), text))
+        })
+        .collect()
+}
+
+impl Input {
+    /// Takes the bindings of a file, and the objects that they may merge into; other kinds are passed over.
+    fn take(&mut self, path: &str, text: &str, namespace: &str) -> Result<(), Error> {
+        for document in serde_yaml::Deserializer::from_str(text) {
+            let malformed = |source| Error::Malformed {
+                path: path.to_owned(),
+                source,
+            };
+            let value = serde_yaml::Value::deserialize(document).map_err(malformed)?;
+            let (group, kind) = (field(&value, "apiVersion"), field(&value, "kind"));
+            if group.split('/').next() == Some(names::GROUP) && kind == "InferenceProfileBinding" {
+                let mut binding: InferenceProfileBinding =
+                    serde_yaml::from_value(value).map_err(malformed)?;
+                binding
+                    .metadata
+                    .namespace
+                    .get_or_insert_with(|| namespace.to_owned());
+                self.bindings.push(binding);
+            } else if group == "v1"
+                && let Some(kind) = [TargetKind::ConfigMap, TargetKind::Secret]
+                    .into_iter()
+                    .find(|known| known.as_str() == kind)
+            {
+                let meta = value.get("metadata").cloned().unwrap_or_default();
+                let meta: ObjectMeta = serde_yaml::from_value(meta).map_err(malformed)?;
+                let key = TargetKey {
+                    kind,
+                    namespace: meta.namespace.as_deref().unwrap_or(namespace).into(),
+                    name: meta.name.as_deref().unwrap_or_default().into(),
+                };
+                self.objects.insert(key, target_view(&meta, |_| None));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn field<'a>(value: &'a serde_yaml::Value, name: &str) -> &'a str {
+    value
+        .get(name)
+        .and_then(serde_yaml::Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Parses a binding from a file, refusing what the apiserver would refuse where a plan could not be made of it.
+fn parse_binding(
+    wire: &InferenceProfileBinding,
+    region: Option<&Region>,
+    position: usize,
+) -> Result<Binding, Error> {
+    let name: Arc<str> = wire.metadata.name.as_deref().unwrap_or_default().into();
+    let key = ObjectKey {
+        namespace: wire
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or_default()
+            .into(),
+        name: name.clone(),
+    };
+    let bad = |message: String| Error::BadInput(format!("binding {key}: {message}"));
+    if name.is_empty() {
+        return Err(bad("it has no name".to_owned()));
+    }
+    let default_region = match (region, &wire.spec.source_region) {
+        (Some(region), _) => region.clone(),
+        (None, Some(own)) => own
+            .parse()
+            .map_err(|error: crate::types::ParseError| bad(error.to_string()))?,
+        (None, None) => {
+            return Err(bad(
+                "it names no sourceRegion: give --region or set AWS_REGION".to_owned(),
+            ));
+        }
+    };
+    let spec = Spec::parse(&wire.spec, &name, &default_region);
+    if let Err(error) = &spec.request {
+        return Err(bad(error.to_string()));
+    }
+    Ok(Binding {
+        key: key.clone(),
+        uid: position.to_string().into(),
+        generation: 1,
+        // As applied: in the order given.
+        created: i64::try_from(position).unwrap_or_default(),
+        deleting: false,
+        finalizer: true,
+        spec,
+        status: Status::default(),
+    })
+}
+
+/// Returns a binding with its status, without what only a cluster knows: UIDs and times.
+fn with_status(
+    wire: &InferenceProfileBinding,
+    key: &ObjectKey,
+    status: &Status,
+) -> Result<Value, Error> {
+    let to_value = |value: Result<Value, serde_json::Error>| {
+        value.map_err(|error| Error::BadInput(format!("binding {key}: {error}")))
+    };
+    let mut status = to_value(serde_json::to_value(status.to_wire()))?;
+    for (list, field) in [("conditions", "lastTransitionTime"), ("targets", "uid")] {
+        for item in status
+            .get_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(item) = item.as_object_mut() {
+                item.remove(field);
+            }
+        }
+    }
+    let spec = to_value(serde_json::to_value(&wire.spec))?;
+    let metadata: BTreeMap<&str, &str> = BTreeMap::from([
+        ("name", key.name.as_ref()),
+        ("namespace", key.namespace.as_ref()),
+    ]);
+    Ok(json!({
+        "apiVersion": InferenceProfileBinding::api_version(&()),
+        "kind": "InferenceProfileBinding",
+        "metadata": metadata,
+        "spec": spec,
+        "status": status,
+    }))
+}

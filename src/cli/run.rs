@@ -1,0 +1,163 @@
+//! `run`: the controller as a process.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::{Args, ValueEnum};
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    catalog::Source,
+    controller::{self, Config},
+    plan::Settings,
+    types::AccountId,
+};
+
+use super::{
+    Error,
+    options::{CatalogSource, LimitOptions, RegionOptions},
+};
+
+/// Longest wait for a connection to the apiserver.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Where inference profiles are looked up
+    #[arg(
+        long,
+        env = "IPO_CATALOG",
+        value_name = "bedrock|embedded|directory:PATH",
+        default_value = "bedrock"
+    )]
+    catalog: CatalogSource,
+    #[command(flatten)]
+    region: RegionOptions,
+    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    #[arg(long, env = "IPO_ACCOUNT", value_name = "ACCOUNT-ID")]
+    account: Option<AccountId>,
+    /// Namespace to serve; repeatable, or comma-separated in the environment [default: all]
+    #[arg(
+        long = "namespace",
+        env = "IPO_NAMESPACE",
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
+    namespaces: Vec<String>,
+    /// Label selector of the bindings to serve
+    #[arg(long, env = "IPO_SELECTOR", value_name = "SELECTOR")]
+    selector: Option<String>,
+    /// How often each catalog is listed anew, such as 15m or 90s
+    #[arg(long, env = "IPO_REFRESH_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    refresh_interval: Duration,
+    /// How many bindings are visited at once
+    #[arg(long, env = "IPO_CONCURRENCY", value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+    /// Writes Secret targets too
+    #[arg(long, env = "IPO_ENABLE_SECRETS")]
+    enable_secrets: bool,
+    #[command(flatten)]
+    limit: LimitOptions,
+    /// Form of the log lines
+    #[arg(
+        long,
+        env = "IPO_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// Reads a duration of whole seconds, minutes or hours.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "expected a duration such as 90s, 15m or 1h".to_owned())?;
+    Duration::try_from(span)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "expected a duration above zero".to_owned())
+}
+
+/// Runs the controller until SIGTERM or SIGINT.
+pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
+    let default_region = args.region.required()?;
+    let limit = args.limit.parse()?;
+    start_logging(args.log_format);
+    let source: Arc<dyn Source> = args.catalog.open(&default_region).await?;
+    let client = connect().await?;
+    let config = Config {
+        namespaces: args.namespaces,
+        selector: args.selector,
+        default_region,
+        workers: usize::from(args.concurrency),
+        refresh_interval: args.refresh_interval,
+        settings: Settings {
+            enable_secrets: args.enable_secrets,
+            account: args.account,
+            limit,
+        },
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        catalog = source.kind().as_str(),
+        region = %config.default_region,
+        "started"
+    );
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    controller::run(client, source, config, shutdown).await?;
+    Ok(0)
+}
+
+/// Connects to the cluster. The client's own retries are off: what fails is classed, shown and tried again in one place.
+async fn connect() -> Result<Client, Error> {
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| Error::Cluster(error.into()))?;
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    Client::try_from(config).map_err(|error| Error::Cluster(error.into()))
+}
+
+/// Logs to standard error; `RUST_LOG` filters, the default is info.
+fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("15m"), Ok(Duration::from_mins(15)));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "15", "0s", "-1m", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The operator in this process, limited to one namespace, on a catalog that a case scripts.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use inference_profile_operator::{
+    api::{InferenceProfileBinding, condition::Reason},
+    catalog::{
+        Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind,
+        embedded::Embedded,
+    },
+    controller::{self, Config},
+    plan::Settings,
+    residency::{Limit, LimitOrigin},
+    types::{AccountId, ModelId, Region},
+};
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::Api;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::support::{Cluster, eventually};
+
+/// A model with profiles of several geographies.
+pub const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+/// Account of the scripted live catalog.
+pub const ACCOUNT: &str = "111122223333";
+/// How often the scripted catalog is asked: scripts take effect at once.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// What a case tells the operator. The default is the embedded catalog, called from eu-west-1.
+pub struct Options {
+    pub source: Arc<dyn Source>,
+    pub allowed_regions: Vec<&'static str>,
+    pub enable_secrets: bool,
+    pub account: Option<&'static str>,
+    pub selector: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            source: Arc::new(Embedded::load()),
+            allowed_regions: Vec::new(),
+            enable_secrets: false,
+            account: None,
+            selector: None,
+        }
+    }
+}
+
+/// A running operator.
+pub struct Operator {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Operator {
+    /// Starts an operator on the embedded catalog.
+    pub fn start(cluster: &Cluster, namespace: &str) -> Self {
+        Self::start_with(cluster, namespace, Options::default())
+    }
+
+    /// Starts an operator.
+    pub fn start_with(cluster: &Cluster, namespace: &str, options: Options) -> Self {
+        let limit = (!options.allowed_regions.is_empty()).then(|| {
+            Limit::parse(LimitOrigin::Operator, &options.allowed_regions).expect("a limit")
+        });
+        let config = Config {
+            namespaces: vec![namespace.to_owned()],
+            selector: options.selector,
+            default_region: "eu-west-1".parse().expect("a region"),
+            workers: 8,
+            refresh_interval: REFRESH,
+            settings: Settings {
+                enable_secrets: options.enable_secrets,
+                account: options
+                    .account
+                    .map(|account| account.parse().expect("an account")),
+                limit,
+            },
+        };
+        let (stop, stopped) = oneshot::channel();
+        let run = controller::run(cluster.client.clone(), options.source, config, async {
+            // A dropped sender stops the operator too.
+            let _ = stopped.await;
+        });
+        let task =
+            tokio::spawn(async { run.await.expect("the controller runs until it is stopped") });
+        Self { stop, task }
+    }
+
+    /// Stops the operator as SIGTERM does, and waits for it.
+    pub async fn stop(self) {
+        drop(self.stop);
+        self.task.await.expect("the operator does not panic");
+    }
+}
+
+/// A live catalog that does as it is told.
+#[derive(Default)]
+pub struct Script {
+    answers: Mutex<HashMap<Region, Answer>>,
+    asked: AtomicUsize,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Lists(Vec<Arc<Profile>>),
+    Denies,
+    Throttles,
+    Fails,
+}
+
+impl Script {
+    /// Returns a script that lists, from every region, what the embedded catalog has there.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Returns what the embedded catalog has for a region.
+    pub fn embedded(region: &str) -> Vec<Arc<Profile>> {
+        Embedded::load()
+            .catalog(&region.parse().expect("a region"))
+            .profiles()
+            .to_vec()
+    }
+
+    /// From now on, the region lists these profiles.
+    pub fn lists(&self, region: &str, profiles: Vec<Arc<Profile>>) {
+        self.answer(region, Answer::Lists(profiles));
+    }
+
+    /// From now on, the region lists what the embedded catalog has there, without the profile of this ID.
+    pub fn lists_without(&self, region: &str, id: &str) {
+        let profiles = Self::embedded(region)
+            .into_iter()
+            .filter(|profile| profile.id.as_str() != id)
+            .collect();
+        self.lists(region, profiles);
+    }
+
+    /// From now on, the profile of this ID has these destinations from the region.
+    pub fn reroutes(&self, region: &str, id: &str, destinations: &[&str]) {
+        let profiles = Self::embedded(region)
+            .into_iter()
+            .map(|profile| {
+                if profile.id.as_str() != id {
+                    return profile;
+                }
+                let regions = destinations
+                    .iter()
+                    .map(|name| name.parse().expect("a region"))
+                    .collect();
+                Arc::new(Profile {
+                    destinations: Destinations::regions(regions),
+                    ..(*profile).clone()
+                })
+            })
+            .collect();
+        self.lists(region, profiles);
+    }
+
+    /// From now on, the call is denied.
+    pub fn denies(&self, region: &str) {
+        self.answer(region, Answer::Denies);
+    }
+
+    /// From now on, the call is throttled.
+    pub fn throttles(&self, region: &str) {
+        self.answer(region, Answer::Throttles);
+    }
+
+    /// From now on, the service fails.
+    pub fn fails(&self, region: &str) {
+        self.answer(region, Answer::Fails);
+    }
+
+    /// Returns how often the catalog was asked.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn answer(&self, region: &str, answer: Answer) {
+        self.answers
+            .lock()
+            .expect("not poisoned")
+            .insert(region.parse().expect("a region"), answer);
+    }
+}
+
+impl Source for Script {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Bedrock
+    }
+
+    fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let answer = self
+            .answers
+            .lock()
+            .expect("not poisoned")
+            .get(&key.region)
+            .cloned();
+        Box::pin(async move {
+            if key.role.is_some() {
+                return Err(CatalogError::RoleNotAllowed(
+                    "this operator allows no roles".to_owned(),
+                ));
+            }
+            let profiles = match answer {
+                None => Self::embedded(key.region.as_str()),
+                Some(Answer::Lists(profiles)) => profiles,
+                Some(Answer::Denies) => {
+                    return Err(CatalogError::AccessDenied("denied by script".to_owned()));
+                }
+                Some(Answer::Throttles) => {
+                    return Err(CatalogError::Throttled {
+                        message: "throttled by script".to_owned(),
+                        retry_after: None,
+                    });
+                }
+                Some(Answer::Fails) => {
+                    return Err(CatalogError::ServiceError("failed by script".to_owned()));
+                }
+            };
+            let account: AccountId = ACCOUNT.parse().expect("an account");
+            Ok(Catalog::new(
+                SourceKind::Bedrock,
+                key.region.clone(),
+                Some(account),
+                None,
+                profiles,
+            ))
+        })
+    }
+}
+
+/// Returns the ID of a model's profile.
+pub fn profile_id(geography: &str, model: &str) -> String {
+    let _: ModelId = model.parse().expect("a model");
+    format!("{geography}.{model}")
+}
+
+/// Returns a condition of a binding as `(status, reason, message)`.
+pub fn condition(
+    binding: &InferenceProfileBinding,
+    kind: &str,
+) -> Option<(String, String, String)> {
+    let found: &Condition = binding
+        .status
+        .as_ref()?
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)?;
+    Some((
+        found.status.clone(),
+        found.reason.clone(),
+        found.message.clone(),
+    ))
+}
+
+/// Waits until a condition of the current generation has this status and reason, and returns the binding.
+pub async fn until(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    kind: &str,
+    status: &str,
+    reason: Reason,
+) -> InferenceProfileBinding {
+    let bindings = cluster.bindings(namespace);
+    eventually(
+        &format!("{namespace}/{name} has {kind}={status} {reason}"),
+        || async {
+            let binding = bindings.get(name).await.expect("the binding");
+            let current = binding
+                .status
+                .as_ref()
+                .and_then(|status| status.observed_generation)
+                == binding.metadata.generation;
+            match condition(&binding, kind) {
+                Some((seen_status, seen_reason, _))
+                    if current && seen_status == status && seen_reason == reason.as_str() =>
+                {
+                    Ok(binding)
+                }
+                _ => Err(binding.status),
+            }
+        },
+    )
+    .await
+}
+
+/// Waits until a binding is Ready.
+pub async fn until_ready(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> InferenceProfileBinding {
+    until(cluster, namespace, name, "Ready", "True", Reason::Bound).await
+}
+
+/// Returns the `ConfigMaps` of a namespace.
+pub fn config_maps(cluster: &Cluster, namespace: &str) -> Api<ConfigMap> {
+    Api::namespaced(cluster.client.clone(), namespace)
+}
+
+/// Returns a value of a `ConfigMap`; nothing where the object or the key is not there.
+pub async fn value(cluster: &Cluster, namespace: &str, name: &str, key: &str) -> Option<String> {
+    let found = config_maps(cluster, namespace)
+        .get_opt(name)
+        .await
+        .expect("an answer")?;
+    found.data?.get(key).cloned()
+}
