@@ -87,15 +87,12 @@ impl Cluster {
         Ok(created.name_any())
     }
 
-    /// Empties and deletes a namespace, and waits until the apiserver is quiet.
-    pub async fn clean(&self, namespace: &str) -> Result<(), Failure> {
-        // The targets first: what is left to garbage collection would go on during the next measurement.
+    /// Empties a namespace, and waits until the apiserver is quiet. The namespace stays: its deletion would go on during
+    /// the next measurement.
+    pub async fn empty(&self, namespace: &str) -> Result<(), Failure> {
+        // The targets first, so that nothing is left to garbage collection, which would go on too.
         delete_all(&self.config_maps(namespace)).await?;
         delete_all(&self.bindings(namespace)).await?;
-        within(
-            Api::<Namespace>::all(self.client.clone()).delete(namespace, &DeleteParams::default()),
-        )
-        .await?;
         self.settle().await?;
         Ok(())
     }
@@ -254,12 +251,12 @@ impl Seen {
                         });
                     }
                     Ok(Event::Delete(object)) => {
-                        sender.send_modify(|since| drop(since.remove(&object.name_any())));
+                        sender.send_if_modified(|since| since.remove(&object.name_any()).is_some());
                     }
                     Ok(Event::InitDone) => drop(started.send(true)),
                     Ok(Event::Init) => {}
                     Err(error) => {
-                        eprintln!("a watch of the benchmark failed, it is tried again: {error}")
+                        eprintln!("a watch of the benchmark failed, it is tried again: {error}");
                     }
                 }
             }

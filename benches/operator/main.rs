@@ -23,8 +23,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// How many bindings this program creates at once.
 const CREATES_IN_FLIGHT: usize = 64;
 
-/// Measures the operator beside a floor. Expects KUBECONFIG to lead to an apiserver that does nothing else and serves
-/// the CRD, and the rights of an administrator.
+/// Measures the operator beside a floor. Expects KUBECONFIG to lead, as administrator, to an apiserver that serves the
+/// CRD, does nothing else and is thrown away afterwards.
 #[derive(Debug, Parser)]
 struct Options {
     /// Numbers of bindings to measure with, comma-separated

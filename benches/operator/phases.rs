@@ -52,7 +52,7 @@ pub async fn sample(cluster: &Cluster) -> Result<Sample, Failure> {
     operator.stop().await?;
     let config_map = within(cluster.config_maps(&namespace).get(&name(0))).await?;
     let binding = within(cluster.bindings(&namespace).get(&name(0))).await?;
-    cluster.clean(&namespace).await?;
+    cluster.empty(&namespace).await?;
     Ok(Sample {
         config_map,
         status: binding.status.unwrap_or_default(),
@@ -99,7 +99,7 @@ pub async fn run(
         options.samples,
     )
     .await?;
-    cluster.clean(&namespace).await?;
+    cluster.empty(&namespace).await?;
     if !floor_first {
         run.floor_create = create_floor(cluster, sample, bindings, in_flight).await?;
     }
@@ -117,7 +117,7 @@ async fn create_floor(
     cluster.settle().await?;
     let began = floor::create(cluster, &namespace, bindings, in_flight, sample).await?;
     let took = ready.all(bindings).await? - began;
-    cluster.clean(&namespace).await?;
+    cluster.empty(&namespace).await?;
     Ok(took)
 }
 
@@ -142,7 +142,7 @@ async fn create(
     let requests_after = cluster.settle().await?;
     run.create_requests = requests::between(&requests_before, &requests_after);
     let used = operator.usage()?;
-    run.cpu = used.cpu - cpu_before;
+    run.cpu = used.cpu.saturating_sub(cpu_before);
     run.peak_kib = used.peak_kib;
     tokio::time::sleep(Duration::from_secs(options.quiet)).await;
     run.quiet_requests = requests::between(&requests_after, &cluster.requests().await?);

@@ -5,8 +5,21 @@ use std::collections::BTreeMap;
 
 use crate::Failure;
 
-/// How many requests of each kind, such as `APPLY configmaps`, there were. Refused ones carry their code. Watches, the
-/// Leases of the apiserver and of leaders, and requests for no resource (`/metrics`, discovery) are left out.
+/// What the operator has to do with. The rest is left out: the apiserver and the controller manager look after it now
+/// and then.
+const RESOURCES: &[&str] = &[
+    "configmaps",
+    "daemonsets",
+    "deployments",
+    "events",
+    "inferenceprofilebindings",
+    "namespaces",
+    "secrets",
+    "statefulsets",
+];
+
+/// How many requests of each kind, such as `APPLY configmaps`, there were, without watches. Refused ones carry their
+/// code.
 pub type Requests = BTreeMap<String, u64>;
 
 /// Reads the counters from what `/metrics` says.
@@ -34,7 +47,7 @@ pub fn parse(metrics: &str) -> Result<Requests, Failure> {
             label("subresource")?,
             label("code")?,
         );
-        if verb == "WATCH" || resource.is_empty() || resource == "leases" {
+        if verb == "WATCH" || !RESOURCES.contains(&resource) {
             continue;
         }
         let mut name = format!("{verb} {resource}");
