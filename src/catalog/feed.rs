@@ -763,4 +763,25 @@ mod tests {
             2
         );
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_can_not_be_read_is_said_at_once_and_tried_again() {
+        let source = Fake::new(
+            SourceKind::Directory,
+            [
+                Err(CatalogError::SnapshotInvalid("no file".into())),
+                Ok(catalog(SourceKind::Directory, &["eu"])),
+            ],
+        );
+        let (feeds, mut changes) = feeds_of(&source);
+        feeds.hold(&key());
+        assert!(matches!(
+            feeds.state(&key()).freshness,
+            Freshness::Failed { .. }
+        ));
+        changes.recv().await.expect("a file");
+        assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
+        let asked = lock(&source.asked).clone();
+        assert!(asked[1] - asked[0] < Duration::from_secs(2), "{asked:?}");
+    }
 }

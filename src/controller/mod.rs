@@ -103,13 +103,13 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ControllerError> {
-    let (changed, changes) = mpsc::unbounded_channel();
+    let (tell, changes) = mpsc::unbounded_channel();
     let roles = source.kind().is_live();
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
         cache: Mutex::new(Cache::new(roles)),
         queue: WorkQueue::new(config.workers),
-        feeds: Feeds::new(source, config.refresh_interval, changed),
+        feeds: Feeds::new(source, config.refresh_interval, tell),
         backoff: Mutex::default(),
         client,
         config,
