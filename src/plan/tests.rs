@@ -216,6 +216,7 @@ struct Expected {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_happens_to_the_written_value() {
     use ConditionStatus::{False, True, Unknown};
     let eu = || bound("geography: eu");
