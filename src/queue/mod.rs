@@ -21,7 +21,7 @@ use tokio_util::{
     time::{DelayQueue, delay_queue},
 };
 
-pub use backoff::{Backoff, RETRY_CAP};
+pub use backoff::Backoff;
 pub use lanes::{Lane, Queue};
 
 /// Longest delay that is kept; a longer one is cut to this. The timer wheel ends at about two years.
