@@ -45,7 +45,8 @@ pub fn judge(binding: &Binding, key: &TargetKey, view: &TargetView) -> Standing 
             let only_ours = view.labelled
                 && view.held_by(&binding.key.name).is_some()
                 && view.foreign.is_empty();
-            if only_ours && !merged {
+            // An object that allows the merge is someone's who wants to keep it, even where we lost the record.
+            if only_ours && !merged && !merge_allowed(view, binding) {
                 Standing::Adoptable
             } else {
                 Standing::Foreign {
@@ -394,6 +395,10 @@ mod tests {
             labelled: false,
             ..ours_alone.clone()
         };
+        let consenting = TargetView {
+            allow_merge: Some("chat".into()),
+            ..ours_alone.clone()
+        };
         let of_deployment = TargetView {
             controller: Some(Controller {
                 uid: "uid-d".into(),
@@ -449,6 +454,7 @@ mod tests {
                 ours_alone,
                 nobodys(),
             ),
+            ("one that allows the merge", &chat, consenting, nobodys()),
             ("without the label", &chat, unlabelled, nobodys()),
             (
                 "written by others too",
