@@ -295,7 +295,10 @@ fn plan_write(
         (CreationPolicy::Merge, None) => How::MergeUnseen,
         (CreationPolicy::Merge, Some(view)) => {
             check_merge(binding, &key, view, &content)?;
-            if view.holds(&binding.key.name, target.kind, &content) {
+            // An object owned until now is given up by the write.
+            if !ownership::controls(binding, view)
+                && view.holds(&binding.key.name, target.kind, &content)
+            {
                 How::InPlace(view.clone())
             } else {
                 How::Merge(view.clone())
