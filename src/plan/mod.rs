@@ -295,7 +295,10 @@ fn plan_write(
         (CreationPolicy::Merge, None) => How::MergeUnseen,
         (CreationPolicy::Merge, Some(view)) => {
             check_merge(binding, &key, view, &content)?;
-            if view.holds(&binding.key.name, target.kind, &content) {
+            // An object owned until now is given up by the write.
+            if !ownership::controls(binding, view)
+                && view.holds(&binding.key.name, target.kind, &content)
+            {
                 How::InPlace(view.clone())
             } else {
                 How::Merge(view.clone())
@@ -431,7 +434,7 @@ fn plan_removals(
                     .enumerate()
                     .any(|(index, target)| {
                         target_key(binding, target) == removal.key
-                            && !merged_before(target, removal, writes.get(index))
+                            && !merged_before(binding, target, removal, writes.get(index))
                     })
             }
         })
@@ -439,13 +442,17 @@ fn plan_removals(
 }
 
 /// Says whether a target that is to be owned now was merged into before: the merged keys must go, whoever gets the object.
+///
+/// Only the inventory tells. A field manager of our name on an object of others proves nothing: anyone can apply under it.
 fn merged_before(
+    binding: &Binding,
     target: &TargetSpec,
     removal: &Removal,
     write: Option<&Result<Write, Problem>>,
 ) -> bool {
+    let recorded = binding.status.record(&removal.key);
     target.policy == CreationPolicy::Owner
-        && removal.policy == CreationPolicy::Merge
+        && recorded.is_some_and(|record| record.policy == CreationPolicy::Merge)
         && matches!(write, Some(Err(_)))
 }
 

@@ -229,6 +229,17 @@ pub struct Holding {
     pub keys: Box<[(u64, u64)]>,
 }
 
+impl Holding {
+    /// Says whether it includes a key.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        let key = fingerprint(key);
+        self.keys
+            .binary_search_by_key(&key, |(key, _)| *key)
+            .is_ok()
+    }
+}
+
 /// A target as the cache keeps it: enough to see whose it is and whether our values are in place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TargetView {
@@ -271,15 +282,9 @@ impl TargetView {
     /// Returns the foreign field manager that holds a key, if one does.
     #[must_use]
     pub fn foreign_holder(&self, key: &str) -> Option<&str> {
-        let key = fingerprint(key);
         self.foreign
             .iter()
-            .find(|holding| {
-                holding
-                    .keys
-                    .binary_search_by_key(&key, |(key, _)| *key)
-                    .is_ok()
-            })
+            .find(|holding| holding.has(key))
             .map(|holding| holding.holder.as_ref())
     }
 }

@@ -16,9 +16,12 @@ mod controllers;
 mod crd;
 mod examples;
 mod kubectl;
+mod merge;
 mod operator;
+mod ownership;
 mod published;
 mod support;
+mod targets;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
             crd::cases(),
             examples::cases(),
             kubectl::cases(),
+            merge::cases(),
+            ownership::cases(),
             published::cases(),
         ]
         .concat(),
