@@ -18,6 +18,9 @@ mod examples;
 mod kubectl;
 mod operator;
 mod published;
+mod reasons;
+mod stage;
+mod steady;
 mod support;
 
 use std::process::ExitCode;
@@ -46,6 +49,8 @@ fn main() -> ExitCode {
             examples::cases(),
             kubectl::cases(),
             published::cases(),
+            reasons::cases(),
+            steady::cases(),
         ]
         .concat(),
     };
