@@ -241,7 +241,7 @@ enum Failure {
 
 fn failure(error: &SdkError<ListInferenceProfilesError, HttpResponse>) -> Failure {
     match error {
-        SdkError::ServiceError(answer) => Failure::Answer {
+        SdkError::ServiceError(answer) if !answer.raw().status().is_success() => Failure::Answer {
             code: answer.err().code().map(ToOwned::to_owned),
             status: answer.raw().status().as_u16(),
             message: answer.err().message().map(ToOwned::to_owned),
@@ -252,8 +252,8 @@ fn failure(error: &SdkError<ListInferenceProfilesError, HttpResponse>) -> Failur
                 .and_then(|seconds| seconds.parse().ok())
                 .map(Duration::from_secs),
         },
-        SdkError::ResponseError(answer) => Failure::NotUnderstood {
-            status: answer.raw().status().as_u16(),
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => Failure::NotUnderstood {
+            status: error.raw_response().map_or(0, |raw| raw.status().as_u16()),
         },
         SdkError::TimeoutError(_) => Failure::TimedOut,
         SdkError::DispatchFailure(dispatch) => {

@@ -21,13 +21,24 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// Delays differ from what they should be by up to this share, so that many operators do not ask at the same time.
 const JITTER: f64 = 0.1;
 
+/// That a feed knows something else than before.
+#[derive(Debug, Clone)]
+pub struct FeedChange {
+    /// The feed.
+    pub key: FeedKey,
+    /// What it knew.
+    pub before: FeedState,
+    /// What it knows now.
+    pub after: FeedState,
+}
+
 /// All feeds of one source.
 ///
 /// [`Feeds::hold`] must be called inside a Tokio runtime.
 pub struct Feeds {
     source: Arc<dyn Source>,
     interval: Duration,
-    changed: UnboundedSender<FeedKey>,
+    changed: UnboundedSender<FeedChange>,
     running: Mutex<HashMap<FeedKey, Feed>>,
 }
 
@@ -47,13 +58,13 @@ impl Drop for Feed {
 }
 
 impl Feeds {
-    /// Returns the feeds of a source, none of them running. Each asks about every `interval`. The key of a feed is sent
-    /// to `changed` when its catalog or its freshness differs from before, the first answer included.
+    /// Returns the feeds of a source, none of them running. Each asks about every `interval`. A [`FeedChange`] is
+    /// sent to `changed` when a catalog or its freshness differs from before, the first answer included.
     #[must_use]
     pub fn new(
         source: Arc<dyn Source>,
         interval: Duration,
-        changed: UnboundedSender<FeedKey>,
+        changed: UnboundedSender<FeedChange>,
     ) -> Self {
         Self {
             source,
@@ -163,7 +174,7 @@ struct Poll {
     source: Arc<dyn Source>,
     key: FeedKey,
     interval: Duration,
-    changed: UnboundedSender<FeedKey>,
+    changed: UnboundedSender<FeedChange>,
     state: Arc<Mutex<FeedState>>,
     progress: Progress,
 }
@@ -185,8 +196,13 @@ impl Poll {
             );
             if let Some(now) = step.publish {
                 log(&self.key, &now.freshness);
-                *lock(&self.state) = now;
-                if self.changed.send(self.key.clone()).is_err() {
+                *lock(&self.state) = now.clone();
+                let change = FeedChange {
+                    key: self.key.clone(),
+                    before,
+                    after: now,
+                };
+                if self.changed.send(change).is_err() {
                     return;
                 }
             }
@@ -570,7 +586,7 @@ mod tests {
         }
     }
 
-    fn feeds_of(source: &Arc<Fake>) -> (Feeds, UnboundedReceiver<FeedKey>) {
+    fn feeds_of(source: &Arc<Fake>) -> (Feeds, UnboundedReceiver<FeedChange>) {
         let (sender, receiver) = unbounded_channel();
         let source: Arc<dyn Source> = Arc::<Fake>::clone(source);
         (Feeds::new(source, INTERVAL, sender), receiver)
@@ -584,7 +600,7 @@ mod tests {
             feeds.hold(&key());
         }
         assert_eq!(feeds.state(&key()).freshness, Freshness::Pending);
-        assert_eq!(changes.recv().await, Some(key()));
+        assert_eq!(changes.recv().await.expect("a change").key, key());
         assert_eq!(feeds.state(&key()).freshness, Freshness::Fresh);
         tokio::time::sleep(INTERVAL.mul_f64(1.2)).await;
         assert_eq!(source.asked(), 2);
@@ -603,7 +619,7 @@ mod tests {
         assert_eq!(source.asked(), 2);
         feeds.release(&key());
         feeds.hold(&key());
-        assert_eq!(changes.recv().await, Some(key()));
+        assert_eq!(changes.recv().await.expect("a change").key, key());
         assert_eq!(source.asked(), 3);
     }
 
@@ -762,5 +778,26 @@ mod tests {
                 .len(),
             2
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_can_not_be_read_is_said_at_once_and_tried_again() {
+        let source = Fake::new(
+            SourceKind::Directory,
+            [
+                Err(CatalogError::SnapshotInvalid("no file".into())),
+                Ok(catalog(SourceKind::Directory, &["eu"])),
+            ],
+        );
+        let (feeds, mut changes) = feeds_of(&source);
+        feeds.hold(&key());
+        assert!(matches!(
+            feeds.state(&key()).freshness,
+            Freshness::Failed { .. }
+        ));
+        changes.recv().await.expect("a file");
+        assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
+        let asked = lock(&source.asked).clone();
+        assert!(asked[1] - asked[0] < Duration::from_secs(2), "{asked:?}");
     }
 }

@@ -98,8 +98,10 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BadInput(_) | Self::Unreadable { .. } | Self::Malformed { .. } => BAD_INPUT,
-            Self::Catalog(CatalogError::SnapshotInvalid(_)) => BAD_INPUT,
+            Self::BadInput(_)
+            | Self::Unreadable { .. }
+            | Self::Malformed { .. }
+            | Self::Catalog(CatalogError::SnapshotInvalid(_)) => BAD_INPUT,
             Self::CatalogCommand(error) => error.exit_code(),
             Self::Catalog(_) | Self::Cluster(_) | Self::Controller(_) | Self::Output(_) => 1,
         }

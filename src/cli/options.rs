@@ -81,7 +81,7 @@ pub struct AccountOptions {
 /// Where workloads call Bedrock from.
 #[derive(Debug, Clone, Args)]
 pub struct RegionOptions {
-    /// Source region of requests that name none [env: AWS_REGION, AWS_DEFAULT_REGION]
+    /// Source region of requests that name none [env: `AWS_REGION`, `AWS_DEFAULT_REGION`]
     #[arg(long, value_name = "REGION")]
     pub region: Option<Region>,
 }

@@ -93,14 +93,14 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         keys.push(binding.key.clone());
         cache.apply_binding(binding, 1);
     }
-    let mut states = States::default();
+    let mut catalogs = Catalogs::default();
     let mut all_ready = true;
     for (key, wire) in keys.iter().zip(&input.bindings) {
         let feed = cache
             .observe(key, |_| pending())
             .and_then(|observed| cache.feed_of(&observed.binding));
         let state = match &feed {
-            Some(feed) => states.of(feed, &args.catalog).await?,
+            Some(feed) => catalogs.of(feed, &args.catalog).await?,
             None => pending(),
         };
         let Some(observed) = cache.observe(key, |_| state) else {
@@ -146,7 +146,7 @@ fn render(
             Ok(uid)
         })
         .collect();
-    let conclusion = plan.conclude(binding, outcomes, Vec::new(), 0);
+    let conclusion = plan.conclude(binding, &outcomes, &[], 0);
     (manifests, conclusion.status.unwrap_or_default())
 }
 
@@ -174,12 +174,12 @@ fn pending() -> FeedState {
 
 /// The catalogs asked so far.
 #[derive(Default)]
-struct States {
+struct Catalogs {
     source: Option<Arc<dyn Source>>,
     known: HashMap<FeedKey, FeedState>,
 }
 
-impl States {
+impl Catalogs {
     async fn of(&mut self, feed: &FeedKey, options: &CatalogOptions) -> Result<FeedState, Error> {
         if let Some(state) = self.known.get(feed) {
             return Ok(state.clone());

@@ -6,7 +6,7 @@ mod reconcile;
 mod watch;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -24,14 +24,17 @@ use tokio::{
 use crate::{
     api::{TargetKind, names},
     cache::Cache,
-    catalog::{Catalog, FeedKey, FeedState, Source, feed::Feeds},
+    catalog::{
+        FeedState, Source,
+        feed::{FeedChange, Feeds},
+    },
     plan::{Settings, observed::ObjectKey},
-    queue::{Backoff, Lane, RETRY_CAP, WorkQueue},
+    queue::{Backoff, Lane, WorkQueue},
     types::{ModelId, Region},
 };
 
 use failure::CallError;
-use reconcile::Next;
+use reconcile::{Next, RETRY_CAP};
 
 /// Longest wait for one answer of the apiserver.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -103,13 +106,13 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ControllerError> {
-    let (changed, changes) = mpsc::unbounded_channel();
+    let (tell, changes) = mpsc::unbounded_channel();
     let roles = source.kind().is_live();
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
         cache: Mutex::new(Cache::new(roles)),
         queue: WorkQueue::new(config.workers),
-        feeds: Feeds::new(source, config.refresh_interval, changed),
+        feeds: Feeds::new(source, config.refresh_interval, tell),
         backoff: Mutex::default(),
         client,
         config,
@@ -208,17 +211,13 @@ async fn work(context: Arc<Context>) {
 }
 
 /// Wakes the bindings that a changed feed concerns.
-async fn follow_feeds(context: Arc<Context>, mut changes: mpsc::UnboundedReceiver<FeedKey>) {
-    let mut known: HashMap<FeedKey, FeedState> = HashMap::new();
-    while let Some(feed) = changes.recv().await {
-        let state = context.feeds.state(&feed);
-        let before = known.insert(feed.clone(), state.clone());
-        let concerned = concerned(before.as_ref(), &state);
-        let keys = match &concerned {
-            Concerned::All => context.cache().audience(&feed, None),
-            Concerned::Models(models) => context.cache().audience(&feed, Some(models)),
+async fn follow_feeds(context: Arc<Context>, mut changes: mpsc::UnboundedReceiver<FeedChange>) {
+    while let Some(change) = changes.recv().await {
+        let keys = match concerned(&change.before, &change.after) {
+            Concerned::All => context.cache().audience(&change.key, None),
+            Concerned::Models(models) => context.cache().audience(&change.key, Some(&models)),
         };
-        tracing::info!(region = %feed.region, bindings = keys.len(), freshness = ?state.freshness, "the catalog changed");
+        tracing::info!(region = %change.key.region, bindings = keys.len(), "bindings are visited for a changed catalog");
         for key in keys {
             context.queue.push(key, Lane::Low);
         }
@@ -234,32 +233,71 @@ enum Concerned {
 
 /// Compares two states of a feed. An answer depends on the profiles of its model, on whether there are any at all, and on
 /// where the catalog came from.
-fn concerned(before: Option<&FeedState>, after: &FeedState) -> Concerned {
-    let (Some(before), Some(new)) = (before, &after.catalog) else {
-        return Concerned::All;
-    };
-    let Some(old) = before
-        .catalog
-        .as_ref()
-        .filter(|_| before.freshness == after.freshness)
-    else {
+fn concerned(before: &FeedState, after: &FeedState) -> Concerned {
+    let (Some(old), Some(new)) = (&before.catalog, &after.catalog) else {
         return Concerned::All;
     };
     let same_origin = old.account() == new.account() && old.source() == new.source();
-    if !same_origin || old.profiles().is_empty() != new.profiles().is_empty() {
+    if before.freshness != after.freshness
+        || !same_origin
+        || old.profiles().is_empty() != new.profiles().is_empty()
+    {
         return Concerned::All;
     }
-    let models = |catalog: &Catalog| {
-        catalog
-            .profiles()
-            .iter()
-            .map(|profile| profile.model.clone())
-            .collect::<BTreeSet<_>>()
-    };
-    let all: BTreeSet<ModelId> = models(old).union(&models(new)).cloned().collect();
-    Concerned::Models(
-        all.into_iter()
-            .filter(|model| old.profiles_of(model) != new.profiles_of(model))
-            .collect(),
-    )
+    let models: BTreeSet<ModelId> = old
+        .profiles()
+        .iter()
+        .chain(new.profiles())
+        .map(|profile| profile.model.clone())
+        .filter(|model| old.profiles_of(model) != new.profiles_of(model))
+        .collect();
+    Concerned::Models(models)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Catalog, Freshness, SourceKind, embedded::Embedded};
+
+    fn state(region: &str, without: &str) -> FeedState {
+        let region: Region = region.parse().expect("a region");
+        let profiles = Embedded::load().catalog(&region).profiles().to_vec();
+        let kept = profiles
+            .into_iter()
+            .filter(|profile| profile.model.as_str() != without);
+        FeedState {
+            catalog: Some(Arc::new(Catalog::new(
+                SourceKind::Bedrock,
+                region,
+                None,
+                None,
+                kept.collect(),
+            ))),
+            freshness: Freshness::Fresh,
+        }
+    }
+
+    #[test]
+    fn a_changed_catalog_concerns_only_those_whose_answer_it_moves() {
+        let gone = "amazon.nova-pro-v1:0";
+        let (full, less) = (state("eu-west-1", ""), state("eu-west-1", gone));
+        assert_eq!(
+            concerned(&full, &less),
+            Concerned::Models(BTreeSet::from([gone.parse().expect("a model")]))
+        );
+        assert_eq!(concerned(&less, &less), Concerned::Models(BTreeSet::new()));
+        let failed = FeedState {
+            freshness: Freshness::Failed {
+                reason: crate::api::condition::Reason::Throttled,
+                message: "slow down".into(),
+            },
+            ..full.clone()
+        };
+        assert_eq!(concerned(&full, &failed), Concerned::All);
+        let nothing = FeedState {
+            catalog: None,
+            freshness: Freshness::Pending,
+        };
+        assert_eq!(concerned(&nothing, &full), Concerned::All);
+    }
 }

@@ -14,12 +14,14 @@ use crate::{
         Notice, Plan, Retry, WriteOutcome,
         observed::{Binding, ObjectKey},
         plan,
+        status::Status,
     },
-    queue::RETRY_CAP,
 };
 
 use super::{Context, failure::CallError, within};
 
+/// Longest pause between two tries of what failed on the way.
+pub(super) const RETRY_CAP: Duration = Duration::from_mins(1);
 /// Longest pause between two looks at something that no watch shows.
 const WAIT_CAP: Duration = Duration::from_mins(5);
 
@@ -60,9 +62,9 @@ impl Context {
                 .map(|removal| self.remove(binding, removal)),
         )
         .await;
-        let conclusion = plan.conclude(binding, writes, removals, now);
+        let conclusion = plan.conclude(binding, &writes, &removals, now);
         if let Some(status) = conclusion.status {
-            self.log_decision(binding, &status);
+            log_decision(binding, &status);
             self.write_status(binding, status).await?;
         }
         if conclusion.drop_finalizer {
@@ -86,20 +88,6 @@ impl Context {
             }
         }))
         .await
-    }
-
-    fn log_decision(&self, binding: &Binding, status: &crate::plan::status::Status) {
-        let Some(ready) = status.conditions.first() else {
-            return;
-        };
-        tracing::info!(
-            binding = %binding.key,
-            ready = %ready.status,
-            reason = %ready.reason,
-            profile = status.profile.as_ref().map(|written| written.profile.id.as_str()),
-            source_region = status.profile.as_ref().map(|written| written.profile.source_region.as_str()),
-            message = %ready.message,
-        );
     }
 
     /// Publishes an Event. One that is lost is only logged: the status says the same.
@@ -127,6 +115,21 @@ impl Context {
             tracing::warn!(binding = %binding.key, error = &error as &dyn std::error::Error, "an Event was not published");
         }
     }
+}
+
+/// Logs what a visit decided, one line for each status that is written.
+fn log_decision(binding: &Binding, status: &Status) {
+    let Some(ready) = status.conditions.first() else {
+        return;
+    };
+    tracing::info!(
+        binding = %binding.key,
+        ready = %ready.status,
+        reason = %ready.reason,
+        profile = status.profile.as_ref().map(|written| written.profile.id.as_str()),
+        source_region = status.profile.as_ref().map(|written| written.profile.source_region.as_str()),
+        message = %ready.message,
+    );
 }
 
 /// Cuts a message to the 1 kB that an Event may carry.

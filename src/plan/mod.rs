@@ -456,11 +456,11 @@ impl Plan {
     pub fn conclude(
         self,
         binding: &Binding,
-        writes: Vec<WriteOutcome>,
-        removals: Vec<RemovalOutcome>,
+        writes: &[WriteOutcome],
+        removals: &[RemovalOutcome],
         now: i64,
     ) -> Conclusion {
-        let inventory = self.inventory(binding, &writes, &removals);
+        let inventory = self.inventory(binding, writes, removals);
         let problems: Vec<&Problem> = writes
             .iter()
             .filter_map(|outcome| outcome.as_ref().err())
@@ -718,7 +718,7 @@ impl Plan {
                         warning: false,
                         reason: after.reason.as_str(),
                         message: after.message.to_string(),
-                    })
+                    });
                 }
                 _ => {}
             }

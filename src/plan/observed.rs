@@ -51,6 +51,11 @@ impl std::fmt::Display for TargetKey {
     }
 }
 
+/// Key -> value name.
+pub type Keys = Arc<[(Arc<str>, ValueName)]>;
+/// Key -> template.
+pub type Templates = Arc<[(Arc<str>, Arc<str>)]>;
+
 /// A target as the spec has it, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetSpec {
@@ -61,9 +66,9 @@ pub struct TargetSpec {
     /// How the object is held.
     pub policy: CreationPolicy,
     /// Key -> value name.
-    pub keys: Arc<[(Arc<str>, ValueName)]>,
+    pub keys: Keys,
     /// Key -> template.
-    pub templates: Arc<[(Arc<str>, Arc<str>)]>,
+    pub templates: Templates,
 }
 
 impl TargetSpec {
@@ -89,13 +94,13 @@ pub struct Spec {
     pub suspend: bool,
 }
 
-static SHARED_DEFAULT_KEYS: LazyLock<Arc<[(Arc<str>, ValueName)]>> = LazyLock::new(|| {
+static SHARED_DEFAULT_KEYS: LazyLock<Keys> = LazyLock::new(|| {
     DEFAULT_KEYS
         .iter()
         .map(|(key, name)| (Arc::from(*key), *name))
         .collect()
 });
-static NO_TEMPLATES: LazyLock<Arc<[(Arc<str>, Arc<str>)]>> = LazyLock::new(|| Arc::new([]));
+static NO_TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Arc::new([]));
 
 impl Spec {
     /// Parses a spec as the wire has it.

@@ -35,11 +35,20 @@ pub enum Answer {
     No {
         /// What `RegionSupported` says.
         finding: Finding,
-        /// The account that a live catalog was listed for; nothing for a snapshot.
-        live: Option<Option<Arc<str>>>,
+        /// Who says so.
+        authority: Authority,
     },
     /// It can't be known now.
     Unknown(Finding),
+}
+
+/// Who says that nothing serves a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authority {
+    /// A live listing, for this account where it names one: an empty one does not.
+    Live(Option<Arc<str>>),
+    /// A snapshot, or the request itself: these retire nothing.
+    Other,
 }
 
 /// Returns what the feed's catalog says to a binding's request.
@@ -54,7 +63,7 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
                     Reason::ModelUnsupported,
                     error.to_string(),
                 ),
-                live: None,
+                authority: Authority::Other,
             };
         }
     };
@@ -87,10 +96,11 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
                 unresolved.reason,
                 unresolved.message,
             ),
-            live: catalog
-                .source()
-                .is_live()
-                .then(|| catalog.account().cloned().map(Into::into)),
+            authority: if catalog.source().is_live() {
+                Authority::Live(catalog.account().cloned().map(Into::into))
+            } else {
+                Authority::Other
+            },
         },
     }
 }
@@ -192,9 +202,9 @@ pub fn finding(
     let kept = matches!(publication, Publication::Keep(_) | Publication::Leave);
     match answer {
         Answer::Yes { finding, .. } => finding.clone(),
-        Answer::No { finding, live } => match &binding.status.profile {
+        Answer::No { finding, authority } => match &binding.status.profile {
             Some(written) if kept && !contradicts(binding, written) => {
-                if had_it_live(written, live.as_ref()) {
+                if had_it_live(written, authority) {
                     retired(written, finding)
                 } else {
                     let message = format!(
@@ -223,12 +233,13 @@ pub fn finding(
 }
 
 /// Says whether a written profile came from a live listing of the account that was asked now.
-fn had_it_live(written: &WrittenProfile, live: Option<&Option<Arc<str>>>) -> bool {
-    let Some(account) = live else { return false };
-    let known = written.provenance.account.as_ref();
-    // An empty listing names no account.
+fn had_it_live(written: &WrittenProfile, authority: &Authority) -> bool {
+    let Authority::Live(account) = authority else {
+        return false;
+    };
+    let known = &written.provenance.account;
     written.provenance.source.as_ref() == SourceKind::Bedrock.as_str()
-        && (account.is_none() || known.is_none() || account.as_ref() == known)
+        && (account.is_none() || known.is_none() || account == known)
 }
 
 fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
@@ -261,14 +272,19 @@ pub fn catalog_finding(binding: &Binding, feed: &FeedState) -> Finding {
         ),
         Freshness::Snapshot => {
             let catalog = feed.catalog.as_deref();
-            let source = catalog.map_or("embedded", |catalog| catalog.source().as_str());
-            let as_of = catalog
+            let source = catalog.map_or(SourceKind::Embedded, Catalog::source);
+            // Files are refreshed: their date would rewrite every status each time.
+            let dated = catalog
+                .filter(|_| source == SourceKind::Embedded)
                 .and_then(Catalog::as_of)
-                .unwrap_or("an unknown date");
+                .map_or_else(String::new, |date| format!(" as of {date}"));
             Finding::new(
                 ConditionStatus::True,
                 Reason::Snapshot,
-                format!("the profiles{region} are those of the {source} catalog as of {as_of}"),
+                format!(
+                    "the profiles{region} are those of the {} catalog{dated}",
+                    source.as_str()
+                ),
             )
         }
         Freshness::Failed { reason, message } => {

@@ -1,1 +1,690 @@
-//! Tables of plans.
+//! Tables of plans: what is observed, and what follows.
+
+use std::sync::LazyLock;
+
+use crate::{
+    api::InferenceProfileBindingSpec,
+    catalog::{Catalog, FeedState, Freshness, Profile, SourceKind, embedded::Embedded},
+    residency::LimitOrigin,
+    types::Region,
+};
+
+use super::{
+    observed::{Controller, Holding, ObjectKey, Spec, Trace, fingerprints},
+    publication::must_withdraw,
+    *,
+};
+
+const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+const NOW: i64 = 1_700_000_000;
+
+fn region() -> Region {
+    "eu-west-1".parse().expect("a region")
+}
+
+fn spec(yaml: &str) -> Spec {
+    let wire: InferenceProfileBindingSpec = serde_yaml::from_str(yaml).expect("a spec");
+    Spec::parse(&wire, &"claude".into(), &region())
+}
+
+fn binding(yaml: &str) -> Binding {
+    Binding {
+        key: ObjectKey {
+            namespace: "shop".into(),
+            name: "claude".into(),
+        },
+        uid: "uid-1".into(),
+        generation: 1,
+        created: NOW,
+        deleting: false,
+        finalizer: false,
+        spec: spec(yaml),
+        status: Status::default(),
+    }
+}
+
+fn sonnet(rest: &str) -> Binding {
+    binding(&format!("{{model: '{SONNET}', {rest}}}"))
+}
+
+fn live(profiles: Vec<Arc<Profile>>) -> FeedState {
+    let account = "111122223333".parse().ok();
+    FeedState {
+        catalog: Some(Arc::new(Catalog::new(
+            SourceKind::Bedrock,
+            region(),
+            account,
+            None,
+            profiles,
+        ))),
+        freshness: Freshness::Fresh,
+    }
+}
+
+fn full() -> FeedState {
+    live(Embedded::load().catalog(&region()).profiles().to_vec())
+}
+
+fn without(geography: &str) -> FeedState {
+    let profiles = Embedded::load().catalog(&region()).profiles().to_vec();
+    live(
+        profiles
+            .into_iter()
+            .filter(|profile| profile.geography.as_str() != geography)
+            .collect(),
+    )
+}
+
+fn failing() -> FeedState {
+    FeedState {
+        catalog: None,
+        freshness: Freshness::Failed {
+            reason: Reason::Throttled,
+            message: "slow down".into(),
+        },
+    }
+}
+
+static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
+
+fn observed(binding: &Binding, feed: FeedState) -> Observed {
+    Observed {
+        targets: vec![ObservedTarget::default(); binding.spec.targets.len()],
+        binding: Arc::new(binding.clone()),
+        feed,
+        traces: Vec::new(),
+    }
+}
+
+/// Visits a binding: every write and removal succeeds. Returns the binding as it is afterwards, and the conclusion.
+fn visit(binding: &Binding, feed: FeedState, settings: &Settings) -> (Binding, Plan, Conclusion) {
+    let plan = plan(&observed(binding, feed), settings, NOW);
+    let writes: Vec<WriteOutcome> = plan
+        .writes
+        .iter()
+        .map(|write| {
+            write
+                .as_ref()
+                .map(|_| Arc::from("uid-t"))
+                .map_err(Clone::clone)
+        })
+        .collect();
+    let removals = vec![Ok(()); plan.removals.len()];
+    let conclusion = plan.clone().conclude(binding, &writes, &removals, NOW);
+    let mut after = binding.clone();
+    if let Some(status) = &conclusion.status {
+        after.status = status.clone();
+    }
+    (after, plan, conclusion)
+}
+
+fn bound(rest: &str) -> Binding {
+    visit(&sonnet(rest), full(), &SETTINGS).0
+}
+
+fn says(binding: &Binding, kind: ConditionType) -> (ConditionStatus, Reason) {
+    let condition = binding
+        .status
+        .condition(kind)
+        .expect("every condition is set on the first visit");
+    (condition.status, condition.reason)
+}
+
+/// The same binding asking for something else.
+fn edited(before: &Binding, rest: &str) -> Binding {
+    Binding {
+        generation: before.generation + 1,
+        status: before.status.clone(),
+        ..sonnet(rest)
+    }
+}
+
+#[test]
+fn the_withdraw_rule() {
+    for (contradicts, definite_no, violated, withdraws) in [
+        (false, false, false, false),
+        (false, true, false, false),
+        (true, false, false, false),
+        (true, true, false, true),
+        (false, false, true, true),
+        (true, false, true, true),
+        (false, true, true, true),
+        (true, true, true, true),
+    ] {
+        assert_eq!(must_withdraw(contradicts, definite_no, violated), withdraws);
+    }
+}
+
+#[test]
+fn a_new_binding_is_created_and_says_so_without_an_event() {
+    let (after, plan, conclusion) = visit(&sonnet("geography: eu"), full(), &SETTINGS);
+    let write = plan.writes[0].as_ref().expect("a write");
+    assert_eq!((&write.how, write.content.len()), (&How::Create, 5));
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
+    );
+    assert_eq!(conclusion.notices, []);
+    assert_eq!(conclusion.retry, Retry::Stop);
+    let manifest = write.manifest(&after);
+    assert_eq!(manifest["metadata"]["ownerReferences"][0]["uid"], "uid-1");
+    assert!(
+        manifest["metadata"]["ownerReferences"][0]
+            .get("blockOwnerDeletion")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_second_visit_changes_nothing() {
+    let before = bound("geography: eu");
+    let later = plan(&observed(&before, full()), &SETTINGS, NOW + 3600).conclude(
+        &before,
+        &[Ok("uid-t".into())],
+        &[],
+        NOW + 3600,
+    );
+    assert_eq!(later.status, None);
+    assert_eq!(later.notices, []);
+}
+
+#[test]
+fn a_transition_time_moves_with_the_status_alone() {
+    let before = bound("geography: eu");
+    let changed = edited(&before, "geography: eu, allowedRegions: ['@eu']");
+    let later = plan(&observed(&changed, full()), &SETTINGS, NOW + 60).conclude(
+        &changed,
+        &[Ok("uid-t".into())],
+        &[],
+        NOW + 60,
+    );
+    let status = later.status.expect("the generation moved");
+    let residency = status
+        .condition(ConditionType::ResidencySatisfied)
+        .expect("residency");
+    assert_eq!(
+        (residency.reason, residency.since),
+        (Reason::AllRegionsAllowed, NOW)
+    );
+}
+
+/// What a case of the table below expects.
+struct Expected {
+    kept: bool,
+    ready: (ConditionStatus, Reason),
+    events: &'static [&'static str],
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn what_happens_to_the_written_value() {
+    use ConditionStatus::{False, True, Unknown};
+    let eu = || bound("geography: eu");
+    let limited = |limit: &str| {
+        edited(
+            &eu(),
+            &format!("geography: eu, allowedRegions: ['{limit}']"),
+        )
+    };
+    let cases: Vec<(&str, Binding, FeedState, Expected)> = vec![
+        (
+            "nothing changed",
+            eu(),
+            full(),
+            Expected {
+                kept: true,
+                ready: (True, Reason::Bound),
+                events: &[],
+            },
+        ),
+        (
+            "AWS fails",
+            eu(),
+            failing(),
+            Expected {
+                kept: true,
+                ready: (True, Reason::Bound),
+                events: &[],
+            },
+        ),
+        (
+            "the profile is no longer listed",
+            eu(),
+            without("eu"),
+            Expected {
+                kept: true,
+                ready: (False, Reason::ProfileRetired),
+                events: &["ProfileRetired"],
+            },
+        ),
+        (
+            "no longer listed, and another edit",
+            edited(
+                &eu(),
+                "geography: eu, targets: [{kind: ConfigMap, name: claude}, {kind: ConfigMap, name: more}]",
+            ),
+            without("eu"),
+            Expected {
+                kept: true,
+                ready: (False, Reason::ProfileRetired),
+                events: &["ProfileRetired"],
+            },
+        ),
+        (
+            "the request changed to something that does not resolve",
+            edited(&eu(), "geography: jp"),
+            full(),
+            Expected {
+                kept: false,
+                ready: (False, Reason::GeographyUnsupported),
+                events: &["Withdrawn", "GeographyUnsupported"],
+            },
+        ),
+        (
+            "the request changed while AWS fails",
+            edited(&eu(), "geography: jp"),
+            failing(),
+            Expected {
+                kept: true,
+                ready: (Unknown, Reason::CatalogUnavailable),
+                events: &[],
+            },
+        ),
+        (
+            "a limit that the profile satisfies",
+            limited("@eu"),
+            full(),
+            Expected {
+                kept: true,
+                ready: (True, Reason::Bound),
+                events: &[],
+            },
+        ),
+        (
+            "a limit that the profile breaks",
+            limited("eu-west-1"),
+            full(),
+            Expected {
+                kept: false,
+                ready: (False, Reason::RegionNotAllowed),
+                events: &["Withdrawn", "RegionNotAllowed"],
+            },
+        ),
+        (
+            "a malformed limit",
+            limited("@nowhere"),
+            full(),
+            Expected {
+                kept: false,
+                ready: (False, Reason::LimitInvalid),
+                events: &["Withdrawn", "LimitInvalid"],
+            },
+        ),
+        (
+            "suspended, and the request changed",
+            edited(&eu(), "geography: jp, suspend: true"),
+            full(),
+            Expected {
+                kept: true,
+                ready: (False, Reason::GeographyUnsupported),
+                events: &["GeographyUnsupported"],
+            },
+        ),
+        (
+            "suspended, and a limit is broken",
+            edited(
+                &eu(),
+                "geography: eu, suspend: true, allowedRegions: ['@us']",
+            ),
+            full(),
+            Expected {
+                kept: false,
+                ready: (False, Reason::RegionNotAllowed),
+                events: &["Withdrawn", "RegionNotAllowed"],
+            },
+        ),
+    ];
+    for (name, before, feed, expected) in cases {
+        let (after, plan, conclusion) = visit(&before, feed, &SETTINGS);
+        assert_eq!(after.status.profile.is_some(), expected.kept, "{name}");
+        assert_eq!(
+            plan.removals.is_empty(),
+            expected.kept,
+            "{name}: {:?}",
+            plan.removals
+        );
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            expected.ready,
+            "{name}: {:?}",
+            after.status
+        );
+        let events: Vec<&str> = conclusion
+            .notices
+            .iter()
+            .map(|notice| notice.reason)
+            .collect();
+        assert_eq!(events, expected.events, "{name}");
+        let both = [ConditionType::Reconciling, ConditionType::Stalled];
+        assert!(
+            both.iter()
+                .filter(|kind| after.status.condition(**kind).is_some())
+                .count()
+                < 2,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn residency_is_judged_while_aws_fails() {
+    let before = edited(
+        &bound("geography: eu"),
+        "geography: eu, allowedRegions: ['@us']",
+    );
+    let (after, plan, _) = visit(&before, failing(), &SETTINGS);
+    assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn);
+    assert_eq!(after.status.profile, None);
+}
+
+#[test]
+fn the_operators_limit_counts_too() {
+    let settings = Settings {
+        limit: Limit::parse(LimitOrigin::Operator, &["@us"]).ok(),
+        ..Settings::default()
+    };
+    let (after, plan, _) = visit(&bound("geography: eu"), full(), &settings);
+    assert_eq!(plan.removals.len(), 1);
+    let residency = after
+        .status
+        .condition(ConditionType::ResidencySatisfied)
+        .expect("residency");
+    assert!(
+        residency.message.contains("--allowed-regions: eu-west-1"),
+        "{}",
+        residency.message
+    );
+}
+
+#[test]
+fn a_global_profile_that_replaces_the_written_one_is_judged_before_it_is_written() {
+    let before = edited(
+        &bound("geography: eu, allowedRegions: ['@eu']"),
+        "geography: global, allowedRegions: ['@eu']",
+    );
+    let (after, plan, _) = visit(&before, full(), &SETTINGS);
+    assert!(plan.writes.is_empty());
+    assert_eq!(
+        after.status.profile, None,
+        "the written one contradicts the spec"
+    );
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::False, Reason::RegionNotAllowed)
+    );
+}
+
+#[test]
+fn embedded_data_retires_nothing() {
+    let snapshot = FeedState {
+        catalog: Some(Arc::new(Catalog::new(
+            SourceKind::Embedded,
+            region(),
+            None,
+            Some("2026-10-27".into()),
+            full()
+                .catalog
+                .expect("catalog")
+                .profiles()
+                .iter()
+                .filter(|profile| profile.geography.as_str() != "eu")
+                .cloned()
+                .collect(),
+        ))),
+        freshness: Freshness::Snapshot,
+    };
+    let (after, plan, _) = visit(&bound("geography: eu"), snapshot, &SETTINGS);
+    assert!(plan.removals.is_empty());
+    assert_eq!(
+        says(&after, ConditionType::RegionSupported),
+        (ConditionStatus::False, Reason::GeographyUnsupported)
+    );
+}
+
+#[test]
+fn without_a_catalog_the_snapshot_is_only_spoken_of() {
+    let (after, plan, _) = visit(&sonnet("geography: eu"), failing(), &SETTINGS);
+    assert!(plan.writes.is_empty());
+    let supported = after
+        .status
+        .condition(ConditionType::RegionSupported)
+        .expect("a condition");
+    assert_eq!(supported.reason, Reason::CatalogUnavailable);
+    assert!(
+        supported
+            .message
+            .contains(&format!("would give eu.{SONNET}")),
+        "{}",
+        supported.message
+    );
+    assert!(after.status.condition(ConditionType::Reconciling).is_some());
+}
+
+#[test]
+fn a_target_that_left_the_spec_is_cleaned_by_inventory_and_by_trace() {
+    let before = edited(
+        &bound("geography: eu"),
+        "geography: eu, targets: [{kind: ConfigMap, name: other}]",
+    );
+    let (after, cleaning, _) = visit(&before, full(), &SETTINGS);
+    assert_eq!(
+        cleaning
+            .removals
+            .iter()
+            .map(|removal| removal.key.name.as_ref())
+            .collect::<Vec<_>>(),
+        ["claude"]
+    );
+    assert_eq!(
+        after
+            .status
+            .targets
+            .iter()
+            .map(|record| record.key.name.as_ref())
+            .collect::<Vec<_>>(),
+        ["other"]
+    );
+
+    let forgotten = Binding {
+        status: Status::default(),
+        ..before
+    };
+    let mut seen = observed(&forgotten, full());
+    seen.traces = vec![Trace {
+        key: TargetKey {
+            kind: TargetKind::ConfigMap,
+            namespace: "shop".into(),
+            name: "claude".into(),
+        },
+        view: Arc::new(TargetView {
+            uid: "uid-t".into(),
+            controller: Some(controller("uid-1", "claude")),
+            ..TargetView::default()
+        }),
+    }];
+    let plan = plan(&seen, &SETTINGS, NOW);
+    assert_eq!(plan.removals[0].policy, CreationPolicy::Owner);
+}
+
+fn controller(uid: &str, name: &str) -> Controller {
+    Controller {
+        uid: uid.into(),
+        binding: Some(name.into()),
+        description: format!("InferenceProfileBinding {name}").into(),
+    }
+}
+
+/// Returns a view in which our binding holds just what `write` would write.
+fn in_place(write: &Write, uid: &str) -> TargetView {
+    TargetView {
+        uid: "uid-t".into(),
+        labelled: true,
+        controller: Some(controller(uid, "claude")),
+        ours: [Holding {
+            holder: "claude".into(),
+            keys: fingerprints(write.key.kind, &write.content),
+        }]
+        .into(),
+        ..TargetView::default()
+    }
+}
+
+#[test]
+fn an_owned_target_is_written_only_where_it_differs() {
+    let before = sonnet("geography: eu");
+    let write = plan(&observed(&before, full()), &SETTINGS, NOW)
+        .writes
+        .remove(0)
+        .expect("a write");
+    let good = in_place(&write, "uid-1");
+    let mut drifted = good.clone();
+    drifted.ours[0].keys[0].1 ^= 1;
+    let stripped = TargetView {
+        labelled: false,
+        ..good.clone()
+    };
+    let predecessors = in_place(&write, "uid-0");
+    let unheld = TargetView {
+        ours: Box::default(),
+        ..good.clone()
+    };
+    let foreign = TargetView {
+        controller: Some(Controller {
+            binding: None,
+            ..controller("x", "other")
+        }),
+        ..good.clone()
+    };
+    for (name, view, kind) in [
+        ("in place", &good, "in place"),
+        ("a value drifted", &drifted, "update"),
+        ("the label is gone", &stripped, "update"),
+        ("a predecessor's", &predecessors, "update"),
+        ("managed fields cleared", &unheld, "update"),
+        ("of others", &foreign, "conflict"),
+    ] {
+        let mut seen = observed(&before, full());
+        seen.targets[0].view = Some(Arc::new(view.clone()));
+        let planned = plan(&seen, &SETTINGS, NOW).writes.remove(0);
+        let got = match &planned {
+            Ok(Write {
+                how: How::InPlace(_),
+                ..
+            }) => "in place",
+            Ok(Write {
+                how: How::Update(_),
+                ..
+            }) => "update",
+            Err(problem) if problem.reason == Reason::TargetConflict => "conflict",
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(got, kind, "{name}");
+    }
+}
+
+#[test]
+fn a_merge_needs_consent_and_free_keys() {
+    let merging = sonnet(
+        "geography: eu, targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]",
+    );
+    let app = |allow: Option<&str>, foreign: &str| TargetView {
+        uid: "uid-t".into(),
+        labelled: true,
+        allow_merge: allow.map(Arc::from),
+        foreign: [Holding {
+            holder: "kubectl".into(),
+            keys: [(observed::fingerprint(foreign), 0)].into(),
+        }]
+        .into(),
+        ..TargetView::default()
+    };
+    for (view, expected) in [
+        (app(None, "X"), Err(Reason::TargetForbidden)),
+        (app(Some("other"), "X"), Err(Reason::TargetForbidden)),
+        (app(Some("claude"), "MODEL"), Err(Reason::TargetConflict)),
+        (app(Some("other, claude"), "X"), Ok(())),
+    ] {
+        let mut seen = observed(&merging, full());
+        seen.targets[0].view = Some(Arc::new(view));
+        let plan = plan(&seen, &SETTINGS, NOW);
+        assert!(plan.add_finalizer);
+        let got = plan.writes[0]
+            .as_ref()
+            .map(|_| ())
+            .map_err(|problem| problem.reason);
+        assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn deletion_takes_merged_keys_out_and_leaves_owned_objects_to_garbage_collection() {
+    let two = "geography: eu, targets: [{kind: ConfigMap, name: own}, {kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+    let before = Binding {
+        deleting: true,
+        finalizer: true,
+        ..bound(two)
+    };
+    let (_, plan, conclusion) = visit(&before, full(), &SETTINGS);
+    assert_eq!(
+        plan.removals
+            .iter()
+            .map(|removal| removal.key.name.as_ref())
+            .collect::<Vec<_>>(),
+        ["app"]
+    );
+    assert!(plan.writes.is_empty());
+    assert!(conclusion.drop_finalizer && conclusion.status.is_none());
+
+    let failed = Problem {
+        reason: Reason::Retrying,
+        message: "x".into(),
+        retry: Retry::Retry,
+    };
+    let conclusion = plan.conclude(&before, &[], &[Err(failed)], NOW);
+    assert!(!conclusion.drop_finalizer, "the keys are still there");
+}
+
+#[test]
+fn a_failed_write_is_unknown_and_keeps_the_inventory() {
+    let before = bound("geography: eu");
+    let failed = Problem {
+        reason: Reason::Retrying,
+        message: "ConfigMap claude: no answer".into(),
+        retry: Retry::Retry,
+    };
+    let conclusion = plan(&observed(&before, full()), &SETTINGS, NOW).conclude(
+        &before,
+        &[Err(failed)],
+        &[],
+        NOW,
+    );
+    let status = conclusion.status.expect("a status");
+    assert_eq!(status.targets, before.status.targets);
+    let ready = status.condition(ConditionType::Ready).expect("ready");
+    assert_eq!(
+        (ready.status, ready.reason),
+        (ConditionStatus::Unknown, Reason::Retrying)
+    );
+    assert_eq!(conclusion.retry, Retry::Retry);
+}
+
+#[test]
+fn status_goes_there_and_back() {
+    let before = bound("geography: eu, allowedRegions: ['@eu']");
+    let wire = serde_json::to_value(before.status.to_wire()).expect("json");
+    let back = Status::from_wire(
+        &serde_json::from_value(wire).expect("a status"),
+        &"shop".into(),
+    );
+    assert_eq!(back, before.status);
+}

@@ -30,7 +30,7 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> Str
     let shown = names.len().min(most);
     let mut text = names[..shown].join(", ");
     if names.len() > shown {
-        text.push_str(&format!(" and {} more", names.len() - shown));
+        text = format!("{text} and {} more", names.len() - shown);
     }
     text
 }
@@ -72,27 +72,29 @@ pub(super) fn no_profile_in_geography(
         available.iter().map(|profile| profile.geography.as_str()),
         12,
     );
-    let mut message = format!(
+    let head = format!(
         "no {geography} profile of {model} is callable from {source_region}; from there: {from_there}"
     );
-    for candidate in candidates {
-        match &candidate.outcome {
-            Outcome::NotCallable { callable_from } if !callable_from.is_empty() => {
-                message.push_str(&format!(
-                    "; {} from: {}",
-                    candidate.geography,
-                    list(callable_from.iter().map(Region::as_str), 8)
-                ));
-            }
-            Outcome::NotAllowed(outside) => message.push_str(&format!(
-                "; fallback {} passed over, it breaks the residency limit: {outside}",
+    let details = candidates
+        .iter()
+        .filter_map(|candidate| match &candidate.outcome {
+            Outcome::NotCallable { callable_from } if !callable_from.is_empty() => Some(format!(
+                "{} from: {}",
+                candidate.geography,
+                list(callable_from.iter().map(Region::as_str), 8)
+            )),
+            Outcome::NotAllowed(outside) => Some(format!(
+                "fallback {} passed over, it breaks the residency limit: {outside}",
                 candidate.geography
             )),
-            _ => {}
-        }
-    }
-    message.push_str("; set geography to one of these or list it in fallback.geographies");
-    message
+            _ => None,
+        });
+    let advice = "set geography to one of these or list it in fallback.geographies".to_owned();
+    std::iter::once(head)
+        .chain(details)
+        .chain([advice])
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Returns the message where no profile of the model is callable from the source region.

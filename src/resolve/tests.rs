@@ -140,7 +140,7 @@ fn every_current_route_resolves_to_itself_and_no_other() {
     let embedded = Embedded::load();
     let mut routes = 0;
     for source in embedded.source_regions() {
-        let catalog = embedded.catalog(&source);
+        let catalog = embedded.catalog(source);
         for profile in catalog.profiles() {
             let request = request(
                 profile.model.as_str(),
