@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::{
-    api::condition::{ConditionStatus, Reason},
-    catalog::Destinations,
+    api::condition::{ConditionStatus, ConditionType, Reason},
+    catalog::{Destinations, FeedState},
     residency::{Limits, Verdict},
     types::Region,
 };
@@ -13,7 +13,7 @@ use crate::{
 use super::{
     observed::Binding,
     status::{Finding, WrittenProfile},
-    supported::Answer,
+    supported::{Answer, standing},
 };
 
 /// What the targets shall hold.
@@ -196,6 +196,7 @@ pub fn residency_finding(
     answer: &Answer,
     publication: &Publication,
     limits: &Limits,
+    feed: &FeedState,
 ) -> Finding {
     if let Answer::Yes {
         profile, verdict, ..
@@ -220,11 +221,16 @@ pub fn residency_finding(
             );
             verdict_finding(&limits.judge(source, destinations), source, destinations)
         }
-        None => Finding::new(
-            ConditionStatus::Unknown,
-            Reason::NoProfile,
-            "there is no profile whose regions could be judged",
-        ),
+        None => Some(answer)
+            .filter(|answer| matches!(answer, Answer::Unknown(_)))
+            .and_then(|_| standing(binding, ConditionType::ResidencySatisfied, feed))
+            .unwrap_or_else(|| {
+                Finding::new(
+                    ConditionStatus::Unknown,
+                    Reason::NoProfile,
+                    "there is no profile whose regions could be judged",
+                )
+            }),
     }
 }
 

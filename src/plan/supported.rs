@@ -216,20 +216,22 @@ pub fn finding(
             }
             _ => finding.clone(),
         },
-        Answer::Unknown(finding) => {
-            // While AWS can't be asked, what was known stays known.
-            let contradicted = binding
-                .status
-                .profile
-                .as_ref()
-                .is_none_or(|written| contradicts(binding, written));
-            let before = binding.status.finding(ConditionType::RegionSupported);
-            match before.filter(|before| before.status != ConditionStatus::Unknown) {
-                Some(before) if kept && !contradicted && feed.catalog.is_none() => before,
-                _ => finding.clone(),
-            }
-        }
+        Answer::Unknown(finding) => standing(binding, ConditionType::RegionSupported, feed)
+            .unwrap_or_else(|| finding.clone()),
     }
+}
+
+/// Returns what a condition said of the catalog's answer before, where that stands: while AWS can't be asked, what was
+/// known stays known, unless the spec asks for something else now.
+pub fn standing(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
+    let same_request = match &binding.status.profile {
+        Some(written) => !contradicts(binding, written),
+        None => binding.status.observed_generation == Some(binding.generation),
+    };
+    // A first listing that is under way takes back nothing, not even a doubt.
+    let pending = matches!(feed.freshness, Freshness::Pending);
+    let before = binding.status.finding(kind)?;
+    (same_request && (pending || before.status != ConditionStatus::Unknown)).then_some(before)
 }
 
 /// Says whether a written profile came from a live listing of the account that was asked now.
@@ -291,14 +293,14 @@ pub fn catalog_finding(binding: &Binding, feed: &FeedState) -> Finding {
             Finding::new(ConditionStatus::False, *reason, message.clone())
         }
         Freshness::Pending => {
-            let before = binding.status.finding(ConditionType::CatalogFresh);
-            before.filter(|_| binding.spec.suspend).unwrap_or_else(|| {
+            let pending = || {
                 Finding::new(
                     ConditionStatus::Unknown,
                     Reason::Pending,
                     format!("the profiles{region} are being listed"),
                 )
-            })
+            };
+            standing(binding, ConditionType::CatalogFresh, feed).unwrap_or_else(pending)
         }
     }
 }
