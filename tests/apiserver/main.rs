@@ -20,6 +20,9 @@ mod merge;
 mod operator;
 mod ownership;
 mod published;
+mod reasons;
+mod stage;
+mod steady;
 mod support;
 mod targets;
 
@@ -51,6 +54,8 @@ fn main() -> ExitCode {
             merge::cases(),
             ownership::cases(),
             published::cases(),
+            reasons::cases(),
+            steady::cases(),
         ]
         .concat(),
     };
