@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    observed::Binding,
+    observed::{Binding, Observed},
     status::{Finding, WrittenProfile},
     supported::{Answer, standing},
 };
@@ -77,7 +77,8 @@ pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
 
 /// Returns what the targets shall hold.
 #[must_use]
-pub fn decide(binding: &Binding, answer: &Answer, limits: &Limits) -> Publication {
+pub fn decide(observed: &Observed, answer: &Answer, limits: &Limits) -> Publication {
+    let binding = &*observed.binding;
     let fresh = match answer {
         Answer::Yes {
             profile, verdict, ..
@@ -90,6 +91,12 @@ pub fn decide(binding: &Binding, answer: &Answer, limits: &Limits) -> Publicatio
         (None, None)
             if !binding.status.targets.is_empty() && !matches!(answer, Answer::Unknown(_)) =>
         {
+            Publication::Withdraw {
+                why: reason_of_withdrawal(answer, None),
+            }
+        }
+        // A lost status: that something is written there is known, and that nothing may be.
+        (None, None) if !observed.traces.is_empty() && matches!(answer, Answer::Yes { .. }) => {
             Publication::Withdraw {
                 why: reason_of_withdrawal(answer, None),
             }

@@ -68,7 +68,7 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
         }
     };
     let Some(catalog) = &observed.feed.catalog else {
-        return Answer::Unknown(unknown(request, limits, &observed.feed.freshness));
+        return Answer::Unknown(unknown(binding, request, limits, &observed.feed.freshness));
     };
     match resolve::resolve(request, catalog, limits, Embedded::load()) {
         Ok(resolution) => {
@@ -155,13 +155,14 @@ fn written(
 }
 
 /// Returns what to say while there is no catalog at all. The embedded snapshot tells what would be, and nothing more.
-fn unknown(request: &Request, limits: &Limits, freshness: &Freshness) -> Finding {
+fn unknown(
+    binding: &Binding,
+    request: &Request,
+    limits: &Limits,
+    freshness: &Freshness,
+) -> Finding {
     let Freshness::Failed { message, .. } = freshness else {
-        return Finding::new(
-            ConditionStatus::Unknown,
-            Reason::Pending,
-            format!("the profiles of {} are being listed", request.source_region),
-        );
+        return pending(binding, &format!(" of {}", request.source_region));
     };
     let embedded = Embedded::load();
     let snapshot = resolve::resolve(
@@ -189,6 +190,20 @@ fn unknown(request: &Request, limits: &Limits, freshness: &Freshness) -> Finding
             "the profiles of {} could not be listed yet: {message}; {would}",
             request.source_region
         ),
+    )
+}
+
+/// Returns what to say before the first listing, which a suspended binding does not ask for.
+fn pending(binding: &Binding, region: &str) -> Finding {
+    let what = if binding.spec.suspend {
+        "not listed while the binding is suspended"
+    } else {
+        "being listed"
+    };
+    Finding::new(
+        ConditionStatus::Unknown,
+        Reason::Pending,
+        format!("the profiles{region} are {what}"),
     )
 }
 
@@ -292,15 +307,7 @@ pub fn catalog_finding(binding: &Binding, feed: &FeedState) -> Finding {
         Freshness::Failed { reason, message } => {
             Finding::new(ConditionStatus::False, *reason, message.clone())
         }
-        Freshness::Pending => {
-            let pending = || {
-                Finding::new(
-                    ConditionStatus::Unknown,
-                    Reason::Pending,
-                    format!("the profiles{region} are being listed"),
-                )
-            };
-            standing(binding, ConditionType::CatalogFresh, feed).unwrap_or_else(pending)
-        }
+        Freshness::Pending => standing(binding, ConditionType::CatalogFresh, feed)
+            .unwrap_or_else(|| pending(binding, &region)),
     }
 }
