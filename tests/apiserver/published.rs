@@ -458,9 +458,14 @@ async fn unresolvable_owner(cluster: Cluster) {
     let status = stage.binding("claude").await.status.expect("a status");
     assert_eq!(status.profile, None);
     assert_eq!(status.targets, []);
-    // One change, one Event.
     stage
-        .until_events("claude", &[("Warning", "Withdrawn", 1)])
+        .until_events(
+            "claude",
+            &[
+                ("Warning", "Withdrawn", 1),
+                ("Warning", "GeographyUnsupported", 1),
+            ],
+        )
         .await;
 
     stage.edit("claude", json!({"geography": "eu"})).await;
@@ -552,7 +557,13 @@ async fn limited_by_spec(cluster: Cluster) {
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
     stage
-        .until_events("claude", &[("Warning", "Withdrawn", 1)])
+        .until_events(
+            "claude",
+            &[
+                ("Warning", "Withdrawn", 1),
+                ("Warning", "RegionNotAllowed", 1),
+            ],
+        )
         .await;
 
     stage
@@ -610,7 +621,7 @@ async fn rerouted(cluster: Cluster) {
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
     assert!(
-        why.contains("eu-west-2") && !why.contains("eu-central-1"),
+        why.contains("not allowed by spec.allowedRegions: eu-west-2;"),
         "{why}"
     );
     stage.until_gone("claude").await;

@@ -298,16 +298,21 @@ impl Stage {
         .await;
     }
 
-    /// Waits until the operator has corrected a change that was made after all others: it has seen them by then.
-    /// Both kinds of change wait in line: a new binding, and drift of a target.
+    /// Waits until the operator has acted on changes that were made after all others: it has seen those by then.
+    /// Both kinds of change wait in line: a new binding, and, where one may be written at all, drift of a target.
     pub async fn settled(&self) {
         let name = format!("barrier-{}", fastrand::u64(..));
-        let spec = json!({"model": crate::operator::SONNET, "geography": "eu"});
-        self.bind(&name, spec).await;
-        let id = format!("eu.{}", crate::operator::SONNET);
-        self.until_id(&name, Some(&id)).await;
-        self.meddle(&name, json!({"data": {ID: "drifted"}})).await;
-        self.until_id(&name, Some(&id)).await;
+        self.bind(
+            &name,
+            json!({"model": "amazon.nova-lite-v1:0", "geography": "eu"}),
+        )
+        .await;
+        self.until(&name, "RegionSupported", "True", Reason::ProfileFound)
+            .await;
+        if let Some(id) = self.id(&name).await {
+            self.meddle(&name, json!({"data": {ID: "drifted"}})).await;
+            self.until_id(&name, Some(&id)).await;
+        }
         self.delete(&name).await;
     }
 
