@@ -20,6 +20,7 @@ mod merge;
 mod operator;
 mod ownership;
 mod published;
+mod secrets;
 mod support;
 mod targets;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
             merge::cases(),
             ownership::cases(),
             published::cases(),
+            secrets::cases(),
         ]
         .concat(),
     };
