@@ -19,8 +19,17 @@ crds: ## Generates crds/ from src/api
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
 	@tests/controlplane/build
 
+.PHONY: bench
+bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
+	cargo bench --locked --bench operator --no-run
+	tests/controlplane/with --crds crds cargo bench --locked --bench operator
+
 .venv/ready: tests/requirements.txt
 	@rm -rf .venv
 	@python3 -m venv .venv || { rm -rf .venv; echo 'python3 can make no virtual environment: install venv (Debian: apt-get install python3-venv)' >&2; exit 1; }
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	@touch $@
+
+.PHONY: demo
+demo: ## Shows the operator at work on a control plane of its own; no cluster and no AWS account needed
+	@tests/demo/run

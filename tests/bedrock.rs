@@ -280,6 +280,34 @@ async fn what_can_not_be_reached_is_said_so() {
     }
 }
 
+/// The AWS SDK and the Kubernetes client disagree on rustls' cryptography; the program must have chosen before either
+/// opens a connection, or this panics.
+#[tokio::test]
+async fn the_program_speaks_tls() {
+    let not_tls = server().await;
+    let url = not_tls.url().replace("http://", "https://");
+    let environment = [
+        ("AWS_ENDPOINT_URL_BEDROCK", url),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+    ];
+    let args = [
+        "catalog",
+        "list",
+        "--catalog",
+        "bedrock",
+        "--region",
+        "eu-west-1",
+    ];
+    let output = operator(&args, &environment).await;
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.starts_with("error: ") && !stderr.contains("panicked"),
+        "{stderr}"
+    );
+}
+
 #[tokio::test]
 async fn roles_are_refused_without_a_request() {
     let server = server().await;

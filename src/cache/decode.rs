@@ -37,7 +37,8 @@ pub fn version(meta: &ObjectMeta) -> u64 {
 pub struct WatchedBinding {
     #[serde(default)]
     metadata: ObjectMeta,
-    spec: Lenient<InferenceProfileBindingSpec>,
+    #[serde(default)]
+    spec: Option<Lenient<InferenceProfileBindingSpec>>,
     #[serde(default)]
     status: Option<Lenient<InferenceProfileBindingStatus>>,
 }
@@ -69,7 +70,7 @@ impl WatchedBinding {
     #[must_use]
     pub fn into_binding(self, default_region: &Region) -> Option<(Binding, u64)> {
         let key = self.key();
-        let Lenient::Readable(spec) = self.spec else {
+        let Some(Lenient::Readable(spec)) = self.spec else {
             return None;
         };
         let version = version(&self.metadata);
@@ -284,12 +285,16 @@ mod tests {
 
     #[test]
     fn an_unreadable_spec_costs_only_its_own_object() {
-        let broken: WatchedBinding = serde_json::from_value(
-            json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"model": 7}}),
-        )
-        .expect("the envelope");
-        assert_eq!(broken.key().to_string(), "n/a");
-        assert!(broken.into_binding(&region()).is_none());
+        let metadata = json!({"name": "a", "namespace": "n"});
+        for broken in [
+            json!({"metadata": metadata, "spec": {"model": 7}}),
+            json!({"metadata": metadata, "spec": "none"}),
+            json!({"metadata": metadata}),
+        ] {
+            let broken: WatchedBinding = serde_json::from_value(broken).expect("the envelope");
+            assert_eq!(broken.key().to_string(), "n/a");
+            assert!(broken.into_binding(&region()).is_none());
+        }
     }
 
     #[test]

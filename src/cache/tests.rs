@@ -1,1 +1,329 @@
-//! x
+use crate::{
+    api::{InferenceProfileBindingSpec, TargetKind},
+    catalog::Freshness,
+    plan::observed::{Controller, Holding, Spec},
+};
+
+use super::*;
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey {
+        namespace: "n".into(),
+        name: name.into(),
+    }
+}
+
+fn target(name: &str) -> TargetKey {
+    TargetKey {
+        kind: TargetKind::ConfigMap,
+        namespace: "n".into(),
+        name: name.into(),
+    }
+}
+
+fn binding_from(name: &str, region: &str, yaml: &str) -> Binding {
+    let wire: InferenceProfileBindingSpec = serde_yaml::from_str(yaml).expect("a spec");
+    Binding {
+        key: key(name),
+        uid: format!("uid-{name}").into(),
+        generation: 1,
+        created: 1,
+        deleting: false,
+        finalizer: false,
+        spec: Spec::parse(&wire, &name.into(), &region.parse().expect("a region")),
+        status: Status::default(),
+    }
+}
+
+fn binding(name: &str) -> Binding {
+    binding_from(name, "eu-west-1", "{model: a.b, geography: eu}")
+}
+
+/// Returns a target that a binding owns and wrote.
+fn owned_by(name: &str) -> TargetView {
+    TargetView {
+        uid: "uid-t".into(),
+        labelled: true,
+        controller: Some(Controller {
+            uid: format!("uid-{name}").into(),
+            binding: Some(name.into()),
+            description: "x".into(),
+        }),
+        ours: [Holding {
+            holder: name.into(),
+            keys: [(1, 1)].into(),
+        }]
+        .into(),
+        ..TargetView::default()
+    }
+}
+
+fn woken(effect: &Effect) -> Vec<(&str, Lane)> {
+    effect
+        .wake
+        .iter()
+        .map(|(key, lane)| (key.name.as_ref(), *lane))
+        .collect()
+}
+
+fn observe(cache: &Cache, name: &str) -> Observed {
+    let state = FeedState {
+        catalog: None,
+        freshness: Freshness::Pending,
+    };
+    cache
+        .observe(&key(name), |_| state)
+        .expect("a known binding")
+}
+
+fn visited(mut binding: Binding) -> Binding {
+    binding.status.observed_generation = Some(binding.generation);
+    binding
+}
+
+#[test]
+fn new_and_edited_bindings_go_first() {
+    let mut cache = Cache::new(true);
+    assert_eq!(
+        woken(&cache.apply_binding(binding("a"), 1)),
+        [("a", Lane::High)]
+    );
+    assert_eq!(
+        woken(&cache.apply_binding(visited(binding("a")), 2)),
+        [("a", Lane::Low)]
+    );
+    let edited = Binding {
+        generation: 2,
+        ..visited(binding("a"))
+    };
+    assert_eq!(woken(&cache.apply_binding(edited, 3)), [("a", Lane::High)]);
+    assert_eq!(
+        woken(&Cache::new(true).apply_binding(visited(binding("a")), 1)),
+        [("a", Lane::Low)]
+    );
+}
+
+#[test]
+fn an_own_write_wakes_nobody() {
+    let mut cache = Cache::new(true);
+    cache.apply_binding(binding("a"), 5);
+    let after = visited(binding("a"));
+    cache.assume_status(&key("a"), "uid-a", after.status.clone(), 7);
+    assert_eq!(observe(&cache, "a").binding.status, after.status);
+    // Older events arrive late, then the write's own.
+    assert_eq!(cache.apply_binding(binding("a"), 6), Effect::default());
+    assert_eq!(cache.apply_binding(after.clone(), 7), Effect::default());
+    assert_eq!(observe(&cache, "a").binding.status, after.status);
+    // A version that only moved labels of others.
+    assert_eq!(cache.apply_binding(after, 8), Effect::default());
+
+    cache.begin_write(&target("a"));
+    assert!(!cache.end_write(&target("a"), Some((owned_by("a"), 9))));
+    assert_eq!(
+        cache.apply_target(&target("a"), owned_by("a"), 9),
+        Effect::default()
+    );
+}
+
+#[test]
+fn a_status_is_assumed_only_of_the_object_it_was_written_to() {
+    let mut cache = Cache::new(true);
+    cache.apply_binding(binding("a"), 5);
+    cache.assume_status(
+        &key("a"),
+        "uid-of-a-predecessor",
+        visited(binding("a")).status,
+        7,
+    );
+    assert_eq!(observe(&cache, "a").binding.status, Status::default());
+}
+
+#[test]
+fn drift_wakes_those_who_name_the_target_and_those_who_wrote_it() {
+    let mut cache = Cache::new(true);
+    cache.apply_binding(binding("a"), 1);
+    cache.apply_binding(
+        binding_from(
+            "b",
+            "eu-west-1",
+            "{model: a.b, geography: eu, targets: [{kind: ConfigMap, name: x}]}",
+        ),
+        2,
+    );
+    assert_eq!(
+        woken(&cache.apply_target(&target("x"), owned_by("a"), 3)),
+        [("a", Lane::Low), ("b", Lane::Low)]
+    );
+    let mut drifted = owned_by("a");
+    drifted.ours[0].keys[0].1 = 2;
+    assert_eq!(
+        woken(&cache.apply_target(&target("x"), drifted, 4)),
+        [("a", Lane::Low), ("b", Lane::Low)]
+    );
+    assert_eq!(
+        observe(&cache, "a").traces.len(),
+        1,
+        "it wrote there, though its spec does not name it"
+    );
+    assert_eq!(
+        woken(&cache.delete_target(&target("x"), 5)),
+        [("a", Lane::Low), ("b", Lane::Low)]
+    );
+    assert!(observe(&cache, "a").traces.is_empty());
+}
+
+#[test]
+fn a_target_that_vanished_during_its_write_is_not_taken_to_be_there() {
+    let mut cache = Cache::new(true);
+    cache.apply_binding(binding("a"), 1);
+    cache.begin_write(&target("a"));
+    // Written as version 5; deleted as version 6 before the answer to the write was read.
+    cache.delete_target(&target("a"), 6);
+    assert!(
+        cache.end_write(&target("a"), Some((owned_by("a"), 5))),
+        "the caller must look again"
+    );
+    assert!(observe(&cache, "a").targets[0].view.is_none());
+    // The other order: the deletion was of an earlier object.
+    cache.begin_write(&target("a"));
+    cache.delete_target(&target("a"), 6);
+    assert!(!cache.end_write(&target("a"), Some((owned_by("a"), 7))));
+    assert!(observe(&cache, "a").targets[0].view.is_some());
+}
+
+#[test]
+fn a_late_deletion_does_not_remove_what_was_written_after_it() {
+    let mut cache = Cache::new(true);
+    cache.begin_write(&target("a"));
+    cache.end_write(&target("a"), Some((owned_by("a"), 9)));
+    assert_eq!(cache.delete_target(&target("a"), 8), Effect::default());
+    assert_eq!(cache.targets.len(), 1);
+}
+
+#[test]
+fn feeds_run_while_a_binding_needs_them() {
+    let mut cache = Cache::new(true);
+    let feed = FeedKey {
+        role: None,
+        region: "eu-west-1".parse().expect("a region"),
+    };
+    assert_eq!(
+        cache.apply_binding(binding("a"), 1).hold,
+        std::slice::from_ref(&feed)
+    );
+    assert_eq!(cache.apply_binding(binding("b"), 2).hold, []);
+    assert_eq!(cache.delete_binding(&key("a")).release, []);
+    let suspended = binding_from(
+        "b",
+        "eu-west-1",
+        "{model: a.b, geography: eu, suspend: true}",
+    );
+    assert_eq!(
+        cache.apply_binding(suspended, 3).release,
+        std::slice::from_ref(&feed)
+    );
+    assert_eq!(
+        cache.audience(&feed, None),
+        [key("b")],
+        "a suspended binding still listens"
+    );
+    let edited = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
+    let effect = cache.apply_binding(edited, 4);
+    assert_eq!((effect.hold.len(), effect.release.len()), (1, 0));
+    assert!(cache.audience(&feed, None).is_empty());
+}
+
+#[test]
+fn an_edit_within_a_feed_neither_ends_nor_starts_it() {
+    let mut cache = Cache::new(true);
+    cache.apply_binding(binding("a"), 1);
+    let edited = Binding {
+        generation: 2,
+        ..binding_from("a", "eu-west-1", "{model: a.c, geography: eu}")
+    };
+    let effect = cache.apply_binding(edited, 2);
+    assert_eq!((effect.hold, effect.release), (vec![], vec![]));
+}
+
+#[test]
+fn roles_make_feeds_only_of_a_live_catalog() {
+    let yaml = "{model: a.b, geography: eu, roleARN: 'arn:aws:iam::111122223333:role/r'}";
+    let with_role = binding_from("a", "eu-west-1", yaml);
+    assert!(
+        Cache::new(true)
+            .feed_of(&with_role)
+            .expect("a feed")
+            .role
+            .is_some()
+    );
+    assert!(
+        Cache::new(false)
+            .feed_of(&with_role)
+            .expect("a feed")
+            .role
+            .is_none()
+    );
+}
+
+#[test]
+fn a_model_wakes_its_own_audience() {
+    let mut cache = Cache::new(true);
+    cache.apply_binding(binding("a"), 1);
+    cache.apply_binding(
+        binding_from("b", "eu-west-1", "{model: c.d, geography: eu}"),
+        2,
+    );
+    let feed = cache.feed_of(&binding("a")).expect("a feed");
+    let models = BTreeSet::from(["c.d".parse().expect("a model")]);
+    assert_eq!(cache.audience(&feed, Some(&models)), [key("b")]);
+}
+
+#[test]
+fn rivals_are_woken_when_a_claim_ends() {
+    let mut cache = Cache::new(true);
+    let claim = "{model: a.b, geography: eu, targets: [{kind: ConfigMap, name: x}]}";
+    cache.apply_binding(visited(binding_from("a", "eu-west-1", claim)), 1);
+    cache.apply_binding(
+        visited(Binding {
+            created: 2,
+            ..binding_from("b", "eu-west-1", claim)
+        }),
+        2,
+    );
+    assert_eq!(observe(&cache, "a").targets[0].claimed_by, None);
+    assert_eq!(
+        observe(&cache, "b").targets[0].claimed_by.as_deref(),
+        Some("a")
+    );
+    assert_eq!(woken(&cache.delete_binding(&key("a"))), [("b", Lane::Low)]);
+    assert_eq!(observe(&cache, "b").targets[0].claimed_by, None);
+}
+
+#[test]
+fn a_complete_list_drops_what_it_does_not_show() {
+    let mut cache = Cache::new(true);
+    cache.apply_binding(binding("a"), 1);
+    cache.apply_binding(binding("b"), 2);
+    cache.apply_target(&target("a"), owned_by("a"), 3);
+    cache.retain_bindings(Some("other"), &HashSet::new());
+    assert_eq!(cache.bindings(), 2);
+    cache.retain_bindings(Some("n"), &HashSet::from([key("b")]));
+    assert_eq!(cache.bindings(), 1);
+    let effect = cache.retain_targets(TargetKind::ConfigMap, None, &HashSet::new());
+    assert_eq!(woken(&effect), [], "its binding is gone");
+    assert!(cache.targets.is_empty());
+}
+
+#[test]
+fn nothing_is_left_when_all_is_gone() {
+    let mut cache = Cache::new(true);
+    for round in 0..100_u64 {
+        let name = format!("b{round}");
+        cache.apply_binding(binding(&name), round * 3 + 1);
+        cache.apply_target(&target(&name), owned_by(&name), round * 3 + 2);
+        cache.delete_binding(&key(&name));
+        cache.delete_target(&target(&name), round * 3 + 3);
+    }
+    assert!(cache.bindings.is_empty() && cache.targets.is_empty() && cache.claimants.is_empty());
+    assert!(cache.traces.is_empty() && cache.audiences.is_empty() && cache.in_flight.is_empty());
+}

@@ -29,12 +29,12 @@ use crate::{
         feed::{FeedChange, Feeds},
     },
     plan::{Settings, observed::ObjectKey},
-    queue::{Backoff, Lane, RETRY_CAP, WorkQueue},
+    queue::{Backoff, Lane, WorkQueue},
     types::{ModelId, Region},
 };
 
 use failure::CallError;
-use reconcile::Next;
+use reconcile::{Next, RETRY_CAP};
 
 /// Longest wait for one answer of the apiserver.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);

@@ -16,11 +16,12 @@ use crate::{
         plan,
         status::Status,
     },
-    queue::RETRY_CAP,
 };
 
 use super::{Context, failure::CallError, within};
 
+/// Longest pause between two tries of what failed on the way.
+pub(super) const RETRY_CAP: Duration = Duration::from_mins(1);
 /// Longest pause between two looks at something that no watch shows.
 const WAIT_CAP: Duration = Duration::from_mins(5);
 

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt::Debug, future::ready, sync::Arc};
 
 use futures::{Stream, StreamExt, pin_mut};
-use kube::{Api, Resource};
+use kube::{Api, Resource, core::Status};
 use kube_runtime::{
     WatchStreamExt,
     watcher::{self, Event},
@@ -50,28 +50,32 @@ where
     streaming
         .chain(plain)
         .default_backoff()
-        .filter_map(move |event| {
-            ready(match event {
-                Ok(event) => Some(event),
-                Err(error) => {
-                    tracing::warn!(
-                        kind,
-                        error = &error as &dyn std::error::Error,
-                        "a watch failed; it is started again"
-                    );
-                    None
-                }
-            })
-        })
+        .filter_map(move |event| ready(event.inspect_err(|error| log_failure(&kind, error)).ok()))
+}
+
+fn log_failure(kind: &str, error: &watcher::Error) {
+    let hint = match refusal(error).map(|status| status.code) {
+        Some(404) => "the cluster does not know the kind: apply the CRD (crds/)",
+        Some(403) => "the operator's service account may not list and watch it",
+        _ => "it is started again",
+    };
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(kind, error, "a watch failed: {hint}");
 }
 
 fn refuses_streaming_lists(error: &watcher::Error) -> bool {
-    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
-    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
-    else {
-        return false;
-    };
-    status.code == 422 || (status.code == 400 && status.message.contains("sendInitialEvents"))
+    refusal(error).is_some_and(|status| {
+        status.code == 422 || (status.code == 400 && status.message.contains("sendInitialEvents"))
+    })
+}
+
+/// Returns the apiserver's answer to the start of a watch, where it gave one.
+fn refusal(error: &watcher::Error) -> Option<&Status> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
+        _ => None,
+    }
 }
 
 /// Keeps the bindings of a namespace, or of all, in the cache.

@@ -216,7 +216,7 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
     let publication = if binding.deleting {
         Publication::Leave
     } else {
-        publication::decide(binding, &answer, &limits)
+        publication::decide(observed, &answer, &limits)
     };
     let writes = match publication.profile() {
         Some(profile) => binding
@@ -235,7 +235,13 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
             && binding.spec.merges(),
         removals: plan_removals(observed, &publication, &writes),
         supported: supported::finding(binding, &answer, &publication, &observed.feed),
-        residency: publication::residency_finding(binding, &answer, &publication, &limits),
+        residency: publication::residency_finding(
+            binding,
+            &answer,
+            &publication,
+            &limits,
+            &observed.feed,
+        ),
         catalog: supported::catalog_finding(binding, &observed.feed),
         writes,
         publication,
@@ -408,9 +414,12 @@ fn plan_removals(
         );
     }
     for trace in &observed.traces {
+        // Without a controller it may be an object of others that holds nothing else: only our keys are taken out.
         let policy = match ownership::judge(binding, &trace.key, &trace.view) {
-            Standing::Ours | Standing::Adoptable => CreationPolicy::Owner,
-            Standing::Foreign { .. } => CreationPolicy::Merge,
+            Standing::Ours | Standing::Adoptable if trace.view.controller.is_some() => {
+                CreationPolicy::Owner
+            }
+            _ => CreationPolicy::Merge,
         };
         let removal = held.entry(trace.key.clone()).or_insert_with(|| Removal {
             key: trace.key.clone(),
@@ -478,14 +487,10 @@ impl Plan {
             .map(|problem| problem.retry)
             .max()
             .unwrap_or(Retry::Stop);
+        // An immutable object lets go of nothing, ever: it holds up no deletion.
         let cleaned = removals.iter().all(|outcome| {
-            !matches!(
-                outcome,
-                Err(Problem {
-                    retry: Retry::Retry,
-                    ..
-                })
-            )
+            is_final(outcome)
+                || matches!(outcome, Err(problem) if problem.reason == Reason::TargetInvalid)
         });
         if binding.deleting {
             return Conclusion {
@@ -523,13 +528,7 @@ impl Plan {
             .map(|record| (record.key.clone(), record.clone()))
             .collect();
         for (removal, outcome) in self.removals.iter().zip(removals) {
-            if !matches!(
-                outcome,
-                Err(Problem {
-                    retry: Retry::Retry,
-                    ..
-                })
-            ) {
+            if is_final(outcome) {
                 records.remove(&removal.key);
             }
         }
@@ -666,11 +665,21 @@ impl Plan {
                         "nothing was written yet",
                     )
                 }),
-            Publication::Nothing => Finding::new(
-                ConditionStatus::Unknown,
-                Reason::NoProfile,
-                "there is no value to write",
-            ),
+            // Why a value was withdrawn stands until the spec changes.
+            Publication::Nothing => binding
+                .status
+                .finding(ConditionType::TargetsSynced)
+                .filter(|before| {
+                    before.reason == Reason::NoProfile
+                        && binding.status.observed_generation == Some(binding.generation)
+                })
+                .unwrap_or_else(|| {
+                    Finding::new(
+                        ConditionStatus::Unknown,
+                        Reason::NoProfile,
+                        "there is no value to write",
+                    )
+                }),
         }
     }
 
@@ -732,6 +741,14 @@ impl Plan {
         }
         notices
     }
+}
+
+/// Says whether a removal needs no other try: what was refused is still there, and stays in the inventory.
+fn is_final(outcome: &RemovalOutcome) -> bool {
+    outcome
+        .as_ref()
+        .err()
+        .is_none_or(|problem| problem.retry == Retry::Stop)
 }
 
 /// Returns what Ready says: the first of the three that is not True, or that all is well.

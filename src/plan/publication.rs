@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use crate::{
-    api::condition::{ConditionStatus, Reason},
-    catalog::Destinations,
+    api::condition::{ConditionStatus, ConditionType, Reason},
+    catalog::{Destinations, FeedState},
     residency::{Limits, Verdict},
     types::Region,
 };
 
 use super::{
-    observed::Binding,
+    observed::{Binding, Observed},
     status::{Finding, WrittenProfile},
-    supported::Answer,
+    supported::{Answer, standing},
 };
 
 /// What the targets shall hold.
@@ -77,7 +77,8 @@ pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
 
 /// Returns what the targets shall hold.
 #[must_use]
-pub fn decide(binding: &Binding, answer: &Answer, limits: &Limits) -> Publication {
+pub fn decide(observed: &Observed, answer: &Answer, limits: &Limits) -> Publication {
+    let binding = &*observed.binding;
     let fresh = match answer {
         Answer::Yes {
             profile, verdict, ..
@@ -90,6 +91,12 @@ pub fn decide(binding: &Binding, answer: &Answer, limits: &Limits) -> Publicatio
         (None, None)
             if !binding.status.targets.is_empty() && !matches!(answer, Answer::Unknown(_)) =>
         {
+            Publication::Withdraw {
+                why: reason_of_withdrawal(answer, None),
+            }
+        }
+        // A lost status: that something is written there is known, and that nothing may be.
+        (None, None) if !observed.traces.is_empty() && matches!(answer, Answer::Yes { .. }) => {
             Publication::Withdraw {
                 why: reason_of_withdrawal(answer, None),
             }
@@ -196,6 +203,7 @@ pub fn residency_finding(
     answer: &Answer,
     publication: &Publication,
     limits: &Limits,
+    feed: &FeedState,
 ) -> Finding {
     if let Answer::Yes {
         profile, verdict, ..
@@ -220,11 +228,16 @@ pub fn residency_finding(
             );
             verdict_finding(&limits.judge(source, destinations), source, destinations)
         }
-        None => Finding::new(
-            ConditionStatus::Unknown,
-            Reason::NoProfile,
-            "there is no profile whose regions could be judged",
-        ),
+        None => Some(answer)
+            .filter(|answer| matches!(answer, Answer::Unknown(_)))
+            .and_then(|_| standing(binding, ConditionType::ResidencySatisfied, feed))
+            .unwrap_or_else(|| {
+                Finding::new(
+                    ConditionStatus::Unknown,
+                    Reason::NoProfile,
+                    "there is no profile whose regions could be judged",
+                )
+            }),
     }
 }
 

@@ -68,7 +68,7 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
         }
     };
     let Some(catalog) = &observed.feed.catalog else {
-        return Answer::Unknown(unknown(request, limits, &observed.feed.freshness));
+        return Answer::Unknown(unknown(binding, request, limits, &observed.feed.freshness));
     };
     match resolve::resolve(request, catalog, limits, Embedded::load()) {
         Ok(resolution) => {
@@ -155,13 +155,14 @@ fn written(
 }
 
 /// Returns what to say while there is no catalog at all. The embedded snapshot tells what would be, and nothing more.
-fn unknown(request: &Request, limits: &Limits, freshness: &Freshness) -> Finding {
+fn unknown(
+    binding: &Binding,
+    request: &Request,
+    limits: &Limits,
+    freshness: &Freshness,
+) -> Finding {
     let Freshness::Failed { message, .. } = freshness else {
-        return Finding::new(
-            ConditionStatus::Unknown,
-            Reason::Pending,
-            format!("the profiles of {} are being listed", request.source_region),
-        );
+        return pending(binding, &format!(" of {}", request.source_region));
     };
     let embedded = Embedded::load();
     let snapshot = resolve::resolve(
@@ -192,6 +193,20 @@ fn unknown(request: &Request, limits: &Limits, freshness: &Freshness) -> Finding
     )
 }
 
+/// Returns what to say before the first listing, which a suspended binding does not ask for.
+fn pending(binding: &Binding, region: &str) -> Finding {
+    let what = if binding.spec.suspend {
+        "not listed while the binding is suspended"
+    } else {
+        "being listed"
+    };
+    Finding::new(
+        ConditionStatus::Unknown,
+        Reason::Pending,
+        format!("the profiles{region} are {what}"),
+    )
+}
+
 /// Returns what `RegionSupported` says.
 pub fn finding(
     binding: &Binding,
@@ -216,20 +231,22 @@ pub fn finding(
             }
             _ => finding.clone(),
         },
-        Answer::Unknown(finding) => {
-            // While AWS can't be asked, what was known stays known.
-            let contradicted = binding
-                .status
-                .profile
-                .as_ref()
-                .is_none_or(|written| contradicts(binding, written));
-            let before = binding.status.finding(ConditionType::RegionSupported);
-            match before.filter(|before| before.status != ConditionStatus::Unknown) {
-                Some(before) if kept && !contradicted && feed.catalog.is_none() => before,
-                _ => finding.clone(),
-            }
-        }
+        Answer::Unknown(finding) => standing(binding, ConditionType::RegionSupported, feed)
+            .unwrap_or_else(|| finding.clone()),
     }
+}
+
+/// Returns what a condition said of the catalog's answer before, where that stands: while AWS can't be asked, what was
+/// known stays known, unless the spec asks for something else now.
+pub fn standing(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
+    let same_request = match &binding.status.profile {
+        Some(written) => !contradicts(binding, written),
+        None => binding.status.observed_generation == Some(binding.generation),
+    };
+    // A first listing that is under way takes back nothing, not even a doubt.
+    let pending = matches!(feed.freshness, Freshness::Pending);
+    let before = binding.status.finding(kind)?;
+    (same_request && (pending || before.status != ConditionStatus::Unknown)).then_some(before)
 }
 
 /// Says whether a written profile came from a live listing of the account that was asked now.
@@ -290,15 +307,7 @@ pub fn catalog_finding(binding: &Binding, feed: &FeedState) -> Finding {
         Freshness::Failed { reason, message } => {
             Finding::new(ConditionStatus::False, *reason, message.clone())
         }
-        Freshness::Pending => {
-            let before = binding.status.finding(ConditionType::CatalogFresh);
-            before.filter(|_| binding.spec.suspend).unwrap_or_else(|| {
-                Finding::new(
-                    ConditionStatus::Unknown,
-                    Reason::Pending,
-                    format!("the profiles{region} are being listed"),
-                )
-            })
-        }
+        Freshness::Pending => standing(binding, ConditionType::CatalogFresh, feed)
+            .unwrap_or_else(|| pending(binding, &region)),
     }
 }

@@ -216,6 +216,7 @@ struct Expected {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_happens_to_the_written_value() {
     use ConditionStatus::{False, True, Unknown};
     let eu = || bound("geography: eu");
@@ -477,7 +478,8 @@ fn a_target_that_left_the_spec_is_cleaned_by_inventory_and_by_trace() {
     );
     let (after, cleaning, _) = visit(&before, full(), &SETTINGS);
     assert_eq!(
-        cleaning.removals
+        cleaning
+            .removals
             .iter()
             .map(|removal| removal.key.name.as_ref())
             .collect::<Vec<_>>(),

@@ -5,9 +5,6 @@ use std::{collections::HashMap, hash::Hash, time::Duration};
 /// Longest wait after the first failure; it doubles with each further one.
 const BASE: Duration = Duration::from_secs(1);
 
-/// Longest wait between two tries of one object, unless its class of failure has another.
-pub const RETRY_CAP: Duration = Duration::from_mins(5);
-
 /// Counts the failures in a row of each object, and says how long it waits.
 ///
 /// The wait is drawn evenly from zero to min(cap, 1 s × 2ⁿ) after the n-th failure, counted from zero ("full jitter",
@@ -35,7 +32,7 @@ impl<K: Eq + Hash> Backoff<K> {
         }
     }
 
-    /// Notes a failure of an object, and returns how long it waits: at most `cap`, such as [`RETRY_CAP`].
+    /// Notes a failure of an object, and returns how long it waits: at most `cap`.
     pub fn failed(&mut self, key: K, cap: Duration) -> Duration {
         let failures = self.failures.entry(key).or_default();
         let longest = longest_wait(*failures, cap);
@@ -58,6 +55,8 @@ fn longest_wait(failures: u32, cap: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RETRY_CAP: Duration = Duration::from_mins(5);
 
     #[test]
     fn the_longest_wait_doubles_up_to_the_cap() {

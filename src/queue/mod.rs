@@ -21,7 +21,7 @@ use tokio_util::{
     time::{DelayQueue, delay_queue},
 };
 
-pub use backoff::{Backoff, RETRY_CAP};
+pub use backoff::Backoff;
 pub use lanes::{Lane, Queue};
 
 /// Longest delay that is kept; a longer one is cut to this. The timer wheel ends at about two years.
@@ -226,6 +226,16 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// Waits on the queue in a task of its own, as a worker does, but not for ever.
+    fn worker(
+        queue: &Arc<WorkQueue<&'static str>>,
+    ) -> impl Future<Output = Option<(&'static str, Lane)>> + use<> {
+        let queue = Arc::clone(queue);
+        let task =
+            tokio::spawn(async move { tokio::time::timeout(seconds(100_000), queue.next()).await });
+        async move { task.await.unwrap().expect("the worker was never woken") }
+    }
+
     /// Takes what is ready now.
     async fn take_ready(queue: &WorkQueue<&'static str>) -> Vec<(&'static str, Lane)> {
         let mut taken = Vec::new();
@@ -240,13 +250,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_waiting_worker_gets_what_is_pushed() {
         let queue = Arc::new(WorkQueue::new(4));
-        let worker = tokio::spawn({
-            let queue = Arc::clone(&queue);
-            async move { queue.next().await }
-        });
+        let worker = worker(&queue);
         sleep(seconds(1)).await;
         queue.push("a", Lane::Low);
-        assert_eq!(worker.await.unwrap(), Some(("a", Lane::Low)));
+        assert_eq!(worker.await, Some(("a", Lane::Low)));
         assert_eq!(
             queue.depth(),
             Depth {
@@ -342,15 +349,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn delays_that_end_together_wake_a_worker_each() {
+        let queue = Arc::new(WorkQueue::new(4));
+        let workers: Vec<_> = (0..3).map(|_| worker(&queue)).collect();
+        for key in ["a", "b", "c"] {
+            queue.push_after(key, Lane::Low, seconds(10));
+        }
+        let mut taken = Vec::new();
+        for worker in workers {
+            taken.push(worker.await);
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, ["a", "b", "c"].map(|key| Some((key, Lane::Low))));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn closing_ends_waiting_and_later_workers() {
         let queue = Arc::new(WorkQueue::new(4));
-        let worker = tokio::spawn({
-            let queue = Arc::clone(&queue);
-            async move { queue.next().await }
-        });
+        let worker = worker(&queue);
         sleep(seconds(1)).await;
         queue.close();
-        assert_eq!(worker.await.unwrap(), None);
+        assert_eq!(worker.await, None);
         queue.push("a", Lane::High);
         assert_eq!(queue.next().await, None);
     }
@@ -361,13 +380,10 @@ mod tests {
         queue.push("a", Lane::Low);
         queue.push("b", Lane::Low);
         assert_eq!(queue.next().await, Some(("a", Lane::Low)));
-        let worker = tokio::spawn({
-            let queue = Arc::clone(&queue);
-            async move { queue.next().await }
-        });
+        let worker = worker(&queue);
         sleep(seconds(1)).await;
         queue.done(&"a");
-        assert_eq!(worker.await.unwrap(), Some(("b", Lane::Low)));
+        assert_eq!(worker.await, Some(("b", Lane::Low)));
     }
 
     /// Many workers on several threads: every push is followed by a visit, and no object has two at once.

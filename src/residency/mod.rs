@@ -284,11 +284,12 @@ mod tests {
         Limits::all([Limit::parse(LimitOrigin::Binding, binding)])
     }
 
+    /// Limit, source region, destinations, what is outside.
+    type Case<'a> = (&'a [&'a str], &'a str, &'a [&'a str], Option<&'a str>);
+
     #[test]
     fn routes_judged_by_one_limit() {
         let eu = &["eu-central-1", "eu-west-1"][..];
-        // Limit, source region, destinations, what is outside.
-        type Case<'a> = (&'a [&'a str], &'a str, &'a [&'a str], Option<&'a str>);
         let cases: &[Case<'_>] = &[
             (&["@eu"], "eu-west-1", eu, None),
             (&["@eea"], "eu-west-1", eu, None),

@@ -20,7 +20,10 @@ mod merge;
 mod operator;
 mod ownership;
 mod published;
+mod reasons;
 mod secrets;
+mod stage;
+mod steady;
 mod support;
 mod targets;
 
@@ -52,7 +55,9 @@ fn main() -> ExitCode {
             merge::cases(),
             ownership::cases(),
             published::cases(),
+            reasons::cases(),
             secrets::cases(),
+            steady::cases(),
         ]
         .concat(),
     };

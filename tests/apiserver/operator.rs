@@ -19,11 +19,14 @@ use inference_profile_operator::{
     controller::{self, Config},
     plan::Settings,
     residency::{Limit, LimitOrigin},
-    types::{AccountId, ModelId, Region},
+    types::{AccountId, Region},
 };
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::Api;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 use crate::support::{Cluster, eventually};
 
@@ -113,6 +116,8 @@ impl Operator {
 pub struct Script {
     answers: Mutex<HashMap<Region, Answer>>,
     asked: AtomicUsize,
+    asked_of: Mutex<HashMap<Region, usize>>,
+    silent: watch::Sender<bool>,
 }
 
 #[derive(Clone)]
@@ -187,9 +192,31 @@ impl Script {
         self.answer(region, Answer::Fails);
     }
 
+    /// From now on, the region lists what the embedded catalog has there, as at the beginning.
+    pub fn recovers(&self, region: &str) {
+        self.lists(region, Self::embedded(region));
+    }
+
+    /// From now on, no call is answered until [`Script::answers_again`].
+    pub fn falls_silent(&self) {
+        self.silent.send_replace(true);
+    }
+
+    /// Answers the calls that wait, and all further ones.
+    pub fn answers_again(&self) {
+        self.silent.send_replace(false);
+    }
+
     /// Returns how often the catalog was asked.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Returns how often a region was asked.
+    pub fn asked_of(&self, region: &str) -> usize {
+        let asked = self.asked_of.lock().expect("not poisoned");
+        let region: Region = region.parse().expect("a region");
+        asked.get(&region).copied().unwrap_or_default()
     }
 
     fn answer(&self, region: &str, answer: Answer) {
@@ -207,13 +234,24 @@ impl Source for Script {
 
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let answer = self
-            .answers
+        *self
+            .asked_of
             .lock()
             .expect("not poisoned")
-            .get(&key.region)
-            .cloned();
+            .entry(key.region.clone())
+            .or_default() += 1;
+        let mut silent = self.silent.subscribe();
         Box::pin(async move {
+            silent
+                .wait_for(|silent| !silent)
+                .await
+                .expect("the script lives");
+            let answer = self
+                .answers
+                .lock()
+                .expect("not poisoned")
+                .get(&key.region)
+                .cloned();
             if key.role.is_some() {
                 return Err(CatalogError::RoleNotAllowed(
                     "this operator allows no roles".to_owned(),
@@ -245,12 +283,6 @@ impl Source for Script {
             ))
         })
     }
-}
-
-/// Returns the ID of a model's profile.
-pub fn profile_id(geography: &str, model: &str) -> String {
-    let _: ModelId = model.parse().expect("a model");
-    format!("{geography}.{model}")
 }
 
 /// Returns a condition of a binding as `(status, reason, message)`.

@@ -142,6 +142,19 @@ impl Cluster {
         }
     }
 
+    /// Returns the control plane as another user sees it, who may do nothing that is not granted.
+    pub async fn impersonating(&self, user: &str) -> Self {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).expect("kubeconfig");
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("client configuration");
+        config.auth_info.impersonate = Some(user.to_owned());
+        Self {
+            client: Client::try_from(config).expect("client"),
+            ..self.clone()
+        }
+    }
+
     /// Creates a namespace and returns its name, which begins with the prefix.
     pub async fn namespace(&self, prefix: &str) -> String {
         let mut namespace = Namespace::default();

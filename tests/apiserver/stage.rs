@@ -1,0 +1,378 @@
+//! A namespace with an operator in it, and the short words in which cases speak of the two.
+
+use std::sync::Arc;
+
+use inference_profile_operator::{
+    api::InferenceProfileBinding, api::condition::Reason, catalog::Source,
+};
+use k8s_openapi::api::{
+    core::v1::ConfigMap,
+    events::v1::Event,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    operator::{Operator, Options, Script, condition, config_maps, until, until_ready, value},
+    support::{Cluster, eventually},
+};
+
+/// Source region of the operator.
+pub const REGION: &str = "eu-west-1";
+/// The key that most cases look at.
+pub const ID: &str = "BEDROCK_INFERENCE_PROFILE_ID";
+
+/// A namespace with an operator on a scripted live catalog, or on another one.
+pub struct Stage {
+    pub cluster: Cluster,
+    pub namespace: String,
+    pub script: Arc<Script>,
+    operator: Option<Operator>,
+}
+
+impl Stage {
+    /// Sets up a namespace with an operator on a scripted live catalog.
+    pub async fn live(cluster: Cluster) -> Self {
+        let mut stage = Self::empty(cluster).await;
+        stage.start(stage.options());
+        stage
+    }
+
+    /// Sets up a namespace with an operator on another catalog, or otherwise different.
+    pub async fn with(cluster: Cluster, options: Options) -> Self {
+        let mut stage = Self::empty(cluster).await;
+        stage.start(options);
+        stage
+    }
+
+    /// Sets up a namespace without an operator.
+    pub async fn empty(cluster: Cluster) -> Self {
+        let namespace = cluster.namespace("stage").await;
+        Self {
+            cluster,
+            namespace,
+            script: Script::new(),
+            operator: None,
+        }
+    }
+
+    /// Returns the options of an operator on the script.
+    pub fn options(&self) -> Options {
+        Options {
+            source: Arc::clone(&self.script) as Arc<dyn Source>,
+            ..Options::default()
+        }
+    }
+
+    /// Starts the operator.
+    pub fn start(&mut self, options: Options) {
+        self.operator = Some(Operator::start_with(
+            &self.cluster,
+            &self.namespace,
+            options,
+        ));
+    }
+
+    /// Stops the operator.
+    pub async fn stop(&mut self) {
+        self.operator
+            .take()
+            .expect("a running operator")
+            .stop()
+            .await;
+    }
+
+    /// Stops the operator and starts it again, on the script.
+    pub async fn restart(&mut self, options: Options) {
+        self.stop().await;
+        self.start(options);
+    }
+
+    /// Creates a binding.
+    pub async fn bind(&self, name: &str, spec: Value) -> InferenceProfileBinding {
+        self.cluster
+            .create_binding(&self.namespace, name, spec)
+            .await
+            .expect("accepted")
+    }
+
+    /// Changes these fields of a binding's spec; null takes one away.
+    pub async fn edit(&self, name: &str, spec: Value) {
+        self.cluster
+            .bindings(&self.namespace)
+            .patch(
+                name,
+                &PatchParams::default(),
+                &Patch::Merge(json!({"spec": spec})),
+            )
+            .await
+            .expect("accepted");
+    }
+
+    /// Takes a binding's status away, as a restore from a backup does.
+    pub async fn wipe_status(&self, name: &str) {
+        self.cluster
+            .bindings(&self.namespace)
+            .patch_status(
+                name,
+                &PatchParams::default(),
+                &Patch::Merge(json!({"status": null})),
+            )
+            .await
+            .expect("accepted");
+    }
+
+    /// Deletes a binding.
+    pub async fn delete(&self, name: &str) {
+        self.cluster
+            .bindings(&self.namespace)
+            .delete(name, &DeleteParams::default())
+            .await
+            .expect("deleted");
+    }
+
+    /// Waits until a binding is not there.
+    pub async fn until_unbound(&self, name: &str) {
+        let bindings = self.cluster.bindings(&self.namespace);
+        eventually(&format!("the binding {name} is gone"), || async {
+            match bindings.get_opt(name).await.expect("an answer") {
+                None => Ok(()),
+                Some(found) => Err(found),
+            }
+        })
+        .await;
+    }
+
+    /// Gives a user, in this namespace alone, the rights of an operator, with these on `ConfigMaps`, in the place of
+    /// those it had.
+    pub async fn grant(&self, user: &str, config_maps: &[&str]) {
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": user},
+            "rules": [
+                {"apiGroups": ["inferenceprofiles.dev"], "resources": ["inferenceprofilebindings"], "verbs": ["get", "list", "watch", "patch"]},
+                {"apiGroups": ["inferenceprofiles.dev"], "resources": ["inferenceprofilebindings/status"], "verbs": ["patch"]},
+                {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+                {"apiGroups": [""], "resources": ["configmaps"], "verbs": config_maps},
+            ],
+        });
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": user},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        });
+        let force = PatchParams::apply("cases").force();
+        Api::<Role>::namespaced(self.cluster.client.clone(), &self.namespace)
+            .patch(user, &force, &Patch::Apply(role))
+            .await
+            .expect("a role");
+        Api::<RoleBinding>::namespaced(self.cluster.client.clone(), &self.namespace)
+            .patch(user, &force, &Patch::Apply(binding))
+            .await
+            .expect("a role binding");
+    }
+
+    /// Starts an operator that has only the rights of a user.
+    pub async fn start_as(&mut self, user: &str, options: Options) {
+        let cluster = self.cluster.impersonating(user).await;
+        self.operator = Some(Operator::start_with(&cluster, &self.namespace, options));
+    }
+
+    /// Returns a binding.
+    pub async fn binding(&self, name: &str) -> InferenceProfileBinding {
+        self.cluster
+            .bindings(&self.namespace)
+            .get(name)
+            .await
+            .expect("a binding")
+    }
+
+    /// Waits until a binding of the present spec is Ready.
+    pub async fn ready(&self, name: &str) -> InferenceProfileBinding {
+        until_ready(&self.cluster, &self.namespace, name).await
+    }
+
+    /// Waits until a condition of the present spec stands so, and returns its message.
+    pub async fn until(&self, name: &str, kind: &str, status: &str, reason: Reason) -> String {
+        let binding = until(&self.cluster, &self.namespace, name, kind, status, reason).await;
+        message(&binding, kind)
+    }
+
+    /// Waits until the operator has taken in the present spec of a binding.
+    pub async fn observed(&self, name: &str) -> InferenceProfileBinding {
+        eventually(&format!("{name} is observed"), || async {
+            let binding = self.binding(name).await;
+            let observed = binding
+                .status
+                .as_ref()
+                .and_then(|status| status.observed_generation);
+            if observed == binding.metadata.generation {
+                Ok(binding)
+            } else {
+                Err(observed)
+            }
+        })
+        .await
+    }
+
+    /// Returns the profile ID in a `ConfigMap`.
+    pub async fn id(&self, config_map: &str) -> Option<String> {
+        value(&self.cluster, &self.namespace, config_map, ID).await
+    }
+
+    /// Waits until a `ConfigMap` holds this profile ID, or, for none, no profile ID.
+    pub async fn until_id(&self, config_map: &str, expected: Option<&str>) {
+        eventually(&format!("{config_map} holds {expected:?}"), || async {
+            let found = self.id(config_map).await;
+            if found.as_deref() == expected {
+                Ok(())
+            } else {
+                Err(found)
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a `ConfigMap` is not there.
+    pub async fn until_gone(&self, config_map: &str) {
+        eventually(&format!("{config_map} is gone"), || async {
+            match self.config_map(config_map).await {
+                None => Ok(()),
+                Some(found) => Err(found),
+            }
+        })
+        .await;
+    }
+
+    /// Returns a `ConfigMap`.
+    pub async fn config_map(&self, name: &str) -> Option<ConfigMap> {
+        config_maps(&self.cluster, &self.namespace)
+            .get_opt(name)
+            .await
+            .expect("an answer")
+    }
+
+    /// Changes a `ConfigMap`, as a person with an editor does.
+    pub async fn meddle(&self, config_map: &str, change: Value) {
+        let manager = PatchParams {
+            field_manager: Some("someone".to_owned()),
+            ..PatchParams::default()
+        };
+        config_maps(&self.cluster, &self.namespace)
+            .patch(config_map, &manager, &Patch::Merge(change))
+            .await
+            .expect("accepted");
+    }
+
+    /// Creates a `ConfigMap` of another owner, with a key of its own, that allows a binding to merge keys into it.
+    pub async fn host(&self, name: &str, allowed: Option<&str>) -> ConfigMap {
+        let annotations =
+            allowed.map(|binding| json!({"inferenceprofiles.dev/allow-merge": binding}));
+        let object = json!({
+            "metadata": {"name": name, "annotations": annotations},
+            "data": {"theirs": "untouched"},
+        });
+        config_maps(&self.cluster, &self.namespace)
+            .create(
+                &PostParams::default(),
+                &serde_json::from_value(object).expect("a ConfigMap"),
+            )
+            .await
+            .expect("created")
+    }
+
+    /// Waits until the catalog was asked so many times more: what it says now is known by then.
+    pub async fn asked(&self, more: usize) {
+        let before = self.script.asked();
+        eventually(&format!("asked {more} times more"), || async {
+            let asked = self.script.asked() - before;
+            if asked >= more { Ok(()) } else { Err(asked) }
+        })
+        .await;
+    }
+
+    /// Waits until the operator has acted on changes that were made after all others: it has seen those by then.
+    /// Both kinds of change wait in line: a new binding, and, where one may be written at all, drift of a target.
+    pub async fn settled(&self) {
+        let name = format!("barrier-{}", fastrand::u64(..));
+        self.bind(
+            &name,
+            json!({"model": "amazon.nova-lite-v1:0", "geography": "eu"}),
+        )
+        .await;
+        self.until(&name, "RegionSupported", "True", Reason::ProfileFound)
+            .await;
+        if let Some(id) = self.id(&name).await {
+            self.meddle(&name, json!({"data": {ID: "drifted"}})).await;
+            self.until_id(&name, Some(&id)).await;
+        }
+        self.delete(&name).await;
+    }
+
+    /// Returns type, reason and count of each Event about a binding.
+    pub async fn events(&self, name: &str) -> Vec<(String, String, i32)> {
+        let list = Api::<Event>::namespaced(self.cluster.client.clone(), &self.namespace)
+            .list(&ListParams::default())
+            .await
+            .expect("events");
+        let mut events: Vec<Event> = list
+            .items
+            .into_iter()
+            .filter(|event| {
+                let about = event.regarding.as_ref();
+                about.and_then(|about| about.name.as_deref()) == Some(name)
+            })
+            .collect();
+        events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
+        events
+            .into_iter()
+            .map(|event| {
+                let count = event.series.map_or(1, |series| series.count);
+                (
+                    event.type_.unwrap_or_default(),
+                    event.reason.unwrap_or_default(),
+                    count,
+                )
+            })
+            .collect()
+    }
+
+    /// Waits until these Events were published about a binding, and no other.
+    pub async fn until_events(&self, name: &str, expected: &[(&str, &str, i32)]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(kind, reason, count)| ((*kind).to_owned(), (*reason).to_owned(), *count))
+            .collect();
+        eventually(&format!("Events {expected:?}"), || async {
+            let found = self.events(name).await;
+            if found == expected {
+                Ok(())
+            } else {
+                Err(found)
+            }
+        })
+        .await;
+    }
+}
+
+/// Returns the message of a condition.
+pub fn message(binding: &InferenceProfileBinding, kind: &str) -> String {
+    condition(binding, kind).expect("the condition").2
+}
+
+/// Returns status and reason of a condition.
+pub fn verdict(binding: &InferenceProfileBinding, kind: &str) -> Option<(String, String)> {
+    condition(binding, kind).map(|(status, reason, _)| (status, reason))
+}
+
+/// Returns the ID of the profile in a binding's status.
+pub fn profile_in_use(binding: &InferenceProfileBinding) -> Option<&str> {
+    Some(binding.status.as_ref()?.profile.as_ref()?.id.as_str())
+}
