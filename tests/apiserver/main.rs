@@ -21,6 +21,7 @@ mod operator;
 mod ownership;
 mod published;
 mod reasons;
+mod secrets;
 mod stage;
 mod steady;
 mod support;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             ownership::cases(),
             published::cases(),
             reasons::cases(),
+            secrets::cases(),
             steady::cases(),
         ]
         .concat(),
