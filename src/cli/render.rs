@@ -81,7 +81,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             "no InferenceProfileBinding was found in what was given".to_owned(),
         ));
     }
-    let mut cache = Cache::new(false);
+    let mut cache = Cache::new(args.catalog.catalog.is_live());
     let mut keys = Vec::new();
     for wire in &input.bindings {
         let binding = parse_binding(wire, args.region.optional()?.as_ref(), keys.len())?;

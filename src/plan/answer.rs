@@ -13,8 +13,7 @@ use crate::{
 };
 
 use super::{
-    Settings,
-    observed::{Binding, Observed},
+    observed::{Binding, Observed, Settings},
     status::{Finding, Provenance, WrittenProfile},
 };
 

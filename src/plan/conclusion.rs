@@ -208,26 +208,8 @@ impl Plan {
     }
 
     fn synced_finding(&self, binding: &Binding, problems: &[&Problem]) -> Finding {
-        if let Some(worst) = problems
-            .iter()
-            .max_by_key(|problem| problem.retry == Retry::Retry)
-        {
-            // What failed on the way comes first: as long as it does, nothing definite is known of the targets.
-            let status = if worst.retry == Retry::Retry {
-                ConditionStatus::Unknown
-            } else {
-                ConditionStatus::False
-            };
-            let first = if worst.retry == Retry::Retry {
-                worst
-            } else {
-                &problems[0]
-            };
-            let message = match problems.len() {
-                1 => first.message.clone(),
-                more => format!("{} (and {} more)", first.message, more - 1),
-            };
-            return Finding::new(status, first.reason, message);
+        if let Some(finding) = problems_finding(problems) {
+            return finding;
         }
         match &self.publication {
             Publication::Publish(_) | Publication::Keep(_) => {
@@ -237,10 +219,14 @@ impl Plan {
                     .flatten()
                     .map(|write| write.key.to_string())
                     .collect();
+                let ignored = match binding.spec.ignored {
+                    [] => String::new(),
+                    fields => format!("; this version does not act on {}", fields.join(", ")),
+                };
                 Finding::new(
                     ConditionStatus::True,
                     Reason::Synced,
-                    format!("up to date: {}", names.join(", ")),
+                    format!("up to date: {}{ignored}", names.join(", ")),
                 )
             }
             Publication::Withdraw { why } => Finding::new(
@@ -334,6 +320,31 @@ impl Plan {
         }
         notices
     }
+}
+
+/// Returns what `TargetsSynced` says of problems. What failed on the way comes first: as long as it does, nothing definite
+/// is known of the targets.
+fn problems_finding(problems: &[&Problem]) -> Option<Finding> {
+    /// Messages that one condition carries in full.
+    const SHOWN: usize = 3;
+    let failed_on_the_way = |problem: &&&Problem| problem.retry == Retry::Retry;
+    let (status, reason) = match problems.iter().find(failed_on_the_way) {
+        Some(failed) => (ConditionStatus::Unknown, failed.reason),
+        None => (ConditionStatus::False, problems.first()?.reason),
+    };
+    let mut messages: Vec<&str> = problems
+        .iter()
+        .filter(|problem| problem.reason == reason)
+        .chain(problems.iter().filter(|problem| problem.reason != reason))
+        .map(|problem| problem.message.as_str())
+        .collect();
+    let more = messages.len().saturating_sub(SHOWN);
+    messages.truncate(SHOWN);
+    let mut message = messages.join("; ");
+    if more > 0 {
+        message = format!("{message}; and {more} more");
+    }
+    Some(Finding::new(status, reason, message))
 }
 
 /// Says whether a removal needs no other try: what was refused is still there, and stays in the inventory.

@@ -14,28 +14,15 @@ mod publication;
 pub mod status;
 mod targets;
 
-use crate::{
-    residency::{Limit, Limits},
-    types::AccountId,
-};
+use crate::residency::Limits;
 
 use observed::{Binding, Observed};
 use publication::Publication;
 
 pub use action::{How, Problem, Removal, RemovalCause, RemovalOutcome, Retry, Write, WriteOutcome};
 pub use conclusion::{Conclusion, Notice, Plan};
+pub use observed::Settings;
 pub use targets::{check_merge, foreign_object};
-
-/// What the operator's configuration says about plans.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Whether Secrets may be written.
-    pub enable_secrets: bool,
-    /// Account for ARNs where the catalog knows none.
-    pub account: Option<AccountId>,
-    /// The operator's own residency limit.
-    pub limit: Option<Limit>,
-}
 
 /// Returns what to do about a binding. `now` is in seconds since 1970.
 #[must_use]

@@ -8,10 +8,9 @@ use crate::{
 };
 
 use super::{
-    Settings,
     action::{How, Problem, Removal, RemovalCause, Retry, Write},
     identity::TargetKey,
-    observed::{Binding, Observed, ObservedTarget, TargetSpec, TargetView},
+    observed::{Binding, Observed, ObservedTarget, Settings, TargetSpec, TargetView},
     ownership::{self, Standing},
     publication::Publication,
     status::WrittenProfile,
