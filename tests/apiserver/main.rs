@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
@@ -22,6 +23,8 @@ mod reasons;
 mod stage;
 mod steady;
 mod support;
+mod suspended;
+mod withdrawn;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         runtime: Arc::new(Runtime::new().expect("a runtime")),
         cluster: Arc::default(),
         cases: [
+            cleaned::cases(),
             controllers::cases(),
             crd::cases(),
             examples::cases(),
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
             published::cases(),
             reasons::cases(),
             steady::cases(),
+            suspended::cases(),
+            withdrawn::cases(),
         ]
         .concat(),
     };
