@@ -143,12 +143,15 @@ async fn execute(command: Command) -> Result<u8, Error> {
             Ok(0)
         }
         Command::Completions { shell } => {
+            // The generator panics where it can't write.
+            let mut script = Vec::new();
             clap_complete::generate(
                 shell,
                 &mut Cli::command(),
                 "inference-profile-operator",
-                &mut out,
+                &mut script,
             );
+            out.write_all(&script)?;
             Ok(0)
         }
     }

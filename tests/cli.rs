@@ -1,0 +1,509 @@
+//! The program as a person or a pipeline calls it: what it prints, and how it ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+
+/// How the program ended.
+#[derive(Debug)]
+struct Output {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the program in an empty environment: no AWS, no cluster, no home.
+fn program(arguments: &[&str]) -> Output {
+    program_in(&[], "", arguments)
+}
+
+fn program_in(environment: &[(&str, &str)], stdin: &str, arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+        .args(arguments)
+        .env_clear()
+        .env("HOME", home.path())
+        .envs(environment.iter().copied())
+        .current_dir(ROOT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be run");
+    let mut pipe = child.stdin.take().expect("piped");
+    // A program that reads no stdin may be gone by now.
+    let _ = pipe.write_all(stdin.as_bytes());
+    drop(pipe);
+    let output = child.wait_with_output().expect("it ends");
+    Output {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+impl Output {
+    /// Asserts the exit code and returns what was printed.
+    #[track_caller]
+    fn ends_with(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self.stdout
+    }
+
+    /// Asserts that it failed with one line that says this, and printed nothing.
+    #[track_caller]
+    fn fails_with(self, code: i32, message: &str) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        assert_eq!(self.stdout, "", "nothing is printed halfway: {self:#?}");
+        assert!(
+            self.stderr.contains(message),
+            "{message:?} is not in {self:#?}"
+        );
+        assert_eq!(self.stderr.trim_end().lines().count(), 1, "{self:#?}");
+    }
+}
+
+/// Compares an output with the file that keeps it.
+#[track_caller]
+fn assert_golden(name: &str, output: &str) {
+    let path = Path::new(ROOT).join("tests/golden").join(name);
+    if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(&path, output).expect("written");
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    if golden == output {
+        return;
+    }
+    let line = golden
+        .lines()
+        .zip(output.lines())
+        .position(|(golden, output)| golden != output)
+        .unwrap_or_else(|| golden.lines().count().min(output.lines().count()));
+    let at = |text: &str| text.lines().nth(line).unwrap_or("(the end)").to_owned();
+    panic!(
+        "tests/golden/{name} differs from line {}:\n- {}\n+ {}\nIf the new output is right: UPDATE_GOLDEN=1 cargo test --test cli, and read the diff.",
+        line + 1,
+        at(&golden),
+        at(output)
+    );
+}
+
+fn binding(name: &str, geography: &str, rest: &str) -> String {
+    format!(
+        "---\napiVersion: inferenceprofiles.dev/v1alpha1\nkind: InferenceProfileBinding\nmetadata: {{name: {name}}}\nspec: {{model: '{SONNET}', geography: {geography}, sourceRegion: eu-west-1{rest}}}\n"
+    )
+}
+
+fn render(stdin: &str, arguments: &[&str]) -> Output {
+    let all = [&["render", "-f", "-"], arguments].concat();
+    program_in(&[], stdin, &all)
+}
+
+/// Returns the documents that were printed.
+fn documents(text: &str) -> Vec<serde_json::Value> {
+    use serde::Deserialize as _;
+    serde_yaml::Deserializer::from_str(text)
+        .map(|document| serde_json::Value::deserialize(document).expect("YAML"))
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+#[test]
+fn run_needs_a_region() {
+    program(&["run"]).fails_with(2, "no source region: give --region or set AWS_REGION");
+    program_in(&[("AWS_REGION", "europe")], "", &["run"]).fails_with(2, "AWS_REGION");
+}
+
+#[test]
+fn run_needs_a_cluster() {
+    let arguments = ["run", "--region", "eu-west-1", "--catalog", "embedded"];
+    program(&arguments).fails_with(1, "no cluster can be reached: check KUBECONFIG");
+    let kubeconfig = [("KUBECONFIG", "/nonexistent")];
+    program_in(&kubeconfig, "", &arguments).fails_with(1, "/nonexistent");
+}
+
+#[test]
+fn run_refuses_what_it_does_not_understand() {
+    for (option, value, message) in [
+        ("--allowed-regions", "europe", "europe"),
+        ("--catalog", "directory:/nonexistent", "/nonexistent"),
+    ] {
+        let arguments = ["run", "--region", "eu-west-1", option, value];
+        program(&arguments).fails_with(2, message);
+    }
+    for (option, value) in [
+        ("--refresh-interval", "soon"),
+        ("--concurrency", "0"),
+        ("--catalog", "live"),
+        ("--account", "mine"),
+        ("--region", "europe"),
+    ] {
+        let output = program(&["run", option, value]);
+        assert_eq!(output.code, Some(2), "{option} {value}");
+        assert!(output.stderr.contains(option), "{output:#?}");
+    }
+}
+
+#[test]
+fn render_of_the_examples_is_golden() {
+    let output = program(&["render", "-f", "examples/", "--enable-secrets"]);
+    // One example shows what is not supported.
+    assert_golden("render-examples.yaml", &output.ends_with(3));
+    let again = program(&["render", "-f", "examples/", "--enable-secrets"]);
+    assert_golden("render-examples.yaml", &again.ends_with(3));
+}
+
+#[test]
+fn render_ends_with_0_where_all_is_ready_and_3_where_not() {
+    let ready = binding("a", "eu", "");
+    let not_ready = binding("b", "jp", "");
+    assert_eq!(documents(&render(&ready, &[]).ends_with(0)).len(), 2);
+    let printed = render(&not_ready, &[]).ends_with(3);
+    assert_eq!(documents(&printed).len(), 1, "the status alone");
+    assert!(printed.contains("GeographyUnsupported"), "{printed}");
+    let printed = render(&format!("{ready}{not_ready}"), &[]).ends_with(3);
+    assert_eq!(documents(&printed).len(), 3, "the other is rendered");
+}
+
+#[test]
+fn render_reads_files_folders_and_standard_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("one.yaml"), binding("one", "eu", "")).expect("written");
+    fs::write(path("two.yml"), binding("two", "eu", "")).expect("written");
+    fs::write(path("notes.txt"), "not: [a manifest").expect("written");
+    let names = |printed: &str| -> Vec<String> {
+        documents(printed)
+            .iter()
+            .filter(|document| document["kind"] == "InferenceProfileBinding")
+            .map(|document| document["metadata"]["name"].to_string())
+            .collect()
+    };
+    let all = &folder.path().display().to_string();
+    let printed = program(&["render", "-f", all]).ends_with(0);
+    assert_eq!(names(&printed), [r#""one""#, r#""two""#]);
+    let two = path("two.yml");
+    let printed = program(&["render", "--filename", &two]).ends_with(0);
+    assert_eq!(names(&printed), [r#""two""#]);
+    let one = path("one.yaml");
+    let arguments = ["render", "-f", "-", "-f", &one];
+    let printed = program_in(&[], &binding("three", "eu", ""), &arguments).ends_with(0);
+    assert_eq!(names(&printed), [r#""three""#, r#""one""#]);
+}
+
+#[test]
+fn render_puts_bindings_into_the_namespace_given() {
+    let own = binding("a", "eu", "").replace("{name: a}", "{name: a, namespace: own}");
+    let input = format!("{own}{}", binding("b", "eu", ""));
+    for (arguments, other) in [
+        (&[][..], "default"),
+        (&["--namespace", "shop"], "shop"),
+        (&["-n", "shop"], "shop"),
+    ] {
+        let printed = render(&input, arguments).ends_with(0);
+        let namespaces: Vec<_> = documents(&printed)
+            .iter()
+            .map(|document| document["metadata"]["namespace"].clone())
+            .collect();
+        assert_eq!(namespaces, ["own", "own", other, other]);
+    }
+}
+
+#[test]
+fn render_refuses_bad_input() {
+    render("a: [", &[]).fails_with(2, "standard input");
+    render("kind: ConfigMap\n", &[]).fails_with(2, "no InferenceProfileBinding was found");
+    render("", &[]).fails_with(2, "no InferenceProfileBinding was found");
+    let twice = format!("{0}{0}", binding("a", "eu", ""));
+    render(&twice, &[]).fails_with(2, "default/a is given twice");
+    let no_name = binding("a", "eu", "").replace("name: a", "labels: {}");
+    render(&no_name, &[]).fails_with(2, "it has no name");
+    let no_model = binding("a", "eu", "").replace("model:", "modle:");
+    render(&no_model, &[]).fails_with(2, "model");
+    program(&["render", "-f", "/nonexistent.yaml"])
+        .fails_with(2, "/nonexistent.yaml can't be read");
+    let output = program(&["render"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("--filename"), "{output:#?}");
+}
+
+#[test]
+fn render_of_a_merge_asks_the_object_in_the_files() {
+    let merge = ", targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+    let input = binding("chat", "eu", merge);
+    let object = |annotations: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: app{annotations}}}\ndata: {{THEIRS: '1'}}\n"
+        )
+    };
+    let allowed = object(", annotations: {inferenceprofiles.dev/allow-merge: chat}");
+    let printed = render(&format!("{input}{allowed}"), &[]).ends_with(0);
+    let manifests = documents(&printed);
+    assert_eq!(
+        manifests[0]["data"],
+        serde_json::json!({"MODEL": format!("eu.{SONNET}")}),
+        "our keys alone"
+    );
+    assert!(manifests[0]["metadata"].get("ownerReferences").is_none());
+
+    let refused = object("");
+    let printed = render(&format!("{refused}{input}"), &[]).ends_with(3);
+    assert!(printed.contains("TargetForbidden"), "{printed}");
+    assert_eq!(documents(&printed).len(), 1);
+
+    render(&input, &[]).ends_with(0);
+}
+
+#[test]
+fn render_writes_secrets_only_where_they_are_enabled() {
+    let input = binding("a", "eu", ", targets: [{kind: Secret, name: s}]");
+    let printed = render(&input, &[]).ends_with(3);
+    assert!(printed.contains("SecretsDisabled"), "{printed}");
+    let printed = render(&input, &["--enable-secrets"]).ends_with(0);
+    let secret = &documents(&printed)[0];
+    assert_eq!(secret["type"], "servicebinding.io/bedrock");
+    assert!(secret.get("stringData").is_none());
+}
+
+#[test]
+fn render_knows_limits_and_accounts() {
+    let input = binding("a", "eu", "");
+    render(&input, &["--allowed-regions", "@eu"]).ends_with(0);
+    let printed = render(&input, &["--allowed-regions", "eu-west-1,eu-west-3"]).ends_with(3);
+    assert!(printed.contains("RegionNotAllowed"), "{printed}");
+    render(&input, &["--allowed-regions", "europe"]).fails_with(2, "europe");
+
+    let arn = ", targets: [{kind: ConfigMap, name: c, keys: {ARN: ProfileARN}}]";
+    let input = binding("a", "eu", arn);
+    let printed = render(&input, &[]).ends_with(3);
+    assert!(printed.contains("ValueUnavailable"), "{printed}");
+    let printed = render(&input, &["--account", "111122223333"]).ends_with(0);
+    assert_eq!(
+        documents(&printed)[0]["data"]["ARN"],
+        format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.{SONNET}")
+    );
+}
+
+#[test]
+fn explain_is_golden() {
+    let explain = |arguments: &[&str]| {
+        let all = [&["explain", SONNET, "--region", "eu-west-1"], arguments].concat();
+        program(&all)
+    };
+    for (name, code, arguments) in [
+        ("explain-found.txt", 0, &["--geography", "eu"][..]),
+        ("explain-unsupported.txt", 3, &["--geography", "jp"]),
+        (
+            "explain-fallback.txt",
+            0,
+            &[
+                "--geography",
+                "jp",
+                "--fallback",
+                "apac",
+                "--fallback",
+                "eu",
+            ],
+        ),
+        (
+            "explain-not-permitted.txt",
+            3,
+            &["--geography", "global", "--allowed-regions", "@eu"],
+        ),
+        (
+            "explain-found.json",
+            0,
+            &["--geography", "eu", "--output", "json"],
+        ),
+    ] {
+        assert_golden(name, &explain(arguments).ends_with(code));
+    }
+    let mistyped = [
+        "explain",
+        "anthropic.claude-sonet-4-5-20250929-v1:0",
+        "--region",
+        "eu-west-1",
+    ];
+    let printed = program(&[&mistyped[..], &["--geography", "eu"]].concat()).ends_with(3);
+    assert!(
+        printed.contains(SONNET),
+        "the nearest model is named: {printed}"
+    );
+}
+
+#[test]
+fn explain_refuses_bad_input() {
+    program(&[
+        "explain",
+        "claude",
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ])
+    .fails_with(2, "not a foundation model ID");
+    program(&["explain", SONNET, "--geography", "eu"]).fails_with(2, "no source region");
+    let output = program(&["explain", SONNET, "--region", "eu-west-1"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("--geography"), "{output:#?}");
+    let environment = [("AWS_REGION", "eu-west-1")];
+    program_in(&environment, "", &["explain", SONNET, "--geography", "eu"]).ends_with(0);
+}
+
+#[test]
+fn catalog_lists_and_exports() {
+    let list = [
+        "catalog",
+        "list",
+        "--region",
+        "eu-west-1",
+        "--model",
+        SONNET,
+    ];
+    let table = program(&list).ends_with(0);
+    assert!(table.contains(&format!("eu.{SONNET}")), "{table}");
+    let json = program(&[&list[..], &["-o", "json"]].concat()).ends_with(0);
+    let profiles: Vec<serde_json::Value> = serde_json::from_str(&json).expect("an array");
+    assert!(!profiles.is_empty());
+    let matrix = program(&["catalog", "matrix", "--model", SONNET]).ends_with(0);
+    assert!(matrix.contains(SONNET), "{matrix}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().display().to_string();
+    let account = ["--account", "111122223333"];
+    let export = [
+        "catalog",
+        "export",
+        "--catalog",
+        "embedded",
+        "--region",
+        "eu-west-1",
+    ];
+    let output = program(&[&export[..], &account, &[&path]].concat());
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let catalog = format!("directory:{path}");
+    let explain = [
+        "explain",
+        SONNET,
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ];
+    let from_files = program(&[&explain[..], &["--catalog", &catalog]].concat());
+    assert_eq!(from_files.ends_with(0), program(&explain).ends_with(0));
+}
+
+#[test]
+fn crd_is_the_one_in_crds() {
+    let file = fs::read_to_string(Path::new(ROOT).join("crds/inferenceprofilebindings.yaml"));
+    let printed = program(&["crd"]).ends_with(0);
+    assert!(file.expect("the CRD").ends_with(&printed));
+}
+
+#[test]
+fn completions_name_every_command() {
+    for (shell, start) in [
+        ("bash", "_inference__profile__operator() {"),
+        ("zsh", "#compdef inference-profile-operator"),
+        ("fish", "complete -c inference-profile-operator"),
+    ] {
+        let script = program(&["completions", shell]).ends_with(0);
+        assert!(script.contains(start), "{shell}");
+        for command in commands() {
+            assert!(script.contains(&command), "{shell}: {command}");
+        }
+    }
+    let output = program(&["completions", "cobol"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("bash"), "what there is is named");
+}
+
+/// Returns the commands that --help names.
+fn commands() -> Vec<String> {
+    let help = program(&["--help"]).ends_with(0);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<String> = listed
+        .take_while(|line| line.starts_with("  "))
+        // Descriptions go on in lines that are indented further.
+        .filter(|line| !line.starts_with("    "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .map(str::to_owned)
+        .collect();
+    assert!(commands.len() > 5, "{help}");
+    commands
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in commands() {
+        let help = program(&[&command, "--help"]).ends_with(0);
+        assert!(help.contains("Usage: inference-profile-operator"), "{help}");
+    }
+    let help = program(&["--help"]).ends_with(0);
+    assert!(help.contains("Exit codes:"), "{help}");
+}
+
+#[test]
+fn help_and_version_are_told_apart_from_errors() {
+    let version = program(&["--version"]).ends_with(0);
+    assert_eq!(
+        version,
+        format!("inference-profile-operator {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    for arguments in [&[][..], &["nonsense"], &["render", "--nonsense"]] {
+        let output = program(arguments);
+        assert_eq!(output.code, Some(2), "{arguments:?}");
+        assert_eq!(output.stdout, "", "errors go to standard error");
+        assert!(output.stderr.contains("Usage:"), "{output:#?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_is_no_error() {
+    for arguments in [
+        &["completions", "bash"][..],
+        &["crd"],
+        &["render", "-f", "examples/01-smallest.yaml"],
+        &[
+            "explain",
+            SONNET,
+            "--geography",
+            "eu",
+            "--region",
+            "eu-west-1",
+        ],
+        &["catalog", "list"],
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+            .args(arguments)
+            .env_clear()
+            .current_dir(ROOT)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be run");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+        assert!(
+            !stderr.contains("rror") && !stderr.contains("panic"),
+            "{arguments:?}: {stderr}"
+        );
+    }
+}
