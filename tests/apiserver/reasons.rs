@@ -803,7 +803,7 @@ async fn one_of_two(cluster: Cluster) {
         .until("claude", "TargetsSynced", "False", Reason::TargetConflict)
         .await;
     assert!(
-        why.contains("ConfigMap taken") && why.contains("and 1 more"),
+        why.contains("ConfigMap taken") && why.contains("Secret off"),
         "{why}"
     );
     assert_eq!(stage.id("free").await.as_deref(), Some(EU));
