@@ -44,6 +44,10 @@ struct Options {
     #[arg(long, env = "BENCH_SAMPLES", default_value_t = 50)]
     samples: usize,
 
+    /// How many bindings the floor has in flight [default: 16, 32 or 64, whichever is fastest with 1000 bindings]
+    #[arg(long, env = "BENCH_IN_FLIGHT")]
+    in_flight: Option<usize>,
+
     /// How many seconds to count requests in while nothing changes
     #[arg(long, env = "BENCH_QUIET", default_value_t = 10)]
     quiet: u64,
@@ -72,7 +76,10 @@ async fn main() -> ExitCode {
 async fn measure(options: &Options) -> Result<(), Failure> {
     let cluster = cluster::Cluster::connect().await?;
     let sample = phases::sample(&cluster).await?;
-    let in_flight = phases::best_concurrency(&cluster, &sample).await?;
+    let in_flight = match options.in_flight {
+        Some(in_flight) => in_flight,
+        None => phases::best_concurrency(&cluster, &sample).await?,
+    };
     let mut sizes: Vec<report::Size> = options
         .sizes
         .iter()

@@ -68,7 +68,7 @@ impl Size {
     }
 
     fn median(&self, figure: impl Fn(&Run) -> f64) -> f64 {
-        quantile(&self.sorted(figure), 0.5)
+        median(&self.sorted(figure))
     }
 
     /// Returns the latencies of all runs in ms, sorted.
@@ -244,7 +244,7 @@ fn seconds(size: &Size, figure: impl Fn(&Run) -> Duration) -> String {
     let sorted = size.sorted(|run| figure(run).as_secs_f64());
     format!(
         "{:.2} ({:.2}-{:.2})",
-        quantile(&sorted, 0.5),
+        median(&sorted),
         quantile(&sorted, 0.0),
         quantile(&sorted, 1.0)
     )
@@ -284,6 +284,16 @@ fn listed(size: &Size, figure: impl Fn(&Run) -> String) -> String {
         .map(|(run, figure)| format!("run {}:\n{figure}", run + 1))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// Returns the middle of sorted figures; of two middle ones, their mean.
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    match sorted {
+        [] => 0.0,
+        _ if sorted.len().is_multiple_of(2) => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        _ => sorted[middle],
+    }
 }
 
 /// Returns the smallest figure that at least this share of all does not exceed (nearest rank); 0 of none.

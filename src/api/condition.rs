@@ -47,17 +47,15 @@ wire_enum!(
         // Ready
         Bound,
         // RegionSupported
-        ProfileFound, FallbackGeographyUsed, OnDemandFallback,
-        SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
+        ProfileFound, FallbackGeographyUsed, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
         CatalogUnavailable, Pending,
         // ResidencySatisfied
-        NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, NoProfile, LimitUnknown,
-        // TargetsSynced
+        NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, NoProfile, // TargetsSynced
         Synced, TargetConflict, TargetForbidden, TargetNotFound, TargetInvalid, TemplateInvalid,
-        ValueUnavailable, SecretsDisabled, RolloutFailed, Retrying,
+        ValueUnavailable, SecretsDisabled, Retrying,
         // CatalogFresh
         Fresh, Snapshot, AccessDenied, Throttled, CredentialsUnavailable, EndpointUnreachable,
-        RoleNotAllowed, FeedLimitReached, SnapshotStale, ServiceError,
+        RoleNotAllowed, ServiceError,
         // Suspended
         SuspendedBySpec,
     }

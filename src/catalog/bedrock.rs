@@ -396,7 +396,7 @@ fn denied(message: Option<&str>, region: &Region) -> String {
     let why = message.and_then(reason).unwrap_or_default();
     format!(
         "{who} may not list the inference profiles of {region}{why}: allow bedrock:ListInferenceProfiles on \
-         arn:{}:bedrock:*:{resource}:inference-profile/* (`iam-policy --operator` prints the policy)",
+         arn:{}:bedrock:*:{resource}:inference-profile/*",
         region.partition().name
     )
 }
@@ -507,8 +507,7 @@ mod tests {
             text(&message("web-identity-token-1", because)),
             "the role discovery of account 111122223333 may not list the inference profiles of eu-west-2, because no \
              identity-based policy allows the bedrock:ListInferenceProfiles action: allow \
-             bedrock:ListInferenceProfiles on arn:aws:bedrock:*:111122223333:inference-profile/* (`iam-policy \
-             --operator` prints the policy)"
+             bedrock:ListInferenceProfiles on arn:aws:bedrock:*:111122223333:inference-profile/*"
         );
         assert_eq!(
             text(&message("web-identity-token-1", because)),
@@ -530,7 +529,7 @@ mod tests {
             assert_eq!(
                 text(odd),
                 "the operator may not list the inference profiles of eu-west-2: allow bedrock:ListInferenceProfiles \
-                 on arn:aws:bedrock:*:ACCOUNT:inference-profile/* (`iam-policy --operator` prints the policy)"
+                 on arn:aws:bedrock:*:ACCOUNT:inference-profile/*"
             );
         }
     }

@@ -42,6 +42,12 @@ impl FromStr for CatalogSource {
 }
 
 impl CatalogSource {
+    /// Says whether this is the live service: only that one is asked by a role.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Bedrock)
+    }
+
     /// Opens the source. `region` is where the live service obtains credentials.
     ///
     /// # Errors

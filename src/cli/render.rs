@@ -19,7 +19,8 @@ use crate::{
     catalog::{FeedKey, FeedState, Freshness, Source},
     plan::{
         How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
-        observed::{Binding, ObjectKey, Observed, Spec, TargetKey, TargetView},
+        identity::{ObjectKey, TargetKey},
+        observed::{Binding, Observed, Spec, TargetView},
         plan,
         status::Status,
     },
@@ -80,7 +81,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             "no InferenceProfileBinding was found in what was given".to_owned(),
         ));
     }
-    let mut cache = Cache::new(false);
+    let mut cache = Cache::new(args.catalog.catalog.is_live());
     let mut keys = Vec::new();
     for wire in &input.bindings {
         let binding = parse_binding(wire, args.region.optional()?.as_ref(), keys.len())?;

@@ -14,42 +14,13 @@ use crate::{
     render::DEFAULT_KEYS,
     residency::{Limit, LimitError, LimitOrigin},
     resolve::Request,
-    types::{ModelId, ParseError, Region},
+    types::{AccountId, ModelId, ParseError, Region},
 };
 
-use super::status::Status;
-
-/// A namespaced name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey {
-    /// Namespace.
-    pub namespace: Arc<str>,
-    /// Name.
-    pub name: Arc<str>,
-}
-
-impl std::fmt::Display for ObjectKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// The identity of a target.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TargetKey {
-    /// Kind.
-    pub kind: TargetKind,
-    /// Namespace, always the binding's.
-    pub namespace: Arc<str>,
-    /// Name.
-    pub name: Arc<str>,
-}
-
-impl std::fmt::Display for TargetKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.kind, self.name)
-    }
-}
+use super::{
+    identity::{ObjectKey, TargetKey},
+    status::Status,
+};
 
 /// Key -> value name.
 pub type Keys = Arc<[(Arc<str>, ValueName)]>;
@@ -92,6 +63,8 @@ pub struct Spec {
     pub targets: Arc<[TargetSpec]>,
     /// Whether targets are left as they are.
     pub suspend: bool,
+    /// Fields that are given and not acted on, for the message that says so.
+    pub ignored: &'static [&'static str],
 }
 
 static SHARED_DEFAULT_KEYS: LazyLock<Keys> = LazyLock::new(|| {
@@ -129,6 +102,7 @@ impl Spec {
             role: wire.role_arn.as_deref().map(Arc::from),
             targets,
             suspend: wire.suspend.unwrap_or_default(),
+            ignored: ignored_fields(wire),
         }
     }
 
@@ -138,6 +112,24 @@ impl Spec {
         self.targets
             .iter()
             .any(|target| target.policy == CreationPolicy::Merge)
+    }
+}
+
+/// Returns the fields that the API has and this version does not act on.
+fn ignored_fields(wire: &InferenceProfileBindingSpec) -> &'static [&'static str] {
+    let rollout = wire
+        .rollout
+        .as_ref()
+        .is_some_and(|workloads| !workloads.is_empty());
+    let on_demand = wire
+        .fallback
+        .as_ref()
+        .and_then(|fallback| fallback.on_demand);
+    match (rollout, on_demand.unwrap_or_default()) {
+        (false, false) => &[],
+        (true, false) => &["spec.rollout"],
+        (false, true) => &["spec.fallback.onDemand"],
+        (true, true) => &["spec.rollout", "spec.fallback.onDemand"],
     }
 }
 
@@ -339,6 +331,17 @@ pub struct Trace {
     pub key: TargetKey,
     /// What is known of it.
     pub view: Arc<TargetView>,
+}
+
+/// What the operator's configuration says about plans.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Whether Secrets may be written.
+    pub enable_secrets: bool,
+    /// Account for ARNs where the catalog knows none.
+    pub account: Option<AccountId>,
+    /// The operator's own residency limit.
+    pub limit: Option<Limit>,
 }
 
 /// Everything that one plan is made from.

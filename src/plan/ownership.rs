@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use crate::api::{CreationPolicy, names};
 
-use super::observed::{Binding, TargetKey, TargetSpec, TargetView};
+use super::{
+    identity::TargetKey,
+    observed::{Binding, TargetSpec, TargetView},
+};
 
 /// Whose an object is, seen from one binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +157,8 @@ mod tests {
     use crate::{
         api::{InferenceProfileBindingSpec, TargetKind},
         plan::{
-            observed::{Controller, Holding, ObjectKey, Spec, fingerprints},
+            identity::ObjectKey,
+            observed::{Controller, Holding, Spec, fingerprints},
             status::{Status, TargetRecord},
         },
     };

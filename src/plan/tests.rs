@@ -1,17 +1,22 @@
 //! Tables of plans: what is observed, and what follows.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::{
-    api::InferenceProfileBindingSpec,
+    api::{
+        CreationPolicy, InferenceProfileBindingSpec, TargetKind,
+        condition::{ConditionStatus, ConditionType, Reason},
+    },
     catalog::{Catalog, FeedState, Freshness, Profile, SourceKind, embedded::Embedded},
-    residency::LimitOrigin,
+    residency::{Limit, LimitOrigin},
     types::Region,
 };
 
 use super::{
-    observed::{Controller, Holding, ObjectKey, Spec, Trace, fingerprints},
+    identity::{ObjectKey, TargetKey},
+    observed::{Controller, Holding, ObservedTarget, Spec, TargetView, Trace, fingerprints},
     publication::must_withdraw,
+    status::Status,
     *,
 };
 
@@ -687,4 +692,72 @@ fn status_goes_there_and_back() {
         &"shop".into(),
     );
     assert_eq!(back, before.status);
+}
+
+#[test]
+fn every_problem_is_named_and_what_failed_on_the_way_comes_first() {
+    let four = "geography: eu, targets: [{kind: Secret, name: a}, {kind: Secret, name: b}, \
+                {kind: Secret, name: c}, {kind: ConfigMap, name: d}]";
+    let (after, plan, _) = visit(&sonnet(four), full(), &SETTINGS);
+    let synced = after
+        .status
+        .condition(ConditionType::TargetsSynced)
+        .expect("a condition");
+    assert_eq!(synced.reason, Reason::SecretsDisabled);
+    for target in ["Secret a", "Secret b", "Secret c"] {
+        assert!(synced.message.contains(target), "{}", synced.message);
+    }
+
+    let before = sonnet(four);
+    let failed = Problem {
+        reason: Reason::Retrying,
+        message: "ConfigMap d: no answer".into(),
+        retry: Retry::Retry,
+    };
+    let outcomes: Vec<WriteOutcome> = plan
+        .writes
+        .iter()
+        .map(|write| Err(write.as_ref().err().unwrap_or(&failed).clone()))
+        .collect();
+    let status = plan
+        .conclude(&before, &outcomes, &[], NOW)
+        .status
+        .expect("a status");
+    let synced = status
+        .condition(ConditionType::TargetsSynced)
+        .expect("a condition");
+    assert_eq!(
+        (synced.status, synced.reason),
+        (ConditionStatus::Unknown, Reason::Retrying)
+    );
+    assert!(
+        synced
+            .message
+            .starts_with("ConfigMap d: no answer; Secret a")
+    );
+    assert!(
+        synced.message.ends_with("; and 1 more"),
+        "{}",
+        synced.message
+    );
+}
+
+#[test]
+fn fields_that_are_not_acted_on_are_said() {
+    let (after, ..) = visit(
+        &sonnet("geography: eu, rollout: [{kind: Deployment, name: chat}]"),
+        full(),
+        &SETTINGS,
+    );
+    let synced = after
+        .status
+        .condition(ConditionType::TargetsSynced)
+        .expect("a condition");
+    assert!(
+        synced
+            .message
+            .ends_with("this version does not act on spec.rollout"),
+        "{}",
+        synced.message
+    );
 }

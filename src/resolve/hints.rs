@@ -24,6 +24,18 @@ pub(super) fn callable_from(
         .unwrap_or_default()
 }
 
+/// Returns when public data last saw a model's profile of this geography, where it sees it no more.
+pub(super) fn last_listed(
+    hints: &Embedded,
+    model: &ModelId,
+    geography: &Geography,
+) -> Option<&'static str> {
+    hints
+        .retired(model)
+        .find(|profile| profile.geography == *geography)
+        .map(|profile| profile.last_seen)
+}
+
 /// Joins the first `most` names by commas and counts the rest.
 pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> String {
     let names: Vec<&str> = names.collect();
@@ -78,11 +90,13 @@ pub(super) fn no_profile_in_geography(
     let details = candidates
         .iter()
         .filter_map(|candidate| match &candidate.outcome {
-            Outcome::NotCallable { callable_from } if !callable_from.is_empty() => Some(format!(
-                "{} from: {}",
-                candidate.geography,
-                list(callable_from.iter().map(Region::as_str), 8)
-            )),
+            Outcome::NotCallable { callable_from, .. } if !callable_from.is_empty() => {
+                Some(format!(
+                    "{} from: {}",
+                    candidate.geography,
+                    list(callable_from.iter().map(Region::as_str), 8)
+                ))
+            }
             Outcome::NotAllowed(outside) => Some(format!(
                 "fallback {} passed over, it breaks the residency limit: {outside}",
                 candidate.geography

@@ -99,6 +99,8 @@ pub enum Outcome {
     NotCallable {
         /// Source regions from which the profile is callable, as the embedded data has them.
         callable_from: Vec<Region>,
+        /// When public data last saw the profile, where it is seen no more.
+        last_listed: Option<&'static str>,
     },
     /// A fallback that would break a residency limit.
     NotAllowed(Outside),
@@ -110,10 +112,14 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chosen => f.write_str("chosen"),
-            Self::NotCallable { callable_from } if callable_from.is_empty() => {
-                f.write_str("no such profile is known")
-            }
-            Self::NotCallable { callable_from } => {
+            Self::NotCallable {
+                callable_from,
+                last_listed,
+            } if callable_from.is_empty() => match last_listed {
+                Some(date) => write!(f, "last listed on {date}"),
+                None => f.write_str("no such profile is known"),
+            },
+            Self::NotCallable { callable_from, .. } => {
                 write!(
                     f,
                     "callable only from {}",
@@ -157,6 +163,7 @@ pub fn resolve(
         let outcome = match profile {
             None => Outcome::NotCallable {
                 callable_from: hints::callable_from(hints, &request.model, geography),
+                last_listed: hints::last_listed(hints, &request.model, geography),
             },
             Some(_) if chosen.is_some() => Outcome::NotNeeded,
             Some(profile) => match limits.judge(&request.source_region, &profile.destinations) {

@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
@@ -25,7 +26,9 @@ mod secrets;
 mod stage;
 mod steady;
 mod support;
+mod suspended;
 mod targets;
+mod withdrawn;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         runtime: Arc::new(Runtime::new().expect("a runtime")),
         cluster: Arc::default(),
         cases: [
+            cleaned::cases(),
             controllers::cases(),
             crd::cases(),
             examples::cases(),
@@ -58,6 +62,8 @@ fn main() -> ExitCode {
             reasons::cases(),
             secrets::cases(),
             steady::cases(),
+            suspended::cases(),
+            withdrawn::cases(),
         ]
         .concat(),
     };

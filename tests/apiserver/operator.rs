@@ -111,6 +111,16 @@ impl Operator {
     }
 }
 
+/// A way in which AWS fails: in words, as a script, and as the reason that `CatalogFresh` gives.
+pub type Failure = (&'static str, fn(&Script, &str), Reason);
+
+/// The ways in which a scripted catalog fails.
+pub const FAILURES: [Failure; 3] = [
+    ("failing", Script::fails, Reason::ServiceError),
+    ("throttling", Script::throttles, Reason::Throttled),
+    ("denying", Script::denies, Reason::AccessDenied),
+];
+
 /// A live catalog that does as it is told.
 #[derive(Default)]
 pub struct Script {

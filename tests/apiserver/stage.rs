@@ -17,7 +17,9 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    operator::{Operator, Options, Script, condition, config_maps, until, until_ready, value},
+    operator::{
+        Operator, Options, SONNET, Script, condition, config_maps, until, until_ready, value,
+    },
     support::{Cluster, eventually},
 };
 
@@ -25,6 +27,9 @@ use crate::{
 pub const REGION: &str = "eu-west-1";
 /// The key that most cases look at.
 pub const ID: &str = "BEDROCK_INFERENCE_PROFILE_ID";
+
+/// The profile of [`sonnet`].
+pub const EU: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 /// A namespace with an operator on a scripted live catalog, or on another one.
 pub struct Stage {
@@ -39,6 +44,13 @@ impl Stage {
     pub async fn live(cluster: Cluster) -> Self {
         let mut stage = Self::empty(cluster).await;
         stage.start(stage.options());
+        stage
+    }
+
+    /// Sets up a namespace with an operator on the embedded catalog.
+    pub async fn embedded(cluster: Cluster) -> Self {
+        let mut stage = Self::empty(cluster).await;
+        stage.operator = Some(Operator::start(&stage.cluster, &stage.namespace));
         stage
     }
 
@@ -75,6 +87,11 @@ impl Stage {
             &self.namespace,
             options,
         ));
+    }
+
+    /// Starts another operator beside the one that runs, as while a Deployment rolls without leader election.
+    pub fn beside(&self) -> Operator {
+        Operator::start_with(&self.cluster, &self.namespace, self.options())
     }
 
     /// Stops the operator.
@@ -375,4 +392,30 @@ pub fn verdict(binding: &InferenceProfileBinding, kind: &str) -> Option<(String,
 /// Returns the ID of the profile in a binding's status.
 pub fn profile_in_use(binding: &InferenceProfileBinding) -> Option<&str> {
     Some(binding.status.as_ref()?.profile.as_ref()?.id.as_str())
+}
+
+/// Returns a spec that gets a profile.
+pub fn sonnet() -> Value {
+    json!({"model": SONNET, "geography": "eu"})
+}
+
+pub fn merging() -> Value {
+    json!({
+        "model": SONNET,
+        "geography": "eu",
+        "targets": [{"kind": "ConfigMap", "name": "host", "creationPolicy": "Merge", "keys": {ID: "ProfileID"}}],
+    })
+}
+
+pub async fn assert_host_is_clean(stage: &Stage) {
+    let host = stage
+        .config_map("host")
+        .await
+        .expect("it is not ours to delete");
+    let data = host.data.expect("their key");
+    assert_eq!(
+        data.into_iter().collect::<Vec<_>>(),
+        [("theirs".to_owned(), "untouched".to_owned())]
+    );
+    assert_eq!(host.metadata.labels, None, "our label");
 }

@@ -1,3 +1,438 @@
-pub fn cases() -> Vec<crate::support::Case> {
-    Vec::new()
+//! What does not change is not written: over refreshes, restarts and two operators at once.
+
+use std::sync::Arc;
+
+use inference_profile_operator::{api::condition::Reason, catalog::Profile};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::json;
+
+use crate::{
+    operator::{Options, SONNET, Script},
+    stage::{EU, ID, REGION, Stage, profile_in_use, sonnet, verdict},
+    support::{Case, Cluster, case, eventually},
+};
+
+/// How often the catalog is asked before nothing is taken to have come of it.
+const REFRESHES: usize = 8;
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case("steady::refreshes_write_nothing", refreshes),
+        case("steady::a_restart_writes_nothing", restart),
+        case(
+            "steady::a_restart_writes_nothing_with_the_embedded_catalog",
+            restart_embedded,
+        ),
+        case(
+            "steady::a_restart_while_aws_is_silent_writes_nothing",
+            restart_in_silence,
+        ),
+        case(
+            "steady::a_failure_that_goes_on_is_written_once",
+            failure_goes_on,
+        ),
+        case("steady::another_models_profiles_move_nothing", other_models),
+        case(
+            "steady::an_edit_beside_the_spec_writes_nothing",
+            edit_beside_the_spec,
+        ),
+        case("steady::as_of_is_when_the_answer_first_appeared", as_of),
+        case("steady::events_come_only_with_a_change", events),
+        case("steady::two_operators_agree", two_operators),
+        case(
+            "steady::two_operators_agree_on_a_merge",
+            two_operators_merge,
+        ),
+    ]
+}
+
+/// Creates bindings that end in every way: written, merged, of no profile, of no allowed region, withdrawn, suspended; and
+/// waits until they have.
+async fn bindings_of_every_kind(stage: &Stage) -> Vec<&'static str> {
+    stage.host("host", Some("merged")).await;
+    let merge = json!([{"kind": "ConfigMap", "name": "host", "creationPolicy": "Merge", "keys": {ID: "ProfileID"}}]);
+    stage.bind("written", sonnet()).await;
+    stage
+        .bind(
+            "merged",
+            json!({"model": SONNET, "geography": "eu", "targets": merge}),
+        )
+        .await;
+    stage
+        .bind("unsupported", json!({"model": SONNET, "geography": "jp"}))
+        .await;
+    stage
+        .bind(
+            "outside",
+            json!({"model": SONNET, "geography": "eu", "allowedRegions": ["us-*"]}),
+        )
+        .await;
+    stage.bind("withdrawn", sonnet()).await;
+    stage.bind("suspended", sonnet()).await;
+    for name in ["written", "merged", "withdrawn", "suspended"] {
+        stage.ready(name).await;
+    }
+    stage
+        .edit("withdrawn", json!({"allowedRegions": ["eu-west-1"]}))
+        .await;
+    stage.edit("suspended", json!({"suspend": true})).await;
+    stage
+        .until("suspended", "Suspended", "True", Reason::SuspendedBySpec)
+        .await;
+    for name in ["outside", "withdrawn"] {
+        stage
+            .until(name, "Ready", "False", Reason::RegionNotAllowed)
+            .await;
+    }
+    stage
+        .until(
+            "unsupported",
+            "Ready",
+            "False",
+            Reason::GeographyUnsupported,
+        )
+        .await;
+    stage.settled().await;
+    vec![
+        "written",
+        "merged",
+        "unsupported",
+        "outside",
+        "withdrawn",
+        "suspended",
+    ]
+}
+
+/// Returns the resource versions of these bindings, of the objects that carry values, and how many Events there are.
+async fn versions(stage: &Stage, names: &[&str]) -> Vec<String> {
+    let mut versions = Vec::new();
+    for name in names {
+        let version = stage.binding(name).await.resource_version();
+        versions.push(format!("{name} {}", version.expect("a version")));
+        versions.push(format!("{:?}", stage.events(name).await));
+    }
+    for name in ["written", "host", "suspended"] {
+        let object = stage.config_map(name).await.expect("an object");
+        versions.push(format!(
+            "{name} {}",
+            object.resource_version().expect("a version")
+        ));
+    }
+    versions
+}
+
+/// Returns the profiles of the region in another order.
+fn reversed() -> Vec<Arc<Profile>> {
+    Script::embedded(REGION).into_iter().rev().collect()
+}
+
+async fn refreshes(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let names = bindings_of_every_kind(&stage).await;
+    let before = versions(&stage, &names).await;
+    stage.asked(REFRESHES).await;
+    for _ in 0..2 {
+        // AWS lists in no order.
+        stage.script.lists(REGION, reversed());
+        stage.asked(2).await;
+        stage.script.recovers(REGION);
+        stage.asked(2).await;
+    }
+    stage.settled().await;
+    assert_eq!(versions(&stage, &names).await, before);
+    stage.stop().await;
+}
+
+async fn restart(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let names = bindings_of_every_kind(&stage).await;
+    let before = versions(&stage, &names).await;
+    stage.restart(stage.options()).await;
+    stage.asked(2).await;
+    stage.settled().await;
+    stage.asked(2).await;
+    assert_eq!(versions(&stage, &names).await, before);
+    stage.stop().await;
+}
+
+async fn restart_embedded(cluster: Cluster) {
+    let mut stage = Stage::embedded(cluster).await;
+    let names = bindings_of_every_kind(&stage).await;
+    let before = versions(&stage, &names).await;
+    stage.restart(Options::default()).await;
+    stage.settled().await;
+    assert_eq!(versions(&stage, &names).await, before);
+    stage.stop().await;
+}
+
+/// Before the first answer nothing is known, which is no news.
+async fn restart_in_silence(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let names = bindings_of_every_kind(&stage).await;
+    stage.bind("last", sonnet()).await;
+    stage.ready("last").await;
+    let before = versions(&stage, &names).await;
+    stage.stop().await;
+    stage.script.falls_silent();
+    stage.start(stage.options());
+    // Drift waits in line behind the visits of the start, and is corrected in silence.
+    stage.meddle("last", json!({"data": {ID: "drifted"}})).await;
+    stage.until_id("last", Some(EU)).await;
+    assert_eq!(versions(&stage, &names).await, before);
+    stage.script.answers_again();
+    stage.settled().await;
+    assert_eq!(versions(&stage, &names).await, before);
+    stage.stop().await;
+}
+
+async fn failure_goes_on(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.script.throttles(REGION);
+    stage
+        .until("claude", "CatalogFresh", "False", Reason::Throttled)
+        .await;
+    let before = stage.binding("claude").await;
+    stage.asked(REFRESHES).await;
+    stage.settled().await;
+    assert_eq!(stage.binding("claude").await, before);
+    stage.stop().await;
+}
+
+async fn other_models(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage
+        .bind(
+            "nova",
+            json!({"model": "amazon.nova-pro-v1:0", "geography": "eu"}),
+        )
+        .await;
+    let before = stage.ready("claude").await;
+    stage.ready("nova").await;
+    stage
+        .script
+        .lists_without(REGION, "eu.amazon.nova-pro-v1:0");
+    stage
+        .until("nova", "Ready", "False", Reason::ProfileRetired)
+        .await;
+    stage.asked(2).await;
+    stage.settled().await;
+    assert_eq!(stage.binding("claude").await, before);
+    stage.stop().await;
+}
+
+async fn edit_beside_the_spec(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    let before = stage.ready("claude").await;
+    let object = stage.config_map("claude").await;
+    stage
+        .cluster
+        .kubectl(&[
+            "label",
+            "-n",
+            &stage.namespace,
+            "ipb",
+            "claude",
+            "team=shop",
+        ])
+        .await
+        .ok();
+    stage.settled().await;
+    let after = stage.binding("claude").await;
+    assert_eq!(after.status, before.status);
+    assert_eq!(
+        stage.config_map("claude").await,
+        object,
+        "nothing is copied from the binding's labels"
+    );
+    stage.stop().await;
+}
+
+async fn as_of(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    let as_of = async |stage: &Stage| {
+        let status = stage.binding("claude").await.status.expect("a status");
+        status.profile.expect("a profile").catalog.as_of
+    };
+    stage.ready("claude").await;
+    let first = as_of(&stage).await;
+    let appeared: Timestamp = first.parse().expect("a time");
+    eventually("the clock shows another second", || async {
+        let now = Timestamp::now();
+        if now.as_second() > appeared.as_second() {
+            Ok(())
+        } else {
+            Err(now)
+        }
+    })
+    .await;
+    // A restart, a failure, a profile that goes and comes back, another target: the answer is the same.
+    stage.restart(stage.options()).await;
+    stage.script.fails(REGION);
+    stage
+        .until("claude", "CatalogFresh", "False", Reason::ServiceError)
+        .await;
+    stage.script.lists_without(REGION, EU);
+    stage
+        .until("claude", "Ready", "False", Reason::ProfileRetired)
+        .await;
+    stage.script.recovers(REGION);
+    stage.ready("claude").await;
+    stage
+        .edit(
+            "claude",
+            json!({"targets": [{"kind": "ConfigMap", "name": "second"}]}),
+        )
+        .await;
+    stage.ready("claude").await;
+    assert_eq!(as_of(&stage).await, first);
+    // Other destinations are another answer.
+    stage.script.reroutes(REGION, EU, &["eu-west-1"]);
+    eventually("the destinations change", || async {
+        let profile = stage
+            .binding("claude")
+            .await
+            .status
+            .and_then(|status| status.profile);
+        let destinations = profile.expect("a profile").destination_regions;
+        if destinations == ["eu-west-1"] {
+            Ok(())
+        } else {
+            Err(destinations)
+        }
+    })
+    .await;
+    assert_ne!(as_of(&stage).await, first);
+    stage.stop().await;
+}
+
+async fn events(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.settled().await;
+    assert_eq!(stage.events("claude").await, [], "a first success");
+    stage.edit("claude", json!({"geography": "global"})).await;
+    stage.ready("claude").await;
+    let mut expected = vec![("Normal", "ProfileChanged", 1)];
+    stage.until_events("claude", &expected).await;
+    stage
+        .edit(
+            "claude",
+            json!({"geography": "global", "targets": [{"kind": "Secret", "name": "a"}]}),
+        )
+        .await;
+    stage
+        .until("claude", "Ready", "False", Reason::SecretsDisabled)
+        .await;
+    expected.push(("Warning", "SecretsDisabled", 1));
+    stage.until_events("claude", &expected).await;
+    // The same complaint about another target, and a while longer, is none anew.
+    stage
+        .edit(
+            "claude",
+            json!({"targets": [{"kind": "Secret", "name": "b"}]}),
+        )
+        .await;
+    stage
+        .until("claude", "Ready", "False", Reason::SecretsDisabled)
+        .await;
+    stage.restart(stage.options()).await;
+    stage.asked(REFRESHES).await;
+    stage.settled().await;
+    stage.until_events("claude", &expected).await;
+    stage.edit("claude", json!({"targets": null})).await;
+    stage.ready("claude").await;
+    expected.push(("Normal", "Bound", 1));
+    stage.until_events("claude", &expected).await;
+    stage.stop().await;
+}
+
+/// Waits until nothing is written any more: two looks, with refreshes and a barrier between them, show the same.
+async fn until_quiet(stage: &Stage, names: &[&str]) {
+    eventually("nothing is written any more", || async {
+        let before = versions(stage, names).await;
+        stage.asked(4).await;
+        stage.settled().await;
+        let after = versions(stage, names).await;
+        if before == after {
+            Ok(())
+        } else {
+            Err((before, after))
+        }
+    })
+    .await;
+}
+
+async fn two_operators(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let second = stage.beside();
+    let names = bindings_of_every_kind(&stage).await;
+    until_quiet(&stage, &names).await;
+    for name in ["written", "merged"] {
+        let binding = stage.ready(name).await;
+        assert_eq!(profile_in_use(&binding), Some(EU));
+    }
+    assert_eq!(stage.id("written").await.as_deref(), Some(EU));
+    let host = stage
+        .config_map("host")
+        .await
+        .and_then(|host| host.data)
+        .expect("data");
+    assert_eq!(host["theirs"], "untouched");
+    assert_eq!(host[ID], EU);
+    for name in ["outside", "withdrawn"] {
+        let ready = verdict(&stage.binding(name).await, "Ready");
+        assert_eq!(
+            ready,
+            Some(("False".to_owned(), "RegionNotAllowed".to_owned()))
+        );
+        assert_eq!(stage.config_map(name).await, None);
+    }
+    // Both act on a change, and agree again.
+    stage.script.lists_without(REGION, EU);
+    stage
+        .until("written", "Ready", "False", Reason::ProfileRetired)
+        .await;
+    until_quiet(&stage, &names).await;
+    stage.script.recovers(REGION);
+    stage.ready("written").await;
+    until_quiet(&stage, &names).await;
+    assert_eq!(stage.id("written").await.as_deref(), Some(EU));
+    second.stop().await;
+    stage.stop().await;
+}
+
+async fn two_operators_merge(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let second = stage.beside();
+    stage.host("host", Some("claude")).await;
+    let merge = json!([{"kind": "ConfigMap", "name": "host", "creationPolicy": "Merge", "keys": {ID: "ProfileID"}}]);
+    for _ in 0..3 {
+        stage
+            .bind(
+                "claude",
+                json!({"model": SONNET, "geography": "eu", "targets": merge}),
+            )
+            .await;
+        stage.ready("claude").await;
+        assert_eq!(stage.id("host").await.as_deref(), Some(EU));
+        stage.delete("claude").await;
+        stage.until_unbound("claude").await;
+        stage.settled().await;
+        assert_eq!(stage.id("host").await, None);
+    }
+    let host = stage
+        .config_map("host")
+        .await
+        .and_then(|host| host.data)
+        .expect("data");
+    assert_eq!(host["theirs"], "untouched");
+    second.stop().await;
+    stage.stop().await;
 }

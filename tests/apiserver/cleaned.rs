@@ -1,0 +1,230 @@
+//! What is cleaned up: targets that were renamed or taken from the spec, and what deleted bindings leave.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, api::PostParams};
+use serde_json::json;
+
+use crate::{
+    operator::{Options, SONNET, config_maps},
+    stage::{EU, ID, Stage, assert_host_is_clean, merging, sonnet},
+    support::{Case, Cluster, case, eventually},
+};
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case("cleaned::a_renamed_target_is_moved", renamed),
+        case("cleaned::a_target_taken_from_the_spec_is_cleaned", removed),
+        case(
+            "cleaned::a_renamed_target_is_cleaned_without_a_status",
+            renamed_without_status,
+        ),
+        case(
+            "cleaned::merged_keys_are_cleaned_without_a_status",
+            merged_without_status,
+        ),
+        case(
+            "cleaned::an_object_of_others_is_not_deleted_without_a_status",
+            foreign_without_status,
+        ),
+        case(
+            "cleaned::a_deleted_binding_takes_its_object_with_it",
+            deleted_owner,
+        )
+        .with_controllers(),
+        case(
+            "cleaned::a_deleted_binding_takes_its_keys_out",
+            deleted_merge,
+        ),
+        case(
+            "cleaned::the_finalizer_is_there_only_for_merging",
+            finalizer,
+        ),
+    ]
+}
+
+async fn renamed(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage
+        .edit(
+            "claude",
+            json!({"targets": [{"kind": "ConfigMap", "name": "renamed"}]}),
+        )
+        .await;
+    stage.until_id("renamed", Some(EU)).await;
+    stage.until_gone("claude").await;
+    let binding = stage.ready("claude").await;
+    let names: Vec<String> = binding
+        .status
+        .expect("a status")
+        .targets
+        .into_iter()
+        .map(|target| target.name)
+        .collect();
+    assert_eq!(names, ["renamed"]);
+    stage.stop().await;
+}
+
+async fn removed(cluster: Cluster) {
+    let mut stage = Stage::with(
+        cluster,
+        Options {
+            enable_secrets: true,
+            ..Options::default()
+        },
+    )
+    .await;
+    let both =
+        json!([{"kind": "ConfigMap", "name": "claude"}, {"kind": "Secret", "name": "claude"}]);
+    stage
+        .bind(
+            "claude",
+            json!({"model": SONNET, "geography": "eu", "targets": both}),
+        )
+        .await;
+    let binding = stage.ready("claude").await;
+    let reference = binding
+        .status
+        .and_then(|status| status.binding)
+        .map(|binding| binding.name);
+    assert_eq!(
+        reference.as_deref(),
+        Some("claude"),
+        "the Secret of the Provisioned Service"
+    );
+    let secrets = Api::<Secret>::namespaced(stage.cluster.client.clone(), &stage.namespace);
+    let secret = secrets.get("claude").await.expect("a Secret");
+    assert_eq!(secret.type_.as_deref(), Some("servicebinding.io/bedrock"));
+    assert_eq!(secret.data.expect("data")[ID].0, EU.as_bytes());
+
+    stage
+        .edit(
+            "claude",
+            json!({"targets": [{"kind": "ConfigMap", "name": "claude"}]}),
+        )
+        .await;
+    let binding = stage.ready("claude").await;
+    assert_eq!(secrets.get_opt("claude").await.expect("an answer"), None);
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    assert_eq!(binding.status.expect("a status").binding, None);
+    stage.stop().await;
+}
+
+async fn renamed_without_status(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.stop().await;
+    stage
+        .edit(
+            "claude",
+            json!({"targets": [{"kind": "ConfigMap", "name": "renamed"}]}),
+        )
+        .await;
+    stage.wipe_status("claude").await;
+    stage.start(stage.options());
+    stage.until_id("renamed", Some(EU)).await;
+    stage.until_gone("claude").await;
+    stage.ready("claude").await;
+    stage.stop().await;
+}
+
+async fn merged_without_status(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.host("host", Some("claude")).await;
+    stage.bind("claude", merging()).await;
+    stage.ready("claude").await;
+    stage.stop().await;
+    stage.edit("claude", json!({"targets": null})).await;
+    stage.wipe_status("claude").await;
+    stage.start(stage.options());
+    stage.until_id("claude", Some(EU)).await;
+    stage.until_id("host", None).await;
+    assert_host_is_clean(&stage).await;
+    stage.stop().await;
+}
+
+async fn foreign_without_status(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let empty = json!({
+        "metadata": {"name": "host", "annotations": {"inferenceprofiles.dev/allow-merge": "claude"}},
+        "binaryData": {"theirs": "AAAA"},
+    });
+    config_maps(&stage.cluster, &stage.namespace)
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(empty).expect("a ConfigMap"),
+        )
+        .await
+        .expect("created");
+    stage.bind("claude", merging()).await;
+    stage.ready("claude").await;
+    stage.stop().await;
+    stage.edit("claude", json!({"targets": null})).await;
+    stage.wipe_status("claude").await;
+    stage.start(stage.options());
+    stage.ready("claude").await;
+    eventually("the key is gone", || async {
+        let host = stage
+            .config_map("host")
+            .await
+            .expect("it is not ours to delete");
+        if host.data.is_none() && host.binary_data.is_some() {
+            Ok(())
+        } else {
+            Err(host)
+        }
+    })
+    .await;
+    stage.stop().await;
+}
+
+async fn deleted_owner(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    let binding = stage.ready("claude").await;
+    assert_eq!(binding.metadata.finalizers, None);
+    stage.delete("claude").await;
+    stage.until_unbound("claude").await;
+    stage.until_gone("claude").await;
+    stage.stop().await;
+}
+
+async fn deleted_merge(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.host("host", Some("claude")).await;
+    stage.bind("claude", merging()).await;
+    stage.ready("claude").await;
+    assert_eq!(stage.id("host").await.as_deref(), Some(EU));
+    stage.delete("claude").await;
+    stage.until_unbound("claude").await;
+    assert_host_is_clean(&stage).await;
+    stage.stop().await;
+}
+
+async fn finalizer(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.host("host", Some("claude")).await;
+    stage.bind("claude", sonnet()).await;
+    assert_eq!(stage.ready("claude").await.metadata.finalizers, None);
+    stage
+        .edit("claude", json!({"targets": merging()["targets"]}))
+        .await;
+    let finalizers = stage.ready("claude").await.metadata.finalizers;
+    assert_eq!(
+        finalizers.as_deref(),
+        Some(["inferenceprofiles.dev/merged-keys".to_owned()].as_slice())
+    );
+    stage.edit("claude", json!({"targets": null})).await;
+    stage.ready("claude").await;
+    assert_host_is_clean(&stage).await;
+    eventually("the finalizer is gone", || async {
+        match stage.binding("claude").await.metadata.finalizers {
+            None => Ok(()),
+            Some(finalizers) => Err(finalizers),
+        }
+    })
+    .await;
+    stage.stop().await;
+}

@@ -1,0 +1,377 @@
+//! When a written value is withdrawn: the request resolves to nothing any more, or residency is violated.
+
+use inference_profile_operator::api::condition::Reason;
+use serde_json::json;
+
+use crate::{
+    operator::{Options, SONNET},
+    stage::{EU, REGION, Stage, assert_host_is_clean, merging, profile_in_use, sonnet, verdict},
+    support::{Case, Cluster, case, eventually},
+};
+
+/// A region that a limit lets in and the EU profile does not keep to.
+const TOO_NARROW: &str = "eu-west-1";
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "withdrawn::a_request_that_resolves_no_more_deletes_what_is_owned",
+            unresolvable_owner,
+        ),
+        case(
+            "withdrawn::a_request_that_resolves_no_more_takes_merged_keys_out",
+            unresolvable_merge,
+        ),
+        case(
+            "withdrawn::an_unresolvable_request_withdraws_nothing_while_aws_fails",
+            unresolvable_unknown,
+        ),
+        case("withdrawn::a_limit_in_the_spec_withdraws", limited_by_spec),
+        case(
+            "withdrawn::a_limit_in_the_spec_withdraws_merged_keys",
+            limited_by_spec_merge,
+        ),
+        case(
+            "withdrawn::a_limit_of_the_operator_withdraws_at_its_restart",
+            limited_by_operator,
+        ),
+        case(
+            "withdrawn::a_new_destination_outside_the_limit_withdraws",
+            rerouted,
+        ),
+        case(
+            "withdrawn::a_limit_withdraws_while_aws_fails",
+            limited_without_aws,
+        ),
+        case(
+            "withdrawn::a_limit_withdraws_after_a_restart_without_aws",
+            limited_after_restart_without_aws,
+        ),
+        case(
+            "withdrawn::a_limit_withdraws_while_suspended",
+            limited_while_suspended,
+        ),
+        case(
+            "withdrawn::a_withdrawal_that_is_forbidden_is_tried_again",
+            forbidden_withdrawal,
+        ),
+        case(
+            "withdrawn::a_limit_acts_without_a_status",
+            limited_without_status,
+        ),
+    ]
+}
+
+async fn unresolvable_owner(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.edit("claude", json!({"geography": "jp"})).await;
+    stage
+        .until("claude", "Ready", "False", Reason::GeographyUnsupported)
+        .await;
+    assert_eq!(stage.config_map("claude").await, None);
+    let status = stage.binding("claude").await.status.expect("a status");
+    assert_eq!(status.profile, None);
+    assert_eq!(status.targets, []);
+    stage
+        .until_events(
+            "claude",
+            &[
+                ("Warning", "Withdrawn", 1),
+                ("Warning", "GeographyUnsupported", 1),
+            ],
+        )
+        .await;
+
+    stage.edit("claude", json!({"geography": "eu"})).await;
+    stage.ready("claude").await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    stage.stop().await;
+}
+
+async fn unresolvable_merge(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.host("host", Some("claude")).await;
+    stage.bind("claude", merging()).await;
+    stage.ready("claude").await;
+    assert_eq!(stage.id("host").await.as_deref(), Some(EU));
+    stage
+        .edit("claude", json!({"model": "anthropic.claude-none-v1:0"}))
+        .await;
+    stage
+        .until("claude", "Ready", "False", Reason::ModelUnsupported)
+        .await;
+    assert_host_is_clean(&stage).await;
+    stage.stop().await;
+}
+
+async fn unresolvable_unknown(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.script.fails("eu-west-3");
+    // Another source region, of which nothing is known: the value contradicts the spec, but there is no definite No.
+    stage
+        .edit("claude", json!({"sourceRegion": "eu-west-3"}))
+        .await;
+    stage
+        .until("claude", "Ready", "Unknown", Reason::CatalogUnavailable)
+        .await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    assert_eq!(profile_in_use(&stage.binding("claude").await), Some(EU));
+    stage.script.recovers("eu-west-3");
+    let binding = stage.ready("claude").await;
+    let profile = binding
+        .status
+        .and_then(|status| status.profile)
+        .expect("a profile");
+    assert_eq!(profile.source_region, "eu-west-3");
+    stage.stop().await;
+}
+
+async fn assert_withdrawn(stage: &Stage, name: &str, who: &str) {
+    let why = stage
+        .until(
+            name,
+            "ResidencySatisfied",
+            "False",
+            Reason::RegionNotAllowed,
+        )
+        .await;
+    assert!(why.contains("eu-central-1") && why.contains(who), "{why}");
+    stage.until_gone("claude").await;
+    eventually("the status says so", || async {
+        let status = stage.binding(name).await.status.expect("a status");
+        if status.profile.is_none() && status.targets.is_empty() {
+            Ok(())
+        } else {
+            Err(status)
+        }
+    })
+    .await;
+    stage.settled().await;
+    assert_eq!(stage.config_map("claude").await, None);
+    let binding = stage.binding(name).await;
+    assert_eq!(
+        verdict(&binding, "ResidencySatisfied"),
+        Some(("False".to_owned(), "RegionNotAllowed".to_owned())),
+        "{binding:#?}"
+    );
+}
+
+async fn limited_by_spec(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage
+        .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
+        .await;
+    assert_withdrawn(&stage, "claude", "spec.allowedRegions").await;
+    stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    stage
+        .until_events(
+            "claude",
+            &[
+                ("Warning", "Withdrawn", 1),
+                ("Warning", "RegionNotAllowed", 1),
+            ],
+        )
+        .await;
+
+    stage
+        .edit("claude", json!({"allowedRegions": ["@eu"]}))
+        .await;
+    stage.ready("claude").await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    stage.stop().await;
+}
+
+async fn limited_by_spec_merge(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.host("host", Some("claude")).await;
+    stage.bind("claude", merging()).await;
+    stage.ready("claude").await;
+    stage
+        .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
+        .await;
+    stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    assert_host_is_clean(&stage).await;
+    stage.stop().await;
+}
+
+async fn limited_by_operator(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    let options = Options {
+        allowed_regions: vec![TOO_NARROW],
+        ..stage.options()
+    };
+    stage.restart(options).await;
+    assert_withdrawn(&stage, "claude", "--allowed-regions").await;
+    stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    stage.restart(stage.options()).await;
+    stage.ready("claude").await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    stage.stop().await;
+}
+
+async fn rerouted(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let spec = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["@eu"]});
+    stage.bind("claude", spec).await;
+    stage.ready("claude").await;
+    // London is in Europe, and not in the EU.
+    stage
+        .script
+        .reroutes(REGION, EU, &["eu-central-1", "eu-west-2"]);
+    let why = stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    assert!(
+        why.contains("not allowed by spec.allowedRegions: eu-west-2;"),
+        "{why}"
+    );
+    stage.until_gone("claude").await;
+    stage.script.recovers(REGION);
+    stage.ready("claude").await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    stage.stop().await;
+}
+
+async fn limited_without_aws(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.script.fails(REGION);
+    stage
+        .until("claude", "CatalogFresh", "False", Reason::ServiceError)
+        .await;
+    stage
+        .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
+        .await;
+    stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    stage.until_gone("claude").await;
+    stage.stop().await;
+}
+
+async fn limited_after_restart_without_aws(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.script.fails(REGION);
+    stage.script.falls_silent();
+    let options = Options {
+        allowed_regions: vec![TOO_NARROW],
+        ..stage.options()
+    };
+    stage.restart(options).await;
+    // Not even the first answer is waited for.
+    stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    stage.until_gone("claude").await;
+    stage.script.answers_again();
+    stage
+        .until("claude", "CatalogFresh", "False", Reason::ServiceError)
+        .await;
+    let why = stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    assert!(why.contains("--allowed-regions"), "{why}");
+    stage.stop().await;
+}
+
+async fn limited_while_suspended(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.edit("claude", json!({"suspend": true})).await;
+    stage
+        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
+        .await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    stage
+        .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
+        .await;
+    let why = stage
+        .until(
+            "claude",
+            "ResidencySatisfied",
+            "False",
+            Reason::RegionNotAllowed,
+        )
+        .await;
+    assert!(why.contains("eu-central-1"), "{why}");
+    stage.until_gone("claude").await;
+    stage
+        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
+        .await;
+    stage.stop().await;
+}
+
+async fn forbidden_withdrawal(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    stage
+        .grant("operator", &["get", "list", "watch", "create", "patch"])
+        .await;
+    stage.start_as("operator", stage.options()).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage
+        .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
+        .await;
+    let why = stage
+        .until("claude", "TargetsSynced", "False", Reason::TargetForbidden)
+        .await;
+    assert!(
+        why.contains("ConfigMap claude") && why.contains("delete"),
+        "{why}"
+    );
+    stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    assert_eq!(
+        profile_in_use(&stage.binding("claude").await),
+        Some(EU),
+        "it is still there"
+    );
+
+    stage
+        .grant(
+            "operator",
+            &["get", "list", "watch", "create", "patch", "delete"],
+        )
+        .await;
+    stage.until_gone("claude").await;
+    stage
+        .until("claude", "TargetsSynced", "Unknown", Reason::NoProfile)
+        .await;
+    stage.stop().await;
+}
+
+async fn limited_without_status(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bind("claude", sonnet()).await;
+    stage.ready("claude").await;
+    stage.stop().await;
+    stage
+        .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
+        .await;
+    stage.wipe_status("claude").await;
+    stage.start(stage.options());
+    stage.until_gone("claude").await;
+    stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    stage.stop().await;
+}
