@@ -67,7 +67,7 @@ struct Line {
     number: usize,
     code: String,
     /// Whether it belongs to unit tests, which stand at the end of a file or in a file of their own.
-    test: bool,
+    unit_tests: bool,
 }
 
 impl Line {
@@ -113,17 +113,17 @@ fn lines_of(path: &Path) -> Vec<Line> {
     let file = path.strip_prefix(root()).expect("under src/").to_owned();
     let mut lines: Vec<Line> = Vec::new();
     let mut open = false;
-    let mut test = file.file_stem().is_some_and(|name| name == "tests");
+    let mut unit_tests = file.file_stem().is_some_and(|name| name == "tests");
     for (index, line) in text.lines().enumerate() {
         let code = without_texts(line);
-        test |= code.trim() == "#[cfg(test)]";
+        unit_tests |= code.trim() == "#[cfg(test)]";
         match lines.last_mut() {
             Some(last) if open => last.code.push_str(code.trim()),
             _ => lines.push(Line {
                 file: file.clone(),
                 number: index + 1,
                 code,
-                test,
+                unit_tests,
             }),
         }
         let last = lines.last().expect("pushed above");
@@ -280,7 +280,7 @@ fn what_has_one_place_is_nowhere_else() {
     let mut wrong = Vec::new();
     for reserved in RESERVED {
         let mut used = false;
-        for line in lines.iter().filter(|line| !line.test) {
+        for line in lines.iter().filter(|line| !line.unit_tests) {
             let Some(name) = reserved.names.iter().find(|name| names(&line.code, name)) else {
                 continue;
             };

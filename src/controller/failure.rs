@@ -101,15 +101,16 @@ impl CallError {
                 Retry::Wait,
                 "create it, or choose creationPolicy Owner",
             ),
+            // Another object has taken the place of the one that was judged.
+            Some(status) if status.is_conflict() || self.is_replaced() => (
+                Reason::Retrying,
+                Retry::Retry,
+                "it changed meanwhile; retried",
+            ),
             Some(status) if status.is_invalid() || status.code == 400 => (
                 Reason::TargetInvalid,
                 Retry::Wait,
                 "correct the target or the object in its place",
-            ),
-            Some(status) if status.is_conflict() => (
-                Reason::Retrying,
-                Retry::Retry,
-                "it changed meanwhile; retried",
             ),
             _ => (Reason::Retrying, Retry::Retry, "retried"),
         };

@@ -237,17 +237,36 @@ mod tests {
     const MERGES_L: &str = "creationPolicy: Merge, keys: {L: ProfileID}";
     const MERGES_BOTH: &str = "creationPolicy: Merge, keys: {K: ProfileID, L: ProfileID}";
 
-    #[test]
-    fn who_of_two_gets_a_target() {
-        struct Row {
-            name: &'static str,
-            /// Creation time, UID and target of `a`, then of `b`.
-            a: (i64, &'static str, &'static str),
-            b: (i64, &'static str, &'static str),
-            view: Option<TargetView>,
-            wins: &'static [&'static str],
+    /// Two bindings that claim the target `t`.
+    struct Row {
+        name: &'static str,
+        /// Creation time, UID and target of `a`, then of `b`.
+        a: (i64, &'static str, &'static str),
+        b: (i64, &'static str, &'static str),
+        view: Option<TargetView>,
+        wins: &'static [&'static str],
+    }
+
+    impl Row {
+        /// Asks each of the two whether the other goes before it.
+        fn check(self) {
+            let a = binding("a", self.a.0, self.a.1, self.a.2);
+            let b = binding("b", self.b.0, self.b.1, self.b.2);
+            let (a, b) = (claim(&a), claim(&b));
+            let mut wins = Vec::new();
+            if better_claim(&a, [b], self.view.as_ref()).is_none() {
+                wins.push("a");
+            }
+            if better_claim(&b, [a], self.view.as_ref()).is_none() {
+                wins.push("b");
+            }
+            assert_eq!(wins, self.wins, "{}", self.name);
         }
-        let rows = [
+    }
+
+    #[test]
+    fn who_of_two_gets_an_object() {
+        [
             Row {
                 name: "the older one",
                 a: (1, "z", OWNS),
@@ -304,6 +323,14 @@ mod tests {
                 view: Some(controlled("y", "b")),
                 wins: &["b"],
             },
+        ]
+        .into_iter()
+        .for_each(Row::check);
+    }
+
+    #[test]
+    fn who_of_two_gets_a_key() {
+        [
             Row {
                 name: "both mergers of different keys",
                 a: (1, "z", MERGES_K),
@@ -339,20 +366,9 @@ mod tests {
                 view: Some(merged(&[("a", &["L"]), ("b", &["K"])])),
                 wins: &["a"],
             },
-        ];
-        for row in rows {
-            let a = binding("a", row.a.0, row.a.1, row.a.2);
-            let b = binding("b", row.b.0, row.b.1, row.b.2);
-            let (a, b) = (claim(&a), claim(&b));
-            let mut wins = Vec::new();
-            if better_claim(&a, [b], row.view.as_ref()).is_none() {
-                wins.push("a");
-            }
-            if better_claim(&b, [a], row.view.as_ref()).is_none() {
-                wins.push("b");
-            }
-            assert_eq!(wins, row.wins, "{}", row.name);
-        }
+        ]
+        .into_iter()
+        .for_each(Row::check);
     }
 
     fn claim(binding: &Binding) -> Claim<'_> {

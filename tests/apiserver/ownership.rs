@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     operator::{Operator, Options, SONNET, config_maps, until_ready, value},
-    support::{Case, Cluster, case, eventually},
+    support::{Case, Cluster, assert_cause, case, eventually},
     targets::{
         CHART, LABEL, barrier, bind, change, controller, create, data, delete, edit, get, holds,
         owner, spec, take, unbind, until_gone, until_not_synced, until_object,
@@ -19,6 +19,10 @@ use crate::{
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
+        case(
+            "ownership::the_apiserver_guards_uids_and_creations",
+            the_apiserver_guards,
+        ),
         case("ownership::the_older_of_two_bindings_wins", the_older_wins),
         case(
             "ownership::a_holder_keeps_its_claim_against_an_older_binding",
@@ -84,14 +88,48 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
+/// The guards that every write carries, as the apiserver understands them.
+async fn the_apiserver_guards(cluster: Cluster) {
+    let namespace = cluster.namespace("ownership").await;
+    let object = json!({"metadata": {"name": "there"}});
+    let there = create(&cluster, &namespace, object).await;
+    let api = config_maps(&cluster, &namespace);
+    let apply = |name: &'static str, guard: &'static str, value: &'static str| {
+        let mut object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+        object["metadata"][guard] = json!(value);
+        let api = api.clone();
+        async move {
+            let params = PatchParams::apply("guarded").force();
+            match api.patch(name, &params, &Patch::Apply(object)).await {
+                Err(kube::Error::Api(status)) => *status,
+                other => panic!("{name} with {guard} {value} is not refused: {other:?}"),
+            }
+        }
+    };
+    let uid = "00000000-0000-0000-0000-000000000000";
+    assert_eq!(apply("absent", "uid", uid).await.code, 409);
+    let replaced = apply("there", "uid", uid).await;
+    assert_eq!(replaced.code, 422);
+    assert_cause(&replaced, "metadata.uid", "immutable");
+    assert_eq!(apply("there", "resourceVersion", "1").await.code, 409);
+    assert_eq!(get(&cluster, &namespace, "there").await, there);
+}
+
+/// What an object of others has.
+#[derive(PartialEq)]
+enum With {
+    OurLabel,
+    Data,
+    Controller,
+    /// A key that somebody applied under the name of the binding's field manager.
+    ForgedKey,
+}
+
 /// An object of others in the place of an owned target.
 struct Foreign {
     name: &'static str,
-    labelled: bool,
-    data: bool,
-    controlled: bool,
-    /// Whether somebody applied a key under the name of the binding's field manager.
-    forged: bool,
+    with: &'static [With],
     /// Whom the message names.
     owner: &'static str,
 }
@@ -99,58 +137,37 @@ struct Foreign {
 const FOREIGN: &[Foreign] = &[
     Foreign {
         name: "an_object_without_controller",
-        labelled: false,
-        data: true,
-        controlled: false,
-        forged: false,
+        with: &[With::Data],
         owner: "written by chart",
     },
     Foreign {
         name: "an_empty_object",
-        labelled: false,
-        data: false,
-        controlled: false,
-        forged: false,
+        with: &[],
         owner: "was not created by this binding",
     },
     Foreign {
         name: "an_object_of_another_controller",
-        labelled: false,
-        data: true,
-        controlled: true,
-        forged: false,
+        with: &[With::Data, With::Controller],
         owner: "controlled by ConfigMap app",
     },
     Foreign {
         name: "an_object_labelled_by_hand",
-        labelled: true,
-        data: true,
-        controlled: false,
-        forged: false,
+        with: &[With::OurLabel, With::Data],
         owner: "written by chart",
     },
     Foreign {
         name: "an_empty_object_labelled_by_hand",
-        labelled: true,
-        data: false,
-        controlled: false,
-        forged: false,
+        with: &[With::OurLabel],
         owner: "was not created by this binding",
     },
     Foreign {
         name: "an_object_with_our_label_and_manager_forged",
-        labelled: true,
-        data: true,
-        controlled: false,
-        forged: true,
+        with: &[With::OurLabel, With::Data, With::ForgedKey],
         owner: "written by chart",
     },
     Foreign {
         name: "an_object_of_another_controller_with_our_label_and_manager_forged",
-        labelled: true,
-        data: false,
-        controlled: true,
-        forged: true,
+        with: &[With::OurLabel, With::Controller, With::ForgedKey],
         owner: "controlled by ConfigMap app",
     },
 ];
@@ -159,13 +176,13 @@ impl Foreign {
     /// Creates the object `model`.
     async fn create(&self, cluster: &Cluster, namespace: &str) -> ConfigMap {
         let mut object = json!({"metadata": {"name": "model"}});
-        if self.labelled {
+        if self.with.contains(&With::OurLabel) {
             object["metadata"]["labels"] = json!({LABEL: "true"});
         }
-        if self.data {
+        if self.with.contains(&With::Data) {
             object["data"] = json!({"MODEL": "mine", "OTHER": "1"});
         }
-        if self.controlled {
+        if self.with.contains(&With::Controller) {
             let app = create(cluster, namespace, json!({"metadata": {"name": "app"}})).await;
             object["metadata"]["ownerReferences"] = json!([{
                 "apiVersion": "v1", "kind": "ConfigMap", "name": "app",
@@ -173,7 +190,7 @@ impl Foreign {
             }]);
         }
         create(cluster, namespace, object).await;
-        if self.forged {
+        if self.with.contains(&With::ForgedKey) {
             let forged = json!({"FORGED": "1"});
             take(
                 cluster,

@@ -33,7 +33,9 @@ pub const FINALIZER: &str = "inferenceprofiles.dev/merged-keys";
 
 /// Returns a spec for the `eu` profile of a model, with these targets.
 pub fn spec(targets: Value) -> Value {
-    json!({"model": SONNET, "geography": "eu", "targets": targets})
+    let mut spec = json!({"model": SONNET, "geography": "eu"});
+    spec["targets"] = targets;
+    spec
 }
 
 /// Returns a target of one key, `MODEL`.
