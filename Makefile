@@ -29,3 +29,7 @@ bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,40
 	@python3 -m venv .venv || { rm -rf .venv; echo 'python3 can make no virtual environment: install venv (Debian: apt-get install python3-venv)' >&2; exit 1; }
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	@touch $@
+
+.PHONY: demo
+demo: ## Shows the operator at work on a control plane of its own; no cluster and no AWS account needed
+	@tests/demo/run

@@ -15,7 +15,8 @@ use crate::{
         InferenceProfileBinding, InferenceProfileBindingSpec, InferenceProfileBindingStatus, names,
     },
     plan::{
-        observed::{Binding, Controller, Holding, ObjectKey, Spec, TargetView, fingerprint},
+        identity::ObjectKey,
+        observed::{Binding, Controller, Holding, Spec, TargetView, fingerprint},
         status::Status,
     },
     types::Region,

@@ -17,7 +17,8 @@ use crate::{
     api::names,
     catalog::{FeedKey, FeedState},
     plan::{
-        observed::{Binding, ObjectKey, Observed, ObservedTarget, TargetKey, TargetView, Trace},
+        identity::{ObjectKey, TargetKey},
+        observed::{Binding, Observed, ObservedTarget, TargetView, Trace},
         ownership::{self, Claim},
         status::{Status, WrittenProfile},
     },

@@ -19,7 +19,8 @@ use crate::{
     catalog::{FeedKey, FeedState, Freshness, Source},
     plan::{
         How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
-        observed::{Binding, ObjectKey, Observed, Spec, TargetKey, TargetView},
+        identity::{ObjectKey, TargetKey},
+        observed::{Binding, Observed, Spec, TargetView},
         plan,
         status::Status,
     },

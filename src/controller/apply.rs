@@ -20,7 +20,8 @@ use crate::{
     plan::{
         How, Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome, check_merge,
         foreign_object,
-        observed::{Binding, TargetKey, TargetView, fingerprint, wire_value},
+        identity::TargetKey,
+        observed::{Binding, TargetView, fingerprint, wire_value},
         ownership::{self, Standing},
         status::Status,
     },

@@ -4,7 +4,7 @@ use kube::core::Status;
 
 use crate::{
     api::condition::Reason,
-    plan::{Problem, Retry, observed::TargetKey},
+    plan::{Problem, Retry, identity::TargetKey},
 };
 
 /// Says why a call to the apiserver gave nothing.

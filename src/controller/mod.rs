@@ -28,7 +28,7 @@ use crate::{
         FeedState, Source,
         feed::{FeedChange, Feeds},
     },
-    plan::{Settings, observed::ObjectKey},
+    plan::{Settings, identity::ObjectKey},
     queue::{Backoff, Lane, WorkQueue},
     types::{ModelId, Region},
 };

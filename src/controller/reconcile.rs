@@ -11,9 +11,7 @@ use crate::{
     api::InferenceProfileBinding,
     catalog::{FeedState, Freshness},
     plan::{
-        Notice, Plan, Retry, WriteOutcome,
-        observed::{Binding, ObjectKey},
-        plan,
+        Notice, Plan, Retry, WriteOutcome, identity::ObjectKey, observed::Binding, plan,
         status::Status,
     },
 };

@@ -18,7 +18,7 @@ use crate::{
         decode::{WatchedBinding, WatchedTarget},
         target_selector,
     },
-    plan::observed::{ObjectKey, TargetKey},
+    plan::identity::{ObjectKey, TargetKey},
 };
 
 use super::Context;

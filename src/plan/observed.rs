@@ -17,39 +17,10 @@ use crate::{
     types::{ModelId, ParseError, Region},
 };
 
-use super::status::Status;
-
-/// A namespaced name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey {
-    /// Namespace.
-    pub namespace: Arc<str>,
-    /// Name.
-    pub name: Arc<str>,
-}
-
-impl std::fmt::Display for ObjectKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// The identity of a target.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TargetKey {
-    /// Kind.
-    pub kind: TargetKind,
-    /// Namespace, always the binding's.
-    pub namespace: Arc<str>,
-    /// Name.
-    pub name: Arc<str>,
-}
-
-impl std::fmt::Display for TargetKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.kind, self.name)
-    }
-}
+use super::{
+    identity::{ObjectKey, TargetKey},
+    status::Status,
+};
 
 /// Key -> value name.
 pub type Keys = Arc<[(Arc<str>, ValueName)]>;
@@ -229,6 +200,17 @@ pub struct Holding {
     pub keys: Box<[(u64, u64)]>,
 }
 
+impl Holding {
+    /// Says whether it includes a key.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        let key = fingerprint(key);
+        self.keys
+            .binary_search_by_key(&key, |(key, _)| *key)
+            .is_ok()
+    }
+}
+
 /// A target as the cache keeps it: enough to see whose it is and whether our values are in place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TargetView {
@@ -271,15 +253,9 @@ impl TargetView {
     /// Returns the foreign field manager that holds a key, if one does.
     #[must_use]
     pub fn foreign_holder(&self, key: &str) -> Option<&str> {
-        let key = fingerprint(key);
         self.foreign
             .iter()
-            .find(|holding| {
-                holding
-                    .keys
-                    .binary_search_by_key(&key, |(key, _)| *key)
-                    .is_ok()
-            })
+            .find(|holding| holding.has(key))
             .map(|holding| holding.holder.as_ref())
     }
 }

@@ -1,19 +1,13 @@
-//! What is published: the table "What happens to the written value" as functions, and the condition
-//! `ResidencySatisfied`.
+//! What is published: the table "What happens to the written value" as functions.
 
 use std::sync::Arc;
 
-use crate::{
-    api::condition::{ConditionStatus, ConditionType, Reason},
-    catalog::{Destinations, FeedState},
-    residency::{Limits, Verdict},
-    types::Region,
-};
+use crate::residency::{Limits, Verdict};
 
 use super::{
+    answer::Answer,
     observed::{Binding, Observed},
-    status::{Finding, WrittenProfile},
-    supported::{Answer, standing},
+    status::WrittenProfile,
 };
 
 /// What the targets shall hold.
@@ -194,59 +188,4 @@ fn reason_of_withdrawal(
         )
         .into(),
     }
-}
-
-/// Returns what `ResidencySatisfied` says: of the profile that would be written, else of the one that is.
-#[must_use]
-pub fn residency_finding(
-    binding: &Binding,
-    answer: &Answer,
-    publication: &Publication,
-    limits: &Limits,
-    feed: &FeedState,
-) -> Finding {
-    if let Answer::Yes {
-        profile, verdict, ..
-    } = answer
-    {
-        return verdict_finding(
-            verdict,
-            &profile.profile.source_region,
-            &profile.profile.destinations,
-        );
-    }
-    let written = binding
-        .status
-        .profile
-        .as_ref()
-        .filter(|_| *publication != Publication::Nothing);
-    match written {
-        Some(written) => {
-            let (source, destinations) = (
-                &written.profile.source_region,
-                &written.profile.destinations,
-            );
-            verdict_finding(&limits.judge(source, destinations), source, destinations)
-        }
-        None => Some(answer)
-            .filter(|answer| matches!(answer, Answer::Unknown(_)))
-            .and_then(|_| standing(binding, ConditionType::ResidencySatisfied, feed))
-            .unwrap_or_else(|| {
-                Finding::new(
-                    ConditionStatus::Unknown,
-                    Reason::NoProfile,
-                    "there is no profile whose regions could be judged",
-                )
-            }),
-    }
-}
-
-fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinations) -> Finding {
-    let (status, reason) = match verdict {
-        Verdict::NoLimitSet => (ConditionStatus::True, Reason::NoLimitSet),
-        Verdict::AllRegionsAllowed => (ConditionStatus::True, Reason::AllRegionsAllowed),
-        Verdict::RegionNotAllowed { .. } => (ConditionStatus::False, Reason::RegionNotAllowed),
-        Verdict::LimitInvalid(_) => (ConditionStatus::False, Reason::LimitInvalid),
-    };
-    Finding::new(status, reason, verdict.message(source, destinations))
 }

@@ -16,7 +16,7 @@ use crate::{
     types::ParseError,
 };
 
-use super::observed::TargetKey;
+use super::identity::TargetKey;
 
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq)]

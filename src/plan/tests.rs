@@ -1,17 +1,22 @@
 //! Tables of plans: what is observed, and what follows.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::{
-    api::InferenceProfileBindingSpec,
+    api::{
+        CreationPolicy, InferenceProfileBindingSpec, TargetKind,
+        condition::{ConditionStatus, ConditionType, Reason},
+    },
     catalog::{Catalog, FeedState, Freshness, Profile, SourceKind, embedded::Embedded},
     residency::LimitOrigin,
     types::Region,
 };
 
 use super::{
-    observed::{Controller, Holding, ObjectKey, Spec, Trace, fingerprints},
+    identity::{ObjectKey, TargetKey},
+    observed::{Controller, Holding, ObservedTarget, Spec, TargetView, Trace, fingerprints},
     publication::must_withdraw,
+    status::Status,
     *,
 };
 

@@ -17,13 +17,17 @@ mod controllers;
 mod crd;
 mod examples;
 mod kubectl;
+mod merge;
 mod operator;
+mod ownership;
 mod published;
 mod reasons;
+mod secrets;
 mod stage;
 mod steady;
 mod support;
 mod suspended;
+mod targets;
 mod withdrawn;
 
 use std::process::ExitCode;
@@ -52,8 +56,11 @@ fn main() -> ExitCode {
             crd::cases(),
             examples::cases(),
             kubectl::cases(),
+            merge::cases(),
+            ownership::cases(),
             published::cases(),
             reasons::cases(),
+            secrets::cases(),
             steady::cases(),
             suspended::cases(),
             withdrawn::cases(),

@@ -44,6 +44,8 @@ pub struct Options {
     pub enable_secrets: bool,
     pub account: Option<&'static str>,
     pub selector: Option<String>,
+    /// Namespaces that are served beside the first.
+    pub more_namespaces: Vec<String>,
 }
 
 impl Default for Options {
@@ -54,6 +56,7 @@ impl Default for Options {
             enable_secrets: false,
             account: None,
             selector: None,
+            more_namespaces: Vec::new(),
         }
     }
 }
@@ -75,8 +78,10 @@ impl Operator {
         let limit = (!options.allowed_regions.is_empty()).then(|| {
             Limit::parse(LimitOrigin::Operator, &options.allowed_regions).expect("a limit")
         });
+        let mut namespaces = options.more_namespaces;
+        namespaces.push(namespace.to_owned());
         let config = Config {
-            namespaces: vec![namespace.to_owned()],
+            namespaces,
             selector: options.selector,
             default_region: "eu-west-1".parse().expect("a region"),
             workers: 8,

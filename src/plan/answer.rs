@@ -1,12 +1,12 @@
-//! The answer of the catalog for one binding, and what the conditions `RegionSupported` and `CatalogFresh` say of it.
+//! What the catalog says to a binding's request, with what the limits say to that.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::{
-    api::condition::{ConditionStatus, ConditionType, Reason},
-    catalog::{Catalog, FeedState, Freshness, SourceKind, embedded::Embedded},
+    api::condition::{ConditionStatus, Reason},
+    catalog::{Catalog, Freshness, embedded::Embedded},
     render::ProfileInUse,
     residency::{Limits, Verdict},
     resolve::{self, Request, Resolution},
@@ -15,7 +15,6 @@ use crate::{
 use super::{
     Settings,
     observed::{Binding, Observed},
-    publication::{Publication, contradicts},
     status::{Finding, Provenance, WrittenProfile},
 };
 
@@ -194,7 +193,7 @@ fn unknown(
 }
 
 /// Returns what to say before the first listing, which a suspended binding does not ask for.
-fn pending(binding: &Binding, region: &str) -> Finding {
+pub(super) fn pending(binding: &Binding, region: &str) -> Finding {
     let what = if binding.spec.suspend {
         "not listed while the binding is suspended"
     } else {
@@ -205,109 +204,4 @@ fn pending(binding: &Binding, region: &str) -> Finding {
         Reason::Pending,
         format!("the profiles{region} are {what}"),
     )
-}
-
-/// Returns what `RegionSupported` says.
-pub fn finding(
-    binding: &Binding,
-    answer: &Answer,
-    publication: &Publication,
-    feed: &FeedState,
-) -> Finding {
-    let kept = matches!(publication, Publication::Keep(_) | Publication::Leave);
-    match answer {
-        Answer::Yes { finding, .. } => finding.clone(),
-        Answer::No { finding, authority } => match &binding.status.profile {
-            Some(written) if kept && !contradicts(binding, written) => {
-                if had_it_live(written, authority) {
-                    retired(written, finding)
-                } else {
-                    let message = format!(
-                        "{}; {}, written earlier, stays",
-                        finding.message, written.profile.id
-                    );
-                    Finding::new(finding.status, finding.reason, message)
-                }
-            }
-            _ => finding.clone(),
-        },
-        Answer::Unknown(finding) => standing(binding, ConditionType::RegionSupported, feed)
-            .unwrap_or_else(|| finding.clone()),
-    }
-}
-
-/// Returns what a condition said of the catalog's answer before, where that stands: while AWS can't be asked, what was
-/// known stays known, unless the spec asks for something else now.
-pub fn standing(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
-    let same_request = match &binding.status.profile {
-        Some(written) => !contradicts(binding, written),
-        None => binding.status.observed_generation == Some(binding.generation),
-    };
-    // A first listing that is under way takes back nothing, not even a doubt.
-    let pending = matches!(feed.freshness, Freshness::Pending);
-    let before = binding.status.finding(kind)?;
-    (same_request && (pending || before.status != ConditionStatus::Unknown)).then_some(before)
-}
-
-/// Says whether a written profile came from a live listing of the account that was asked now.
-fn had_it_live(written: &WrittenProfile, authority: &Authority) -> bool {
-    let Authority::Live(account) = authority else {
-        return false;
-    };
-    let known = &written.provenance.account;
-    written.provenance.source.as_ref() == SourceKind::Bedrock.as_str()
-        && (account.is_none() || known.is_none() || account == known)
-}
-
-fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
-    let account = written
-        .provenance
-        .account
-        .as_deref()
-        .unwrap_or("of the operator");
-    Finding::new(
-        ConditionStatus::False,
-        Reason::ProfileRetired,
-        format!(
-            "{} is no longer listed for account {account} from {}; the value stays where it is written until the spec names a successor; {}",
-            written.profile.id, written.profile.source_region, finding.message
-        ),
-    )
-}
-
-/// Returns what `CatalogFresh` says.
-pub fn catalog_finding(binding: &Binding, feed: &FeedState) -> Finding {
-    let region = binding.spec.request.as_ref().map_or_else(
-        |_| String::new(),
-        |request| format!(" of {}", request.source_region),
-    );
-    match &feed.freshness {
-        Freshness::Fresh => Finding::new(
-            ConditionStatus::True,
-            Reason::Fresh,
-            format!("the profiles{region} are listed regularly"),
-        ),
-        Freshness::Snapshot => {
-            let catalog = feed.catalog.as_deref();
-            let source = catalog.map_or(SourceKind::Embedded, Catalog::source);
-            // Files are refreshed: their date would rewrite every status each time.
-            let dated = catalog
-                .filter(|_| source == SourceKind::Embedded)
-                .and_then(Catalog::as_of)
-                .map_or_else(String::new, |date| format!(" as of {date}"));
-            Finding::new(
-                ConditionStatus::True,
-                Reason::Snapshot,
-                format!(
-                    "the profiles{region} are those of the {} catalog{dated}",
-                    source.as_str()
-                ),
-            )
-        }
-        Freshness::Failed { reason, message } => {
-            Finding::new(ConditionStatus::False, *reason, message.clone())
-        }
-        Freshness::Pending => standing(binding, ConditionType::CatalogFresh, feed)
-            .unwrap_or_else(|| pending(binding, &region)),
-    }
 }

@@ -1,0 +1,141 @@
+//! What a plan consists of: writes and removals of targets, what becomes of them, and when a failed one is tried again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kube::Resource;
+use serde_json::{Value, json};
+
+use crate::api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::Reason, names};
+
+use super::{
+    identity::TargetKey,
+    observed::{Binding, TargetView, wire_value},
+};
+
+/// How an object is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// As the watch shows it, it holds the content already.
+    InPlace(Arc<TargetView>),
+    /// Created; where it exists after all, its metadata decide.
+    Create,
+    /// Brought back to the content: it is the binding's.
+    Update(Arc<TargetView>),
+    /// The keys are merged into an object that allows it.
+    Merge(Arc<TargetView>),
+    /// The keys are to be merged into an object that the watch does not show: its metadata decide.
+    MergeUnseen,
+}
+
+/// A target to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The object.
+    pub key: TargetKey,
+    /// How it is held.
+    pub policy: CreationPolicy,
+    /// What it shall hold.
+    pub content: BTreeMap<String, String>,
+    /// How.
+    pub how: How,
+}
+
+impl Write {
+    /// Returns the object as it is applied: only what is the binding's.
+    #[must_use]
+    pub fn manifest(&self, binding: &Binding) -> Value {
+        let key = &self.key;
+        let mut metadata = json!({
+            "name": key.name.as_ref(),
+            "namespace": key.namespace.as_ref(),
+            "labels": {names::MANAGED_LABEL: "true"},
+        });
+        if self.policy == CreationPolicy::Owner {
+            // No blockOwnerDeletion: it would need rights on the binding's finalizers, and delay its deletion.
+            metadata["ownerReferences"] = json!([{
+                "apiVersion": InferenceProfileBinding::api_version(&()),
+                "kind": InferenceProfileBinding::kind(&()),
+                "name": binding.key.name.as_ref(),
+                "uid": binding.uid.as_ref(),
+                "controller": true,
+            }]);
+        }
+        // `data`, never `stringData`: the removal of a key there is lost.
+        let data: BTreeMap<&str, String> = self
+            .content
+            .iter()
+            .map(|(name, value)| (name.as_str(), wire_value(key.kind, value)))
+            .collect();
+        let mut manifest =
+            json!({"apiVersion": "v1", "kind": key.kind, "metadata": metadata, "data": data});
+        if key.kind == TargetKind::Secret && self.policy == CreationPolicy::Owner {
+            manifest["type"] = json!(names::SECRET_TYPE);
+        }
+        manifest
+    }
+}
+
+/// Why something is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemovalCause {
+    /// The target stands in the spec no more.
+    NotInSpec,
+    /// The value may no longer be published.
+    Withdrawn,
+    /// The binding is being deleted.
+    Deleted,
+}
+
+/// An object, or the binding's keys in it, to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// The object.
+    pub key: TargetKey,
+    /// Its UID: another object of the name is not touched.
+    pub uid: Arc<str>,
+    /// Owner: the object is deleted. Merge: our keys are taken out.
+    pub policy: CreationPolicy,
+    /// What the watch shows of it.
+    pub view: Option<Arc<TargetView>>,
+    /// Why.
+    pub cause: RemovalCause,
+}
+
+/// When something that failed is worth another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Retry {
+    /// Only after a change that a watch shows.
+    Stop,
+    /// After a change that no watch shows: asked again, ever more rarely.
+    Wait,
+    /// Soon: it failed on the way.
+    Retry,
+}
+
+/// Why a target is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Reason of `TargetsSynced`.
+    pub reason: Reason,
+    /// What happened, and what to do.
+    pub message: String,
+    /// When to try again.
+    pub retry: Retry,
+}
+
+impl Problem {
+    /// Returns a problem that only a change cures.
+    pub fn stop(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            retry: Retry::Stop,
+        }
+    }
+}
+
+/// What became of a write: the UID of the object that holds the content, or the problem.
+pub type WriteOutcome = Result<Arc<str>, Problem>;
+
+/// What became of a removal.
+pub type RemovalOutcome = Result<(), Problem>;

@@ -1,0 +1,345 @@
+//! What came of a plan: the inventory, the status, Events and the next visit.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    api::{
+        CreationPolicy, TargetKind,
+        condition::{ConditionStatus, ConditionType, Reason},
+    },
+    render,
+};
+
+use super::{
+    action::{Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome},
+    findings::ready_finding,
+    identity::TargetKey,
+    observed::Binding,
+    publication::Publication,
+    status::{Finding, Status, TargetRecord},
+};
+
+/// An Event to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// Reason, in CamelCase.
+    pub reason: &'static str,
+    /// Message.
+    pub message: String,
+}
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Whether our finalizer must be there before anything is written.
+    pub add_finalizer: bool,
+    /// What to write, by position among the targets of the spec; a problem where nothing is to be tried.
+    pub writes: Vec<Result<Write, Problem>>,
+    /// What to remove.
+    pub removals: Vec<Removal>,
+    pub(super) publication: Publication,
+    pub(super) supported: Finding,
+    pub(super) residency: Finding,
+    pub(super) catalog: Finding,
+}
+
+/// What came of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conclusion {
+    /// The status to write, where it differs from the one observed; nothing where the binding is being deleted.
+    pub status: Option<Status>,
+    /// Whether our finalizer may go.
+    pub drop_finalizer: bool,
+    /// Events.
+    pub notices: Vec<Notice>,
+    /// Whether, and how soon, to come back without being called.
+    pub retry: Retry,
+}
+
+impl Plan {
+    /// Returns the inventory, the conditions, Events and the next visit from what became of the plan. `writes` has an
+    /// outcome for each element of [`Plan::writes`], `removals` for each of [`Plan::removals`].
+    #[must_use]
+    pub fn conclude(
+        self,
+        binding: &Binding,
+        writes: &[WriteOutcome],
+        removals: &[RemovalOutcome],
+        now: i64,
+    ) -> Conclusion {
+        let inventory = self.inventory(binding, writes, removals);
+        let problems: Vec<&Problem> = writes
+            .iter()
+            .filter_map(|outcome| outcome.as_ref().err())
+            .chain(removals.iter().filter_map(|outcome| outcome.as_ref().err()))
+            .collect();
+        let retry = problems
+            .iter()
+            .map(|problem| problem.retry)
+            .max()
+            .unwrap_or(Retry::Stop);
+        // An immutable object lets go of nothing, ever: it holds up no deletion.
+        let cleaned = removals.iter().all(|outcome| {
+            is_final(outcome)
+                || matches!(outcome, Err(problem) if problem.reason == Reason::TargetInvalid)
+        });
+        if binding.deleting {
+            return Conclusion {
+                status: None,
+                drop_finalizer: binding.finalizer && cleaned,
+                notices: Vec::new(),
+                retry,
+            };
+        }
+        let merges = binding.spec.merges()
+            || inventory
+                .iter()
+                .any(|record| record.policy == CreationPolicy::Merge);
+        let drop_finalizer = binding.finalizer && !merges;
+        let status = self.status(binding, inventory, &problems, now);
+        let notices = self.notices(binding, &status);
+        Conclusion {
+            status: (status != binding.status).then_some(status),
+            drop_finalizer,
+            notices,
+            retry,
+        }
+    }
+
+    fn inventory(
+        &self,
+        binding: &Binding,
+        writes: &[WriteOutcome],
+        removals: &[RemovalOutcome],
+    ) -> Vec<TargetRecord> {
+        let mut records: BTreeMap<TargetKey, TargetRecord> = binding
+            .status
+            .targets
+            .iter()
+            .map(|record| (record.key.clone(), record.clone()))
+            .collect();
+        for (removal, outcome) in self.removals.iter().zip(removals) {
+            if is_final(outcome) {
+                records.remove(&removal.key);
+            }
+        }
+        for (write, outcome) in self.writes.iter().zip(writes) {
+            if let (Ok(write), Ok(uid)) = (write, outcome) {
+                records.insert(
+                    write.key.clone(),
+                    TargetRecord {
+                        key: write.key.clone(),
+                        uid: uid.clone(),
+                        policy: write.policy,
+                        hash: render::content_hash(&write.content).into(),
+                    },
+                );
+            }
+        }
+        records.into_values().collect()
+    }
+
+    fn status(
+        &self,
+        binding: &Binding,
+        inventory: Vec<TargetRecord>,
+        problems: &[&Problem],
+        now: i64,
+    ) -> Status {
+        let prior = &binding.status;
+        let generation = binding.generation;
+        let synced = self.synced_finding(binding, problems);
+        let profile = match &self.publication {
+            Publication::Publish(profile) | Publication::Keep(profile) => Some(profile.clone()),
+            Publication::Withdraw { .. } if inventory.is_empty() => None,
+            Publication::Withdraw { .. } | Publication::Leave => prior.profile.clone(),
+            Publication::Nothing => None,
+        };
+        let ready = ready_finding(
+            &self.supported,
+            &self.residency,
+            &synced,
+            profile.as_deref(),
+        );
+        let secret = inventory
+            .iter()
+            .find(|record| {
+                record.key.kind == TargetKind::Secret && record.policy == CreationPolicy::Owner
+            })
+            .map(|record| record.key.name.clone());
+        let mut status = Status {
+            observed_generation: Some(generation),
+            conditions: Vec::with_capacity(ConditionType::ALL.len()),
+            profile,
+            targets: inventory,
+            secret,
+        };
+        let progress = match ready.status {
+            _ if binding.spec.suspend => None,
+            ConditionStatus::True => None,
+            ConditionStatus::False => Some((ConditionType::Stalled, ready.clone())),
+            ConditionStatus::Unknown => Some((ConditionType::Reconciling, ready.clone())),
+        };
+        let mut set = |kind, finding| status.upsert(prior, kind, finding, generation, now);
+        set(ConditionType::Ready, ready);
+        set(ConditionType::RegionSupported, self.supported.clone());
+        set(ConditionType::ResidencySatisfied, self.residency.clone());
+        set(ConditionType::TargetsSynced, synced);
+        set(ConditionType::CatalogFresh, self.catalog.clone());
+        if let Some((kind, ready)) = progress {
+            set(
+                kind,
+                Finding::new(ConditionStatus::True, ready.reason, ready.message),
+            );
+        }
+        if binding.spec.suspend {
+            set(
+                ConditionType::Suspended,
+                Finding::new(
+                    ConditionStatus::True,
+                    Reason::SuspendedBySpec,
+                    "spec.suspend is true: targets are left as they are; residency limits and deletion still act",
+                ),
+            );
+        }
+        status
+    }
+
+    fn synced_finding(&self, binding: &Binding, problems: &[&Problem]) -> Finding {
+        if let Some(worst) = problems
+            .iter()
+            .max_by_key(|problem| problem.retry == Retry::Retry)
+        {
+            // What failed on the way comes first: as long as it does, nothing definite is known of the targets.
+            let status = if worst.retry == Retry::Retry {
+                ConditionStatus::Unknown
+            } else {
+                ConditionStatus::False
+            };
+            let first = if worst.retry == Retry::Retry {
+                worst
+            } else {
+                &problems[0]
+            };
+            let message = match problems.len() {
+                1 => first.message.clone(),
+                more => format!("{} (and {} more)", first.message, more - 1),
+            };
+            return Finding::new(status, first.reason, message);
+        }
+        match &self.publication {
+            Publication::Publish(_) | Publication::Keep(_) => {
+                let names: Vec<String> = self
+                    .writes
+                    .iter()
+                    .flatten()
+                    .map(|write| write.key.to_string())
+                    .collect();
+                Finding::new(
+                    ConditionStatus::True,
+                    Reason::Synced,
+                    format!("up to date: {}", names.join(", ")),
+                )
+            }
+            Publication::Withdraw { why } => Finding::new(
+                ConditionStatus::Unknown,
+                Reason::NoProfile,
+                format!("withdrawn: {why}"),
+            ),
+            Publication::Leave => binding
+                .status
+                .finding(ConditionType::TargetsSynced)
+                .unwrap_or_else(|| {
+                    Finding::new(
+                        ConditionStatus::Unknown,
+                        Reason::NoProfile,
+                        "nothing was written yet",
+                    )
+                }),
+            // Why a value was withdrawn stands until the spec changes.
+            Publication::Nothing => binding
+                .status
+                .finding(ConditionType::TargetsSynced)
+                .filter(|before| {
+                    before.reason == Reason::NoProfile
+                        && binding.status.observed_generation == Some(binding.generation)
+                })
+                .unwrap_or_else(|| {
+                    Finding::new(
+                        ConditionStatus::Unknown,
+                        Reason::NoProfile,
+                        "there is no value to write",
+                    )
+                }),
+        }
+    }
+
+    fn notices(&self, binding: &Binding, status: &Status) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        let prior = &binding.status;
+        let (before, after) = (
+            prior.condition(ConditionType::Ready),
+            status.condition(ConditionType::Ready),
+        );
+        if let Publication::Withdraw { why } = &self.publication
+            && prior.profile.is_some()
+            && status.profile.is_none()
+        {
+            let id = prior
+                .profile
+                .as_ref()
+                .map(|written| written.profile.id.to_string())
+                .unwrap_or_default();
+            notices.push(Notice {
+                warning: true,
+                reason: "Withdrawn",
+                message: format!(
+                    "{id} was removed from the targets: {why}. Pods that run keep the value"
+                ),
+            });
+        }
+        if let (Some(old), Some(new)) = (&prior.profile, &status.profile)
+            && old.profile.id != new.profile.id
+        {
+            notices.push(Notice {
+                warning: false,
+                reason: "ProfileChanged",
+                message: format!("{} replaces {}", new.profile.id, old.profile.id),
+            });
+        }
+        if let Some(after) = after
+            && before
+                .is_none_or(|before| (before.status, before.reason) != (after.status, after.reason))
+        {
+            match (before, after.status) {
+                (_, ConditionStatus::False) => notices.push(Notice {
+                    warning: true,
+                    reason: after.reason.as_str(),
+                    message: after.message.to_string(),
+                }),
+                // The first success needs no Event: a write per new binding would say what the status says.
+                (Some(before), ConditionStatus::True)
+                    if before.status == ConditionStatus::False =>
+                {
+                    notices.push(Notice {
+                        warning: false,
+                        reason: after.reason.as_str(),
+                        message: after.message.to_string(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        notices
+    }
+}
+
+/// Says whether a removal needs no other try: what was refused is still there, and stays in the inventory.
+fn is_final(outcome: &RemovalOutcome) -> bool {
+    outcome
+        .as_ref()
+        .err()
+        .is_none_or(|problem| problem.retry == Retry::Stop)
+}

@@ -1,0 +1,201 @@
+//! What the conditions say: of the catalog's answer, of residency, of the catalog itself, and of it all.
+
+use crate::{
+    api::condition::{ConditionStatus, ConditionType, Reason},
+    catalog::{Catalog, Destinations, FeedState, Freshness, SourceKind},
+    residency::{Limits, Verdict},
+    types::Region,
+};
+
+use super::{
+    answer::{Answer, Authority, pending},
+    observed::Binding,
+    publication::{Publication, contradicts},
+    status::{Finding, WrittenProfile},
+};
+
+/// Returns what `RegionSupported` says.
+pub fn supported(
+    binding: &Binding,
+    answer: &Answer,
+    publication: &Publication,
+    feed: &FeedState,
+) -> Finding {
+    let kept = matches!(publication, Publication::Keep(_) | Publication::Leave);
+    match answer {
+        Answer::Yes { finding, .. } => finding.clone(),
+        Answer::No { finding, authority } => match &binding.status.profile {
+            Some(written) if kept && !contradicts(binding, written) => {
+                if had_it_live(written, authority) {
+                    retired(written, finding)
+                } else {
+                    let message = format!(
+                        "{}; {}, written earlier, stays",
+                        finding.message, written.profile.id
+                    );
+                    Finding::new(finding.status, finding.reason, message)
+                }
+            }
+            _ => finding.clone(),
+        },
+        Answer::Unknown(finding) => standing(binding, ConditionType::RegionSupported, feed)
+            .unwrap_or_else(|| finding.clone()),
+    }
+}
+
+/// Returns what a condition said of the catalog's answer before, where that stands: while AWS can't be asked, what was
+/// known stays known, unless the spec asks for something else now.
+fn standing(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
+    let same_request = match &binding.status.profile {
+        Some(written) => !contradicts(binding, written),
+        None => binding.status.observed_generation == Some(binding.generation),
+    };
+    // A first listing that is under way takes back nothing, not even a doubt.
+    let pending = matches!(feed.freshness, Freshness::Pending);
+    let before = binding.status.finding(kind)?;
+    (same_request && (pending || before.status != ConditionStatus::Unknown)).then_some(before)
+}
+
+/// Says whether a written profile came from a live listing of the account that was asked now.
+fn had_it_live(written: &WrittenProfile, authority: &Authority) -> bool {
+    let Authority::Live(account) = authority else {
+        return false;
+    };
+    let known = &written.provenance.account;
+    written.provenance.source.as_ref() == SourceKind::Bedrock.as_str()
+        && (account.is_none() || known.is_none() || account == known)
+}
+
+fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
+    let account = written
+        .provenance
+        .account
+        .as_deref()
+        .unwrap_or("of the operator");
+    Finding::new(
+        ConditionStatus::False,
+        Reason::ProfileRetired,
+        format!(
+            "{} is no longer listed for account {account} from {}; the value stays where it is written until the spec names a successor; {}",
+            written.profile.id, written.profile.source_region, finding.message
+        ),
+    )
+}
+
+/// Returns what `CatalogFresh` says.
+pub fn catalog(binding: &Binding, feed: &FeedState) -> Finding {
+    let region = binding.spec.request.as_ref().map_or_else(
+        |_| String::new(),
+        |request| format!(" of {}", request.source_region),
+    );
+    match &feed.freshness {
+        Freshness::Fresh => Finding::new(
+            ConditionStatus::True,
+            Reason::Fresh,
+            format!("the profiles{region} are listed regularly"),
+        ),
+        Freshness::Snapshot => {
+            let catalog = feed.catalog.as_deref();
+            let source = catalog.map_or(SourceKind::Embedded, Catalog::source);
+            // Files are refreshed: their date would rewrite every status each time.
+            let dated = catalog
+                .filter(|_| source == SourceKind::Embedded)
+                .and_then(Catalog::as_of)
+                .map_or_else(String::new, |date| format!(" as of {date}"));
+            Finding::new(
+                ConditionStatus::True,
+                Reason::Snapshot,
+                format!(
+                    "the profiles{region} are those of the {} catalog{dated}",
+                    source.as_str()
+                ),
+            )
+        }
+        Freshness::Failed { reason, message } => {
+            Finding::new(ConditionStatus::False, *reason, message.clone())
+        }
+        Freshness::Pending => standing(binding, ConditionType::CatalogFresh, feed)
+            .unwrap_or_else(|| pending(binding, &region)),
+    }
+}
+
+/// Returns what `ResidencySatisfied` says: of the profile that would be written, else of the one that is.
+#[must_use]
+pub fn residency(
+    binding: &Binding,
+    answer: &Answer,
+    publication: &Publication,
+    limits: &Limits,
+    feed: &FeedState,
+) -> Finding {
+    if let Answer::Yes {
+        profile, verdict, ..
+    } = answer
+    {
+        return verdict_finding(
+            verdict,
+            &profile.profile.source_region,
+            &profile.profile.destinations,
+        );
+    }
+    let written = binding
+        .status
+        .profile
+        .as_ref()
+        .filter(|_| *publication != Publication::Nothing);
+    match written {
+        Some(written) => {
+            let (source, destinations) = (
+                &written.profile.source_region,
+                &written.profile.destinations,
+            );
+            verdict_finding(&limits.judge(source, destinations), source, destinations)
+        }
+        None => Some(answer)
+            .filter(|answer| matches!(answer, Answer::Unknown(_)))
+            .and_then(|_| standing(binding, ConditionType::ResidencySatisfied, feed))
+            .unwrap_or_else(|| {
+                Finding::new(
+                    ConditionStatus::Unknown,
+                    Reason::NoProfile,
+                    "there is no profile whose regions could be judged",
+                )
+            }),
+    }
+}
+
+fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinations) -> Finding {
+    let (status, reason) = match verdict {
+        Verdict::NoLimitSet => (ConditionStatus::True, Reason::NoLimitSet),
+        Verdict::AllRegionsAllowed => (ConditionStatus::True, Reason::AllRegionsAllowed),
+        Verdict::RegionNotAllowed { .. } => (ConditionStatus::False, Reason::RegionNotAllowed),
+        Verdict::LimitInvalid(_) => (ConditionStatus::False, Reason::LimitInvalid),
+    };
+    Finding::new(status, reason, verdict.message(source, destinations))
+}
+
+/// Returns what Ready says: the first of the three that is not True, or that all is well.
+pub fn ready_finding(
+    supported: &Finding,
+    residency: &Finding,
+    synced: &Finding,
+    profile: Option<&WrittenProfile>,
+) -> Finding {
+    if let Some(first) = [supported, residency, synced]
+        .into_iter()
+        .find(|finding| !finding.is_true())
+    {
+        return first.clone();
+    }
+    let id = profile
+        .map(|written| written.profile.id.as_str())
+        .unwrap_or_default();
+    let region = profile
+        .map(|written| written.profile.source_region.as_str())
+        .unwrap_or_default();
+    Finding::new(
+        ConditionStatus::True,
+        Reason::Bound,
+        format!("{id} is written to the targets; valid when called from {region}"),
+    )
+}
