@@ -161,6 +161,8 @@ async fn foreign_without_status(cluster: Cluster) {
     stage.bind("claude", merging()).await;
     stage.ready("claude").await;
     stage.stop().await;
+    let consent = json!({"metadata": {"annotations": {"inferenceprofiles.dev/allow-merge": null}}});
+    stage.meddle("host", consent).await;
     stage.edit("claude", json!({"targets": null})).await;
     stage.wipe_status("claude").await;
     stage.start(stage.options());
