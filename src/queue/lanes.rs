@@ -25,8 +25,9 @@ enum Place {
 ///
 /// - Each object is there once: waiting in one lane, or being worked on by one worker.
 /// - The high lane goes before the low one; within a lane, first in goes first out.
-/// - The low lane never takes all workers: a quarter of them, at least one, is left to the high lane. A single worker
-///   serves both.
+/// - The low lane takes a quarter of the workers at most, at least one; a single worker serves both. Not only does the
+///   high lane always find a free one: what it asks of the apiserver also waits behind fewer calls, and a quarter keeps
+///   a small apiserver busy.
 /// - Every push is followed by a visit that starts after it.
 ///
 /// All operations take constant time, amortised.
@@ -52,7 +53,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let workers = workers.max(1);
         Self {
             workers,
-            low_workers: (workers - (workers / 4).max(1)).max(1),
+            low_workers: (workers / 4).max(1),
             busy: 0,
             busy_low: 0,
             places: HashMap::new(),
@@ -286,7 +287,7 @@ mod tests {
 
     #[test]
     fn workers_of_the_low_lane() {
-        for (workers, of_low) in [(0, 1), (1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (64, 48)] {
+        for (workers, of_low) in [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (8, 2), (64, 16)] {
             let mut queue = Queue::new(workers);
             for key in 0..200 {
                 queue.push(key, Low);
@@ -388,7 +389,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1_000))]
         #[test]
         fn behaves_as_the_reference(
-            (workers, low_workers) in prop_oneof![Just((1, 1)), Just((2, 1)), Just((4, 3)), Just((8, 6))],
+            (workers, low_workers) in prop_oneof![Just((1, 1)), Just((2, 1)), Just((8, 2)), Just((16, 4))],
             steps in prop::collection::vec(step(16), 1..300),
         ) {
             let mut queue = Queue::new(workers);
@@ -447,7 +448,7 @@ mod tests {
                 seen: vec![Seen::default(); keys],
                 working: Vec::new(),
                 workers,
-                low_workers: workers - workers / 4,
+                low_workers: (workers / 4).max(1),
                 waiting: [0; 2],
                 last_popped: [0; 2],
                 step: 0,

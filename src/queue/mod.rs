@@ -350,7 +350,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn delays_that_end_together_wake_a_worker_each() {
-        let queue = Arc::new(WorkQueue::new(4));
+        let queue = Arc::new(WorkQueue::new(12));
         let workers: Vec<_> = (0..3).map(|_| worker(&queue)).collect();
         for key in ["a", "b", "c"] {
             queue.push_after(key, Lane::Low, seconds(10));
