@@ -17,8 +17,16 @@ use serde_json::{Value, json};
 use crate::{
     Failure,
     cluster::{self, Cluster, within},
-    phases::{DESTINATIONS_KEY, Sample},
 };
+
+/// Key of the `ConfigMaps` that the rewrites change.
+pub const DESTINATIONS_KEY: &str = "BEDROCK_DESTINATION_REGIONS";
+
+/// What the operator writes for one binding.
+pub struct Sample {
+    pub config_map: ConfigMap,
+    pub status: InferenceProfileBindingStatus,
+}
 
 /// Creates bindings and makes each ready: create it, create its `ConfigMap`, apply its status. Returns when it began.
 pub async fn create(

@@ -14,6 +14,9 @@ use crate::{
     process::{Usage, usage},
 };
 
+/// Source region of all bindings.
+pub const REGION: &str = "eu-west-1";
+
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
 /// How many of the last lines of its log are shown when it fails.
@@ -54,13 +57,7 @@ impl Operator {
     pub fn start(namespace: &str, arguments: &[&str]) -> Result<Self, Failure> {
         let started = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
-            .args([
-                "run",
-                "--region",
-                crate::phases::REGION,
-                "--namespace",
-                namespace,
-            ])
+            .args(["run", "--region", REGION, "--namespace", namespace])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

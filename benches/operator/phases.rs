@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use inference_profile_operator::api::{InferenceProfileBinding, InferenceProfileBindingStatus};
+use inference_profile_operator::api::InferenceProfileBinding;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{ResourceExt, api::ListParams};
 use serde_json::json;
@@ -15,16 +15,11 @@ use serde_json::json;
 use crate::{
     Failure, Options,
     cluster::{Cluster, MODEL, Seen, name, within},
-    floor,
-    operator::Operator,
+    floor::{self, DESTINATIONS_KEY, Sample},
+    operator::{Operator, REGION},
     report::{Restart, Rewrite, Run},
     requests,
 };
-
-/// Source region of all bindings.
-pub const REGION: &str = "eu-west-1";
-/// Key of the `ConfigMaps` that the rewrites change.
-pub const DESTINATIONS_KEY: &str = "BEDROCK_DESTINATION_REGIONS";
 
 /// Destinations that the catalog of the rewrites changes between, none of them those of the embedded catalog.
 const DESTINATIONS: [[&str; 3]; 2] = [
@@ -35,12 +30,6 @@ const DESTINATIONS: [[&str; 3]; 2] = [
 const DESTINATIONS_OF_FLOOR: [&str; 3] = ["eu-central-1", "eu-west-1", "eu-west-3"];
 /// How often the catalog may change until enough bindings were created during a rewrite.
 const REWRITES_LIMIT: usize = 100;
-
-/// What the operator writes for one binding.
-pub struct Sample {
-    pub config_map: ConfigMap,
-    pub status: InferenceProfileBindingStatus,
-}
 
 /// Lets the operator make one binding ready, and returns what it wrote.
 pub async fn sample(cluster: &Cluster) -> Result<Sample, Failure> {

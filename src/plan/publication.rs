@@ -113,13 +113,13 @@ fn decide_on_written(
     answer: &Answer,
     limits: &Limits,
 ) -> Publication {
-    let contradicts = contradicts(binding, written);
     if let Some(fresh) = fresh {
         // The new value takes the place of the old one; suspended, the old one stands and is judged by itself.
         if !(binding.spec.suspend && residency_violated(binding, answer, limits)) {
             return Publication::Publish(fresh);
         }
     }
+    let contradicts = contradicts(binding, written);
     let definite_no = !matches!(answer, Answer::Unknown(_));
     if must_withdraw(
         contradicts,
@@ -142,7 +142,8 @@ fn decide_on_written(
 }
 
 /// Says whether the written profile, as written or as the catalog has it now, reaches a region that a limit forbids.
-fn residency_violated(binding: &Binding, answer: &Answer, limits: &Limits) -> bool {
+#[must_use]
+pub fn residency_violated(binding: &Binding, answer: &Answer, limits: &Limits) -> bool {
     let Some(written) = &binding.status.profile else {
         return false;
     };

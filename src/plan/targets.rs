@@ -147,12 +147,14 @@ fn target_key(binding: &Binding, target: &TargetSpec) -> TargetKey {
     }
 }
 
-/// Returns what must go: everything where the value is withdrawn, else what stands in the spec no more. The inventory and
-/// the traces on objects are both asked, so that neither a lost status nor a stripped label leaves something behind.
+/// Returns what must go: everything where the value is withdrawn, else what stands in the spec no more, and where the
+/// written value breaks a residency limit, what the new one can't replace. The inventory and the traces on objects are both
+/// asked, so that neither a lost status nor a stripped label leaves something behind.
 pub(super) fn plan_removals(
     observed: &Observed,
     publication: &Publication,
     writes: &[Result<Write, Problem>],
+    residency_violated: bool,
 ) -> Vec<Removal> {
     let binding = &*observed.binding;
     let cause = match publication {
@@ -203,8 +205,10 @@ pub(super) fn plan_removals(
                     .iter()
                     .enumerate()
                     .any(|(index, target)| {
+                        let refused = matches!(writes.get(index), Some(Err(_)));
                         target_key(binding, target) == removal.key
-                            && !merged_before(binding, target, removal, writes.get(index))
+                            && !(refused && residency_violated)
+                            && !(refused && merged_before(binding, target, removal))
                     })
             }
         })
@@ -214,14 +218,8 @@ pub(super) fn plan_removals(
 /// Says whether a target that is to be owned now was merged into before: the merged keys must go, whoever gets the object.
 ///
 /// Only the inventory tells. A field manager of our name on an object of others proves nothing: anyone can apply under it.
-fn merged_before(
-    binding: &Binding,
-    target: &TargetSpec,
-    removal: &Removal,
-    write: Option<&Result<Write, Problem>>,
-) -> bool {
+fn merged_before(binding: &Binding, target: &TargetSpec, removal: &Removal) -> bool {
     let recorded = binding.status.record(&removal.key);
     target.policy == CreationPolicy::Owner
         && recorded.is_some_and(|record| record.policy == CreationPolicy::Merge)
-        && matches!(write, Some(Err(_)))
 }

@@ -761,3 +761,37 @@ fn fields_that_are_not_acted_on_are_said() {
         synced.message
     );
 }
+
+#[test]
+fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_place() {
+    let two = |rest: &str| {
+        format!(
+            "targets: [{{kind: ConfigMap, name: good}}, {{kind: ConfigMap, name: bad, templates: {{f: '{{{{ profile.{rest} }}}}'}}}}], "
+        )
+    };
+    let before = bound(&format!("{}geography: global", two("id")));
+    let limited = edited(
+        &before,
+        &format!("{}geography: eu, allowedRegions: ['@eu']", two("nothing")),
+    );
+    let (after, plan, _) = visit(&limited, full(), &SETTINGS);
+    let removed: Vec<&str> = plan
+        .removals
+        .iter()
+        .map(|removal| removal.key.name.as_ref())
+        .collect();
+    assert_eq!(removed, ["bad"]);
+    assert_eq!(after.status.targets.len(), 1);
+    assert_eq!(
+        says(&after, ConditionType::TargetsSynced),
+        (ConditionStatus::False, Reason::TemplateInvalid)
+    );
+
+    let unlimited = edited(&before, &format!("{}geography: eu", two("nothing")));
+    let (after, plan, _) = visit(&unlimited, full(), &SETTINGS);
+    assert!(
+        plan.removals.is_empty(),
+        "a broken template alone withdraws nothing"
+    );
+    assert_eq!(after.status.targets.len(), 2);
+}
