@@ -29,7 +29,7 @@ use crate::{
         feed::{FeedChange, Feeds},
     },
     plan::{Settings, identity::ObjectKey},
-    queue::{Backoff, Lane, WorkQueue},
+    queue::{Backoff, Corrections, Lane, WorkQueue},
     types::{ModelId, Region},
 };
 
@@ -74,6 +74,7 @@ struct Context {
     queue: WorkQueue<ObjectKey>,
     feeds: Feeds,
     backoff: Mutex<Backoff<ObjectKey>>,
+    corrections: Mutex<Corrections<ObjectKey>>,
     recorder: Recorder,
 }
 
@@ -81,6 +82,12 @@ impl Context {
     fn cache(&self) -> MutexGuard<'_, Cache> {
         // A visit that panicked holds no lock: the cache's own methods don't panic.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn corrections(&self) -> MutexGuard<'_, Corrections<ObjectKey>> {
+        self.corrections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn backoff(&self) -> MutexGuard<'_, Backoff<ObjectKey>> {
@@ -114,6 +121,7 @@ pub async fn run(
         queue: WorkQueue::new(config.workers),
         feeds: Feeds::new(source, config.refresh_interval, tell),
         backoff: Mutex::default(),
+        corrections: Mutex::default(),
         client,
         config,
     });

@@ -6,6 +6,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use kube::Resource;
 use kube_runtime::events::{Event, EventType};
+use tokio::time::Instant;
 
 use crate::{
     api::InferenceProfileBinding,
@@ -52,6 +53,10 @@ impl Context {
         let plan = plan(&observed, &self.config.settings, now);
         if plan.add_finalizer {
             self.set_finalizer(binding, true).await?;
+        }
+        if plan.corrects(binding) {
+            tracing::info!(binding = %key, "a target was changed by others and is corrected");
+            self.corrections().note(key.clone(), Instant::now());
         }
         let writes = self.write_all(binding, &plan).await;
         let removals = join_all(

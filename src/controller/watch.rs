@@ -1,6 +1,6 @@
 //! The watches: streams of the apiserver into the cache, and what follows from each event into the queue and the feeds.
 
-use std::{collections::HashSet, fmt::Debug, future::ready, sync::Arc};
+use std::{collections::HashSet, fmt::Debug, future::ready, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, pin_mut};
 use kube::{Api, Resource, core::Status};
@@ -9,12 +9,12 @@ use kube_runtime::{
     watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     api::TargetKind,
     cache::{
-        Effect,
+        Cache, Effect,
         decode::{WatchedBinding, WatchedTarget},
         target_selector,
     },
@@ -145,7 +145,7 @@ pub(super) async fn targets<K>(
             Event::Delete(target) => {
                 let key = target_key(kind, &target);
                 let (_, version) = target.into_view();
-                context.change(|cache| cache.delete_target(&key, version));
+                context.change_target(|cache| cache.delete_target(&key, version));
             }
         }
     }
@@ -177,11 +177,23 @@ impl Context {
     fn take_target<K>(&self, kind: TargetKind, watched: WatchedTarget<K>) {
         let key = target_key(kind, &watched);
         let (view, version) = watched.into_view();
-        self.change(|cache| cache.apply_target(&key, view, version));
+        self.change_target(|cache| cache.apply_target(&key, view, version));
+    }
+
+    /// Changes the cache by what a watch shows of a target, and follows up: later where others keep changing it.
+    fn change_target(&self, change: impl FnOnce(&mut Cache) -> Effect) {
+        let effect = change(&mut self.cache());
+        let now = Instant::now();
+        for (key, lane) in effect.wake {
+            match self.corrections().wait(&key, now) {
+                Duration::ZERO => self.queue.push(key, lane),
+                wait => self.queue.push_after(key, lane, wait),
+            }
+        }
     }
 
     /// Changes the cache and follows up. The feeds are held and let go under the lock, in the order of the changes.
-    fn change(&self, change: impl FnOnce(&mut crate::cache::Cache) -> Effect) {
+    fn change(&self, change: impl FnOnce(&mut Cache) -> Effect) {
         let mut cache = self.cache();
         let effect = change(&mut cache);
         self.follow(effect);

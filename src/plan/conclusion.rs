@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    action::{Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome},
+    action::{How, Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome},
     findings::ready_finding,
     identity::TargetKey,
     observed::Binding,
@@ -59,6 +59,20 @@ pub struct Conclusion {
 }
 
 impl Plan {
+    /// Says whether this plan only puts back what was written before: others changed or removed it.
+    #[must_use]
+    pub fn corrects(&self, binding: &Binding) -> bool {
+        let mut tried = self
+            .writes
+            .iter()
+            .flatten()
+            .filter(|write| !matches!(write.how, How::InPlace(_)));
+        tried.any(|write| {
+            let record = binding.status.record(&write.key);
+            record.is_some_and(|record| *record.hash == render::content_hash(&write.content))
+        })
+    }
+
     /// Returns the inventory, the conditions, Events and the next visit from what became of the plan. `writes` has an
     /// outcome for each element of [`Plan::writes`], `removals` for each of [`Plan::removals`].
     #[must_use]

@@ -795,3 +795,16 @@ fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_pla
     );
     assert_eq!(after.status.targets.len(), 2);
 }
+
+#[test]
+fn only_what_was_written_before_is_a_correction() {
+    let before = bound("geography: eu");
+    let planned = |binding: &Binding| plan(&observed(binding, full()), &SETTINGS, NOW);
+    assert!(
+        !planned(&sonnet("geography: eu")).corrects(&sonnet("geography: eu")),
+        "a first write"
+    );
+    assert!(planned(&before).corrects(&before), "the object is gone");
+    let edited = edited(&before, "geography: global");
+    assert!(!planned(&edited).corrects(&edited), "another value");
+}

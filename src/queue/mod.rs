@@ -1,9 +1,10 @@
 //! The order in which bindings are visited: which one is next, who works on it, and when it comes back.
 //!
 //! [`Queue`] decides; it knows no clock and no runtime. [`WorkQueue`] hands its decisions to worker tasks and adds
-//! delays. [`Backoff`] says how long a failing object waits.
+//! delays. [`Backoff`] says how long a failing object waits, [`Corrections`] how long one that drifts again.
 
 mod backoff;
+mod drift;
 mod lanes;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio_util::{
 };
 
 pub use backoff::Backoff;
+pub use drift::Corrections;
 pub use lanes::{Lane, Queue};
 
 /// Longest delay that is kept; a longer one is cut to this. The timer wheel ends at about two years.
