@@ -340,3 +340,28 @@ fn names_are_found_in_groups() {
         assert_eq!(names(code, path), found, "{path} in {code}");
     }
 }
+
+/// A second TLS stack would come in by a default feature of some dependency: it doubles what must be trusted and patched,
+/// and with two providers of cryptography rustls chooses neither.
+#[test]
+fn one_tls_stack_is_built() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lock = fs::read_to_string(root.join("Cargo.lock")).expect("Cargo.lock");
+    let versions = |name: &str| lock.matches(&format!("\nname = \"{name}\"\n")).count();
+    assert_eq!(versions("rustls"), 1, "versions of rustls");
+    for other in ["openssl-sys", "native-tls", "s2n-tls"] {
+        assert_eq!(versions(other), 0, "{other}");
+    }
+    // The lock file also names what no build uses.
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--edges=normal,build", "--invert=ring"])
+        .current_dir(root)
+        .output()
+        .expect("cargo tree");
+    assert_eq!(String::from_utf8_lossy(&tree.stdout), "", "who brings ring");
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
+}
