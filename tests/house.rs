@@ -15,7 +15,6 @@ use std::{
 const ORDER: &[&str] = &[
     "types",
     "api",
-    "metrics",
     "catalog",
     "residency",
     "resolve",
@@ -23,8 +22,6 @@ const ORDER: &[&str] = &[
     "plan",
     "queue",
     "cache",
-    "server",
-    "leader",
     "controller",
     "cli",
 ];
@@ -56,7 +53,7 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["kube::Client", "kube::Api"],
-        places: &["controller", "leader", "cli"],
+        places: &["controller", "cli"],
         why: "only the controller talks to the apiserver",
     },
 ];
