@@ -50,7 +50,7 @@ impl Context {
         };
         let binding = &*observed.binding;
         let now = Timestamp::now().as_second();
-        let plan = plan(&observed, &self.config.settings, now);
+        let mut plan = plan(&observed, &self.config.settings, now);
         if plan.add_finalizer {
             self.set_finalizer(binding, true).await?;
         }
@@ -59,6 +59,7 @@ impl Context {
             self.corrections().note(key.clone(), Instant::now());
         }
         let writes = self.write_all(binding, &plan).await;
+        plan.fail_closed(binding, &writes);
         let removals = join_all(
             plan.removals
                 .iter()

@@ -11,12 +11,13 @@ use crate::{
 };
 
 use super::{
-    action::{How, Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome},
+    action::{How, Problem, Removal, RemovalCause, RemovalOutcome, Retry, Write, WriteOutcome},
     findings::ready_finding,
     identity::TargetKey,
     observed::Binding,
     publication::Publication,
     status::{Finding, Status, TargetRecord},
+    targets::target_key,
 };
 
 /// An Event to publish.
@@ -39,6 +40,8 @@ pub struct Plan {
     pub writes: Vec<Result<Write, Problem>>,
     /// What to remove.
     pub removals: Vec<Removal>,
+    /// Whether what is written now, before this plan, breaks a residency limit.
+    pub(super) residency_violated: bool,
     pub(super) publication: Publication,
     pub(super) supported: Finding,
     pub(super) residency: Finding,
@@ -71,6 +74,27 @@ impl Plan {
             let record = binding.status.record(&write.key);
             record.is_some_and(|record| *record.hash == render::content_hash(&write.content))
         })
+    }
+
+    /// Adds what must go after all: where the written value breaks a residency limit and the new one did not take its
+    /// place. To be called when the writes were tried, before the removals are.
+    pub fn fail_closed(&mut self, binding: &Binding, writes: &[WriteOutcome]) {
+        if self.residency_violated {
+            let planned: Vec<TargetKey> = self
+                .removals
+                .iter()
+                .map(|removal| removal.key.clone())
+                .collect();
+            let left = left_behind(binding, writes);
+            let more = left.filter(|record| !planned.contains(&record.key));
+            self.removals.extend(more.map(|record| Removal {
+                key: record.key.clone(),
+                uid: record.uid.clone(),
+                policy: record.policy,
+                view: None,
+                cause: RemovalCause::Withdrawn,
+            }));
+        }
     }
 
     /// Returns the inventory, the conditions, Events and the next visit from what became of the plan. `writes` has an
@@ -112,7 +136,7 @@ impl Plan {
                 .iter()
                 .any(|record| record.policy == CreationPolicy::Merge);
         let drop_finalizer = binding.finalizer && !merges;
-        let status = self.status(binding, inventory, &problems, now);
+        let status = self.status(binding, inventory, writes, &problems, now);
         let notices = self.notices(binding, &status);
         Conclusion {
             status: (status != binding.status).then_some(status),
@@ -159,13 +183,19 @@ impl Plan {
         &self,
         binding: &Binding,
         inventory: Vec<TargetRecord>,
+        writes: &[WriteOutcome],
         problems: &[&Problem],
         now: i64,
     ) -> Status {
         let prior = &binding.status;
         let generation = binding.generation;
         let synced = self.synced_finding(binding, problems);
+        let old_is_left = self.residency_violated
+            && left_behind(binding, writes)
+                .any(|left| inventory.iter().any(|record| record.key == left.key));
         let profile = match &self.publication {
+            // It is still out there, so it is what residency is judged by.
+            _ if old_is_left => prior.profile.clone(),
             Publication::Publish(profile) | Publication::Keep(profile) => Some(profile.clone()),
             Publication::Withdraw { .. } if inventory.is_empty() => None,
             Publication::Withdraw { .. } | Publication::Leave => prior.profile.clone(),
@@ -334,6 +364,20 @@ impl Plan {
         }
         notices
     }
+}
+
+/// Returns the inventory's entries of targets that could not be written: they hold what they held before.
+fn left_behind<'a>(
+    binding: &'a Binding,
+    writes: &'a [WriteOutcome],
+) -> impl Iterator<Item = &'a TargetRecord> {
+    binding
+        .spec
+        .targets
+        .iter()
+        .zip(writes)
+        .filter(|(_, outcome)| outcome.is_err())
+        .filter_map(|(target, _)| binding.status.record(&target_key(binding, target)))
 }
 
 /// Returns what `TargetsSynced` says of problems. What failed on the way comes first: as long as it does, nothing definite

@@ -50,12 +50,8 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
             && !binding.finalizer
             && publication.profile().is_some()
             && binding.spec.merges(),
-        removals: targets::plan_removals(
-            observed,
-            &publication,
-            &writes,
-            publication::residency_violated(binding, &answer, &limits),
-        ),
+        removals: targets::plan_removals(observed, &publication, &writes),
+        residency_violated: publication::residency_violated(binding, &answer, &limits),
         supported: findings::supported(binding, &answer, &publication, &observed.feed),
         residency: findings::residency(binding, &answer, &publication, &limits, &observed.feed),
         catalog: findings::catalog(binding, &observed.feed),

@@ -139,7 +139,7 @@ pub fn check_merge(
     Ok(())
 }
 
-fn target_key(binding: &Binding, target: &TargetSpec) -> TargetKey {
+pub(super) fn target_key(binding: &Binding, target: &TargetSpec) -> TargetKey {
     TargetKey {
         kind: target.kind,
         namespace: binding.key.namespace.clone(),
@@ -147,14 +147,12 @@ fn target_key(binding: &Binding, target: &TargetSpec) -> TargetKey {
     }
 }
 
-/// Returns what must go: everything where the value is withdrawn, else what stands in the spec no more, and where the
-/// written value breaks a residency limit, what the new one can't replace. The inventory and the traces on objects are both
-/// asked, so that neither a lost status nor a stripped label leaves something behind.
+/// Returns what must go: everything where the value is withdrawn, else what stands in the spec no more. The inventory and
+/// the traces on objects are both asked, so that neither a lost status nor a stripped label leaves something behind.
 pub(super) fn plan_removals(
     observed: &Observed,
     publication: &Publication,
     writes: &[Result<Write, Problem>],
-    residency_violated: bool,
 ) -> Vec<Removal> {
     let binding = &*observed.binding;
     let cause = match publication {
@@ -207,7 +205,6 @@ pub(super) fn plan_removals(
                     .any(|(index, target)| {
                         let refused = matches!(writes.get(index), Some(Err(_)));
                         target_key(binding, target) == removal.key
-                            && !(refused && residency_violated)
                             && !(refused && merged_before(binding, target, removal))
                     })
             }

@@ -103,7 +103,7 @@ fn observed(binding: &Binding, feed: FeedState) -> Observed {
 
 /// Visits a binding: every write and removal succeeds. Returns the binding as it is afterwards, and the conclusion.
 fn visit(binding: &Binding, feed: FeedState, settings: &Settings) -> (Binding, Plan, Conclusion) {
-    let plan = plan(&observed(binding, feed), settings, NOW);
+    let mut plan = plan(&observed(binding, feed), settings, NOW);
     let writes: Vec<WriteOutcome> = plan
         .writes
         .iter()
@@ -114,6 +114,7 @@ fn visit(binding: &Binding, feed: FeedState, settings: &Settings) -> (Binding, P
                 .map_err(Clone::clone)
         })
         .collect();
+    plan.fail_closed(binding, &writes);
     let removals = vec![Ok(()); plan.removals.len()];
     let conclusion = plan.clone().conclude(binding, &writes, &removals, NOW);
     let mut after = binding.clone();
@@ -786,6 +787,20 @@ fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_pla
         says(&after, ConditionType::TargetsSynced),
         (ConditionStatus::False, Reason::TemplateInvalid)
     );
+
+    // Where not even that succeeds, the old profile stays on record, so that the next visit tries again.
+    let refused = Problem {
+        reason: Reason::TargetForbidden,
+        message: "no".into(),
+        retry: Retry::Wait,
+    };
+    let outcomes: Vec<WriteOutcome> = vec![Ok("uid-t".into()), Err(refused.clone())];
+    let status = plan
+        .conclude(&limited, &outcomes, &[Err(refused)], NOW)
+        .status
+        .expect("a status");
+    assert_eq!(status.profile, before.status.profile);
+    assert_eq!(status.targets.len(), 2);
 
     let unlimited = edited(&before, &format!("{}geography: eu", two("nothing")));
     let (after, plan, _) = visit(&unlimited, full(), &SETTINGS);

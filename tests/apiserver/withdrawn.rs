@@ -56,6 +56,10 @@ pub fn cases() -> Vec<Case> {
             forbidden_withdrawal,
         ),
         case(
+            "withdrawn::a_limit_replaces_an_immutable_object",
+            limited_while_immutable,
+        ),
+        case(
             "withdrawn::a_limit_acts_without_a_status",
             limited_without_status,
         ),
@@ -103,6 +107,26 @@ async fn unresolvable_merge(cluster: Cluster) {
         .until("claude", "Ready", "False", Reason::ModelUnsupported)
         .await;
     assert_host_is_clean(&stage).await;
+    stage.stop().await;
+}
+
+/// The value that the limit forbids can't be overwritten, so its object goes before the allowed one is written.
+async fn limited_while_immutable(cluster: Cluster) {
+    let mut stage = Stage::embedded(cluster).await;
+    stage
+        .bind("claude", json!({"model": SONNET, "geography": "global"}))
+        .await;
+    stage.ready("claude").await;
+    stage.meddle("claude", json!({"immutable": true})).await;
+    stage
+        .edit(
+            "claude",
+            json!({"geography": "eu", "allowedRegions": ["@eu"]}),
+        )
+        .await;
+    stage.ready("claude").await;
+    stage.until_id("claude", Some(EU)).await;
+    assert_eq!(profile_in_use(&stage.binding("claude").await), Some(EU));
     stage.stop().await;
 }
 
