@@ -1,11 +1,9 @@
 //! What is cleaned up: targets that were renamed or taken from the spec, and what deleted bindings leave.
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, api::PostParams};
 use serde_json::json;
 
 use crate::{
-    operator::{Options, SONNET, config_maps},
+    operator::{Options, SONNET},
     stage::{EU, ID, Stage, assert_host_is_clean, merging, sonnet},
     support::{Case, Cluster, case, eventually},
 };
@@ -44,8 +42,7 @@ pub fn cases() -> Vec<Case> {
 
 async fn renamed(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage
         .edit(
             "claude",
@@ -77,13 +74,12 @@ async fn removed(cluster: Cluster) {
     .await;
     let both =
         json!([{"kind": "ConfigMap", "name": "claude"}, {"kind": "Secret", "name": "claude"}]);
-    stage
-        .bind(
+    let binding = stage
+        .bound(
             "claude",
             json!({"model": SONNET, "geography": "eu", "targets": both}),
         )
         .await;
-    let binding = stage.ready("claude").await;
     let reference = binding
         .status
         .and_then(|status| status.binding)
@@ -93,7 +89,7 @@ async fn removed(cluster: Cluster) {
         Some("claude"),
         "the Secret of the Provisioned Service"
     );
-    let secrets = Api::<Secret>::namespaced(stage.cluster.client.clone(), &stage.namespace);
+    let secrets = stage.secrets();
     let secret = secrets.get("claude").await.expect("a Secret");
     assert_eq!(secret.type_.as_deref(), Some("servicebinding.io/bedrock"));
     assert_eq!(secret.data.expect("data")[ID].0, EU.as_bytes());
@@ -113,8 +109,7 @@ async fn removed(cluster: Cluster) {
 
 async fn renamed_without_status(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.stop().await;
     stage
         .edit(
@@ -133,8 +128,7 @@ async fn renamed_without_status(cluster: Cluster) {
 async fn merged_without_status(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
     stage.host("host", Some("claude")).await;
-    stage.bind("claude", merging()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", merging()).await;
     stage.stop().await;
     stage.edit("claude", json!({"targets": null})).await;
     stage.wipe_status("claude").await;
@@ -151,15 +145,8 @@ async fn foreign_without_status(cluster: Cluster) {
         "metadata": {"name": "host", "annotations": {"inferenceprofiles.dev/allow-merge": "claude"}},
         "binaryData": {"theirs": "AAAA"},
     });
-    config_maps(&stage.cluster, &stage.namespace)
-        .create(
-            &PostParams::default(),
-            &serde_json::from_value(empty).expect("a ConfigMap"),
-        )
-        .await
-        .expect("created");
-    stage.bind("claude", merging()).await;
-    stage.ready("claude").await;
+    stage.create(empty).await;
+    stage.bound("claude", merging()).await;
     stage.stop().await;
     let consent = json!({"metadata": {"annotations": {"inferenceprofiles.dev/allow-merge": null}}});
     stage.meddle("host", consent).await;
@@ -184,11 +171,9 @@ async fn foreign_without_status(cluster: Cluster) {
 
 async fn deleted_owner(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    let binding = stage.ready("claude").await;
+    let binding = stage.bound("claude", sonnet()).await;
     assert_eq!(binding.metadata.finalizers, None);
-    stage.delete("claude").await;
-    stage.until_unbound("claude").await;
+    stage.unbind("claude").await;
     stage.until_gone("claude").await;
     stage.stop().await;
 }
@@ -196,11 +181,9 @@ async fn deleted_owner(cluster: Cluster) {
 async fn deleted_merge(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
     stage.host("host", Some("claude")).await;
-    stage.bind("claude", merging()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", merging()).await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
-    stage.delete("claude").await;
-    stage.until_unbound("claude").await;
+    stage.unbind("claude").await;
     assert_host_is_clean(&stage).await;
     stage.stop().await;
 }

@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::{
-    operator::{Operator, SONNET, condition, config_maps, until, until_ready, value},
+    operator::{Options, condition},
+    stage::{EU, GLOBAL, Stage, assert_kept_out},
     support::{Case, Cluster, case, eventually},
     targets::{
-        ALLOW, CHART, FINALIZER, History, LABEL, barrier, bind, change, controller, create, data,
-        delete, edit, get, holds, merge, mergeable, owner, spec, take, unbind, until_not_synced,
-        until_object, version,
+        ALLOW, CHART, FINALIZER, History, LABEL, controller, data, holds, merge, owner, spec,
+        version,
     },
 };
 
@@ -47,11 +47,11 @@ pub fn cases() -> Vec<Case> {
         case("merge::a_removed_key_goes", a_removed_key_goes),
         case("merge::drift_of_our_keys_is_corrected", drift_is_corrected),
         case("merge::a_key_of_others_is_a_conflict", |cluster| {
-            a_key_of_others(cluster, "theirs".to_owned())
+            a_key_of_others(cluster, "theirs")
         }),
         case(
             "merge::a_key_of_others_with_our_value_is_a_conflict",
-            |cluster| a_key_of_others(cluster, format!("eu.{SONNET}")),
+            |cluster| a_key_of_others(cluster, EU),
         ),
         case(
             "merge::a_key_taken_by_others_is_not_fought_over",
@@ -80,7 +80,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("merge::from_owner_to_merge", from_owner_to_merge),
         case("merge::from_merge_to_owner", |cluster| {
-            from_merge_to_owner(cluster, json!({"THEIRS": "1"}))
+            from_merge_to_owner(cluster, json!({"theirs": "untouched"}))
         }),
         case(
             "merge::from_merge_to_owner_of_an_otherwise_empty_object",
@@ -103,8 +103,25 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn id(geography: &str) -> String {
-    format!("{geography}.{SONNET}")
+/// Sets up a binding `claude` that holds these keys of the `ConfigMap` `app`.
+async fn merged(cluster: Cluster, keys: &[&str]) -> Stage {
+    let mut stage = Stage::empty(cluster).await;
+    stage.host("app", Some("claude")).await;
+    stage.start(Options::default());
+    stage.bound("claude", spec([merge("app", keys)])).await;
+    stage
+}
+
+/// Sets up two bindings `one` and `two` that hold a key each, `ONE` and `TWO`, of the `ConfigMap` `app`.
+async fn shared(cluster: Cluster) -> Stage {
+    let mut stage = Stage::empty(cluster).await;
+    stage.host("app", Some("one, two")).await;
+    stage.start(Options::default());
+    stage.bind("one", spec([merge("app", &["ONE"])])).await;
+    stage.bind("two", spec([merge("app", &["TWO"])])).await;
+    stage.ready("one").await;
+    stage.ready("two").await;
+    stage
 }
 
 /// Another field manager that writes a key of its own all the time.
@@ -114,9 +131,9 @@ struct Busy {
 }
 
 impl Busy {
-    fn start(cluster: &Cluster, namespace: &str, name: &'static str) -> Self {
+    fn start(stage: &Stage, name: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, api) = (stop.clone(), config_maps(cluster, namespace));
+        let (stopped, api) = (stop.clone(), stage.config_maps());
         let params = PatchParams {
             field_manager: Some("busy".to_owned()),
             ..PatchParams::default()
@@ -145,127 +162,104 @@ impl Busy {
 }
 
 async fn needs_consent(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    let before = mergeable(&cluster, &namespace, "app", "another,claude-2").await;
-    let operator = Operator::start(&cluster, &namespace);
-    bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([merge("app", &["MODEL"])])),
-    )
-    .await;
-    let message = until_not_synced(&cluster, &namespace, "claude", Reason::TargetForbidden).await;
+    let mut stage = Stage::empty(cluster).await;
+    let before = stage.host("app", Some("another,claude-2")).await;
+    stage.start(Options::default());
+    stage.bind("claude", spec([merge("app", &["MODEL"])])).await;
+    let message = stage
+        .until_not_synced("claude", Reason::TargetForbidden)
+        .await;
     assert!(
         message.contains(&format!("{ALLOW}: claude")),
         "it says what to do: {message}"
     );
-    barrier(&cluster, &namespace).await;
-    assert_eq!(get(&cluster, &namespace, "app").await, before);
+    stage.settled().await;
+    assert_eq!(stage.object("app").await, before);
 
     let consent = json!({"metadata": {"annotations": {ALLOW: "another, claude"}}});
-    change(&cluster, &namespace, "app", CHART, consent).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let app = get(&cluster, &namespace, "app").await;
-    assert_eq!(data(&app, "MODEL"), Some(&*id("eu")));
-    assert_eq!(data(&app, "THEIRS"), Some("1"));
+    stage.change("app", CHART, consent).await;
+    stage.ready("claude").await;
+    let app = stage.object("app").await;
+    assert_eq!(data(&app, "MODEL"), Some(EU));
+    assert_eq!(data(&app, "theirs"), Some("untouched"));
     assert_eq!(controller(&app), None, "it is not captured");
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn consent_taken_back(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let mut stage = merged(cluster, &["MODEL"]).await;
 
     let no_consent = json!({"metadata": {"annotations": {ALLOW: null}}});
-    change(&cluster, &namespace, "app", CHART, no_consent).await;
-    until_not_synced(&cluster, &namespace, "claude", Reason::TargetForbidden).await;
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"geography": "global"}),
-    )
-    .await;
-    until_not_synced(&cluster, &namespace, "claude", Reason::TargetForbidden).await;
+    stage.change("app", CHART, no_consent).await;
+    stage
+        .until_not_synced("claude", Reason::TargetForbidden)
+        .await;
+    stage.edit("claude", json!({"geography": "global"})).await;
+    stage
+        .until_not_synced("claude", Reason::TargetForbidden)
+        .await;
     assert_eq!(
-        value(&cluster, &namespace, "app", "MODEL").await,
-        Some(id("eu")),
+        stage.value("app", "MODEL").await.as_deref(),
+        Some(EU),
         "nothing is written any more, and nothing breaks"
     );
 
     // Our own keys go without consent.
-    unbind(&cluster, &namespace, "claude").await;
-    let app = get(&cluster, &namespace, "app").await;
+    stage.unbind("claude").await;
+    let app = stage.object("app").await;
     assert_eq!(data(&app, "MODEL"), None);
-    assert_eq!(data(&app, "THEIRS"), Some("1"));
-    operator.stop().await;
+    assert_eq!(data(&app, "theirs"), Some("untouched"));
+    stage.stop().await;
 }
 
 async fn waits_for_the_object(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    let message = until_not_synced(&cluster, &namespace, "claude", Reason::TargetNotFound).await;
+    let mut stage = Stage::embedded(cluster).await;
+    stage.bind("claude", spec([merge("app", &["MODEL"])])).await;
+    let message = stage
+        .until_not_synced("claude", Reason::TargetNotFound)
+        .await;
     assert!(message.contains("ConfigMap app"), "{message}");
-    assert!(
-        config_maps(&cluster, &namespace)
-            .get_opt("app")
-            .await
-            .expect("an answer")
-            .is_none(),
+    assert_eq!(
+        stage.config_map("app").await,
+        None,
         "a merge creates nothing"
     );
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    until_ready(&cluster, &namespace, "claude").await;
-    assert_eq!(
-        value(&cluster, &namespace, "app", "MODEL").await,
-        Some(id("eu"))
-    );
-    operator.stop().await;
+    stage.host("app", Some("claude")).await;
+    stage.ready("claude").await;
+    assert_eq!(stage.value("app", "MODEL").await.as_deref(), Some(EU));
+    stage.stop().await;
 }
 
 async fn leaves_other_keys_alone(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let busy = Busy::start(&cluster, &namespace, "app");
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let written = get(&cluster, &namespace, "app").await;
-    assert_eq!(data(&written, "MODEL"), Some(&*id("eu")));
-    assert_eq!(data(&written, "THEIRS"), Some("1"));
+    let mut stage = Stage::empty(cluster).await;
+    stage.host("app", Some("claude")).await;
+    let busy = Busy::start(&stage, "app");
+    stage.start(Options::default());
+    stage
+        .bound("claude", spec([merge("app", &["MODEL"])]))
+        .await;
+    let written = stage.object("app").await;
+    assert_eq!(data(&written, "MODEL"), Some(EU));
+    assert_eq!(data(&written, "theirs"), Some("untouched"));
 
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"geography": "global"}),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let changed = get(&cluster, &namespace, "app").await;
-    assert_eq!(data(&changed, "MODEL"), Some(&*id("global")));
-    assert_eq!(data(&changed, "THEIRS"), Some("1"));
+    stage.edit("claude", json!({"geography": "global"})).await;
+    stage.ready("claude").await;
+    let changed = stage.object("app").await;
+    assert_eq!(data(&changed, "MODEL"), Some(GLOBAL));
+    assert_eq!(data(&changed, "theirs"), Some("untouched"));
 
     // The owner replaces the object: our keys come back by themselves.
-    delete(&cluster, &namespace, "app").await;
-    let replaced = mergeable(&cluster, &namespace, "app", "claude").await;
-    let back = until_object(&cluster, &namespace, "app", "has our key again", |app| {
-        data(app, "MODEL") == Some(&*id("global"))
-    })
-    .await;
+    stage.delete_object("app").await;
+    let replaced = stage.host("app", Some("claude")).await;
+    let back = stage
+        .until_object("app", "has our key again", |app| {
+            data(app, "MODEL") == Some(GLOBAL)
+        })
+        .await;
     assert_eq!(back.uid(), replaced.uid(), "it is still the owner's object");
-    assert_eq!(data(&back, "THEIRS"), Some("1"));
-    let bindings = cluster.bindings(&namespace);
+    assert_eq!(data(&back, "theirs"), Some("untouched"));
     eventually("the inventory has the new object", || async {
-        let binding = bindings.get("claude").await.expect("the binding");
+        let binding = stage.binding("claude").await;
         let uids = binding.status.as_ref().map(|status| {
             let targets = status.targets.iter();
             targets.map(|target| target.uid.clone()).collect::<Vec<_>>()
@@ -277,211 +271,145 @@ async fn leaves_other_keys_alone(cluster: Cluster) {
         }
     })
     .await;
-    until_ready(&cluster, &namespace, "claude").await;
+    stage.ready("claude").await;
 
-    unbind(&cluster, &namespace, "claude").await;
+    stage.unbind("claude").await;
     let count = busy.stop().await;
-    let after = get(&cluster, &namespace, "app").await;
+    let after = stage.object("app").await;
     let left: Vec<(&str, &str)> = after
         .data
         .iter()
         .flatten()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
-    assert_eq!(left, [("COUNT", count.as_str()), ("THEIRS", "1")]);
+    assert_eq!(left, [("COUNT", count.as_str()), ("theirs", "untouched")]);
     assert!(!after.labels().contains_key(LABEL), "our label goes too");
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_replaced_object_is_not_touched(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    operator.stop().await;
+    let mut stage = merged(cluster, &["MODEL"]).await;
+    stage.stop().await;
 
-    delete(&cluster, &namespace, "app").await;
-    create(
-        &cluster,
-        &namespace,
-        json!({"metadata": {"name": "app"}, "data": {"MODEL": "theirs"}}),
-    )
-    .await;
+    stage.delete_object("app").await;
+    stage
+        .create(json!({"metadata": {"name": "app"}, "data": {"MODEL": "theirs"}}))
+        .await;
     // Not even a field manager of our name counts on another object than the one that was written to.
     let forged = json!({"FORGED": "1"});
     let manager = "inferenceprofiles.dev:claude";
-    take(&cluster, &namespace, "app", manager, forged).await;
-    let before = get(&cluster, &namespace, "app").await;
-    cluster
-        .bindings(&namespace)
-        .delete("claude", &DeleteParams::default())
-        .await
-        .expect("deleted");
-    let operator = Operator::start(&cluster, &namespace);
-    let bindings = cluster.bindings(&namespace);
-    eventually("the binding is gone", || async {
-        match bindings.get_opt("claude").await.expect("an answer") {
-            None => Ok(()),
-            Some(left) => Err(left.metadata),
-        }
-    })
-    .await;
-    assert_eq!(get(&cluster, &namespace, "app").await, before);
-    operator.stop().await;
+    stage.take("app", manager, forged).await;
+    let before = stage.object("app").await;
+    stage.delete("claude").await;
+    stage.start(Options::default());
+    stage.until_unbound("claude").await;
+    assert_eq!(stage.object("app").await, before);
+    stage.stop().await;
 }
 
 async fn a_removed_target_is_cleaned(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    mergeable(&cluster, &namespace, "app-2", "claude").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let mut stage = merged(cluster, &["MODEL"]).await;
+    stage.host("app-2", Some("claude")).await;
 
-    let other = json!({"targets": [merge("app-2", &["MODEL"])]});
-    edit(&cluster, &namespace, "claude", other).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let cleaned = get(&cluster, &namespace, "app").await;
+    stage.retarget("claude", [merge("app-2", &["MODEL"])]).await;
+    stage.ready("claude").await;
+    let cleaned = stage.object("app").await;
     assert_eq!(data(&cleaned, "MODEL"), None);
-    assert_eq!(data(&cleaned, "THEIRS"), Some("1"));
+    assert_eq!(data(&cleaned, "theirs"), Some("untouched"));
     assert!(!cleaned.labels().contains_key(LABEL));
-    assert_eq!(
-        value(&cluster, &namespace, "app-2", "MODEL").await,
-        Some(id("eu"))
-    );
-    operator.stop().await;
+    assert_eq!(stage.value("app-2", "MODEL").await.as_deref(), Some(EU));
+    stage.stop().await;
 }
 
 async fn a_removed_key_goes(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL", "SPARE"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    assert_eq!(
-        value(&cluster, &namespace, "app", "SPARE").await,
-        Some(id("eu"))
-    );
-    let fewer = json!({"targets": [merge("app", &["MODEL"])]});
-    edit(&cluster, &namespace, "claude", fewer).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let app = get(&cluster, &namespace, "app").await;
+    let mut stage = merged(cluster, &["MODEL", "SPARE"]).await;
+    assert_eq!(stage.value("app", "SPARE").await.as_deref(), Some(EU));
+    stage.retarget("claude", [merge("app", &["MODEL"])]).await;
+    stage.ready("claude").await;
+    let app = stage.object("app").await;
     assert_eq!(data(&app, "SPARE"), None);
-    assert_eq!(data(&app, "MODEL"), Some(&*id("eu")));
-    assert_eq!(data(&app, "THEIRS"), Some("1"));
-    operator.stop().await;
+    assert_eq!(data(&app, "MODEL"), Some(EU));
+    assert_eq!(data(&app, "theirs"), Some("untouched"));
+    stage.stop().await;
 }
 
 async fn drift_is_corrected(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let mut stage = merged(cluster, &["MODEL"]).await;
     let drifts = [
         ("deleted", json!({"data": {"MODEL": null}})),
         ("unlabelled", json!({"metadata": {"labels": null}})),
     ];
     for (drift, patch) in drifts {
-        change(&cluster, &namespace, "app", "someone", patch).await;
+        stage.meddle("app", patch).await;
         let what = format!("our key is back where it was {drift}");
-        let app = until_object(&cluster, &namespace, "app", &what, |app| {
-            data(app, "MODEL") == Some(&*id("eu")) && app.labels().contains_key(LABEL)
-        })
-        .await;
-        assert_eq!(data(&app, "THEIRS"), Some("1"));
+        let app = stage
+            .until_object("app", &what, |app| {
+                data(app, "MODEL") == Some(EU) && app.labels().contains_key(LABEL)
+            })
+            .await;
+        assert_eq!(data(&app, "theirs"), Some("untouched"));
     }
-    until_ready(&cluster, &namespace, "claude").await;
-    operator.stop().await;
+    stage.ready("claude").await;
+    stage.stop().await;
 }
 
-async fn a_key_of_others(cluster: Cluster, theirs: String) {
-    let namespace = cluster.namespace("merge").await;
+async fn a_key_of_others(cluster: Cluster, theirs: &str) {
+    let mut stage = Stage::empty(cluster).await;
     let object = json!({
         "metadata": {"name": "app", "annotations": {ALLOW: "claude"}},
         "data": {"MODEL": theirs},
     });
-    let before = create(&cluster, &namespace, object).await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    let message = until_not_synced(&cluster, &namespace, "claude", Reason::TargetConflict).await;
+    let before = stage.create(object).await;
+    stage.start(Options::default());
+    stage.bind("claude", spec([merge("app", &["MODEL"])])).await;
+    let message = stage
+        .until_not_synced("claude", Reason::TargetConflict)
+        .await;
     assert!(
         message.contains("MODEL") && message.contains(CHART),
         "key and manager are named: {message}"
     );
-    barrier(&cluster, &namespace).await;
-    assert_eq!(get(&cluster, &namespace, "app").await, before);
+    stage.settled().await;
+    assert_eq!(stage.object("app").await, before);
 
     let given_up = json!({"data": {"MODEL": null}});
-    change(&cluster, &namespace, "app", CHART, given_up).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    assert_eq!(
-        value(&cluster, &namespace, "app", "MODEL").await,
-        Some(id("eu"))
-    );
-    operator.stop().await;
+    stage.change("app", CHART, given_up).await;
+    stage.ready("claude").await;
+    assert_eq!(stage.value("app", "MODEL").await.as_deref(), Some(EU));
+    stage.stop().await;
 }
 
 async fn a_taken_key(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL", "SPARE"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    take(
-        &cluster,
-        &namespace,
-        "app",
-        "someone",
-        json!({"MODEL": "mine"}),
-    )
-    .await;
-    let before = get(&cluster, &namespace, "app").await;
-    let message = until_not_synced(&cluster, &namespace, "claude", Reason::TargetConflict).await;
+    let mut stage = merged(cluster, &["MODEL", "SPARE"]).await;
+    stage.take("app", "someone", json!({"MODEL": "mine"})).await;
+    let before = stage.object("app").await;
+    let message = stage
+        .until_not_synced("claude", Reason::TargetConflict)
+        .await;
     assert!(
         message.contains("MODEL") && message.contains("someone"),
         "{message}"
     );
-    barrier(&cluster, &namespace).await;
-    assert_eq!(get(&cluster, &namespace, "app").await, before);
+    stage.settled().await;
+    assert_eq!(stage.object("app").await, before);
 
     // What is left to us goes, what was taken stays.
-    unbind(&cluster, &namespace, "claude").await;
-    let after = get(&cluster, &namespace, "app").await;
+    stage.unbind("claude").await;
+    let after = stage.object("app").await;
     assert_eq!(data(&after, "MODEL"), Some("mine"));
     assert_eq!(data(&after, "SPARE"), None);
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_removal_says_who_holds_it(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL", "SPARE"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    operator.stop().await;
+    let mut stage = merged(cluster, &["MODEL", "SPARE"]).await;
+    stage.stop().await;
     // The equal value: both hold the key from now on.
-    take(
-        &cluster,
-        &namespace,
-        "app",
-        "someone",
-        json!({"MODEL": id("eu")}),
-    )
-    .await;
-    let elsewhere = json!({"targets": [owner("elsewhere")]});
-    edit(&cluster, &namespace, "claude", elsewhere).await;
-    let history = History::watch(cluster.bindings(&namespace)).await;
+    stage.take("app", "someone", json!({"MODEL": EU})).await;
+    stage.retarget("claude", [owner("elsewhere")]).await;
+    let history = History::watch(stage.bindings()).await;
 
-    let operator = Operator::start(&cluster, &namespace);
+    stage.start(Options::default());
     let said = history
         .first(
             "the removal is incomplete",
@@ -496,199 +424,146 @@ async fn a_removal_says_who_holds_it(cluster: Cluster) {
         message.contains("ConfigMap app") && message.contains("someone"),
         "{message}"
     );
-    let app = get(&cluster, &namespace, "app").await;
-    assert_eq!(data(&app, "MODEL"), Some(&*id("eu")), "it is theirs too");
+    let app = stage.object("app").await;
+    assert_eq!(data(&app, "MODEL"), Some(EU), "it is theirs too");
     assert_eq!(data(&app, "SPARE"), None, "what was ours alone is gone");
     assert!(!holds(&app, "inferenceprofiles.dev:claude", "MODEL"));
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn two_share_an_object(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "one, two").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let first = spec(json!([merge("app", &["ONE"])]));
-    let second = spec(json!([merge("app", &["TWO"])]));
-    bind(&cluster, &namespace, "one", first).await;
-    bind(&cluster, &namespace, "two", second).await;
-    until_ready(&cluster, &namespace, "one").await;
-    until_ready(&cluster, &namespace, "two").await;
-    let app = get(&cluster, &namespace, "app").await;
-    assert_eq!(data(&app, "ONE"), Some(&*id("eu")));
-    assert_eq!(data(&app, "TWO"), Some(&*id("eu")));
+    let mut stage = shared(cluster).await;
+    let app = stage.object("app").await;
+    assert_eq!(data(&app, "ONE"), Some(EU));
+    assert_eq!(data(&app, "TWO"), Some(EU));
 
     // The one that stays is served as before: the label stays with it.
-    unbind(&cluster, &namespace, "one").await;
-    let app = get(&cluster, &namespace, "app").await;
+    stage.unbind("one").await;
+    let app = stage.object("app").await;
     assert_eq!(data(&app, "ONE"), None);
-    assert_eq!(data(&app, "TWO"), Some(&*id("eu")));
+    assert_eq!(data(&app, "TWO"), Some(EU));
     assert!(app.labels().contains_key(LABEL));
     let deleted = json!({"data": {"TWO": null}});
-    change(&cluster, &namespace, "app", "someone", deleted).await;
-    until_object(&cluster, &namespace, "app", "drift is seen", |app| {
-        data(app, "TWO") == Some(&*id("eu"))
-    })
-    .await;
-    operator.stop().await;
+    stage.meddle("app", deleted).await;
+    stage
+        .until_object("app", "drift is seen", |app| data(app, "TWO") == Some(EU))
+        .await;
+    stage.stop().await;
 }
 
 async fn two_don_t_share_a_key(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "one, two").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let same = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "one", same.clone()).await;
-    until_ready(&cluster, &namespace, "one").await;
-    let before = get(&cluster, &namespace, "app").await;
-    bind(&cluster, &namespace, "two", same).await;
-    let message = until_not_synced(&cluster, &namespace, "two", Reason::TargetConflict).await;
-    assert!(message.contains("claimed by the binding one"), "{message}");
-    barrier(&cluster, &namespace).await;
-    until_ready(&cluster, &namespace, "one").await;
-    assert_eq!(get(&cluster, &namespace, "app").await, before);
+    let mut stage = Stage::empty(cluster).await;
+    stage.host("app", Some("one, two")).await;
+    stage.start(Options::default());
+    let same = spec([merge("app", &["MODEL"])]);
+    stage.bound("one", same.clone()).await;
+    let before = stage.object("app").await;
+    stage.bind("two", same).await;
+    assert_kept_out(&stage, "two", "one", &before).await;
 
-    unbind(&cluster, &namespace, "one").await;
-    until_ready(&cluster, &namespace, "two").await;
-    let app = get(&cluster, &namespace, "app").await;
-    assert_eq!(data(&app, "MODEL"), Some(&*id("eu")));
+    stage.unbind("one").await;
+    stage.ready("two").await;
+    let app = stage.object("app").await;
+    assert_eq!(data(&app, "MODEL"), Some(EU));
     assert!(holds(&app, "inferenceprofiles.dev:two", "MODEL"));
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_holder_keeps_its_key(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "one, two").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let first = spec(json!([merge("app", &["ONE"])]));
-    let second = spec(json!([merge("app", &["TWO"])]));
-    bind(&cluster, &namespace, "one", first).await;
-    bind(&cluster, &namespace, "two", second).await;
-    until_ready(&cluster, &namespace, "one").await;
-    until_ready(&cluster, &namespace, "two").await;
-    let before = get(&cluster, &namespace, "app").await;
+    let mut stage = shared(cluster).await;
+    let before = stage.object("app").await;
 
     for (greedy, holder) in [("one", "two"), ("two", "one")] {
-        let more = json!({"targets": [merge("app", &["ONE", "TWO"])]});
-        edit(&cluster, &namespace, greedy, more).await;
-        let message = until_not_synced(&cluster, &namespace, greedy, Reason::TargetConflict).await;
-        assert!(
-            message.contains(&format!("claimed by the binding {holder}")),
-            "{message}"
-        );
-        barrier(&cluster, &namespace).await;
-        until_ready(&cluster, &namespace, holder).await;
-        assert_eq!(get(&cluster, &namespace, "app").await, before);
-        let own = json!({"targets": [merge("app", &[&*greedy.to_uppercase()])]});
-        edit(&cluster, &namespace, greedy, own).await;
-        until_ready(&cluster, &namespace, greedy).await;
+        stage
+            .retarget(greedy, [merge("app", &["ONE", "TWO"])])
+            .await;
+        assert_kept_out(&stage, greedy, holder, &before).await;
+        stage
+            .retarget(greedy, [merge("app", &[&*greedy.to_uppercase()])])
+            .await;
+        stage.ready(greedy).await;
     }
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn an_owner_keeps_mergers_out(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    let operator = Operator::start(&cluster, &namespace);
-    bind(&cluster, &namespace, "owner", spec(json!([owner("model")]))).await;
-    until_ready(&cluster, &namespace, "owner").await;
+    let mut stage = Stage::embedded(cluster).await;
+    stage.bound("owner", spec([owner("model")])).await;
     let consent = json!({"metadata": {"annotations": {ALLOW: "merger"}}});
-    change(&cluster, &namespace, "model", CHART, consent).await;
-    let before = get(&cluster, &namespace, "model").await;
-    let targets = spec(json!([merge("model", &["OTHER"])]));
-    bind(&cluster, &namespace, "merger", targets).await;
-    let message = until_not_synced(&cluster, &namespace, "merger", Reason::TargetConflict).await;
-    assert!(
-        message.contains("claimed by the binding owner"),
-        "{message}"
-    );
-    barrier(&cluster, &namespace).await;
-    until_ready(&cluster, &namespace, "owner").await;
-    assert_eq!(get(&cluster, &namespace, "model").await, before);
-    operator.stop().await;
+    stage.change("model", CHART, consent).await;
+    let before = stage.object("model").await;
+    stage
+        .bind("merger", spec([merge("model", &["OTHER"])]))
+        .await;
+    assert_kept_out(&stage, "merger", "owner", &before).await;
+    stage.stop().await;
 }
 
 async fn a_merger_keeps_owners_out(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "merger").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "merger", targets).await;
-    until_ready(&cluster, &namespace, "merger").await;
-    let before = get(&cluster, &namespace, "app").await;
-    bind(&cluster, &namespace, "owner", spec(json!([owner("app")]))).await;
-    let message = until_not_synced(&cluster, &namespace, "owner", Reason::TargetConflict).await;
-    assert!(
-        message.contains("claimed by the binding merger"),
-        "{message}"
-    );
-    barrier(&cluster, &namespace).await;
-    until_ready(&cluster, &namespace, "merger").await;
-    assert_eq!(get(&cluster, &namespace, "app").await, before);
-    operator.stop().await;
+    let mut stage = Stage::empty(cluster).await;
+    stage.host("app", Some("merger")).await;
+    stage.start(Options::default());
+    stage
+        .bound("merger", spec([merge("app", &["MODEL"])]))
+        .await;
+    let before = stage.object("app").await;
+    stage.bind("owner", spec([owner("app")])).await;
+    assert_kept_out(&stage, "owner", "merger", &before).await;
+    stage.stop().await;
 }
 
 async fn from_owner_to_merge(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let binding = bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([owner("model")])),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let owned = get(&cluster, &namespace, "model").await;
+    let mut stage = Stage::embedded(cluster).await;
+    let binding = stage.bound("claude", spec([owner("model")])).await;
+    let owned = stage.object("model").await;
     assert_eq!(controller(&owned), binding.uid());
 
-    let merging = json!({"targets": [merge("model", &["MODEL"])]});
-    edit(&cluster, &namespace, "claude", merging).await;
-    until_not_synced(&cluster, &namespace, "claude", Reason::TargetForbidden).await;
+    stage.retarget("claude", [merge("model", &["MODEL"])]).await;
+    stage
+        .until_not_synced("claude", Reason::TargetForbidden)
+        .await;
     assert_eq!(
-        get(&cluster, &namespace, "model").await,
+        stage.object("model").await,
         owned,
         "a merge needs consent, and nothing is lost without it"
     );
 
-    let consent = json!({"metadata": {"annotations": {ALLOW: "claude"}}, "data": {"THEIRS": "1"}});
-    change(&cluster, &namespace, "model", CHART, consent).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let merged = get(&cluster, &namespace, "model").await;
+    let consent =
+        json!({"metadata": {"annotations": {ALLOW: "claude"}}, "data": {"theirs": "untouched"}});
+    stage.change("model", CHART, consent).await;
+    stage.ready("claude").await;
+    let merged = stage.object("model").await;
     assert_eq!(merged.uid(), owned.uid());
-    assert_eq!(data(&merged, "MODEL"), Some(&*id("eu")));
+    assert_eq!(data(&merged, "MODEL"), Some(EU));
     assert_eq!(controller(&merged), None, "the object is given up");
 
-    unbind(&cluster, &namespace, "claude").await;
-    let left = get(&cluster, &namespace, "model").await;
+    stage.unbind("claude").await;
+    let left = stage.object("model").await;
     assert_eq!(left.uid(), owned.uid());
     assert_eq!(data(&left, "MODEL"), None);
-    assert_eq!(data(&left, "THEIRS"), Some("1"));
-    operator.stop().await;
+    assert_eq!(data(&left, "theirs"), Some("untouched"));
+    stage.stop().await;
 }
 
 async fn from_merge_to_owner(cluster: Cluster, theirs: Value) {
-    let namespace = cluster.namespace("merge").await;
+    let mut stage = Stage::empty(cluster).await;
     let object = json!({
         "metadata": {"name": "app", "annotations": {ALLOW: "claude"}},
         "data": theirs,
     });
-    let before = create(&cluster, &namespace, object).await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let before = stage.create(object).await;
+    stage.start(Options::default());
+    stage
+        .bound("claude", spec([merge("app", &["MODEL"])]))
+        .await;
 
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"targets": [owner("app")]}),
-    )
-    .await;
-    until_not_synced(&cluster, &namespace, "claude", Reason::TargetConflict).await;
-    let cleaned = until_object(&cluster, &namespace, "app", "our key is gone", |app| {
-        data(app, "MODEL").is_none()
-    })
-    .await;
+    stage.retarget("claude", [owner("app")]).await;
+    stage
+        .until_not_synced("claude", Reason::TargetConflict)
+        .await;
+    let cleaned = stage
+        .until_object("app", "our key is gone", |app| data(app, "MODEL").is_none())
+        .await;
     let is_the_owners = |app: &ConfigMap| {
         assert_eq!(app.uid(), before.uid());
         assert_eq!(controller(app), None, "it is not captured");
@@ -698,55 +573,50 @@ async fn from_merge_to_owner(cluster: Cluster, theirs: Value) {
         );
     };
     is_the_owners(&cleaned);
-    barrier(&cluster, &namespace).await;
-    is_the_owners(&get(&cluster, &namespace, "app").await);
-    until_not_synced(&cluster, &namespace, "claude", Reason::TargetConflict).await;
-    unbind(&cluster, &namespace, "claude").await;
-    barrier(&cluster, &namespace).await;
-    is_the_owners(&get(&cluster, &namespace, "app").await);
-    operator.stop().await;
+    stage.settled().await;
+    is_the_owners(&stage.object("app").await);
+    stage
+        .until_not_synced("claude", Reason::TargetConflict)
+        .await;
+    stage.unbind("claude").await;
+    stage.settled().await;
+    is_the_owners(&stage.object("app").await);
+    stage.stop().await;
 }
 
 /// The status is lost, and the target leaves the spec: all that is left are the traces on an object that holds no keys
 /// but ours. It is the owner's all the same.
 async fn a_lost_status(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
+    let mut stage = Stage::empty(cluster).await;
     let object = json!({"metadata": {"name": "app", "annotations": {ALLOW: "claude"}}});
-    let before = create(&cluster, &namespace, object).await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    operator.stop().await;
+    let before = stage.create(object).await;
+    stage.start(Options::default());
+    stage
+        .bound("claude", spec([merge("app", &["MODEL"])]))
+        .await;
+    stage.stop().await;
 
-    let bindings = cluster.bindings(&namespace);
-    let lost = Patch::Merge(json!({"status": null}));
-    bindings
-        .patch_status("claude", &PatchParams::default(), &lost)
-        .await
-        .expect("lost");
-    let elsewhere = json!({"targets": [owner("elsewhere")]});
-    edit(&cluster, &namespace, "claude", elsewhere).await;
-    let operator = Operator::start(&cluster, &namespace);
-    until_ready(&cluster, &namespace, "claude").await;
-    let app = until_object(&cluster, &namespace, "app", "our key is gone", |app| {
-        data(app, "MODEL").is_none()
-    })
-    .await;
+    stage.wipe_status("claude").await;
+    stage.retarget("claude", [owner("elsewhere")]).await;
+    stage.start(Options::default());
+    stage.ready("claude").await;
+    let app = stage
+        .until_object("app", "our key is gone", |app| data(app, "MODEL").is_none())
+        .await;
     assert_eq!(app.uid(), before.uid(), "it is not deleted");
     assert_eq!(controller(&app), None);
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn the_finalizer(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let bindings = History::watch(cluster.bindings(&namespace)).await;
-    let objects = History::watch(config_maps(&cluster, &namespace)).await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"])]));
-    bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let mut stage = Stage::empty(cluster).await;
+    stage.host("app", Some("claude")).await;
+    let bindings = History::watch(stage.bindings()).await;
+    let objects = History::watch(stage.config_maps()).await;
+    stage.start(Options::default());
+    stage
+        .bound("claude", spec([merge("app", &["MODEL"])]))
+        .await;
     let has_finalizer = |binding: &InferenceProfileBinding| {
         binding.finalizers().iter().any(|name| name == FINALIZER)
     };
@@ -763,7 +633,7 @@ async fn the_finalizer(cluster: Cluster) {
         "the finalizer comes before the first write"
     );
 
-    unbind(&cluster, &namespace, "claude").await;
+    stage.unbind("claude").await;
     let removed = objects
         .first("the key is removed", |app: &ConfigMap| {
             version(app) > version(&written) && data(app, "MODEL").is_none()
@@ -774,17 +644,15 @@ async fn the_finalizer(cluster: Cluster) {
         version(&removed) < version(&released),
         "the finalizer goes after the last removal"
     );
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn the_finalizer_goes(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let bindings = cluster.bindings(&namespace);
-    let operator = Operator::start(&cluster, &namespace);
-    bind(&cluster, &namespace, "claude", spec(json!([owner("own")]))).await;
+    let mut stage = Stage::embedded(cluster).await;
+    stage.host("app", Some("claude")).await;
+    let bindings = stage.bindings();
     let finalizers = |binding: &InferenceProfileBinding| binding.finalizers().to_vec();
-    let ready = until_ready(&cluster, &namespace, "claude").await;
+    let ready = stage.bound("claude", spec([owner("own")])).await;
     assert!(finalizers(&ready).is_empty(), "an owner needs none");
     let theirs = Patch::Merge(json!({"metadata": {"finalizers": ["example.com/theirs"]}}));
     bindings
@@ -792,22 +660,17 @@ async fn the_finalizer_goes(cluster: Cluster) {
         .await
         .expect("changed");
 
-    let both = json!({"targets": [owner("own"), merge("app", &["MODEL"])]});
-    edit(&cluster, &namespace, "claude", both).await;
-    let ready = until_ready(&cluster, &namespace, "claude").await;
+    stage
+        .retarget("claude", [owner("own"), merge("app", &["MODEL"])])
+        .await;
+    let ready = stage.ready("claude").await;
     let mut present = finalizers(&ready);
     present.sort();
     assert_eq!(present, ["example.com/theirs", FINALIZER]);
 
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"targets": [owner("own")]}),
-    )
-    .await;
+    stage.retarget("claude", [owner("own")]).await;
     eventually("our finalizer is off, theirs stays", || async {
-        let left = finalizers(&bindings.get("claude").await.expect("the binding"));
+        let left = finalizers(&stage.binding("claude").await);
         if left == ["example.com/theirs"] {
             Ok(())
         } else {
@@ -815,45 +678,44 @@ async fn the_finalizer_goes(cluster: Cluster) {
         }
     })
     .await;
-    assert_eq!(value(&cluster, &namespace, "app", "MODEL").await, None);
+    assert_eq!(stage.value("app", "MODEL").await, None);
     let none = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     bindings
         .patch("claude", &PatchParams::default(), &none)
         .await
         .expect("changed");
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_namespace_can_be_deleted(cluster: Cluster) {
-    let namespace = cluster.namespace("merge").await;
-    mergeable(&cluster, &namespace, "app", "claude").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([merge("app", &["MODEL"]), owner("own")]));
-    bind(&cluster, &namespace, "claude", targets).await;
+    let mut stage = Stage::embedded(cluster).await;
+    stage.host("app", Some("claude")).await;
+    stage
+        .bind("claude", spec([merge("app", &["MODEL"]), owner("own")]))
+        .await;
     // One whose object is not there, and one that nothing was written for.
-    let absent = spec(json!([merge("absent", &["MODEL"])]));
-    bind(&cluster, &namespace, "waiting", absent).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    until(
-        &cluster,
-        &namespace,
-        "waiting",
-        "TargetsSynced",
-        "False",
-        Reason::TargetNotFound,
-    )
-    .await;
-    let namespaces = Api::<Namespace>::all(cluster.client.clone());
+    stage
+        .bind("waiting", spec([merge("absent", &["MODEL"])]))
+        .await;
+    stage.ready("claude").await;
+    stage
+        .until("waiting", "TargetsSynced", "False", Reason::TargetNotFound)
+        .await;
+    let namespaces = Api::<Namespace>::all(stage.cluster.client.clone());
     namespaces
-        .delete(&namespace, &DeleteParams::default())
+        .delete(&stage.namespace, &DeleteParams::default())
         .await
         .expect("deleted");
     eventually("the namespace is gone", || async {
-        match namespaces.get_opt(&namespace).await.expect("an answer") {
+        match namespaces
+            .get_opt(&stage.namespace)
+            .await
+            .expect("an answer")
+        {
             None => Ok(()),
             Some(left) => Err(left.status),
         }
     })
     .await;
-    operator.stop().await;
+    stage.stop().await;
 }

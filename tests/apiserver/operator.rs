@@ -21,8 +21,7 @@ use inference_profile_operator::{
     residency::{Limit, LimitOrigin},
     types::{AccountId, Region},
 };
-use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Condition};
-use kube::Api;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -68,13 +67,8 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts an operator on the embedded catalog.
-    pub fn start(cluster: &Cluster, namespace: &str) -> Self {
-        Self::start_with(cluster, namespace, Options::default())
-    }
-
     /// Starts an operator.
-    pub fn start_with(cluster: &Cluster, namespace: &str, options: Options) -> Self {
+    pub fn start(cluster: &Cluster, namespace: &str, options: Options) -> Self {
         let limit = (!options.allowed_regions.is_empty()).then(|| {
             Limit::parse(LimitOrigin::Operator, &options.allowed_regions).expect("a limit")
         });
@@ -343,27 +337,4 @@ pub async fn until(
         },
     )
     .await
-}
-
-/// Waits until a binding is Ready.
-pub async fn until_ready(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-) -> InferenceProfileBinding {
-    until(cluster, namespace, name, "Ready", "True", Reason::Bound).await
-}
-
-/// Returns the `ConfigMaps` of a namespace.
-pub fn config_maps(cluster: &Cluster, namespace: &str) -> Api<ConfigMap> {
-    Api::namespaced(cluster.client.clone(), namespace)
-}
-
-/// Returns a value of a `ConfigMap`; nothing where the object or the key is not there.
-pub async fn value(cluster: &Cluster, namespace: &str, name: &str, key: &str) -> Option<String> {
-    let found = config_maps(cluster, namespace)
-        .get_opt(name)
-        .await
-        .expect("an answer")?;
-    found.data?.get(key).cloned()
 }

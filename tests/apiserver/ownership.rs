@@ -1,6 +1,6 @@
 //! Whose a target is: what the operator writes, what it leaves alone, and who of two bindings gets an object.
 
-use inference_profile_operator::api::condition::Reason;
+use inference_profile_operator::api::{InferenceProfileBinding, condition::Reason};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     ResourceExt,
@@ -9,12 +9,10 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    operator::{Operator, Options, SONNET, config_maps, until_ready, value},
+    operator::Options,
+    stage::{EU, GLOBAL, Stage, assert_kept_out},
     support::{Case, Cluster, assert_cause, case, eventually},
-    targets::{
-        CHART, LABEL, barrier, bind, change, controller, create, data, delete, edit, get, holds,
-        owner, spec, take, unbind, until_gone, until_not_synced, until_object,
-    },
+    targets::{CHART, LABEL, controller, data, holds, owner, spec},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -90,10 +88,10 @@ pub fn cases() -> Vec<Case> {
 
 /// The guards that every write carries, as the apiserver understands them.
 async fn the_apiserver_guards(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
+    let stage = Stage::empty(cluster).await;
     let object = json!({"metadata": {"name": "there"}});
-    let there = create(&cluster, &namespace, object).await;
-    let api = config_maps(&cluster, &namespace);
+    let there = stage.create(object).await;
+    let api = stage.config_maps();
     let apply = |name: &'static str, guard: &'static str, value: &'static str| {
         let mut object =
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
@@ -113,7 +111,7 @@ async fn the_apiserver_guards(cluster: Cluster) {
     assert_eq!(replaced.code, 422);
     assert_cause(&replaced, "metadata.uid", "immutable");
     assert_eq!(apply("there", "resourceVersion", "1").await.code, 409);
-    assert_eq!(get(&cluster, &namespace, "there").await, there);
+    assert_eq!(stage.object("there").await, there);
 }
 
 /// What an object of others has.
@@ -174,7 +172,7 @@ const FOREIGN: &[Foreign] = &[
 
 impl Foreign {
     /// Creates the object `model`.
-    async fn create(&self, cluster: &Cluster, namespace: &str) -> ConfigMap {
+    async fn create(&self, stage: &Stage) -> ConfigMap {
         let mut object = json!({"metadata": {"name": "model"}});
         if self.with.contains(&With::OurLabel) {
             object["metadata"]["labels"] = json!({LABEL: "true"});
@@ -183,239 +181,183 @@ impl Foreign {
             object["data"] = json!({"MODEL": "mine", "OTHER": "1"});
         }
         if self.with.contains(&With::Controller) {
-            let app = create(cluster, namespace, json!({"metadata": {"name": "app"}})).await;
+            let app = stage.create(json!({"metadata": {"name": "app"}})).await;
             object["metadata"]["ownerReferences"] = json!([{
                 "apiVersion": "v1", "kind": "ConfigMap", "name": "app",
                 "uid": app.uid().expect("a uid"), "controller": true,
             }]);
         }
-        create(cluster, namespace, object).await;
+        stage.create(object).await;
         if self.with.contains(&With::ForgedKey) {
             let forged = json!({"FORGED": "1"});
-            take(
-                cluster,
-                namespace,
-                "model",
-                "inferenceprofiles.dev:claude",
-                forged,
-            )
-            .await;
+            stage
+                .take("model", "inferenceprofiles.dev:claude", forged)
+                .await;
         }
-        get(cluster, namespace, "model").await
+        stage.object("model").await
     }
 }
 
 async fn is_left_alone(cluster: Cluster, foreign: &Foreign) {
-    let namespace = cluster.namespace("ownership").await;
-    let before = foreign.create(&cluster, &namespace).await;
-    let operator = Operator::start(&cluster, &namespace);
-    bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([owner("model")])),
-    )
-    .await;
-    let message = until_not_synced(&cluster, &namespace, "claude", Reason::TargetConflict).await;
+    let mut stage = Stage::empty(cluster).await;
+    let before = foreign.create(&stage).await;
+    stage.start(Options::default());
+    stage.bind("claude", spec([owner("model")])).await;
+    let message = stage
+        .until_not_synced("claude", Reason::TargetConflict)
+        .await;
     assert!(
         message.contains("ConfigMap model") && message.contains(foreign.owner),
         "the owner is named: {message}"
     );
-    assert_eq!(get(&cluster, &namespace, "model").await, before, "at first");
+    assert_eq!(stage.object("model").await, before, "at first");
 
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"geography": "global"}),
-    )
-    .await;
-    until_not_synced(&cluster, &namespace, "claude", Reason::TargetConflict).await;
-    assert_eq!(
-        get(&cluster, &namespace, "model").await,
-        before,
-        "after an edit"
-    );
+    stage.edit("claude", json!({"geography": "global"})).await;
+    stage
+        .until_not_synced("claude", Reason::TargetConflict)
+        .await;
+    assert_eq!(stage.object("model").await, before, "after an edit");
 
-    unbind(&cluster, &namespace, "claude").await;
-    barrier(&cluster, &namespace).await;
-    assert_eq!(
-        get(&cluster, &namespace, "model").await,
-        before,
-        "after the binding"
-    );
-    operator.stop().await;
+    stage.unbind("claude").await;
+    stage.settled().await;
+    assert_eq!(stage.object("model").await, before, "after the binding");
+    stage.stop().await;
 }
 
 async fn makes_room(cluster: Cluster, foreign: &Foreign) {
-    let namespace = cluster.namespace("ownership").await;
-    foreign.create(&cluster, &namespace).await;
-    let operator = Operator::start(&cluster, &namespace);
-    let binding = bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([owner("model")])),
-    )
-    .await;
-    until_not_synced(&cluster, &namespace, "claude", Reason::TargetConflict).await;
+    let mut stage = Stage::empty(cluster).await;
+    foreign.create(&stage).await;
+    stage.start(Options::default());
+    let binding = stage.bind("claude", spec([owner("model")])).await;
+    stage
+        .until_not_synced("claude", Reason::TargetConflict)
+        .await;
 
-    delete(&cluster, &namespace, "model").await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let written = get(&cluster, &namespace, "model").await;
-    assert_eq!(data(&written, "MODEL"), Some(&*format!("eu.{SONNET}")));
+    stage.delete_object("model").await;
+    stage.ready("claude").await;
+    let written = stage.object("model").await;
+    assert_eq!(data(&written, "MODEL"), Some(EU));
     assert_eq!(controller(&written), binding.uid());
-    operator.stop().await;
+    stage.stop().await;
 }
 
 /// Creates a binding whose creation time is later than that of another one, in the whole seconds that Kubernetes keeps.
-async fn bind_later(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    spec: Value,
-    than: &str,
-) -> String {
-    let bindings = cluster.bindings(namespace);
-    let older = bindings.get(than).await.expect("the older binding");
+async fn bind_later(stage: &Stage, name: &str, spec: Value, than: &str) -> String {
+    let older = stage.binding(than).await;
     eventually("a second goes by", || async {
-        let younger = bind(cluster, namespace, name, spec.clone()).await;
+        let younger = stage.bind(name, spec.clone()).await;
         if younger.creation_timestamp() > older.creation_timestamp() {
             return Ok(younger.uid().expect("a uid"));
         }
-        unbind(cluster, namespace, name).await;
+        stage.unbind(name).await;
         Err(younger.creation_timestamp())
     })
     .await
 }
 
 async fn the_older_wins(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let targets = spec(json!([owner("model")]));
-    let older = bind(&cluster, &namespace, "zebra", targets.clone()).await;
-    bind_later(&cluster, &namespace, "ant", targets, "zebra").await;
+    let mut stage = Stage::empty(cluster).await;
+    let targets = spec([owner("model")]);
+    let older = stage.bind("zebra", targets.clone()).await;
+    bind_later(&stage, "ant", targets, "zebra").await;
 
-    let operator = Operator::start(&cluster, &namespace);
-    until_ready(&cluster, &namespace, "zebra").await;
-    let message = until_not_synced(&cluster, &namespace, "ant", Reason::TargetConflict).await;
+    stage.start(Options::default());
+    stage.ready("zebra").await;
+    let message = stage.until_not_synced("ant", Reason::TargetConflict).await;
     assert!(
         message.contains("claimed by the binding zebra"),
         "{message}"
     );
-    let written = get(&cluster, &namespace, "model").await;
+    let written = stage.object("model").await;
     assert_eq!(controller(&written), older.uid());
     assert!(!holds(&written, "inferenceprofiles.dev:ant", "MODEL"));
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn the_holder_keeps_its_claim(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let own = spec(json!([owner("own")]));
-    bind(&cluster, &namespace, "older", own).await;
-    let shared = spec(json!([owner("model")]));
-    let holder = bind_later(&cluster, &namespace, "holder", shared, "older").await;
-    until_ready(&cluster, &namespace, "holder").await;
-    let before = get(&cluster, &namespace, "model").await;
+    let mut stage = Stage::embedded(cluster).await;
+    stage.bind("older", spec([owner("own")])).await;
+    let shared = spec([owner("model")]);
+    let holder = bind_later(&stage, "holder", shared, "older").await;
+    stage.ready("holder").await;
+    let before = stage.object("model").await;
 
-    let both = json!({"targets": [owner("own"), owner("model")]});
-    edit(&cluster, &namespace, "older", both).await;
-    let message = until_not_synced(&cluster, &namespace, "older", Reason::TargetConflict).await;
-    assert!(
-        message.contains("claimed by the binding holder"),
-        "{message}"
-    );
-    barrier(&cluster, &namespace).await;
-    until_ready(&cluster, &namespace, "holder").await;
-    let after = get(&cluster, &namespace, "model").await;
-    assert_eq!(controller(&after), Some(holder));
-    assert_eq!(after, before);
-    operator.stop().await;
+    stage
+        .retarget("older", [owner("own"), owner("model")])
+        .await;
+    assert_kept_out(&stage, "older", "holder", &before).await;
+    assert_eq!(controller(&before), Some(holder));
+    stage.stop().await;
 
     // A restart changes nothing: the claim is read from the object.
-    let operator = Operator::start(&cluster, &namespace);
-    barrier(&cluster, &namespace).await;
-    until_ready(&cluster, &namespace, "holder").await;
-    assert_eq!(get(&cluster, &namespace, "model").await, before);
-    operator.stop().await;
+    stage.start(Options::default());
+    stage.settled().await;
+    stage.ready("holder").await;
+    assert_eq!(stage.object("model").await, before);
+    stage.stop().await;
+}
+
+/// Sets up two bindings for one object: `holder` has it, the other, which is returned, waits.
+async fn contested(cluster: Cluster) -> (Stage, InferenceProfileBinding) {
+    let stage = Stage::embedded(cluster).await;
+    let shared = spec([owner("model")]);
+    stage.bound("holder", shared.clone()).await;
+    let other = stage.bind("other", shared).await;
+    stage
+        .until_not_synced("other", Reason::TargetConflict)
+        .await;
+    (stage, other)
 }
 
 async fn a_target_given_up_goes_over(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let shared = spec(json!([owner("model")]));
-    bind(&cluster, &namespace, "holder", shared.clone()).await;
-    until_ready(&cluster, &namespace, "holder").await;
-    let other = bind(&cluster, &namespace, "other", shared).await;
-    until_not_synced(&cluster, &namespace, "other", Reason::TargetConflict).await;
-
-    edit(
-        &cluster,
-        &namespace,
-        "holder",
-        json!({"targets": [owner("elsewhere")]}),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "other").await;
-    until_ready(&cluster, &namespace, "holder").await;
-    let model = get(&cluster, &namespace, "model").await;
+    let (mut stage, other) = contested(cluster).await;
+    stage.retarget("holder", [owner("elsewhere")]).await;
+    stage.ready("other").await;
+    stage.ready("holder").await;
+    let model = stage.object("model").await;
     assert_eq!(controller(&model), other.uid());
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_target_of_a_deleted_binding_goes_over(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let shared = spec(json!([owner("model")]));
-    bind(&cluster, &namespace, "holder", shared.clone()).await;
-    until_ready(&cluster, &namespace, "holder").await;
-    let other = bind(&cluster, &namespace, "other", shared).await;
-    until_not_synced(&cluster, &namespace, "other", Reason::TargetConflict).await;
-
-    unbind(&cluster, &namespace, "holder").await;
-    until_ready(&cluster, &namespace, "other").await;
-    let model = get(&cluster, &namespace, "model").await;
+    let (mut stage, other) = contested(cluster).await;
+    stage.unbind("holder").await;
+    stage.ready("other").await;
+    let model = stage.object("model").await;
     assert_eq!(controller(&model), other.uid());
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_recreated_binding(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([owner("model")]));
-    bind(&cluster, &namespace, "claude", targets.clone()).await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let mut stage = Stage::embedded(cluster).await;
+    let targets = spec([owner("model")]);
+    stage.bound("claude", targets.clone()).await;
 
-    unbind(&cluster, &namespace, "claude").await;
-    let successor = bind(&cluster, &namespace, "claude", targets).await;
+    stage.unbind("claude").await;
+    let successor = stage.bind("claude", targets).await;
     // Garbage collection may come before the adoption, after it or never: the end is the same.
-    until_ready(&cluster, &namespace, "claude").await;
-    until_object(&cluster, &namespace, "model", "the successor's", |model| {
-        controller(model) == successor.uid() && data(model, "MODEL").is_some()
-    })
-    .await;
-    operator.stop().await;
+    stage.ready("claude").await;
+    stage
+        .until_object("model", "the successor's", |model| {
+            controller(model) == successor.uid() && data(model, "MODEL").is_some()
+        })
+        .await;
+    stage.stop().await;
 }
 
 async fn a_recreated_binding_adopts(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([owner("model")]));
-    bind(&cluster, &namespace, "claude", targets.clone()).await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let mut stage = Stage::embedded(cluster).await;
+    let targets = spec([owner("model")]);
+    stage.bound("claude", targets.clone()).await;
     // A second owner keeps garbage collection from deleting the object.
-    let keeper = create(
-        &cluster,
-        &namespace,
-        json!({"metadata": {"name": "keeper"}}),
-    )
-    .await;
+    let keeper = stage.create(json!({"metadata": {"name": "keeper"}})).await;
     let second = json!([{
         "op": "add", "path": "/metadata/ownerReferences/-", "value": {
             "apiVersion": "v1", "kind": "ConfigMap", "name": "keeper", "uid": keeper.uid().expect("a uid"),
         },
     }]);
-    config_maps(&cluster, &namespace)
+    stage
+        .config_maps()
         .patch(
             "model",
             &PatchParams::default(),
@@ -423,14 +365,14 @@ async fn a_recreated_binding_adopts(cluster: Cluster) {
         )
         .await
         .expect("changed");
-    operator.stop().await;
-    unbind(&cluster, &namespace, "claude").await;
-    let before = get(&cluster, &namespace, "model").await;
+    stage.stop().await;
+    stage.unbind("claude").await;
+    let before = stage.object("model").await;
 
-    let successor = bind(&cluster, &namespace, "claude", targets).await;
-    let operator = Operator::start(&cluster, &namespace);
-    until_ready(&cluster, &namespace, "claude").await;
-    let adopted = get(&cluster, &namespace, "model").await;
+    let successor = stage.bind("claude", targets).await;
+    stage.start(Options::default());
+    stage.ready("claude").await;
+    let adopted = stage.object("model").await;
     assert_eq!(adopted.uid(), before.uid(), "the object is the same");
     assert_eq!(controller(&adopted), successor.uid());
     assert_eq!(
@@ -438,58 +380,42 @@ async fn a_recreated_binding_adopts(cluster: Cluster) {
         2,
         "the other owner stays, the predecessor goes"
     );
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn an_orphan_is_adopted(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let targets = spec(json!([owner("model")]));
-    bind(&cluster, &namespace, "claude", targets.clone()).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let before = get(&cluster, &namespace, "model").await;
+    let mut stage = Stage::embedded(cluster).await;
+    let targets = spec([owner("model")]);
+    stage.bound("claude", targets.clone()).await;
+    let before = stage.object("model").await;
 
-    let bindings = cluster.bindings(&namespace);
-    bindings
+    stage
+        .bindings()
         .delete("claude", &DeleteParams::orphan())
         .await
         .expect("deleted");
-    until_object(&cluster, &namespace, "model", "an orphan", |model| {
-        model.owner_references().is_empty()
-    })
-    .await;
-    eventually("the binding is gone", || async {
-        match bindings.get_opt("claude").await.expect("an answer") {
-            None => Ok(()),
-            Some(left) => Err(left),
-        }
-    })
-    .await;
+    stage
+        .until_object("model", "an orphan", |model| {
+            model.owner_references().is_empty()
+        })
+        .await;
+    stage.until_unbound("claude").await;
 
-    let successor = bind(&cluster, &namespace, "claude", targets).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let adopted = get(&cluster, &namespace, "model").await;
+    let successor = stage.bound("claude", targets).await;
+    let adopted = stage.object("model").await;
     assert_eq!(adopted.uid(), before.uid(), "the object is the same");
     assert_eq!(controller(&adopted), successor.uid());
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_renamed_target_moves(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    bind(&cluster, &namespace, "claude", spec(json!([owner("old")]))).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"targets": [owner("new")]}),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "claude").await;
-    assert!(value(&cluster, &namespace, "new", "MODEL").await.is_some());
-    until_gone(&cluster, &namespace, "old").await;
-    operator.stop().await;
+    let mut stage = Stage::embedded(cluster).await;
+    stage.bound("claude", spec([owner("old")])).await;
+    stage.retarget("claude", [owner("new")]).await;
+    stage.ready("claude").await;
+    assert!(stage.value("new", "MODEL").await.is_some());
+    stage.until_gone("old").await;
+    stage.stop().await;
 }
 
 /// Something that changes an owned object behind the operator's back.
@@ -544,216 +470,165 @@ const DRIFTS: &[Drift] = &[
 ];
 
 async fn is_corrected(cluster: Cluster, drift: &Drift) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let binding = bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([owner("model")])),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let before = get(&cluster, &namespace, "model").await;
+    let mut stage = Stage::embedded(cluster).await;
+    let binding = stage.bound("claude", spec([owner("model")])).await;
+    let before = stage.object("model").await;
 
     match (drift.patch)() {
-        Some(patch) => change(&cluster, &namespace, "model", "someone", patch).await,
-        None => delete(&cluster, &namespace, "model").await,
+        Some(patch) => stage.meddle("model", patch).await,
+        None => stage.delete_object("model").await,
     }
     let manager = "inferenceprofiles.dev:claude";
-    let after = until_object(&cluster, &namespace, "model", "as it was", |model| {
-        model.data == before.data
-            && model.labels() == before.labels()
-            && controller(model) == binding.uid()
-            && holds(model, manager, "MODEL")
-    })
-    .await;
+    let after = stage
+        .until_object("model", "as it was", |model| {
+            model.data == before.data
+                && model.labels() == before.labels()
+                && controller(model) == binding.uid()
+                && holds(model, manager, "MODEL")
+        })
+        .await;
     assert_ne!(after.resource_version(), before.resource_version());
-    until_ready(&cluster, &namespace, "claude").await;
+    stage.ready("claude").await;
 
     // The next value gets through as ever.
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"geography": "global"}),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "claude").await;
-    assert_eq!(
-        value(&cluster, &namespace, "model", "MODEL").await,
-        Some(format!("global.{SONNET}"))
-    );
-    operator.stop().await;
+    stage.edit("claude", json!({"geography": "global"})).await;
+    stage.ready("claude").await;
+    assert_eq!(stage.value("model", "MODEL").await.as_deref(), Some(GLOBAL));
+    stage.stop().await;
 }
 
 async fn a_taken_key_comes_back(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([owner("model")])),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let mut stage = Stage::embedded(cluster).await;
+    stage.bound("claude", spec([owner("model")])).await;
     let taken = json!({"MODEL": "mine", "EXTRA": "1"});
-    take(&cluster, &namespace, "model", "someone", taken).await;
-    let back = until_object(&cluster, &namespace, "model", "taken back", |model| {
-        data(model, "MODEL") == Some(&*format!("eu.{SONNET}"))
-    })
-    .await;
+    stage.take("model", "someone", taken).await;
+    let back = stage
+        .until_object("model", "taken back", |model| {
+            data(model, "MODEL") == Some(EU)
+        })
+        .await;
     assert!(!holds(&back, "someone", "MODEL"), "by force");
     assert_eq!(data(&back, "EXTRA"), Some("1"), "what is theirs stays");
-    until_ready(&cluster, &namespace, "claude").await;
-    operator.stop().await;
+    stage.ready("claude").await;
+    stage.stop().await;
 }
 
 async fn a_key_of_others_stays(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
-    bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([owner("model")])),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "claude").await;
+    let mut stage = Stage::embedded(cluster).await;
+    stage.bound("claude", spec([owner("model")])).await;
     let extra = json!({"data": {"EXTRA": "1"}, "metadata": {"annotations": {"note": "theirs"}}});
-    change(&cluster, &namespace, "model", CHART, extra).await;
-    let before = get(&cluster, &namespace, "model").await;
-    barrier(&cluster, &namespace).await;
-    assert_eq!(get(&cluster, &namespace, "model").await, before);
+    stage.change("model", CHART, extra).await;
+    let before = stage.object("model").await;
+    stage.settled().await;
+    assert_eq!(stage.object("model").await, before);
 
     let change = json!({
         "geography": "global",
         "targets": [{"kind": "ConfigMap", "name": "model", "keys": {"ID": "ProfileID"}}],
     });
-    edit(&cluster, &namespace, "claude", change).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let after = get(&cluster, &namespace, "model").await;
+    stage.edit("claude", change).await;
+    stage.ready("claude").await;
+    let after = stage.object("model").await;
     assert_eq!(data(&after, "EXTRA"), Some("1"));
     assert_eq!(after.annotations(), before.annotations());
-    assert_eq!(data(&after, "ID"), Some(&*format!("global.{SONNET}")));
+    assert_eq!(data(&after, "ID"), Some(GLOBAL));
     assert_eq!(data(&after, "MODEL"), None, "a key of ours goes");
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_selector_leaves_others_alone(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
     let options = Options {
         selector: Some("team=chat".to_owned()),
         ..Options::default()
     };
-    let operator = Operator::start_with(&cluster, &namespace, options);
-    let other = bind(&cluster, &namespace, "other", spec(json!([owner("other")]))).await;
-    bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([owner("model")])),
-    )
-    .await;
+    let mut stage = Stage::with(cluster, options).await;
+    let other = stage.bind("other", spec([owner("other")])).await;
+    stage.bind("claude", spec([owner("model")])).await;
     let label = Patch::Merge(json!({"metadata": {"labels": {"team": "chat"}}}));
-    cluster
-        .bindings(&namespace)
+    stage
+        .bindings()
         .patch("claude", &PatchParams::default(), &label)
         .await
         .expect("labelled");
-    until_ready(&cluster, &namespace, "claude").await;
-    let untouched = cluster.bindings(&namespace).get("other").await;
+    stage.ready("claude").await;
     assert_eq!(
-        untouched.expect("the other").resource_version(),
+        stage.binding("other").await.resource_version(),
         other.resource_version(),
         "it has no status"
     );
-    assert_eq!(value(&cluster, &namespace, "other", "MODEL").await, None);
-    operator.stop().await;
+    assert_eq!(stage.value("other", "MODEL").await, None);
+    stage.stop().await;
 }
 
 async fn two_namespaces(cluster: Cluster) {
-    let one = cluster.namespace("ownership").await;
-    let two = cluster.namespace("ownership").await;
-    let unserved = cluster.namespace("ownership").await;
-    let options = Options {
-        more_namespaces: vec![two.clone()],
+    let mut one = Stage::empty(cluster.clone()).await;
+    let two = Stage::empty(cluster.clone()).await;
+    let unserved = Stage::empty(cluster).await;
+    one.start(Options {
+        more_namespaces: vec![two.namespace.clone()],
         ..Options::default()
-    };
-    let operator = Operator::start_with(&cluster, &one, options);
-    let targets = spec(json!([owner("model")]));
-    bind(&cluster, &unserved, "claude", targets.clone()).await;
+    });
+    let targets = spec([owner("model")]);
+    unserved.bind("claude", targets.clone()).await;
     let mut global = targets.clone();
     global["geography"] = json!("global");
-    bind(&cluster, &one, "claude", targets).await;
-    bind(&cluster, &two, "claude", global).await;
-    until_ready(&cluster, &one, "claude").await;
-    until_ready(&cluster, &two, "claude").await;
-    assert_eq!(
-        value(&cluster, &one, "model", "MODEL").await,
-        Some(format!("eu.{SONNET}"))
-    );
-    assert_eq!(
-        value(&cluster, &two, "model", "MODEL").await,
-        Some(format!("global.{SONNET}"))
-    );
+    one.bind("claude", targets).await;
+    two.bind("claude", global).await;
+    one.ready("claude").await;
+    two.ready("claude").await;
+    assert_eq!(one.value("model", "MODEL").await.as_deref(), Some(EU));
+    assert_eq!(two.value("model", "MODEL").await.as_deref(), Some(GLOBAL));
 
     // What happens in one namespace is nothing to the other.
-    let before = get(&cluster, &two, "model").await;
-    delete(&cluster, &one, "model").await;
-    until_object(&cluster, &one, "model", "comes back", |_| true).await;
-    unbind(&cluster, &one, "claude").await;
-    barrier(&cluster, &two).await;
-    assert_eq!(get(&cluster, &two, "model").await, before);
-    assert_eq!(value(&cluster, &unserved, "model", "MODEL").await, None);
-    operator.stop().await;
+    let before = two.object("model").await;
+    one.delete_object("model").await;
+    one.until_object("model", "comes back", |_| true).await;
+    one.unbind("claude").await;
+    two.settled().await;
+    assert_eq!(two.object("model").await, before);
+    assert_eq!(unserved.value("model", "MODEL").await, None);
+    one.stop().await;
 }
 
 async fn templates(cluster: Cluster) {
-    let namespace = cluster.namespace("ownership").await;
-    let operator = Operator::start(&cluster, &namespace);
+    let mut stage = Stage::embedded(cluster).await;
     let target = |templates: Value| json!({"kind": "ConfigMap", "name": "files", "keys": {"MODEL": "ProfileID"}, "templates": templates});
     let two = json!({
         "litellm.yaml": "model: bedrock/{{ profile.id }}\nregion: {{ profile.sourceRegion }}\n",
         "regions.txt": "{% for region in profile.destinationRegions %}{{ region }}\n{% endfor %}",
     });
-    bind(&cluster, &namespace, "claude", spec(json!([target(two)]))).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let files = get(&cluster, &namespace, "files").await;
+    stage.bound("claude", spec([target(two)])).await;
+    let files = stage.object("files").await;
     assert_eq!(
         data(&files, "litellm.yaml"),
-        Some(&*format!("model: bedrock/eu.{SONNET}\nregion: eu-west-1\n"))
+        Some(&*format!("model: bedrock/{EU}\nregion: eu-west-1\n"))
     );
     let regions = data(&files, "regions.txt").expect("the second file");
     assert!(regions.lines().any(|line| line == "eu-west-1"), "{regions}");
-    assert_eq!(data(&files, "MODEL"), Some(&*format!("eu.{SONNET}")));
+    assert_eq!(data(&files, "MODEL"), Some(EU));
 
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"targets": [target(json!({"litellm.yaml": "id: {{ profile.id }}"}))]}),
-    )
-    .await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let files = get(&cluster, &namespace, "files").await;
-    assert_eq!(
-        data(&files, "litellm.yaml"),
-        Some(&*format!("id: eu.{SONNET}"))
-    );
+    stage
+        .retarget(
+            "claude",
+            [target(json!({"litellm.yaml": "id: {{ profile.id }}"}))],
+        )
+        .await;
+    stage.ready("claude").await;
+    let files = stage.object("files").await;
+    assert_eq!(data(&files, "litellm.yaml"), Some(&*format!("id: {EU}")));
     assert_eq!(data(&files, "regions.txt"), None);
 
     // A template that can't be rendered is said so, and what is there stays.
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"targets": [target(json!({"litellm.yaml": "{{ profile.nothing }}"}))]}),
-    )
-    .await;
-    let message = until_not_synced(&cluster, &namespace, "claude", Reason::TemplateInvalid).await;
+    stage
+        .retarget(
+            "claude",
+            [target(json!({"litellm.yaml": "{{ profile.nothing }}"}))],
+        )
+        .await;
+    let message = stage
+        .until_not_synced("claude", Reason::TemplateInvalid)
+        .await;
     assert!(message.contains("litellm.yaml"), "{message}");
-    assert_eq!(get(&cluster, &namespace, "files").await, files);
-    operator.stop().await;
+    assert_eq!(stage.object("files").await, files);
+    stage.stop().await;
 }

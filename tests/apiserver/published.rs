@@ -1,16 +1,13 @@
 //! Each row of "what happens to the written value", on a real apiserver.
 
 use inference_profile_operator::api::condition::Reason;
-use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::{
-    operator::{FAILURES, SONNET, Script, condition, config_maps},
-    stage::{EU, ID, REGION, Stage, message, profile_in_use, sonnet, verdict},
+    operator::{FAILURES, SONNET, Script, condition},
+    stage::{EU, GLOBAL, ID, REGION, Stage, message, profile_in_use, sonnet, verdict},
     support::{Case, Cluster, case, eventually},
 };
-
-const GLOBAL: &str = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -51,9 +48,8 @@ pub fn cases() -> Vec<Case> {
 
 async fn resolved(cluster: Cluster) {
     let mut stage = Stage::embedded(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    let binding = stage.ready("claude").await;
-    let object = stage.config_map("claude").await.expect("written");
+    let binding = stage.bound("claude", sonnet()).await;
+    let object = stage.object("claude").await;
     let data = object.data.expect("values");
     let expected = [
         (
@@ -95,8 +91,7 @@ async fn unsupported(cluster: Cluster) {
 
 async fn drift(cluster: Cluster) {
     let mut stage = Stage::embedded(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage
         .meddle("claude", json!({"data": {ID: "other", "extra": "theirs"}}))
         .await;
@@ -118,12 +113,8 @@ async fn drift(cluster: Cluster) {
 
 async fn deleted_object(cluster: Cluster) {
     let mut stage = Stage::embedded(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
-    config_maps(&stage.cluster, &stage.namespace)
-        .delete("claude", &DeleteParams::default())
-        .await
-        .expect("deleted");
+    stage.bound("claude", sonnet()).await;
+    stage.delete_object("claude").await;
     stage.until_id("claude", Some(EU)).await;
     let uid = stage
         .config_map("claude")
@@ -148,8 +139,7 @@ async fn deleted_object(cluster: Cluster) {
 
 async fn stripped_label(cluster: Cluster) {
     let mut stage = Stage::embedded(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     let label = "inferenceprofiles.dev/managed";
     stage
         .meddle(
@@ -171,8 +161,7 @@ async fn stripped_label(cluster: Cluster) {
 
 async fn replaced(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.edit("claude", json!({"geography": "global"})).await;
     let binding = stage.ready("claude").await;
     assert_eq!(profile_in_use(&binding), Some(GLOBAL));
@@ -260,8 +249,7 @@ async fn restart_without_aws(cluster: Cluster) {
 
 async fn retired(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.script.lists_without(REGION, EU);
     let why = stage
         .until("claude", "Ready", "False", Reason::ProfileRetired)
@@ -299,8 +287,7 @@ async fn retired(cluster: Cluster) {
 
 async fn retired_and_restarted(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.script.lists_without(REGION, EU);
     stage
         .until("claude", "Ready", "False", Reason::ProfileRetired)
@@ -325,10 +312,8 @@ async fn retired_and_restarted(cluster: Cluster) {
 
 async fn made_again(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
-    stage.delete("claude").await;
-    stage.until_unbound("claude").await;
+    stage.bound("claude", sonnet()).await;
+    stage.unbind("claude").await;
     stage.script.falls_silent();
     stage.bind("again", sonnet()).await;
     let why = stage

@@ -11,8 +11,8 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    operator::{ACCOUNT, FAILURES, Options, SONNET, Script, condition, config_maps},
-    stage::{EU, ID, REGION, Stage, message, verdict},
+    operator::{ACCOUNT, FAILURES, Options, SONNET, Script, condition},
+    stage::{EU, GLOBAL, ID, REGION, Stage, message, verdict},
     support::{Case, Cluster, case, eventually},
 };
 
@@ -539,10 +539,7 @@ async fn target_conflict(cluster: Cluster) {
         Some(&before),
         "left as it was"
     );
-    config_maps(&stage.cluster, &stage.namespace)
-        .delete("claude", &DeleteParams::default())
-        .await
-        .expect("deleted");
+    stage.delete_object("claude").await;
     stage.ready("claude").await;
     stage.stop().await;
 }
@@ -636,8 +633,7 @@ async fn target_not_found(cluster: Cluster) {
 
 async fn immutable(cluster: Cluster) {
     let mut stage = Stage::embedded(cluster).await;
-    stage.bind("claude", targets(&json!([]))).await;
-    stage.ready("claude").await;
+    stage.bound("claude", targets(&json!([]))).await;
     stage.meddle("claude", json!({"immutable": true})).await;
     stage.edit("claude", json!({"geography": "global"})).await;
     let why = stage
@@ -649,17 +645,9 @@ async fn immutable(cluster: Cluster) {
     );
     assert_coherent(&stage, "claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    config_maps(&stage.cluster, &stage.namespace)
-        .delete("claude", &DeleteParams::default())
-        .await
-        .expect("deleted");
+    stage.delete_object("claude").await;
     stage.ready("claude").await;
-    stage
-        .until_id(
-            "claude",
-            Some("global.anthropic.claude-sonnet-4-5-20250929-v1:0"),
-        )
-        .await;
+    stage.until_id("claude", Some(GLOBAL)).await;
     stage.stop().await;
 }
 
@@ -704,8 +692,7 @@ async fn value_unavailable(cluster: Cluster) {
 
 async fn value_from_live_account(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", asking_for_the_arn()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", asking_for_the_arn()).await;
     assert_arn(&stage).await;
     stage.stop().await;
 }
@@ -754,7 +741,8 @@ async fn retrying(cluster: Cluster) {
         .expect("created");
     eventually("the webhook is in force", || async {
         let object = json!({"metadata": {"name": "try"}});
-        let outcome = config_maps(&stage.cluster, &stage.namespace)
+        let outcome = stage
+            .config_maps()
             .create(
                 &PostParams {
                     dry_run: true,

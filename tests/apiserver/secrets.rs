@@ -1,6 +1,6 @@
 //! Secret targets, which the operator writes only where it is told to.
 
-use inference_profile_operator::api::condition::Reason;
+use inference_profile_operator::api::{InferenceProfileBinding, condition::Reason};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     ResourceExt,
@@ -9,12 +9,10 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    operator::{Operator, Options, SONNET, until_ready},
+    operator::Options,
+    stage::{EU, Stage},
     support::{Case, Cluster, case, eventually},
-    targets::{
-        ALLOW, CHART, LABEL, barrier, bind, controller, edit, owner, secrets, spec, unbind,
-        until_not_synced,
-    },
+    targets::{ALLOW, CHART, LABEL, controller, owner, spec},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -31,12 +29,12 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn start(cluster: &Cluster, namespace: &str) -> Operator {
-    let options = Options {
+/// Returns the options of an operator that may write Secrets.
+fn enabled() -> Options {
+    Options {
         enable_secrets: true,
         ..Options::default()
-    };
-    Operator::start_with(cluster, namespace, options)
+    }
 }
 
 fn target(name: &str, keys: &Value) -> Value {
@@ -61,90 +59,70 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 async fn off_by_default(cluster: Cluster) {
-    let namespace = cluster.namespace("secrets").await;
-    let operator = Operator::start(&cluster, &namespace);
-    let both = spec(json!([
-        target("s", &json!({"model": "ProfileID"})),
-        owner("c")
-    ]));
-    bind(&cluster, &namespace, "claude", both).await;
-    let message = until_not_synced(&cluster, &namespace, "claude", Reason::SecretsDisabled).await;
+    let mut stage = Stage::embedded(cluster).await;
+    let both = spec([target("s", &json!({"model": "ProfileID"})), owner("c")]);
+    stage.bind("claude", both).await;
+    let message = stage
+        .until_not_synced("claude", Reason::SecretsDisabled)
+        .await;
     assert!(message.contains("--enable-secrets"), "{message}");
-    let secret = secrets(&cluster, &namespace).get_opt("s").await;
+    let secret = stage.secrets().get_opt("s").await;
     assert_eq!(secret.expect("an answer"), None);
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_service_binding(cluster: Cluster) {
-    let namespace = cluster.namespace("secrets").await;
-    let operator = start(&cluster, &namespace);
+    let mut stage = Stage::with(cluster, enabled()).await;
     let keys = json!({"model": "ProfileID", "region": "SourceRegion"});
-    let binding = bind(
-        &cluster,
-        &namespace,
-        "claude",
-        spec(json!([owner("plain"), target("chat", &keys)])),
-    )
-    .await;
-    let ready = until_ready(&cluster, &namespace, "claude").await;
-    let chat = secrets(&cluster, &namespace).get("chat").await;
+    let ready = stage
+        .bound("claude", spec([owner("plain"), target("chat", &keys)]))
+        .await;
+    let chat = stage.secrets().get("chat").await;
     let chat = chat.expect("the Secret");
     assert_eq!(chat.type_.as_deref(), Some("servicebinding.io/bedrock"));
-    let model = format!("eu.{SONNET}");
     assert_eq!(
         content(&chat),
         pairs(&[
-            ("model", &model),
+            ("model", EU),
             ("provider", "aws"),
             ("region", "eu-west-1"),
             ("type", "bedrock"),
         ])
     );
-    assert_eq!(controller(&chat), binding.uid());
-    let named = |binding: &inference_profile_operator::api::InferenceProfileBinding| {
+    assert_eq!(controller(&chat), ready.uid());
+    let named = |binding: &InferenceProfileBinding| {
         serde_json::to_value(&binding.status).expect("JSON")["binding"]["name"].clone()
     };
     assert_eq!(named(&ready), json!("chat"));
 
-    edit(
-        &cluster,
-        &namespace,
-        "claude",
-        json!({"targets": [owner("plain")]}),
-    )
-    .await;
-    let ready = until_ready(&cluster, &namespace, "claude").await;
+    stage.retarget("claude", [owner("plain")]).await;
+    let ready = stage.ready("claude").await;
     assert_eq!(named(&ready), Value::Null, "there is no Secret any more");
-    let chat = secrets(&cluster, &namespace).get_opt("chat").await;
+    let chat = stage.secrets().get_opt("chat").await;
     assert_eq!(chat.expect("an answer"), None);
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn a_removed_key_goes(cluster: Cluster) {
-    let namespace = cluster.namespace("secrets").await;
-    let operator = start(&cluster, &namespace);
+    let mut stage = Stage::with(cluster, enabled()).await;
     let two = target("s", &json!({"model": "ProfileID", "spare": "ProfileID"}));
-    bind(&cluster, &namespace, "claude", spec(json!([two]))).await;
-    until_ready(&cluster, &namespace, "claude").await;
+    stage.bound("claude", spec([two])).await;
     let one = target("s", &json!({"model": "ProfileID"}));
-    edit(&cluster, &namespace, "claude", json!({"targets": [one]})).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let secret = secrets(&cluster, &namespace).get("s").await;
-    let model = format!("eu.{SONNET}");
+    stage.retarget("claude", [one]).await;
+    stage.ready("claude").await;
+    let secret = stage.secrets().get("s").await;
     assert_eq!(
         content(&secret.expect("the Secret")),
-        pairs(&[("model", &model), ("provider", "aws"), ("type", "bedrock")])
+        pairs(&[("model", EU), ("provider", "aws"), ("type", "bedrock")])
     );
-    operator.stop().await;
+    stage.stop().await;
 }
 
 async fn drift_is_corrected(cluster: Cluster) {
-    let namespace = cluster.namespace("secrets").await;
-    let operator = start(&cluster, &namespace);
+    let mut stage = Stage::with(cluster, enabled()).await;
     let target = target("s", &json!({"model": "ProfileID"}));
-    bind(&cluster, &namespace, "claude", spec(json!([target]))).await;
-    until_ready(&cluster, &namespace, "claude").await;
-    let api = secrets(&cluster, &namespace);
+    stage.bound("claude", spec([target])).await;
+    let api = stage.secrets();
     let before = content(&api.get("s").await.expect("the Secret"));
     let drifts = [
         json!({"stringData": {"model": "mine"}}),
@@ -165,78 +143,78 @@ async fn drift_is_corrected(cluster: Cluster) {
         })
         .await;
     }
-    operator.stop().await;
+    stage.stop().await;
 }
 
-async fn create(cluster: &Cluster, namespace: &str, object: Value) -> Secret {
+async fn create(stage: &Stage, object: Value) -> Secret {
     let object: Secret = serde_json::from_value(object).expect("a Secret");
     let params = PostParams {
         field_manager: Some(CHART.to_owned()),
         ..PostParams::default()
     };
-    let api = secrets(cluster, namespace);
+    let api = stage.secrets();
     api.create(&params, &object).await.expect("created")
 }
 
 async fn a_foreign_one(cluster: Cluster) {
-    let namespace = cluster.namespace("secrets").await;
+    let mut stage = Stage::empty(cluster).await;
     let theirs = json!({"metadata": {"name": "s"}, "stringData": {"password": "theirs"}});
-    let before = create(&cluster, &namespace, theirs).await;
-    let operator = start(&cluster, &namespace);
+    let before = create(&stage, theirs).await;
+    stage.start(enabled());
     let target = target("s", &json!({"model": "ProfileID"}));
-    bind(&cluster, &namespace, "claude", spec(json!([target]))).await;
-    let message = until_not_synced(&cluster, &namespace, "claude", Reason::TargetConflict).await;
+    stage.bind("claude", spec([target])).await;
+    let message = stage
+        .until_not_synced("claude", Reason::TargetConflict)
+        .await;
     assert!(message.contains("Secret s"), "{message}");
     assert!(!message.contains("theirs"), "no value is told: {message}");
-    barrier(&cluster, &namespace).await;
-    let api = secrets(&cluster, &namespace);
+    stage.settled().await;
+    let api = stage.secrets();
     assert_eq!(api.get("s").await.expect("the Secret"), before);
 
     api.delete("s", &DeleteParams::default())
         .await
         .expect("deleted");
-    until_ready(&cluster, &namespace, "claude").await;
-    operator.stop().await;
+    stage.ready("claude").await;
+    stage.stop().await;
 }
 
 async fn merged(cluster: Cluster) {
-    let namespace = cluster.namespace("secrets").await;
+    let mut stage = Stage::empty(cluster).await;
     let theirs = json!({
         "metadata": {"name": "app", "annotations": {ALLOW: "claude"}},
         "type": "example.com/app",
         "stringData": {"password": "theirs"},
     });
-    create(&cluster, &namespace, theirs).await;
-    let operator = start(&cluster, &namespace);
+    create(&stage, theirs).await;
+    stage.start(enabled());
     let mut target = target(
         "app",
         &json!({"model": "ProfileID", "provider": "Provider"}),
     );
     target["creationPolicy"] = json!("Merge");
-    bind(&cluster, &namespace, "claude", spec(json!([target]))).await;
-    let ready = until_ready(&cluster, &namespace, "claude").await;
+    let ready = stage.bound("claude", spec([target])).await;
     let status = serde_json::to_value(&ready.status).expect("JSON");
     assert_eq!(
         status["binding"],
         Value::Null,
         "the Secret of others is not offered"
     );
-    let api = secrets(&cluster, &namespace);
+    let api = stage.secrets();
     let app = api.get("app").await.expect("the Secret");
-    let model = format!("eu.{SONNET}");
     assert_eq!(
         content(&app),
         pairs(&[
-            ("model", &model),
+            ("model", EU),
             ("password", "theirs"),
             ("provider", "anthropic"),
         ])
     );
     assert_eq!(app.type_.as_deref(), Some("example.com/app"));
 
-    unbind(&cluster, &namespace, "claude").await;
+    stage.unbind("claude").await;
     let app = api.get("app").await.expect("the Secret");
     assert_eq!(content(&app), pairs(&[("password", "theirs")]));
     assert!(!app.labels().contains_key(LABEL));
-    operator.stop().await;
+    stage.stop().await;
 }

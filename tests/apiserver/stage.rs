@@ -6,7 +6,7 @@ use inference_profile_operator::{
     api::InferenceProfileBinding, api::condition::Reason, catalog::Source,
 };
 use k8s_openapi::api::{
-    core::v1::ConfigMap,
+    core::v1::{ConfigMap, Secret},
     events::v1::Event,
     rbac::v1::{Role, RoleBinding},
 };
@@ -17,10 +17,9 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    operator::{
-        Operator, Options, SONNET, Script, condition, config_maps, until, until_ready, value,
-    },
+    operator::{Operator, Options, SONNET, Script, condition, until},
     support::{Cluster, eventually},
+    targets::{ALLOW, CHART, merge, spec},
 };
 
 /// Source region of the operator.
@@ -30,6 +29,8 @@ pub const ID: &str = "BEDROCK_INFERENCE_PROFILE_ID";
 
 /// The profile of [`sonnet`].
 pub const EU: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
+/// The profile of [`sonnet`] with another geography, `global`.
+pub const GLOBAL: &str = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 /// A namespace with an operator on a scripted live catalog, or on another one.
 pub struct Stage {
@@ -49,9 +50,7 @@ impl Stage {
 
     /// Sets up a namespace with an operator on the embedded catalog.
     pub async fn embedded(cluster: Cluster) -> Self {
-        let mut stage = Self::empty(cluster).await;
-        stage.operator = Some(Operator::start(&stage.cluster, &stage.namespace));
-        stage
+        Self::with(cluster, Options::default()).await
     }
 
     /// Sets up a namespace with an operator on another catalog, or otherwise different.
@@ -82,16 +81,12 @@ impl Stage {
 
     /// Starts the operator.
     pub fn start(&mut self, options: Options) {
-        self.operator = Some(Operator::start_with(
-            &self.cluster,
-            &self.namespace,
-            options,
-        ));
+        self.operator = Some(Operator::start(&self.cluster, &self.namespace, options));
     }
 
     /// Starts another operator beside the one that runs, as while a Deployment rolls without leader election.
     pub fn beside(&self) -> Operator {
-        Operator::start_with(&self.cluster, &self.namespace, self.options())
+        Operator::start(&self.cluster, &self.namespace, self.options())
     }
 
     /// Stops the operator.
@@ -109,6 +104,21 @@ impl Stage {
         self.start(options);
     }
 
+    /// Returns the bindings of the namespace.
+    pub fn bindings(&self) -> Api<InferenceProfileBinding> {
+        self.cluster.bindings(&self.namespace)
+    }
+
+    /// Returns the `ConfigMaps` of the namespace.
+    pub fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.cluster.client.clone(), &self.namespace)
+    }
+
+    /// Returns the Secrets of the namespace.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.cluster.client.clone(), &self.namespace)
+    }
+
     /// Creates a binding.
     pub async fn bind(&self, name: &str, spec: Value) -> InferenceProfileBinding {
         self.cluster
@@ -117,10 +127,15 @@ impl Stage {
             .expect("accepted")
     }
 
+    /// Creates a binding and waits until it is Ready.
+    pub async fn bound(&self, name: &str, spec: Value) -> InferenceProfileBinding {
+        self.bind(name, spec).await;
+        self.ready(name).await
+    }
+
     /// Changes these fields of a binding's spec; null takes one away.
     pub async fn edit(&self, name: &str, spec: Value) {
-        self.cluster
-            .bindings(&self.namespace)
+        self.bindings()
             .patch(
                 name,
                 &PatchParams::default(),
@@ -130,10 +145,14 @@ impl Stage {
             .expect("accepted");
     }
 
+    /// Gives a binding these targets in the place of those it had.
+    pub async fn retarget(&self, name: &str, targets: impl Into<Value>) {
+        self.edit(name, json!({"targets": targets.into()})).await;
+    }
+
     /// Takes a binding's status away, as a restore from a backup does.
     pub async fn wipe_status(&self, name: &str) {
-        self.cluster
-            .bindings(&self.namespace)
+        self.bindings()
             .patch_status(
                 name,
                 &PatchParams::default(),
@@ -145,16 +164,21 @@ impl Stage {
 
     /// Deletes a binding.
     pub async fn delete(&self, name: &str) {
-        self.cluster
-            .bindings(&self.namespace)
+        self.bindings()
             .delete(name, &DeleteParams::default())
             .await
             .expect("deleted");
     }
 
+    /// Deletes a binding and waits until it is not there.
+    pub async fn unbind(&self, name: &str) {
+        self.delete(name).await;
+        self.until_unbound(name).await;
+    }
+
     /// Waits until a binding is not there.
     pub async fn until_unbound(&self, name: &str) {
-        let bindings = self.cluster.bindings(&self.namespace);
+        let bindings = self.bindings();
         eventually(&format!("the binding {name} is gone"), || async {
             match bindings.get_opt(name).await.expect("an answer") {
                 None => Ok(()),
@@ -199,27 +223,40 @@ impl Stage {
     /// Starts an operator that has only the rights of a user.
     pub async fn start_as(&mut self, user: &str, options: Options) {
         let cluster = self.cluster.impersonating(user).await;
-        self.operator = Some(Operator::start_with(&cluster, &self.namespace, options));
+        self.operator = Some(Operator::start(&cluster, &self.namespace, options));
     }
 
     /// Returns a binding.
     pub async fn binding(&self, name: &str) -> InferenceProfileBinding {
-        self.cluster
-            .bindings(&self.namespace)
-            .get(name)
-            .await
-            .expect("a binding")
+        self.bindings().get(name).await.expect("a binding")
     }
 
     /// Waits until a binding of the present spec is Ready.
     pub async fn ready(&self, name: &str) -> InferenceProfileBinding {
-        until_ready(&self.cluster, &self.namespace, name).await
+        until(
+            &self.cluster,
+            &self.namespace,
+            name,
+            "Ready",
+            "True",
+            Reason::Bound,
+        )
+        .await
     }
 
     /// Waits until a condition of the present spec stands so, and returns its message.
     pub async fn until(&self, name: &str, kind: &str, status: &str, reason: Reason) -> String {
         let binding = until(&self.cluster, &self.namespace, name, kind, status, reason).await;
         message(&binding, kind)
+    }
+
+    /// Waits until a binding's targets are not synced for this reason, and returns the message.
+    pub async fn until_not_synced(&self, name: &str, reason: Reason) -> String {
+        let (cluster, namespace) = (&self.cluster, &self.namespace);
+        let binding = until(cluster, namespace, name, "TargetsSynced", "False", reason).await;
+        let (_, ready, message) = condition(&binding, "Ready").expect("Ready");
+        assert_eq!(ready, reason.as_str(), "Ready says it too");
+        message
     }
 
     /// Waits until the operator has taken in the present spec of a binding.
@@ -239,9 +276,14 @@ impl Stage {
         .await
     }
 
+    /// Returns a value of a `ConfigMap`; nothing where the object or the key is not there.
+    pub async fn value(&self, config_map: &str, key: &str) -> Option<String> {
+        self.config_map(config_map).await?.data?.get(key).cloned()
+    }
+
     /// Returns the profile ID in a `ConfigMap`.
     pub async fn id(&self, config_map: &str) -> Option<String> {
-        value(&self.cluster, &self.namespace, config_map, ID).await
+        self.value(config_map, ID).await
     }
 
     /// Waits until a `ConfigMap` holds this profile ID, or, for none, no profile ID.
@@ -268,41 +310,91 @@ impl Stage {
         .await;
     }
 
-    /// Returns a `ConfigMap`.
-    pub async fn config_map(&self, name: &str) -> Option<ConfigMap> {
-        config_maps(&self.cluster, &self.namespace)
-            .get_opt(name)
-            .await
-            .expect("an answer")
+    /// Waits until a `ConfigMap` is there and as expected.
+    pub async fn until_object(
+        &self,
+        name: &str,
+        what: &str,
+        as_expected: impl Fn(&ConfigMap) -> bool,
+    ) -> ConfigMap {
+        let as_expected = &as_expected;
+        eventually(&format!("{name}: {what}"), || async {
+            match self.config_map(name).await {
+                Some(found) if as_expected(&found) => Ok(found),
+                other => Err(other),
+            }
+        })
+        .await
     }
 
-    /// Changes a `ConfigMap`, as a person with an editor does.
-    pub async fn meddle(&self, config_map: &str, change: Value) {
-        let manager = PatchParams {
-            field_manager: Some("someone".to_owned()),
+    /// Returns a `ConfigMap`, or nothing where it is not there.
+    pub async fn config_map(&self, name: &str) -> Option<ConfigMap> {
+        self.config_maps().get_opt(name).await.expect("an answer")
+    }
+
+    /// Returns a `ConfigMap` that is there.
+    pub async fn object(&self, name: &str) -> ConfigMap {
+        self.config_map(name).await.expect("the ConfigMap")
+    }
+
+    /// Creates a `ConfigMap` from its wire form, as [`CHART`].
+    pub async fn create(&self, object: Value) -> ConfigMap {
+        let object = serde_json::from_value(object).expect("a ConfigMap");
+        let params = PostParams {
+            field_manager: Some(CHART.to_owned()),
+            ..PostParams::default()
+        };
+        self.config_maps()
+            .create(&params, &object)
+            .await
+            .expect("created")
+    }
+
+    /// Creates a `ConfigMap` of another owner, with a key of its own, that allows bindings to merge keys into it.
+    pub async fn host(&self, name: &str, allowed: Option<&str>) -> ConfigMap {
+        let annotations = allowed.map(|bindings| json!({ALLOW: bindings}));
+        self.create(json!({
+            "metadata": {"name": name, "annotations": annotations},
+            "data": {"theirs": "untouched"},
+        }))
+        .await
+    }
+
+    /// Deletes a `ConfigMap`.
+    pub async fn delete_object(&self, name: &str) {
+        self.config_maps()
+            .delete(name, &DeleteParams::default())
+            .await
+            .expect("deleted");
+    }
+
+    /// Changes a `ConfigMap` by a merge patch, as a manager of this name.
+    pub async fn change(&self, config_map: &str, manager: &str, change: Value) {
+        let params = PatchParams {
+            field_manager: Some(manager.to_owned()),
             ..PatchParams::default()
         };
-        config_maps(&self.cluster, &self.namespace)
-            .patch(config_map, &manager, &Patch::Merge(change))
+        self.config_maps()
+            .patch(config_map, &params, &Patch::Merge(change))
             .await
             .expect("accepted");
     }
 
-    /// Creates a `ConfigMap` of another owner, with a key of its own, that allows a binding to merge keys into it.
-    pub async fn host(&self, name: &str, allowed: Option<&str>) -> ConfigMap {
-        let annotations =
-            allowed.map(|binding| json!({"inferenceprofiles.dev/allow-merge": binding}));
+    /// Changes a `ConfigMap`, as a person with an editor does.
+    pub async fn meddle(&self, config_map: &str, change: Value) {
+        self.change(config_map, "someone", change).await;
+    }
+
+    /// Applies data to a `ConfigMap` as a manager of this name, taking over what others hold.
+    pub async fn take(&self, config_map: &str, manager: &str, data: Value) {
         let object = json!({
-            "metadata": {"name": name, "annotations": annotations},
-            "data": {"theirs": "untouched"},
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": config_map}, "data": data,
         });
-        config_maps(&self.cluster, &self.namespace)
-            .create(
-                &PostParams::default(),
-                &serde_json::from_value(object).expect("a ConfigMap"),
-            )
+        let force = PatchParams::apply(manager).force();
+        self.config_maps()
+            .patch(config_map, &force, &Patch::Apply(object))
             .await
-            .expect("created")
+            .expect("applied");
     }
 
     /// Waits until the catalog was asked so many times more: what it says now is known by then.
@@ -399,12 +491,22 @@ pub fn sonnet() -> Value {
     json!({"model": SONNET, "geography": "eu"})
 }
 
+/// Returns a spec that merges the profile ID into the `ConfigMap` `host`.
 pub fn merging() -> Value {
-    json!({
-        "model": SONNET,
-        "geography": "eu",
-        "targets": [{"kind": "ConfigMap", "name": "host", "creationPolicy": "Merge", "keys": {ID: "ProfileID"}}],
-    })
+    spec([merge("host", &[ID])])
+}
+
+/// Asserts that a binding gets nothing of an object that another one holds, which stays as it was.
+pub async fn assert_kept_out(stage: &Stage, name: &str, holder: &str, object: &ConfigMap) {
+    let message = stage.until_not_synced(name, Reason::TargetConflict).await;
+    assert!(
+        message.contains(&format!("claimed by the binding {holder}")),
+        "{message}"
+    );
+    stage.settled().await;
+    stage.ready(holder).await;
+    let name = object.metadata.name.as_deref().expect("a name");
+    assert_eq!(&stage.object(name).await, object);
 }
 
 pub async fn assert_host_is_clean(stage: &Stage) {

@@ -113,7 +113,7 @@ async fn versions(stage: &Stage, names: &[&str]) -> Vec<String> {
         versions.push(format!("{:?}", stage.events(name).await));
     }
     for name in ["written", "host", "suspended"] {
-        let object = stage.config_map(name).await.expect("an object");
+        let object = stage.object(name).await;
         versions.push(format!(
             "{name} {}",
             object.resource_version().expect("a version")
@@ -170,8 +170,7 @@ async fn restart_embedded(cluster: Cluster) {
 async fn restart_in_silence(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
     let names = bindings_of_every_kind(&stage).await;
-    stage.bind("last", sonnet()).await;
-    stage.ready("last").await;
+    stage.bound("last", sonnet()).await;
     let before = versions(&stage, &names).await;
     stage.stop().await;
     stage.script.falls_silent();
@@ -188,8 +187,7 @@ async fn restart_in_silence(cluster: Cluster) {
 
 async fn failure_goes_on(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.script.throttles(REGION);
     stage
         .until("claude", "CatalogFresh", "False", Reason::Throttled)
@@ -226,8 +224,7 @@ async fn other_models(cluster: Cluster) {
 
 async fn edit_beside_the_spec(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    let before = stage.ready("claude").await;
+    let before = stage.bound("claude", sonnet()).await;
     let object = stage.config_map("claude").await;
     stage
         .cluster
@@ -313,8 +310,7 @@ async fn as_of(cluster: Cluster) {
 
 async fn events(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.settled().await;
     assert_eq!(stage.events("claude").await, [], "a first success");
     stage.edit("claude", json!({"geography": "global"})).await;
@@ -415,15 +411,13 @@ async fn two_operators_merge(cluster: Cluster) {
     let merge = json!([{"kind": "ConfigMap", "name": "host", "creationPolicy": "Merge", "keys": {ID: "ProfileID"}}]);
     for _ in 0..3 {
         stage
-            .bind(
+            .bound(
                 "claude",
                 json!({"model": SONNET, "geography": "eu", "targets": merge}),
             )
             .await;
-        stage.ready("claude").await;
         assert_eq!(stage.id("host").await.as_deref(), Some(EU));
-        stage.delete("claude").await;
-        stage.until_unbound("claude").await;
+        stage.unbind("claude").await;
         stage.settled().await;
         assert_eq!(stage.id("host").await, None);
     }

@@ -107,14 +107,12 @@ async fn suspended_asks_nothing(cluster: Cluster) {
 async fn suspended_deleted(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
     stage.host("host", Some("claude")).await;
-    stage.bind("claude", merging()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", merging()).await;
     stage.edit("claude", json!({"suspend": true})).await;
     stage
         .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
         .await;
-    stage.delete("claude").await;
-    stage.until_unbound("claude").await;
+    stage.unbind("claude").await;
     assert_host_is_clean(&stage).await;
     stage.stop().await;
 }

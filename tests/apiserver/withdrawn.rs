@@ -68,8 +68,7 @@ pub fn cases() -> Vec<Case> {
 
 async fn unresolvable_owner(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.edit("claude", json!({"geography": "jp"})).await;
     stage
         .until("claude", "Ready", "False", Reason::GeographyUnsupported)
@@ -97,8 +96,7 @@ async fn unresolvable_owner(cluster: Cluster) {
 async fn unresolvable_merge(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
     stage.host("host", Some("claude")).await;
-    stage.bind("claude", merging()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", merging()).await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
     stage
         .edit("claude", json!({"model": "anthropic.claude-none-v1:0"}))
@@ -132,8 +130,7 @@ async fn limited_while_immutable(cluster: Cluster) {
 
 async fn unresolvable_unknown(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.script.fails("eu-west-3");
     // Another source region, of which nothing is known: the value contradicts the spec, but there is no definite No.
     stage
@@ -186,8 +183,7 @@ async fn assert_withdrawn(stage: &Stage, name: &str, who: &str) {
 
 async fn limited_by_spec(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage
         .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
         .await;
@@ -216,8 +212,7 @@ async fn limited_by_spec(cluster: Cluster) {
 async fn limited_by_spec_merge(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
     stage.host("host", Some("claude")).await;
-    stage.bind("claude", merging()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", merging()).await;
     stage
         .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
         .await;
@@ -230,8 +225,7 @@ async fn limited_by_spec_merge(cluster: Cluster) {
 
 async fn limited_by_operator(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     let options = Options {
         allowed_regions: vec![TOO_NARROW],
         ..stage.options()
@@ -250,8 +244,7 @@ async fn limited_by_operator(cluster: Cluster) {
 async fn rerouted(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
     let spec = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["@eu"]});
-    stage.bind("claude", spec).await;
-    stage.ready("claude").await;
+    stage.bound("claude", spec).await;
     // London is in Europe, and not in the EU.
     stage
         .script
@@ -272,8 +265,7 @@ async fn rerouted(cluster: Cluster) {
 
 async fn limited_without_aws(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.script.fails(REGION);
     stage
         .until("claude", "CatalogFresh", "False", Reason::ServiceError)
@@ -290,8 +282,7 @@ async fn limited_without_aws(cluster: Cluster) {
 
 async fn limited_after_restart_without_aws(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.script.fails(REGION);
     stage.script.falls_silent();
     let options = Options {
@@ -317,8 +308,7 @@ async fn limited_after_restart_without_aws(cluster: Cluster) {
 
 async fn limited_while_suspended(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.edit("claude", json!({"suspend": true})).await;
     stage
         .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
@@ -349,8 +339,7 @@ async fn forbidden_withdrawal(cluster: Cluster) {
         .grant("operator", &["get", "list", "watch", "create", "patch"])
         .await;
     stage.start_as("operator", stage.options()).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage
         .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
         .await;
@@ -385,8 +374,7 @@ async fn forbidden_withdrawal(cluster: Cluster) {
 
 async fn limited_without_status(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
-    stage.bind("claude", sonnet()).await;
-    stage.ready("claude").await;
+    stage.bound("claude", sonnet()).await;
     stage.stop().await;
     stage
         .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
