@@ -6,6 +6,7 @@ use crate::{
     operator::{Options, SONNET},
     stage::{EU, ID, Stage, assert_host_is_clean, merging, sonnet},
     support::{Case, Cluster, case, eventually},
+    targets::{ALLOW, FINALIZER},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -142,13 +143,13 @@ async fn merged_without_status(cluster: Cluster) {
 async fn foreign_without_status(cluster: Cluster) {
     let mut stage = Stage::live(cluster).await;
     let empty = json!({
-        "metadata": {"name": "host", "annotations": {"inferenceprofiles.dev/allow-merge": "claude"}},
+        "metadata": {"name": "host", "annotations": {ALLOW: "claude"}},
         "binaryData": {"theirs": "AAAA"},
     });
     stage.create(empty).await;
     stage.bound("claude", merging()).await;
     stage.stop().await;
-    let consent = json!({"metadata": {"annotations": {"inferenceprofiles.dev/allow-merge": null}}});
+    let consent = json!({"metadata": {"annotations": {ALLOW: null}}});
     stage.meddle("host", consent).await;
     stage.edit("claude", json!({"targets": null})).await;
     stage.wipe_status("claude").await;
@@ -199,7 +200,7 @@ async fn finalizer(cluster: Cluster) {
     let finalizers = stage.ready("claude").await.metadata.finalizers;
     assert_eq!(
         finalizers.as_deref(),
-        Some(["inferenceprofiles.dev/merged-keys".to_owned()].as_slice())
+        Some([FINALIZER.to_owned()].as_slice())
     );
     stage.edit("claude", json!({"targets": null})).await;
     stage.ready("claude").await;

@@ -14,6 +14,7 @@ use crate::{
     operator::{ACCOUNT, FAILURES, Options, SONNET, Script, condition},
     stage::{EU, GLOBAL, ID, REGION, Stage, message, verdict},
     support::{Case, Cluster, case, eventually},
+    targets::ALLOW,
 };
 
 /// A request to the embedded catalog and what comes of it: a case each.
@@ -575,13 +576,10 @@ async fn merge_without_consent(cluster: Cluster) {
     let why = stage
         .until("claude", "Ready", "False", Reason::TargetForbidden)
         .await;
-    assert!(
-        why.contains("inferenceprofiles.dev/allow-merge: claude"),
-        "{why}"
-    );
+    assert!(why.contains(&format!("{ALLOW}: claude")), "{why}");
     assert_coherent(&stage, "claude").await;
     assert_eq!(stage.config_map("host").await.as_ref(), Some(&before));
-    let consent = json!({"metadata": {"annotations": {"inferenceprofiles.dev/allow-merge": "another, claude"}}});
+    let consent = json!({"metadata": {"annotations": {ALLOW: "another, claude"}}});
     stage.meddle("host", consent).await;
     stage.ready("claude").await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
