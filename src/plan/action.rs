@@ -112,6 +112,18 @@ pub enum Retry {
     Retry,
 }
 
+impl Retry {
+    /// Returns when a problem of an object is worth another try that ends with a change of it: watches select by the label.
+    #[must_use]
+    pub fn on_change_of(view: &TargetView) -> Self {
+        if view.labelled {
+            Self::Stop
+        } else {
+            Self::Wait
+        }
+    }
+}
+
 /// Why a target is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

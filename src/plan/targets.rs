@@ -109,11 +109,7 @@ pub fn check_merge(
     view: &TargetView,
     content: &BTreeMap<String, String>,
 ) -> Result<(), Problem> {
-    let retry = if view.labelled {
-        Retry::Stop
-    } else {
-        Retry::Wait
-    };
+    let retry = Retry::on_change_of(view);
     if !ownership::merge_allowed(view, binding) {
         return Err(Problem {
             reason: Reason::TargetForbidden,
@@ -189,6 +185,8 @@ pub(super) fn plan_removals(
             view: None,
             cause,
         });
+        // The inventory may speak of a predecessor: an object that was replaced before its status was written.
+        removal.uid = trace.view.uid.clone();
         removal.view = Some(trace.view.clone());
     }
     held.into_values()

@@ -823,3 +823,27 @@ fn only_what_was_written_before_is_a_correction() {
     let edited = edited(&before, "geography: global");
     assert!(!planned(&edited).corrects(&edited), "another value");
 }
+
+#[test]
+fn an_object_that_the_inventory_does_not_know_yet_is_withdrawn_all_the_same() {
+    // It was created anew, and the operator stopped before it wrote the status.
+    let before = edited(
+        &bound("geography: eu"),
+        "geography: eu, allowedRegions: ['@us']",
+    );
+    let mut seen = observed(&before, full());
+    seen.traces = vec![Trace {
+        key: before.status.targets[0].key.clone(),
+        view: Arc::new(TargetView {
+            uid: "uid-new".into(),
+            controller: Some(controller("uid-1", "claude")),
+            ..TargetView::default()
+        }),
+    }];
+    let removals = plan(&seen, &SETTINGS, NOW).removals;
+    let uids: Vec<&str> = removals
+        .iter()
+        .map(|removal| removal.uid.as_ref())
+        .collect();
+    assert_eq!(uids, ["uid-new"]);
+}
