@@ -188,17 +188,6 @@ impl ModelId {
     }
 }
 
-impl Geography {
-    /// The name of the geography without borders.
-    pub const GLOBAL: &'static str = "global";
-
-    /// Says whether requests under this geography may be served from any commercial region.
-    #[must_use]
-    pub fn is_global(&self) -> bool {
-        self.as_str() == Self::GLOBAL
-    }
-}
-
 impl ProfileId {
     /// Returns the geography: what stands before `model` in this ID, or before the first dot where the ID is not
     /// built from that model's.

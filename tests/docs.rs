@@ -11,9 +11,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use inference_profile_operator::api::{
-    InferenceProfileBinding,
-    condition::{ConditionType, Reason},
+use inference_profile_operator::{
+    api::{
+        InferenceProfileBinding,
+        condition::{ConditionType, Reason},
+    },
+    residency::sets,
 };
 use serde::Deserialize;
 
@@ -65,6 +68,21 @@ fn every_condition_and_reason_is_explained() {
         missing.is_empty(),
         "docs/conditions.md does not explain {missing:?}"
     );
+}
+
+#[test]
+fn the_sets_of_regions_are_told_with_their_date() {
+    let document = text(&Path::new(ROOT).join("docs/residency.md"));
+    assert!(document.contains(sets::AS_OF), "{}", sets::AS_OF);
+    for set in sets::SETS {
+        let row = document
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", set.name)));
+        let row = row.unwrap_or_else(|| panic!("no row of {}", set.name));
+        for region in set.regions {
+            assert!(row.contains(region), "{region} is not in {row:?}");
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,19 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::types::{GEOGRAPHY_PATTERN, MODEL_ID_PATTERN, REGION_PATTERN};
+
 pub use crd::custom_resource_definition;
+
+/// DNS subdomain names (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
+const OBJECT_NAME_RULE: &str =
+    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
+const OBJECT_NAME_MESSAGE: &str = "not an object name: expected lower case letters, digits, - and ., beginning and ending with a letter or digit";
+/// Keys of `data` (<https://kubernetes.io/docs/concepts/configuration/configmap/#configmap-object>).
+const KEYS_RULE: &str = "self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))";
+const KEYS_MESSAGE: &str = "not a valid key: expected letters, digits, -, _ and ., at most 253 of them, neither . alone nor beginning with ..";
+const GEOGRAPHY_MESSAGE: &str =
+    "not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global";
 
 /// Says which inference profile workloads of this namespace use, and where its ID is written.
 #[derive(
@@ -52,13 +64,13 @@ pub struct InferenceProfileBindingSpec {
     #[x_kube(
         validation = Rule::new("!self.startsWith('arn:')").message("give the foundation model ID instead of an ARN: the part after foundation-model/"),
         validation = Rule::new("!self.matches('^(us|us-gov|eu|apac|jp|au|ca|in|global)[.]')").message("give the foundation model ID instead of a profile ID: leave out the geography before the provider, as in anthropic.claude-sonnet-4-5-20250929-v1:0"),
-        validation = Rule::new("self.startsWith('arn:') || self.matches('^[a-z0-9-]{1,63}[.][a-z0-9-]{1,63}([.:][a-z0-9-]{1,63}){0,2}$')").message("not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0")
+        validation = Rule::new(format!("self.startsWith('arn:') || self.matches('{MODEL_ID_PATTERN}')")).message("not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0")
     )]
     pub model: String,
 
     /// Prefix of the profile ID: `us`, `eu`, `apac`, `jp`, `au`, `ca`, `in`, `us-gov`, `global` and those to come.
     #[schemars(length(max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2,16}(-[a-z]{2,16}){0,2}$')").message("not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global"))]
+    #[x_kube(validation = Rule::new(format!("self.matches('{GEOGRAPHY_PATTERN}')")).message(GEOGRAPHY_MESSAGE))]
     pub geography: String,
 
     /// What may be used where the geography has no profile of the model. Nothing falls back unless it stands here.
@@ -68,7 +80,7 @@ pub struct InferenceProfileBindingSpec {
     /// Region that the workload calls Bedrock from. Default: the operator's `--region`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$')").message("not an AWS region name such as eu-west-1"))]
+    #[x_kube(validation = Rule::new(format!("self.matches('{REGION_PATTERN}')")).message("not an AWS region name such as eu-west-1"))]
     pub source_region: Option<String>,
 
     /// Residency limit: every region that a request can reach, the source region included, must match one of these
@@ -121,8 +133,8 @@ pub struct Fallback {
         "type": "string",
         "maxLength": 32,
         "x-kubernetes-validations": [{
-            "rule": "self.matches('^[a-z]{2,16}(-[a-z]{2,16}){0,2}$')",
-            "message": "not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global",
+            "rule": format!("self.matches('{GEOGRAPHY_PATTERN}')"),
+            "message": GEOGRAPHY_MESSAGE,
         }],
     }))]
     pub geographies: Option<Vec<String>>,
@@ -146,7 +158,7 @@ pub struct Target {
 
     /// Name of the object.
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("not an object name: expected lower case letters, digits, - and ., beginning and ending with a letter or digit"))]
+    #[x_kube(validation = Rule::new(OBJECT_NAME_RULE).message(OBJECT_NAME_MESSAGE))]
     pub name: String,
 
     /// How the object is held.
@@ -158,7 +170,7 @@ pub struct Target {
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(
         validation = Rule::new("self.size() > 0").message("no key is given: leave keys out for the default keys"),
-        validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them, neither . alone nor beginning with ..")
+        validation = Rule::new(KEYS_RULE).message(KEYS_MESSAGE)
     )]
     pub keys: Option<BTreeMap<String, ValueName>>,
 
@@ -167,7 +179,7 @@ pub struct Target {
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 16384}))]
     #[x_kube(
         validation = Rule::new("self.size() > 0").message("no template is given: leave templates out"),
-        validation = Rule::new("self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))").message("not a valid key: expected letters, digits, -, _ and ., at most 253 of them, neither . alone nor beginning with ..")
+        validation = Rule::new(KEYS_RULE).message(KEYS_MESSAGE)
     )]
     pub templates: Option<BTreeMap<String, String>>,
 }
@@ -248,7 +260,7 @@ pub struct WorkloadReference {
     pub kind: WorkloadKind,
     /// Name of the workload.
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("not an object name: expected lower case letters, digits, - and ., beginning and ending with a letter or digit"))]
+    #[x_kube(validation = Rule::new(OBJECT_NAME_RULE).message(OBJECT_NAME_MESSAGE))]
     pub name: String,
 }
 

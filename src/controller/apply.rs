@@ -3,7 +3,7 @@
 //! A first write is create-only, every other one carries the uid of the object that was judged, so that neither an object
 //! of others nor one that took a name's place is ever written to.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
@@ -21,7 +21,7 @@ use crate::{
         How, Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome, check_merge,
         foreign_object,
         identity::TargetKey,
-        observed::{Binding, TargetView, fingerprint, wire_value},
+        observed::{Binding, TargetView, fingerprint, fingerprints},
         ownership::{self, Standing},
         status::Status,
     },
@@ -108,11 +108,7 @@ impl Context {
                 write.key,
                 managers.join(", ")
             ),
-            retry: if view.labelled {
-                Retry::Stop
-            } else {
-                Retry::Wait
-            },
+            retry: Retry::on_change_of(view),
         })
     }
 
@@ -130,22 +126,14 @@ impl Context {
         self.cache().begin_write(&write.key);
         let written = self.patch(&write.key, &params, &body).await;
         let remembered = written.as_ref().ok().map(|meta| {
-            let content: BTreeMap<&str, u64> = write
-                .content
+            let content = fingerprints(write.key.kind, &write.content);
+            // Other bindings of ours may hold keys there too.
+            let others = before
                 .iter()
-                .map(|(key, value)| {
-                    (
-                        key.as_str(),
-                        fingerprint(&wire_value(write.key.kind, value)),
-                    )
-                })
-                .collect();
-            let view = target_view(meta, |key| {
-                content
-                    .get(key)
-                    .copied()
-                    .or_else(|| known_value(before, key))
-            });
+                .flat_map(|view| &view.ours)
+                .flat_map(|holding| &holding.keys);
+            let known: HashMap<u64, u64> = others.chain(&content).copied().collect();
+            let view = target_view(meta, |key| known.get(&fingerprint(key)).copied());
             (view, version(meta))
         });
         let vanished = self.cache().end_write(&write.key, remembered);
@@ -160,9 +148,9 @@ impl Context {
     /// Removes what was planned to be removed.
     pub(super) async fn remove(&self, binding: &Binding, removal: &Removal) -> RemovalOutcome {
         let view = match &removal.view {
-            Some(view) => (**view).clone(),
+            Some(view) => view.clone(),
             None => match self.look(&removal.key).await {
-                Ok(view) => view,
+                Ok(view) => Arc::new(view),
                 Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) => return Err(error.problem(&removal.key)),
             },
@@ -364,16 +352,6 @@ impl Context {
     fn bindings(&self, binding: &Binding) -> Api<PartialObjectMeta<InferenceProfileBinding>> {
         Api::namespaced(self.client.clone(), &binding.key.namespace)
     }
-}
-
-/// Returns the value that is known of a key of another of our bindings.
-fn known_value(before: Option<&TargetView>, key: &str) -> Option<u64> {
-    let key = fingerprint(key);
-    let holdings = before?.ours.iter();
-    holdings
-        .flat_map(|holding| holding.keys.iter())
-        .find(|(known, _)| *known == key)
-        .map(|(_, value)| *value)
 }
 
 fn binding_body(binding: &Binding) -> Value {

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     action::{How, Problem, Removal, RemovalCause, RemovalOutcome, Retry, Write, WriteOutcome},
-    findings::ready_finding,
+    findings,
     identity::TargetKey,
     observed::Binding,
     publication::Publication,
@@ -201,7 +201,7 @@ impl Plan {
             Publication::Withdraw { .. } | Publication::Leave => prior.profile.clone(),
             Publication::Nothing => None,
         };
-        let ready = ready_finding(
+        let ready = findings::ready(
             &self.supported,
             &self.residency,
             &synced,

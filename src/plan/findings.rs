@@ -151,16 +151,17 @@ pub fn residency(
             );
             verdict_finding(&limits.judge(source, destinations), source, destinations)
         }
-        None => Some(answer)
-            .filter(|answer| matches!(answer, Answer::Unknown(_)))
-            .and_then(|_| standing(binding, ConditionType::ResidencySatisfied, feed))
-            .unwrap_or_else(|| {
-                Finding::new(
-                    ConditionStatus::Unknown,
-                    Reason::NoProfile,
-                    "there is no profile whose regions could be judged",
-                )
-            }),
+        None => match answer {
+            Answer::Unknown(_) => standing(binding, ConditionType::ResidencySatisfied, feed),
+            Answer::Yes { .. } | Answer::No { .. } => None,
+        }
+        .unwrap_or_else(|| {
+            Finding::new(
+                ConditionStatus::Unknown,
+                Reason::NoProfile,
+                "there is no profile whose regions could be judged",
+            )
+        }),
     }
 }
 
@@ -175,7 +176,7 @@ fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinatio
 }
 
 /// Returns what Ready says: the first of the three that is not True, or that all is well.
-pub fn ready_finding(
+pub fn ready(
     supported: &Finding,
     residency: &Finding,
     synced: &Finding,

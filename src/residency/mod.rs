@@ -410,6 +410,13 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_knows_the_sets() {
+        let names: Vec<&str> = SETS.iter().map(|set| &set.name[1..]).collect();
+        let crd = serde_json::to_string(&crate::api::custom_resource_definition()).expect("JSON");
+        assert!(crd.contains(&format!("@({})", names.join("|"))));
+    }
+
+    #[test]
     fn sets_hold_well_formed_sorted_regions() {
         for set in SETS {
             assert!(set.regions.is_sorted(), "{}", set.name);
