@@ -17,9 +17,11 @@ mod controllers;
 mod crd;
 mod examples;
 mod kubectl;
+mod leader;
 mod merge;
 mod operator;
 mod ownership;
+mod probes;
 mod published;
 mod reasons;
 mod secrets;
@@ -56,8 +58,10 @@ fn main() -> ExitCode {
             crd::cases(),
             examples::cases(),
             kubectl::cases(),
+            leader::cases(),
             merge::cases(),
             ownership::cases(),
+            probes::cases(),
             published::cases(),
             reasons::cases(),
             secrets::cases(),

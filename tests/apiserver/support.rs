@@ -155,6 +155,27 @@ impl Cluster {
         }
     }
 
+    /// Returns a client that reaches the apiserver by another port of this machine, and the apiserver's own address.
+    pub async fn through(&self, port: u16) -> (Client, String) {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).expect("kubeconfig");
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("client configuration");
+        let server = config
+            .cluster_url
+            .authority()
+            .expect("an address")
+            .to_string();
+        config.cluster_url = format!("https://127.0.0.1:{port}").parse().expect("a URL");
+        config.default_retry = false;
+        (Client::try_from(config).expect("client"), server)
+    }
+
+    /// Returns the kubeconfig of cluster-admin.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// Creates a namespace and returns its name, which begins with the prefix.
     pub async fn namespace(&self, prefix: &str) -> String {
         let mut namespace = Namespace::default();
