@@ -16,6 +16,7 @@ mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod gitops;
 mod kubectl;
 mod merge;
 mod operator;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            gitops::cases(),
             kubectl::cases(),
             merge::cases(),
             ownership::cases(),
