@@ -21,7 +21,7 @@ controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first
 
 .PHONY: tools
 tools: ## Builds the tools of the tests
-	@tests/tools/build glua
+	@tests/tools/build glua helm
 
 .PHONY: bench
 bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)

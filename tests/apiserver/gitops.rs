@@ -1,5 +1,7 @@
 //! What a tool that keeps a namespace like a repository sees of the operator's work: nothing to change, nothing to prune.
 
+use std::{fs, path::Path, process::Command};
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{ResourceExt, api::ListParams};
 use serde_json::Value;
@@ -8,7 +10,8 @@ use crate::{
     examples::manifests,
     operator::Options,
     stage::{EU, ID, Stage},
-    support::{Case, Cluster, case, yaml},
+    support::{Case, Cluster, ROOT, case, yaml},
+    tools::tool,
 };
 
 /// A binding as tools leave it that mark their objects: Argo CD by label or annotation, Flux by labels.
@@ -44,6 +47,10 @@ pub fn cases() -> Vec<Case> {
         case(
             "gitops::the_health_check_is_installed_beside_other_settings",
             health_check_installed,
+        ),
+        case(
+            "gitops::a_tool_that_waits_by_kstatus_sees_success_and_failure",
+            waited_for,
         ),
     ];
     for path in [manifests("examples"), manifests("examples/app")].concat() {
@@ -170,4 +177,45 @@ async fn health_check_installed(cluster: Cluster) {
         Some(2),
         "{data}"
     );
+}
+
+/// Helm waits by the library that Flux waits by.
+async fn waited_for(cluster: Cluster) {
+    let Some(helm) = tool("helm") else {
+        return;
+    };
+    let mut stage = Stage::embedded(cluster).await;
+    let install = async |name: &str, example: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let templates = folder.path().join("templates");
+        fs::create_dir(&templates).expect("a folder");
+        fs::copy(
+            Path::new(ROOT).join("examples").join(example),
+            templates.join(example),
+        )
+        .expect("copied");
+        let chart = format!("{{apiVersion: v2, name: {name}, version: 0.1.0}}");
+        fs::write(folder.path().join("Chart.yaml"), chart).expect("written");
+        let mut command = Command::new(&helm);
+        command
+            .args(["install", name, "--wait", "--timeout=1m", "--namespace"])
+            .arg(&stage.namespace)
+            .arg(folder.path())
+            .env("KUBECONFIG", stage.cluster.kubeconfig())
+            .envs(
+                ["CACHE", "CONFIG", "DATA"]
+                    .map(|kind| (format!("HELM_{kind}_HOME"), folder.path().join("helm"))),
+            );
+        tokio::task::spawn_blocking(move || command.output().expect("helm can be run"))
+            .await
+            .expect("helm was run")
+    };
+    let served = install("served", "01-smallest.yaml").await;
+    assert!(served.status.success(), "{served:?}");
+    let refused = install("refused", "08-unsupported.yaml").await;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("status: Failed"), "{said}");
+    assert!(said.contains("set geography to one of these"), "{said}");
+    stage.stop().await;
 }

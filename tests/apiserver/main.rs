@@ -29,6 +29,8 @@ mod steady;
 mod support;
 mod suspended;
 mod targets;
+#[path = "../support/tools.rs"]
+mod tools;
 mod withdrawn;
 
 use std::process::ExitCode;
