@@ -12,7 +12,6 @@ mod python;
 
 use std::{
     fs,
-    io::Write,
     process::{Command, Output},
     time::Duration,
 };

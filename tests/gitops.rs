@@ -85,7 +85,7 @@ fn health(glua: &Path, object: &Value) -> Health {
     let script = folder.path().join("run.lua");
     let source = format!(
         "local check = assert(loadfile(arg[1]))\n\
-         setfenv(check, {{obj = {}, ipairs = ipairs, pairs = pairs, type = type}})\n\
+         setfenv(check, {{obj = {}, ipairs = ipairs}})\n\
          local hs = check()\n\
          print(hs.status)\n\
          print(hs.message)\n",
