@@ -78,8 +78,8 @@ fn lua(value: &Value) -> String {
     }
 }
 
-/// Runs the check on an object. Argo CD gives a check of argocd-cm no library but the basic functions, so it gets
-/// nothing else here.
+/// Runs the check on an object. What Argo CD gives a check beside the object differs with its version and settings, so
+/// here it gets next to nothing.
 fn health(glua: &Path, object: &Value) -> Health {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("run.lua");
