@@ -26,11 +26,11 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the documents: those in the root folder and in `docs/`.
+/// Returns the documents: those in the root folder, in `docs/` and beside the applications.
 fn documents() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in [Path::new(ROOT), &Path::new(ROOT).join("docs")] {
-        for entry in fs::read_dir(folder).expect("a folder") {
+    for folder in [".", "docs", "examples/app"] {
+        for entry in fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.extension().is_some_and(|end| end == "md") {
                 files.push(path);

@@ -16,6 +16,7 @@ mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod gitops;
 mod kubectl;
 mod leader;
 mod merge;
@@ -30,6 +31,8 @@ mod steady;
 mod support;
 mod suspended;
 mod targets;
+#[path = "../support/tools.rs"]
+mod tools;
 mod withdrawn;
 
 use std::process::ExitCode;
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            gitops::cases(),
             kubectl::cases(),
             leader::cases(),
             merge::cases(),

@@ -215,6 +215,11 @@ impl Cluster {
             })
     }
 
+    /// Returns the configuration with which other programs find this control plane.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// Runs the pinned kubectl against this control plane, with a text as its stdin.
     pub async fn kubectl_reading(&self, stdin: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(&self.kubectl);
