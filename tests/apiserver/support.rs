@@ -171,11 +171,6 @@ impl Cluster {
         (Client::try_from(config).expect("client"), server)
     }
 
-    /// Returns the kubeconfig of cluster-admin.
-    pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
-    }
-
     /// Creates a namespace and returns its name, which begins with the prefix.
     pub async fn namespace(&self, prefix: &str) -> String {
         let mut namespace = Namespace::default();
