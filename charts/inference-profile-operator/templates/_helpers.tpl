@@ -132,15 +132,15 @@ directory:/etc/inference-profile-operator/catalog
 {{- if eq .Values.catalog.type "directory" }}
 - name: catalog
   configMap:
-    name: {{ .Values.catalog.configMap }}
+    name: {{ .Values.catalog.configMap | quote }}
 {{- end }}
 {{- if .Values.caBundle.configMap }}
 - name: ca
   configMap:
-    name: {{ .Values.caBundle.configMap }}
+    name: {{ .Values.caBundle.configMap | quote }}
     items:
-    - key: {{ .Values.caBundle.key }}
-      path: {{ .Values.caBundle.key }}
+    - key: {{ .Values.caBundle.key | quote }}
+      path: {{ .Values.caBundle.key | quote }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
@@ -166,7 +166,7 @@ hostNetwork: true
 dnsPolicy: {{ . }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
