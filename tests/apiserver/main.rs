@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod chart;
 mod cleaned;
 mod controllers;
 mod crd;
@@ -22,6 +23,8 @@ mod operator;
 mod ownership;
 mod published;
 mod reasons;
+#[path = "../support/chart.rs"]
+mod rendered;
 mod secrets;
 mod stage;
 mod steady;
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         runtime: Arc::new(Runtime::new().expect("a runtime")),
         cluster: Arc::default(),
         cases: [
+            chart::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),

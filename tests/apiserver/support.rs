@@ -155,6 +155,11 @@ impl Cluster {
         }
     }
 
+    /// Returns the file that names the control plane and its cluster-admin.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// Creates a namespace and returns its name, which begins with the prefix.
     pub async fn namespace(&self, prefix: &str) -> String {
         let mut namespace = Namespace::default();
