@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use crate::{
     operator::Options,
-    rendered::{CHART, objects, rendered, run, sets_of_values, tool},
+    rendered::{CHART, objects, rendered, run, sets_of_values},
     stage::{EU, ID, Stage, assert_host_is_clean, merging, sonnet},
     support::{Case, Cluster, case, eventually},
     targets::spec,
+    tools::tool,
 };
 
 pub fn cases() -> Vec<Case> {
@@ -260,7 +261,7 @@ async fn rights_in_a_namespace(cluster: Cluster) {
     let namespaces: &[Right] = &[("namespaces", &served, "get list watch")];
     let lease: &[Right] = &[
         ("leases.coordination.k8s.io", "", "create"),
-        ("leases.coordination.k8s.io", &home, "get update patch"),
+        ("leases.coordination.k8s.io", &home, "get update"),
     ];
     assert_rights(&cluster, &user, &served, &[namespaces, WORK]).await;
     assert_rights(&cluster, &user, &home, &[namespaces, lease]).await;

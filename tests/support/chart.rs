@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -13,22 +13,6 @@ use serde_json::Value;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The chart, from the root of the project.
 pub const CHART: &str = "charts/inference-profile-operator";
-
-/// Returns a tool of the tests, if it was built. Says so where it wasn't, past the capture of test output, and fails where
-/// `REQUIRE_HELM` is 1.
-pub fn tool(name: &str) -> Option<PathBuf> {
-    let path = Path::new(ROOT).join(".tools").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    let message = format!("SKIPPED: there is no {name}: run tests/tools/build {name}");
-    assert!(
-        std::env::var("REQUIRE_HELM").as_deref() != Ok("1"),
-        "{message}"
-    );
-    writeln!(std::io::stderr(), "{message}").expect("stderr");
-    None
-}
 
 /// Runs a tool in the root of the project, with a text as its stdin. Its settings are its own, not those of the machine.
 pub fn run(tool: &Path, arguments: &[&str], stdin: &str) -> Output {
