@@ -12,10 +12,13 @@
     reason = "tests fail by panicking"
 )]
 
+mod chart_render;
 mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod guard;
+mod injection;
 mod kubectl;
 mod merge;
 mod operator;
@@ -55,6 +58,8 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            guard::cases(),
+            injection::cases(),
             kubectl::cases(),
             merge::cases(),
             ownership::cases(),
