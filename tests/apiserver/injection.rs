@@ -329,30 +329,39 @@ async fn leaves_alone(cluster: Cluster) {
         .expect("annotated");
 }
 
+/// Policies run in no order that one could rely on, so that of some sidecars one comes later than the injection.
 async fn added_by_others(cluster: Cluster) {
     let injecting = Injecting::new(cluster.clone()).await;
-    let name = format!("z-sidecar-{}", injecting.namespace);
     let api = "admissionregistration.k8s.io/v1";
-    let sidecar = r#"[JSONPatch{op: "add", path: "/spec/containers/-", value: Object.spec.containers{name: "sidecar", image: "sidecar"}}]"#;
-    let policy = json!({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": api, "kind": "MutatingAdmissionPolicy", "metadata": {"name": name}, "spec": {
+    let mut expected = json!({"app": [entry("chat")]});
+    let mut items = Vec::new();
+    for i in 1..=6 {
+        let sidecar = format!("sidecar-{i}");
+        let name = format!("{}-{sidecar}", injecting.namespace);
+        let add = format!(
+            r#"[JSONPatch{{op: "add", path: "/spec/containers/-", value: Object.spec.containers{{name: "{sidecar}", image: "sidecar"}}}}]"#
+        );
+        items.push(json!({"apiVersion": api, "kind": "MutatingAdmissionPolicy", "metadata": {"name": name}, "spec": {
             "reinvocationPolicy": "Never",
             "failurePolicy": "Fail",
             "matchConstraints": {
                 "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": injecting.namespace}},
             },
-            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": sidecar}}],
-        }},
-        {"apiVersion": api, "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": {"policyName": name}},
-    ]});
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": add}}],
+        }}));
+        items.push(json!({
+            "apiVersion": api, "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": {"policyName": name},
+        }));
+        expected[sidecar] = json!([entry("chat")]);
+    }
+    let policies = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
     cluster
-        .kubectl_reading(&policy.to_string(), &["create", "-f", "-"])
+        .kubectl_reading(&policies, &["create", "-f", "-"])
         .await
         .ok();
     let asked = pod(json!({INJECT: "chat"}), json!([{"name": "app"}]), json!([]));
-    let expected = json!({"app": [entry("chat")], "sidecar": [entry("chat")]});
-    eventually("the sidecar has what every container has", || async {
+    eventually("each sidecar has what every container has", || async {
         let found = env_from(&injecting.create(&asked).await?);
         if found == expected {
             Ok(())
