@@ -31,6 +31,8 @@ pub fn render(template: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(helm())
         .args(["template", "charts/inference-profile-operator"])
         .args(["--show-only", &format!("templates/{template}")])
+        // Helm renders all templates, whichever it shows, and the operator needs its region.
+        .args(["--set", "region=eu-west-1"])
         .args(arguments)
         .current_dir(ROOT)
         .output()
