@@ -13,11 +13,14 @@
 )]
 
 mod chart;
+mod chart_render;
 mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
 mod gitops;
+mod guard;
+mod injection;
 mod kubectl;
 mod leader;
 mod merge;
@@ -65,6 +68,8 @@ fn main() -> ExitCode {
             crd::cases(),
             examples::cases(),
             gitops::cases(),
+            guard::cases(),
+            injection::cases(),
             kubectl::cases(),
             leader::cases(),
             merge::cases(),

@@ -50,6 +50,9 @@ pub fn rendered(
         namespace,
         "--values",
         "-",
+        // This command asks no cluster.
+        "--api-versions",
+        "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
     ];
     let output = run(helm, &arguments, values);
     if output.status.success() {
