@@ -318,11 +318,11 @@ fn nobody_else_writes_a_status() {
 #[test]
 fn the_crd_is_whole_and_kept() {
     let helm = tool!("helm");
-    let given = with(&helm, "");
+    let given = with(&helm, "crds: {annotations: {a: b}}");
     let crd = one(&given, "CustomResourceDefinition");
     assert_eq!(
-        crd["metadata"]["annotations"]["helm.sh/resource-policy"],
-        "keep"
+        crd["metadata"]["annotations"],
+        json!({"helm.sh/resource-policy": "keep", "a": "b"})
     );
     let mut original = objects(&file("crds/inferenceprofilebindings.yaml")).remove(0);
     assert_eq!(crd["spec"], original["spec"]);
