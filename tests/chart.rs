@@ -143,6 +143,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("secrets: {enabled: 'true'}", "/secrets/enabled"),
     ("secrets: {enable: true}", "enable"),
     ("rollout: {concurrent: 0}", "/rollout/concurrent"),
+    ("rollout: {concurrent: 65}", "/rollout/concurrent"),
     ("guard: {namespaceSelector: {team: a}}", "team"),
     ("crds: {install: yes please}", "/crds/install"),
     ("image: {digest: 'sha256:abc'}", "/image/digest"),
