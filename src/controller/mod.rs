@@ -2,7 +2,9 @@
 
 mod apply;
 mod failure;
+mod progress;
 mod reconcile;
+mod rollout;
 mod watch;
 
 use std::{
@@ -28,8 +30,11 @@ use crate::{
         FeedState, Source,
         feed::{FeedChange, Feeds},
     },
-    plan::{Settings, identity::ObjectKey},
-    queue::{Backoff, Corrections, Lane, WorkQueue},
+    plan::{
+        Settings,
+        identity::{ObjectKey, WorkloadKey},
+    },
+    queue::{Backoff, Corrections, Lane, Rollouts, WorkQueue},
     types::{ModelId, Region},
 };
 
@@ -54,6 +59,8 @@ pub struct Config {
     pub workers: usize,
     /// How often a catalog is listed anew.
     pub refresh_interval: Duration,
+    /// How many workloads restart at once.
+    pub concurrent_rollouts: usize,
     /// What plans are told.
     pub settings: Settings,
 }
@@ -75,6 +82,9 @@ struct Context {
     feeds: Feeds,
     backoff: Mutex<Backoff<ObjectKey>>,
     corrections: Mutex<Corrections<ObjectKey>>,
+    rollouts: Mutex<Rollouts<ObjectKey, WorkloadKey>>,
+    /// Tells of workloads whose restart begins.
+    begun: mpsc::UnboundedSender<WorkloadKey>,
     recorder: Recorder,
 }
 
@@ -88,6 +98,10 @@ impl Context {
         self.corrections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rollouts(&self) -> MutexGuard<'_, Rollouts<ObjectKey, WorkloadKey>> {
+        self.rollouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn backoff(&self) -> MutexGuard<'_, Backoff<ObjectKey>> {
@@ -114,6 +128,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ControllerError> {
     let (tell, changes) = mpsc::unbounded_channel();
+    let (begun, restarts) = mpsc::unbounded_channel();
     let roles = source.kind().is_live();
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
@@ -122,12 +137,15 @@ pub async fn run(
         feeds: Feeds::new(source, config.refresh_interval, tell),
         backoff: Mutex::default(),
         corrections: Mutex::default(),
+        rollouts: Mutex::new(Rollouts::new(config.concurrent_rollouts)),
+        begun,
         client,
         config,
     });
     let mut essential = JoinSet::new();
     let synced = start_watches(&context, &mut essential);
     essential.spawn(follow_feeds(context.clone(), changes));
+    essential.spawn(rollout::follow_rollouts(context.clone(), restarts));
     let mut workers = JoinSet::new();
     let visits = async {
         join_all(synced).await;
@@ -195,6 +213,9 @@ async fn work(context: Arc<Context>) {
         let visit = AssertUnwindSafe(context.reconcile(&key))
             .catch_unwind()
             .await;
+        if !matches!(visit, Ok(Ok(_))) {
+            context.forget_restarts(&key);
+        }
         let next = match visit {
             Ok(Ok(next)) => next,
             Ok(Err(error)) if error.is_not_found() || error.is_replaced() => Next::OnChange,
