@@ -128,6 +128,10 @@ impl Context {
                 Err(_) => {}
             }
         }
+        tracing::warn!(
+            %workload, namespace = %workload.namespace,
+            "a restart is not complete after 5 minutes; others wait for it no longer"
+        );
     }
 }
 

@@ -26,6 +26,8 @@ use super::{
 pub type Keys = Arc<[(Arc<str>, ValueName)]>;
 /// Key -> template.
 pub type Templates = Arc<[(Arc<str>, Arc<str>)]>;
+/// Kind and name of workloads.
+pub type Workloads = Arc<[(WorkloadKind, Arc<str>)]>;
 
 /// A target as the spec has it, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +64,7 @@ pub struct Spec {
     /// Targets, the default one where none is given.
     pub targets: Arc<[TargetSpec]>,
     /// Workloads that restart when a written value changes.
-    pub rollout: Arc<[(WorkloadKind, Arc<str>)]>,
+    pub rollout: Workloads,
     /// Whether targets and workloads are left as they are.
     pub suspend: bool,
     /// Fields that are given and not acted on, for the message that says so.
@@ -76,7 +78,7 @@ static SHARED_DEFAULT_KEYS: LazyLock<Keys> = LazyLock::new(|| {
         .collect()
 });
 static NO_TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Arc::new([]));
-static NO_WORKLOADS: LazyLock<Arc<[(WorkloadKind, Arc<str>)]>> = LazyLock::new(|| Arc::new([]));
+static NO_WORKLOADS: LazyLock<Workloads> = LazyLock::new(|| Arc::new([]));
 
 impl Spec {
     /// Parses a spec as the wire has it.

@@ -899,6 +899,7 @@ fn running(rest: &str) -> Binding {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_restarts_workloads() {
     let eu = || running("geography: eu");
     let to = |rest: &str| edited(&eu(), &with_workload(rest));

@@ -22,6 +22,7 @@ mod operator;
 mod ownership;
 mod published;
 mod reasons;
+mod rollout;
 mod secrets;
 mod stage;
 mod steady;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
             ownership::cases(),
             published::cases(),
             reasons::cases(),
+            rollout::cases(),
             secrets::cases(),
             steady::cases(),
             suspended::cases(),
