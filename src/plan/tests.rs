@@ -1255,6 +1255,60 @@ fn a_write_that_failed_on_the_way_puts_restarts_off() {
 }
 
 #[test]
+fn what_was_not_written_restarts_nothing() {
+    let changed = edited(
+        &running("geography: eu"),
+        &with_workload("geography: global"),
+    );
+    let refused = Problem {
+        reason: Reason::TargetForbidden,
+        message: "no".into(),
+        retry: Retry::Wait,
+    };
+    let mut plan = plan(&observed(&changed, full()), &RESTARTING, NOW + 60);
+    plan.plan_restarts(&changed, &[Err(refused)]);
+    assert_eq!(plan.restarts, []);
+}
+
+#[test]
+fn one_event_names_all_workloads_of_a_change() {
+    let rest = |geography: &str| {
+        format!(
+            "geography: {geography}, rollout: [{{kind: Deployment, name: a}}, {{kind: DaemonSet, name: b}}]"
+        )
+    };
+    let before = visit_restarting(&sonnet(&rest("eu")), full(), &DONE, NOW).0;
+    let changed = edited(&before, &rest("global"));
+    let writes: [WriteOutcome; 1] = [Ok("uid-t".into())];
+    for (second, expected) in [
+        (Restarted::Waits, None),
+        (
+            Restarted::Missing,
+            Some("restarted for a changed value: Deployment a"),
+        ),
+        (
+            Restarted::Triggered,
+            Some("restarted for a changed value: Deployment a, DaemonSet b"),
+        ),
+    ] {
+        let mut plan = plan(&observed(&changed, full()), &RESTARTING, NOW + 60);
+        plan.plan_restarts(&changed, &writes);
+        let outcomes = [DONE, Ok(second)];
+        let notices = plan
+            .conclude(&changed, &writes, &[], &outcomes, NOW + 60)
+            .notices;
+        let told = notices
+            .iter()
+            .find(|notice| notice.reason == "RolloutTriggered");
+        assert_eq!(
+            told.map(|notice| notice.message.as_str()),
+            expected,
+            "{second:?}"
+        );
+    }
+}
+
+#[test]
 fn a_workload_that_is_not_there_is_said_and_not_looked_for_again() {
     let changed = edited(
         &running("geography: eu"),
