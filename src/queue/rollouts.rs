@@ -335,75 +335,87 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         /// A binding is visited and wants these workloads restarted; the first so many of those whose turn it is exist.
-        Visit(u8, Vec<u8>, usize),
+        Visit(u8, HashSet<u8>, usize),
         /// The restart of a workload that is under way is complete.
         Complete(usize),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let visit = (0..6_u8, prop::collection::vec(0..10_u8, 0..4), 0..5_usize)
+        let wanted = prop::collection::hash_set(0..10_u8, 0..4);
+        let visit = (0..6_u8, wanted, 0..5_usize)
             .prop_map(|(binding, wanted, exist)| Step::Visit(binding, wanted, exist));
-        prop::collection::vec(
-            prop_oneof![2 => visit, 1 => (0..64_usize).prop_map(Step::Complete)],
-            1..200,
-        )
+        let complete = (0..64_usize).prop_map(Step::Complete);
+        prop::collection::vec(prop_oneof![2 => visit, 1 => complete], 1..200)
+    }
+
+    /// Bindings and workloads around the line.
+    struct World {
+        rollouts: Rollouts<u8, u8>,
+        wants: HashMap<u8, HashSet<u8>>,
+        under_way: Vec<u8>,
+        /// Bindings whose turn it is, to be visited.
+        named: VecDeque<u8>,
+    }
+
+    impl World {
+        fn visit(&mut self, binding: u8, exist: usize) {
+            let wanted = self.wants.get(&binding).cloned().unwrap_or_default();
+            self.named.extend(self.rollouts.retain(&binding, &wanted));
+            let turns: Vec<u8> = wanted
+                .into_iter()
+                .filter(|workload| self.rollouts.ask(&binding, workload, "t") == Turn::Now)
+                .collect();
+            for (index, workload) in turns.iter().enumerate() {
+                if index >= exist {
+                    self.named.extend(self.rollouts.let_go(&binding, workload));
+                } else if self.rollouts.triggered(&binding, workload, "t".into()) {
+                    self.under_way.push(*workload);
+                }
+            }
+        }
+
+        fn complete(&mut self, which: usize) {
+            if !self.under_way.is_empty() {
+                let workload = self.under_way.remove(which % self.under_way.len());
+                self.named.extend(self.rollouts.completed(&workload));
+            }
+        }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1_000))]
         #[test]
         fn slots_are_kept_and_everyone_gets_a_turn(slots in 1..4_usize, steps in steps()) {
-            let mut rollouts = Rollouts::new(slots);
-            let mut wants: HashMap<u8, Vec<u8>> = HashMap::new();
-            let mut under_way: Vec<u8> = Vec::new();
-            let mut named: VecDeque<u8> = VecDeque::new();
-            let visit = |rollouts: &mut Rollouts<u8, u8>, under_way: &mut Vec<u8>, named: &mut VecDeque<u8>, binding: u8, wanted: &[u8], exist: usize| {
-                named.extend(rollouts.retain(&binding, wanted));
-                let turns: Vec<u8> = wanted
-                    .iter()
-                    .filter(|workload| rollouts.ask(&binding, workload, "t") == Turn::Now)
-                    .copied()
-                    .collect::<HashSet<u8>>()
-                    .into_iter()
-                    .collect();
-                for (index, workload) in turns.iter().enumerate() {
-                    if index >= exist {
-                        named.extend(rollouts.let_go(&binding, workload));
-                    } else if rollouts.triggered(&binding, workload, "t".into()) {
-                        under_way.push(*workload);
-                    }
-                }
+            let mut world = World {
+                rollouts: Rollouts::new(slots),
+                wants: HashMap::new(),
+                under_way: Vec::new(),
+                named: VecDeque::new(),
             };
             for step in steps {
                 match step {
                     Step::Visit(binding, wanted, exist) => {
-                        visit(&mut rollouts, &mut under_way, &mut named, binding, &wanted, exist);
-                        wants.insert(binding, wanted);
+                        world.wants.insert(binding, wanted);
+                        world.visit(binding, exist);
                     }
-                    Step::Complete(which) if !under_way.is_empty() => {
-                        let workload = under_way.remove(which % under_way.len());
-                        named.extend(rollouts.completed(&workload));
-                    }
-                    Step::Complete(_) => {}
+                    Step::Complete(which) => world.complete(which),
                 }
+                let rollouts = &world.rollouts;
                 prop_assert!(rollouts.under_way() <= slots);
                 prop_assert!(rollouts.waiting() == 0 || rollouts.under_way() == slots);
-                prop_assert!(under_way.iter().all(|workload| rollouts.taken[workload].under_way));
+                let takes_a_slot = |workload| rollouts.taken[workload].under_way;
+                prop_assert!(world.under_way.iter().all(takes_a_slot));
             }
-            // From now on only those are visited whose turn comes, and each restart becomes complete: that wakes them all.
+            // From now on only those are visited whose turn comes, and every restart becomes complete: nobody is forgotten.
             let mut rounds = 0;
-            while rollouts.waiting() > 0 || !under_way.is_empty() || !named.is_empty() {
-                while let Some(binding) = named.pop_front() {
-                    let wanted = wants.get(&binding).cloned().unwrap_or_default();
-                    visit(&mut rollouts, &mut under_way, &mut named, binding, &wanted, usize::MAX);
+            while world.rollouts.waiting() > 0 || world.rollouts.under_way() > 0 {
+                while let Some(binding) = world.named.pop_front() {
+                    world.visit(binding, usize::MAX);
                 }
-                if let Some(workload) = under_way.pop() {
-                    named.extend(rollouts.completed(&workload));
-                }
+                world.complete(0);
                 rounds += 1;
                 prop_assert!(rounds < 1_000, "someone waits for ever");
             }
-            prop_assert_eq!(rollouts.under_way(), 0);
         }
     }
 }
