@@ -4,8 +4,8 @@
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-test: lint controlplane .venv/ready ## Runs every check, against a real apiserver too
-	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
+test: lint controlplane tools .venv/ready ## Runs every check, against a real apiserver too
+	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
 
 lint: ## Checks format and lints
 	cargo fmt --check
@@ -19,12 +19,16 @@ crds: ## Generates crds/ from src/api
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
 	@tests/controlplane/build
 
+.PHONY: tools
+tools: ## Builds the tools of the tests
+	@tests/tools/build glua helm
+
 .PHONY: bench
 bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
 	cargo bench --locked --bench operator --no-run
 	tests/controlplane/with --crds crds cargo bench --locked --bench operator
 
-.venv/ready: tests/requirements.txt
+.venv/ready: tests/requirements.txt examples/app/requirements.txt
 	@rm -rf .venv
 	@python3 -m venv .venv || { rm -rf .venv; echo 'python3 can make no virtual environment: install venv (Debian: apt-get install python3-venv)' >&2; exit 1; }
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt

@@ -16,10 +16,13 @@ mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod gitops;
 mod kubectl;
+mod leader;
 mod merge;
 mod operator;
 mod ownership;
+mod probes;
 mod published;
 mod reasons;
 mod rollout;
@@ -29,6 +32,8 @@ mod steady;
 mod support;
 mod suspended;
 mod targets;
+#[path = "../support/tools.rs"]
+mod tools;
 mod withdrawn;
 
 use std::process::ExitCode;
@@ -56,9 +61,12 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            gitops::cases(),
             kubectl::cases(),
+            leader::cases(),
             merge::cases(),
             ownership::cases(),
+            probes::cases(),
             published::cases(),
             reasons::cases(),
             rollout::cases(),

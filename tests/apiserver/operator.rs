@@ -16,7 +16,9 @@ use inference_profile_operator::{
         Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind,
         embedded::Embedded,
     },
-    controller::{self, Config},
+    controller::{Config, Controller, Health},
+    leader::Leadership,
+    metrics::Metrics,
     plan::Settings,
     residency::{Limit, LimitOrigin},
     types::{AccountId, Region},
@@ -47,6 +49,7 @@ pub struct Options {
     pub selector: Option<String>,
     /// Namespaces that are served beside the first.
     pub more_namespaces: Vec<String>,
+    pub leadership: Leadership,
 }
 
 impl Default for Options {
@@ -60,12 +63,14 @@ impl Default for Options {
             account: None,
             selector: None,
             more_namespaces: Vec::new(),
+            leadership: Leadership::always(),
         }
     }
 }
 
 /// A running operator.
 pub struct Operator {
+    pub health: Health,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -95,13 +100,17 @@ impl Operator {
             },
         };
         let (stop, stopped) = oneshot::channel();
-        let run = controller::run(cluster.client.clone(), options.source, config, async {
+        let client = cluster.client.clone();
+        let (leadership, metrics) = (options.leadership, Metrics::new());
+        let controller = Controller::new(client, options.source, config, leadership, metrics);
+        let health = controller.health();
+        let run = controller.run(async {
             // A dropped sender stops the operator too.
             let _ = stopped.await;
         });
         let task =
             tokio::spawn(async { run.await.expect("the controller runs until it is stopped") });
-        Self { stop, task }
+        Self { health, stop, task }
     }
 
     /// Stops the operator as SIGTERM does, and waits for it.
