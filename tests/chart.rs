@@ -574,11 +574,10 @@ fn the_program_understands_its_arguments() {
     for (name, values) in sets_of_values() {
         let given = objects(&rendered(&helm, &values).expect(&name));
         let arguments = texts(&container(&given)["args"]);
-        // Files are read before the cluster is looked for, and this program restarts no workloads.
-        let elsewhere = ["--catalog=directory:", "--enable-rollout"];
+        // Files are read before the cluster is looked for.
         if arguments
             .iter()
-            .any(|argument| elsewhere.iter().any(|start| argument.starts_with(start)))
+            .any(|argument| argument.starts_with("--catalog=directory:"))
         {
             continue;
         }
