@@ -221,6 +221,17 @@ impl Feeds {
             })
     }
 
+    /// Returns the catalogs that there are, each with its region as a label of metrics.
+    #[must_use]
+    pub fn catalogs(&self) -> Vec<(&'static str, Arc<Catalog>)> {
+        let running = lock(&self.running);
+        let catalogs = running.feeds.iter().filter_map(|(key, feed)| {
+            let catalog = lock(&feed.shown).state.catalog.clone()?;
+            Some((region_label(&key.region), catalog))
+        });
+        catalogs.collect()
+    }
+
     /// Returns how long ago each region was listed, by the feed that waits longest; regions that the embedded data don't
     /// know are told as one, `other`.
     #[must_use]

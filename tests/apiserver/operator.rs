@@ -50,6 +50,7 @@ pub struct Options {
     /// Namespaces that are served beside the first.
     pub more_namespaces: Vec<String>,
     pub leadership: Leadership,
+    pub require_limit: bool,
 }
 
 impl Default for Options {
@@ -64,6 +65,7 @@ impl Default for Options {
             selector: None,
             more_namespaces: Vec::new(),
             leadership: Leadership::always(),
+            require_limit: false,
         }
     }
 }
@@ -97,6 +99,7 @@ impl Operator {
                     .account
                     .map(|account| account.parse().expect("an account")),
                 limit,
+                require_limit: options.require_limit,
             },
         };
         let (stop, stopped) = oneshot::channel();
