@@ -16,6 +16,10 @@ crds: ## Generates crds/ from src/api
 	@{ echo '# Generated from src/api by `make crds`.'; cargo run --locked --quiet -- crd; } > crds/inferenceprofilebindings.yaml.new
 	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
 
+.PHONY: image
+image: ## Makes the container image without a container engine, and checks it (PROFILE=dev: of the debug build)
+	@tar=$$(image/build) && image/check "$$tar" && echo "$$tar"
+
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
 	@tests/controlplane/build
 
