@@ -15,6 +15,7 @@ use std::{
 const ORDER: &[&str] = &[
     "types",
     "api",
+    "metrics",
     "catalog",
     "residency",
     "resolve",
@@ -22,7 +23,9 @@ const ORDER: &[&str] = &[
     "plan",
     "queue",
     "cache",
+    "leader",
     "controller",
+    "server",
     "cli",
 ];
 
@@ -53,8 +56,8 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["kube::Client", "kube::Api"],
-        places: &["controller", "cli"],
-        why: "only the controller talks to the apiserver",
+        places: &["controller", "leader", "cli"],
+        why: "only the controller, and the election of a leader, talk to the apiserver",
     },
 ];
 

@@ -9,12 +9,15 @@ pub mod decode;
 mod pool;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
 use crate::{
-    api::names,
+    api::{
+        condition::{ConditionStatus, ConditionType, Reason},
+        names,
+    },
     catalog::{FeedKey, FeedState},
     plan::{
         identity::{ObjectKey, TargetKey},
@@ -87,6 +90,20 @@ impl Cache {
     #[must_use]
     pub fn bindings(&self) -> usize {
         self.bindings.len()
+    }
+
+    /// Returns how many bindings there are by status and reason of Ready; those that were never visited are Pending.
+    #[must_use]
+    pub fn by_ready(&self) -> BTreeMap<(ConditionStatus, Reason), usize> {
+        let mut counts = BTreeMap::new();
+        for known in self.bindings.values() {
+            let ready = known.value.status.condition(ConditionType::Ready);
+            let key = ready.map_or((ConditionStatus::Unknown, Reason::Pending), |ready| {
+                (ready.status, ready.reason)
+            });
+            *counts.entry(key).or_default() += 1;
+        }
+        counts
     }
 
     /// Takes a binding from a watch event.

@@ -4,15 +4,19 @@
 //! immutable, and it says so only when something differs.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::FutureExt;
-use tokio::{sync::mpsc::UnboundedSender, task::AbortHandle};
+use tokio::{sync::mpsc::UnboundedSender, task::AbortHandle, time::Instant};
 
-use super::{Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind};
+use crate::{metrics::Metrics, types::Region};
+
+use super::{
+    Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind, embedded::Embedded,
+};
 
 /// How long after a first failure, and before a doubtful answer is confirmed.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -39,21 +43,42 @@ pub struct Feeds {
     source: Arc<dyn Source>,
     interval: Duration,
     changed: UnboundedSender<FeedChange>,
-    running: Mutex<HashMap<FeedKey, Feed>>,
+    metrics: Metrics,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    feeds: HashMap<FeedKey, Feed>,
+    /// Whether nobody is asked for the time being.
+    paused: bool,
 }
 
 struct Feed {
     holders: usize,
-    state: Arc<Mutex<FeedState>>,
-    /// Nothing where the data never changes.
+    shown: Arc<Mutex<Shown>>,
+    /// Nothing where the data never changes, and while paused.
     task: Option<AbortHandle>,
+}
+
+/// What everybody sees of a feed.
+struct Shown {
+    state: FeedState,
+    /// When the source listed last.
+    listed: Option<Instant>,
+}
+
+impl Feed {
+    fn stop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.stop();
     }
 }
 
@@ -65,12 +90,33 @@ impl Feeds {
         source: Arc<dyn Source>,
         interval: Duration,
         changed: UnboundedSender<FeedChange>,
+        metrics: Metrics,
     ) -> Self {
         Self {
             source,
             interval,
             changed,
+            metrics,
             running: Mutex::default(),
+        }
+    }
+
+    /// Stops asking the source. What is known stays, and feeds are held and let go as before.
+    pub fn pause(&self) {
+        let mut running = lock(&self.running);
+        running.paused = true;
+        for feed in running.feeds.values_mut() {
+            feed.stop();
+        }
+    }
+
+    /// Asks the source again, for every feed at once. The opposite of [`Feeds::pause`]; without one it does nothing.
+    pub fn resume(&self) {
+        let mut running = lock(&self.running);
+        if std::mem::take(&mut running.paused) {
+            for (key, feed) in &mut running.feeds {
+                feed.task = self.start(key, &feed.shown, Progress::default(), None);
+            }
         }
     }
 
@@ -85,8 +131,8 @@ impl Feeds {
     /// Embedded data and files are there when this returns, without being sent to `changed`; a live listing is not
     /// waited for.
     pub fn hold(&self, key: &FeedKey) {
-        let mut feeds = lock(&self.running);
-        if let Some(feed) = feeds.get_mut(key) {
+        let mut running = lock(&self.running);
+        if let Some(feed) = running.feeds.get_mut(key) {
             feed.holders += 1;
             return;
         }
@@ -105,33 +151,52 @@ impl Feeds {
             }
             step.delay
         });
-        let state = Arc::new(Mutex::new(state));
-        let task = (kind != SourceKind::Embedded).then(|| {
+        let shown = Arc::new(Mutex::new(Shown {
+            state,
+            listed: None,
+        }));
+        let task = if running.paused {
+            None
+        } else {
+            self.start(key, &shown, progress, first_delay)
+        };
+        let feed = Feed {
+            holders: 1,
+            shown,
+            task,
+        };
+        running.feeds.insert(key.clone(), feed);
+    }
+
+    /// Starts the task of a feed; embedded data need none.
+    fn start(
+        &self,
+        key: &FeedKey,
+        shown: &Arc<Mutex<Shown>>,
+        progress: Progress,
+        first_delay: Option<Duration>,
+    ) -> Option<AbortHandle> {
+        (self.source.kind() != SourceKind::Embedded).then(|| {
             let poll = Poll {
                 source: Arc::clone(&self.source),
                 key: key.clone(),
                 interval: self.interval,
                 changed: self.changed.clone(),
-                state: Arc::clone(&state),
+                metrics: self.metrics.clone(),
+                shown: Arc::clone(shown),
                 progress,
             };
             tokio::spawn(poll.run(first_delay)).abort_handle()
-        });
-        let feed = Feed {
-            holders: 1,
-            state,
-            task,
-        };
-        feeds.insert(key.clone(), feed);
+        })
     }
 
     /// Gives back one [`Feeds::hold`]; the last one ends the feed and forgets its catalog.
     pub fn release(&self, key: &FeedKey) {
-        let mut feeds = lock(&self.running);
-        if let Some(feed) = feeds.get_mut(key) {
+        let mut running = lock(&self.running);
+        if let Some(feed) = running.feeds.get_mut(key) {
             feed.holders -= 1;
             if feed.holders == 0 {
-                feeds.remove(key);
+                running.feeds.remove(key);
             }
         }
     }
@@ -140,14 +205,40 @@ impl Feeds {
     #[must_use]
     pub fn state(&self, key: &FeedKey) -> FeedState {
         lock(&self.running)
+            .feeds
             .get(key)
-            .map_or_else(pending, |feed| lock(&feed.state).clone())
+            .map_or_else(pending, |feed| lock(&feed.shown).state.clone())
+    }
+
+    /// Says whether every feed that runs has a catalog, or is known to fail.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        let running = lock(&self.running);
+        running.paused
+            || running.feeds.values().all(|feed| {
+                let shown = lock(&feed.shown);
+                shown.state.freshness != Freshness::Pending
+            })
+    }
+
+    /// Returns how long ago each region was listed, by the feed that waits longest; regions that the embedded data don't
+    /// know are told as one, `other`.
+    #[must_use]
+    pub fn ages(&self) -> BTreeMap<&'static str, Duration> {
+        let mut ages: BTreeMap<&'static str, Duration> = BTreeMap::new();
+        for (key, feed) in &lock(&self.running).feeds {
+            if let Some(listed) = lock(&feed.shown).listed {
+                let age = ages.entry(region_label(&key.region)).or_default();
+                *age = listed.elapsed().max(*age);
+            }
+        }
+        ages
     }
 
     /// Returns how many feeds there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.running).len()
+        lock(&self.running).feeds.len()
     }
 
     /// Says whether there are no feeds.
@@ -175,7 +266,8 @@ struct Poll {
     key: FeedKey,
     interval: Duration,
     changed: UnboundedSender<FeedChange>,
-    state: Arc<Mutex<FeedState>>,
+    metrics: Metrics,
+    shown: Arc<Mutex<Shown>>,
     progress: Progress,
 }
 
@@ -186,7 +278,17 @@ impl Poll {
         }
         loop {
             let answer = self.source.list(&self.key).await;
-            let before = lock(&self.state).clone();
+            self.metrics.listed(
+                region_label(&self.key.region),
+                answer.as_ref().err().map(CatalogError::reason),
+            );
+            let before = {
+                let mut shown = lock(&self.shown);
+                if answer.is_ok() {
+                    shown.listed = Some(Instant::now());
+                }
+                shown.state.clone()
+            };
             let step = self.progress.step(
                 &before,
                 answer,
@@ -196,7 +298,7 @@ impl Poll {
             );
             if let Some(now) = step.publish {
                 log(&self.key, &now.freshness);
-                *lock(&self.state) = now.clone();
+                lock(&self.shown).state = now.clone();
                 let change = FeedChange {
                     key: self.key.clone(),
                     before,
@@ -209,6 +311,14 @@ impl Poll {
             tokio::time::sleep(step.delay).await;
         }
     }
+}
+
+/// Returns a region as a label of metrics: specs name regions, so only those of the embedded data stand for themselves.
+fn region_label(region: &Region) -> &'static str {
+    Embedded::load()
+        .source_regions()
+        .find(|known| *known == region)
+        .map_or("other", Region::as_str)
 }
 
 fn log(key: &FeedKey, freshness: &Freshness) {
@@ -589,7 +699,44 @@ mod tests {
     fn feeds_of(source: &Arc<Fake>) -> (Feeds, UnboundedReceiver<FeedChange>) {
         let (sender, receiver) = unbounded_channel();
         let source: Arc<dyn Source> = Arc::<Fake>::clone(source);
-        (Feeds::new(source, INTERVAL, sender), receiver)
+        (
+            Feeds::new(source, INTERVAL, sender, Metrics::new()),
+            receiver,
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
+        let source = Fake::new(
+            SourceKind::Bedrock,
+            [live(&["eu"]), live(&["eu", "global"])],
+        );
+        let (feeds, mut changes) = feeds_of(&source);
+        feeds.pause();
+        feeds.hold(&key());
+        assert!(feeds.answered(), "nothing is waited for");
+        tokio::time::sleep(INTERVAL * 3).await;
+        assert_eq!(source.asked(), 0);
+        feeds.resume();
+        assert!(!feeds.answered());
+        changes.recv().await.expect("the first listing");
+        assert!(feeds.answered());
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(feeds.ages(), [("eu-west-1", Duration::from_mins(1))].into());
+        feeds.pause();
+        tokio::time::sleep(INTERVAL * 3).await;
+        assert_eq!(source.asked(), 1);
+        assert_eq!(feeds.state(&key()).freshness, Freshness::Fresh);
+        feeds.resume();
+        changes.recv().await.expect("another listing, at once");
+        assert_eq!(source.asked(), 2);
+    }
+
+    #[test]
+    fn regions_of_specs_make_no_labels() {
+        assert_eq!(region_label(&key().region), "eu-west-1");
+        let made_up = "xx-made-up-1".parse().expect("a region by its form");
+        assert_eq!(region_label(&made_up), "other");
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ mod run;
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     process::ExitCode,
 };
 
@@ -88,6 +89,19 @@ pub enum Error {
     /// The controller ended.
     #[error("the controller ended")]
     Controller(#[from] crate::controller::ControllerError),
+    /// The endpoints can't be served.
+    #[error(
+        "/healthz, /readyz and /metrics can't be served on {address}: choose another --http-addr"
+    )]
+    Endpoints {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The task that competes for the Lease ended.
+    #[error("the election of a leader ended unexpectedly")]
+    ElectionEnded,
     /// The output can't be written.
     #[error("the output can't be written")]
     Output(#[from] io::Error),
@@ -103,7 +117,12 @@ impl Error {
             | Self::Malformed { .. }
             | Self::Catalog(CatalogError::SnapshotInvalid(_)) => BAD_INPUT,
             Self::CatalogCommand(error) => error.exit_code(),
-            Self::Catalog(_) | Self::Cluster(_) | Self::Controller(_) | Self::Output(_) => 1,
+            Self::Catalog(_)
+            | Self::Cluster(_)
+            | Self::Controller(_)
+            | Self::Endpoints { .. }
+            | Self::ElectionEnded
+            | Self::Output(_) => 1,
         }
     }
 }

@@ -1,6 +1,12 @@
 //! `run`: the controller as a process.
 
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use kube::Client;
@@ -9,8 +15,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     catalog::Source,
-    controller::{self, Config},
+    controller::{Config, Controller, Health},
+    leader::{self, Candidacy, Election, Leadership, Timing},
+    metrics::Metrics,
     plan::Settings,
+    server,
     types::AccountId,
 };
 
@@ -60,6 +69,11 @@ pub struct RunArgs {
     enable_secrets: bool,
     #[command(flatten)]
     limit: LimitOptions,
+    #[command(flatten)]
+    election: ElectionOptions,
+    /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: not served]
+    #[arg(long, env = "IPO_HTTP_ADDR", value_name = "IP:PORT")]
+    http_addr: Option<SocketAddr>,
     /// Form of the log lines
     #[arg(
         long,
@@ -68,6 +82,46 @@ pub struct RunArgs {
         default_value = "text"
     )]
     log_format: LogFormat,
+}
+
+/// How several replicas agree on the one that writes.
+#[derive(Debug, Args)]
+struct ElectionOptions {
+    /// Writes only while holding a Lease, so that several replicas can run
+    #[arg(long, env = "IPO_LEADER_ELECT")]
+    leader_elect: bool,
+    /// Name of the Lease
+    #[arg(
+        long,
+        env = "IPO_LEASE_NAME",
+        value_name = "NAME",
+        default_value = "inference-profile-operator"
+    )]
+    lease_name: String,
+    /// Namespace of the Lease [default: that of the service account or kubeconfig]
+    #[arg(long, env = "IPO_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// This replica in the Lease; something random is added [default: the host's name]
+    #[arg(long, env = "IPO_LEASE_IDENTITY", value_name = "NAME")]
+    lease_identity: Option<String>,
+}
+
+impl ElectionOptions {
+    fn start(&self, client: &Client, metrics: &Metrics) -> Option<Election> {
+        let host = || std::env::var("HOSTNAME").unwrap_or_else(|_| "replica".to_owned());
+        self.leader_elect.then(|| {
+            let candidacy = Candidacy {
+                namespace: self
+                    .lease_namespace
+                    .clone()
+                    .unwrap_or_else(|| client.default_namespace().to_owned()),
+                name: self.lease_name.clone(),
+                identity: leader::identity(&self.lease_identity.clone().unwrap_or_else(host)),
+                timing: Timing::default(),
+            };
+            Election::start(client.clone(), candidacy, metrics.clone())
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -114,16 +168,57 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         region = %config.default_region,
         "started"
     );
+    let shutdown = termination()?;
+    let metrics = Metrics::new();
+    let mut election = args.election.start(&client, &metrics);
+    let leadership = election
+        .as_ref()
+        .map_or_else(Leadership::always, Election::leadership);
+    let controller = Controller::new(client, source, config, leadership, metrics.clone());
+    let health = controller.health();
+    let controlling = pin!(controller.run(shutdown));
+    let outcome = tokio::select! {
+        ended = controlling => ended.map_err(Error::from),
+        failed = serve(args.http_addr, health, metrics) => Err(failed),
+        () = ended(&mut election) => Err(Error::ElectionEnded),
+    };
+    // Visits under way are over: another replica may begin.
+    if let Some(election) = election {
+        election.resign().await;
+    }
+    outcome.map(|()| 0)
+}
+
+/// Waits for the end of the election's task, which must not end.
+async fn ended(election: &mut Option<Election>) {
+    match election {
+        Some(election) => election.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves the endpoints; returns only where that fails.
+async fn serve(address: Option<SocketAddr>, health: Health, metrics: Metrics) -> Error {
+    let Some(address) = address else {
+        return std::future::pending().await;
+    };
+    let source = server::serve(address, health, metrics)
+        .await
+        .err()
+        .unwrap_or_else(|| io::Error::other("the server ended"));
+    Error::Endpoints { address, source }
+}
+
+/// Returns a future that ends on SIGTERM or SIGINT.
+fn termination() -> Result<impl Future<Output = ()>, Error> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    };
-    controller::run(client, source, config, shutdown).await?;
-    Ok(0)
+    })
 }
 
 /// Connects to the cluster. The client's own retries are off: what fails is classed, shown and tried again in one place.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::Reason, names},
     cache::decode::{target_view, version},
+    metrics::Operation,
     plan::{
         How, Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome, check_merge,
         foreign_object,
@@ -28,6 +29,9 @@ use crate::{
 };
 
 use super::{Context, failure::CallError, within};
+
+/// Kind of bindings, as metrics name it.
+const BINDING_KIND: &str = "InferenceProfileBinding";
 
 /// What an apply insists on.
 enum Insist<'a> {
@@ -177,12 +181,20 @@ impl Context {
         };
         let (key, params) = (&removal.key, &params);
         let outcome = match key.kind {
-            TargetKind::ConfigMap => within(self.api::<ConfigMap>(key).delete(&key.name, params))
-                .await
-                .map(drop),
-            TargetKind::Secret => within(self.api::<Secret>(key).delete(&key.name, params))
-                .await
-                .map(drop),
+            TargetKind::ConfigMap => {
+                let api = self.api::<ConfigMap>(key);
+                let call = api.delete(&key.name, params);
+                self.change_in_cluster(key.kind.as_str(), Operation::Remove, call)
+                    .await
+                    .map(drop)
+            }
+            TargetKind::Secret => {
+                let api = self.api::<Secret>(key);
+                let call = api.delete(&key.name, params);
+                self.change_in_cluster(key.kind.as_str(), Operation::Remove, call)
+                    .await
+                    .map(drop)
+            }
         };
         match outcome {
             Ok(()) => {
@@ -272,20 +284,18 @@ impl Context {
         let patch = Patch::Apply(body);
         Ok(match key.kind {
             TargetKind::ConfigMap => {
-                within(
-                    self.api::<ConfigMap>(key)
-                        .patch_metadata(&key.name, params, &patch),
-                )
-                .await?
-                .metadata
+                let api = self.api::<ConfigMap>(key);
+                let call = api.patch_metadata(&key.name, params, &patch);
+                self.change_in_cluster(key.kind.as_str(), Operation::Apply, call)
+                    .await?
+                    .metadata
             }
             TargetKind::Secret => {
-                within(
-                    self.api::<Secret>(key)
-                        .patch_metadata(&key.name, params, &patch),
-                )
-                .await?
-                .metadata
+                let api = self.api::<Secret>(key);
+                let call = api.patch_metadata(&key.name, params, &patch);
+                self.change_in_cluster(key.kind.as_str(), Operation::Apply, call)
+                    .await?
+                    .metadata
             }
         })
     }
@@ -306,12 +316,11 @@ impl Context {
         let mut body = binding_body(binding);
         body["status"] = serde_json::to_value(status.to_wire()).unwrap_or_default();
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
-        let written = within(self.bindings(binding).patch_status(
-            &binding.key.name,
-            &params,
-            &Patch::Apply(&body),
-        ))
-        .await?;
+        let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
+        let call = api.patch_status(&binding.key.name, &params, &patch);
+        let written = self
+            .change_in_cluster(BINDING_KIND, Operation::Apply, call)
+            .await?;
         self.cache().assume_status(
             &binding.key,
             &binding.uid,
@@ -334,12 +343,11 @@ impl Context {
             json!([])
         };
         let params = PatchParams::apply(names::FINALIZER_MANAGER).force();
-        let written = within(self.bindings(binding).patch_metadata(
-            &binding.key.name,
-            &params,
-            &Patch::Apply(&body),
-        ))
-        .await?;
+        let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
+        let call = api.patch_metadata(&binding.key.name, &params, &patch);
+        let written = self
+            .change_in_cluster(BINDING_KIND, Operation::Apply, call)
+            .await?;
         self.cache().assume_finalizer(
             &binding.key,
             &binding.uid,

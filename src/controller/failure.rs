@@ -16,6 +16,9 @@ pub enum CallError {
     /// Nothing came back in time.
     #[error("no answer within {} s", super::CALL_TIMEOUT.as_secs())]
     TimedOut,
+    /// It was not made, or given up: another replica may write now.
+    #[error("this replica does not lead any more")]
+    NotLeading,
 }
 
 impl CallError {
@@ -132,7 +135,7 @@ impl CallError {
                 format!("the apiserver answered {} {}", status.code, status.reason)
             }
             Self::Failed(_) => "the apiserver could not be reached".to_owned(),
-            Self::TimedOut => self.to_string(),
+            Self::TimedOut | Self::NotLeading => self.to_string(),
         }
     }
 }

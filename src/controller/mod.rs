@@ -2,6 +2,8 @@
 
 mod apply;
 mod failure;
+mod gauges;
+mod health;
 mod reconcile;
 mod watch;
 
@@ -19,6 +21,7 @@ use kube_runtime::events::{Recorder, Reporter};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
+    time::Instant,
 };
 
 use crate::{
@@ -28,13 +31,18 @@ use crate::{
         FeedState, Source,
         feed::{FeedChange, Feeds},
     },
+    leader::Leadership,
+    metrics::{Metrics, Operation, Visit},
     plan::{Settings, identity::ObjectKey},
     queue::{Backoff, Corrections, Lane, WorkQueue},
     types::{ModelId, Region},
 };
 
 use failure::CallError;
+use health::Pulse;
 use reconcile::{Next, RETRY_CAP};
+
+pub use health::Health;
 
 /// Longest wait for one answer of the apiserver.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -76,6 +84,9 @@ struct Context {
     backoff: Mutex<Backoff<ObjectKey>>,
     corrections: Mutex<Corrections<ObjectKey>>,
     recorder: Recorder,
+    leadership: Leadership,
+    metrics: Metrics,
+    pulse: Pulse,
 }
 
 impl Context {
@@ -95,7 +106,7 @@ impl Context {
     }
 }
 
-/// Awaits a call to the apiserver, but not for ever.
+/// Awaits a call to the apiserver, but not for ever. For calls that change nothing; others are for [`Context::change_in_cluster`].
 async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => answer.map_err(CallError::Failed),
@@ -103,58 +114,133 @@ async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Cal
     }
 }
 
-/// Runs the controller until `shutdown` resolves; then visits under way are finished.
-///
-/// # Errors
-/// [`ControllerError`] where a task ended that must not.
-pub async fn run(
-    client: Client,
-    source: Arc<dyn Source>,
-    config: Config,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), ControllerError> {
-    let (tell, changes) = mpsc::unbounded_channel();
-    let roles = source.kind().is_live();
-    let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
-        cache: Mutex::new(Cache::new(roles)),
-        queue: WorkQueue::new(config.workers),
-        feeds: Feeds::new(source, config.refresh_interval, tell),
-        backoff: Mutex::default(),
-        corrections: Mutex::default(),
-        client,
-        config,
-    });
-    let mut essential = JoinSet::new();
-    let synced = start_watches(&context, &mut essential);
-    essential.spawn(follow_feeds(context.clone(), changes));
-    let mut workers = JoinSet::new();
-    let visits = async {
-        join_all(synced).await;
-        tracing::info!(
-            bindings = context.cache().bindings(),
-            "synced: watches are complete, work begins"
-        );
-        for _ in 0..context.config.workers {
-            workers.spawn(work(context.clone()));
-        }
-        std::future::pending::<()>().await;
-    };
-    let ended = tokio::select! {
-        () = shutdown => Ok(()),
-        _ = essential.join_next() => Err(ControllerError::TaskEnded),
-        () = visits => Ok(()),
-    };
-    tracing::info!("stopping: visits under way are finished");
-    context.queue.close();
-    let finished = tokio::time::timeout(STOP_TIMEOUT, async {
-        while workers.join_next().await.is_some() {}
-    })
-    .await;
-    if finished.is_err() {
-        tracing::warn!("some visits did not finish in time; the next start does them again");
+impl Context {
+    /// Awaits a call that changes something in the cluster. It is not begun where this replica does not lead, and
+    /// given up where its term ends meanwhile.
+    async fn change_in_cluster<T>(
+        &self,
+        kind: &'static str,
+        operation: Operation,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, CallError> {
+        let Some(remaining) = self.leadership.remaining() else {
+            return Err(CallError::NotLeading);
+        };
+        let outcome = match tokio::time::timeout(remaining.min(CALL_TIMEOUT), call).await {
+            Ok(answer) => answer.map_err(CallError::Failed),
+            Err(_) if remaining < CALL_TIMEOUT => Err(CallError::NotLeading),
+            Err(_) => Err(CallError::TimedOut),
+        };
+        self.metrics.wrote(kind, operation, outcome.is_ok());
+        outcome
     }
-    ended
+
+    /// Waits for a binding to visit; nothing when the controller stops.
+    async fn next(&self) -> Option<ObjectKey> {
+        loop {
+            tokio::select! {
+                () = self.leadership.acquired() => {}
+                () = self.queue.closed() => return None,
+            }
+            let (key, lane) = self.queue.next().await?;
+            if self.leadership.remaining().is_some() {
+                return Some(key);
+            }
+            // The term ended while this worker waited.
+            self.queue.push(key.clone(), lane);
+            self.queue.done(&key);
+        }
+    }
+}
+
+/// The controller, not running yet.
+pub struct Controller {
+    context: Arc<Context>,
+    changes: mpsc::UnboundedReceiver<FeedChange>,
+}
+
+impl Controller {
+    /// Makes a controller that writes only while it leads, and counts what it does.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        source: Arc<dyn Source>,
+        config: Config,
+        leadership: Leadership,
+        metrics: Metrics,
+    ) -> Self {
+        let (tell, changes) = mpsc::unbounded_channel();
+        let roles = source.kind().is_live();
+        let feeds = Feeds::new(source, config.refresh_interval, tell, metrics.clone());
+        // One replica asks AWS; those that stand by watch the cluster only.
+        feeds.pause();
+        let context = Arc::new(Context {
+            recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
+            cache: Mutex::new(Cache::new(roles)),
+            queue: WorkQueue::new(config.workers),
+            feeds,
+            backoff: Mutex::default(),
+            corrections: Mutex::default(),
+            leadership,
+            metrics,
+            pulse: Pulse::new(),
+            client,
+            config,
+        });
+        context
+            .metrics
+            .collect(gauges::Gauges::of(Arc::downgrade(&context)));
+        Self { context, changes }
+    }
+
+    /// Returns what to ask how the controller is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health::of(self.context.clone())
+    }
+
+    /// Runs the controller until `shutdown` resolves; then visits under way are finished.
+    ///
+    /// # Errors
+    /// [`ControllerError`] where a task ended that must not.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ControllerError> {
+        let Self { context, changes } = self;
+        let mut essential = JoinSet::new();
+        let synced = start_watches(&context, &mut essential);
+        essential.spawn(follow_feeds(context.clone(), changes));
+        essential.spawn(follow_leadership(context.clone()));
+        let mut workers = JoinSet::new();
+        let visits = async {
+            join_all(synced).await;
+            context.pulse.synced();
+            tracing::info!(
+                bindings = context.cache().bindings(),
+                "synced: watches are complete, work begins"
+            );
+            for _ in 0..context.config.workers {
+                workers.spawn(work(context.clone()));
+            }
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            () = shutdown => Ok(()),
+            _ = essential.join_next() => Err(ControllerError::TaskEnded),
+            () = visits => Ok(()),
+        };
+        tracing::info!("stopping: visits under way are finished");
+        context.queue.close();
+        let finished = tokio::time::timeout(STOP_TIMEOUT, async {
+            while workers.join_next().await.is_some() {}
+        })
+        .await;
+        if finished.is_err() {
+            tracing::warn!("some visits did not finish in time; the next start does them again");
+        }
+        ended
+    }
 }
 
 /// Starts the watches; each tells when it is complete.
@@ -191,22 +277,30 @@ fn start_watches(context: &Arc<Context>, tasks: &mut JoinSet<()>) -> Vec<oneshot
 
 /// A worker: visits one binding after the other. A visit that fails, or panics, costs only its own binding.
 async fn work(context: Arc<Context>) {
-    while let Some((key, _)) = context.queue.next().await {
+    while let Some(key) = context.next().await {
+        context.pulse.beat();
+        let start = Instant::now();
         let visit = AssertUnwindSafe(context.reconcile(&key))
             .catch_unwind()
             .await;
-        let next = match visit {
-            Ok(Ok(next)) => next,
-            Ok(Err(error)) if error.is_not_found() || error.is_replaced() => Next::OnChange,
+        let (ended, next) = match visit {
+            Ok(Ok(Next::OnChange)) => (Visit::Success, Next::OnChange),
+            Ok(Ok(next)) => (Visit::Requeued, next),
+            Ok(Err(error)) if error.is_not_found() || error.is_replaced() => {
+                (Visit::Success, Next::OnChange)
+            }
+            // Another replica leads now; this visit is due again where this one comes to lead once more.
+            Ok(Err(CallError::NotLeading)) => (Visit::Requeued, Next::Backoff(RETRY_CAP)),
             Ok(Err(error)) => {
                 tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed; it is tried again");
-                Next::Backoff(RETRY_CAP)
+                (Visit::Error, Next::Backoff(RETRY_CAP))
             }
             Err(_) => {
                 tracing::error!(binding = %key, "a visit panicked; it is tried again");
-                Next::Backoff(RETRY_CAP)
+                (Visit::Error, Next::Backoff(RETRY_CAP))
             }
         };
+        context.metrics.visited(ended, start.elapsed());
         match next {
             Next::OnChange => context.backoff().reset(&key),
             Next::Backoff(cap) => {
@@ -215,6 +309,17 @@ async fn work(context: Arc<Context>) {
             }
         }
         context.queue.done(&key);
+        context.pulse.beat();
+    }
+}
+
+/// Lets the feeds ask while this replica leads.
+async fn follow_leadership(context: Arc<Context>) {
+    loop {
+        context.leadership.acquired().await;
+        context.feeds.resume();
+        context.leadership.lost().await;
+        context.feeds.pause();
     }
 }
 

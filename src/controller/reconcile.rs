@@ -11,13 +11,14 @@ use tokio::time::Instant;
 use crate::{
     api::InferenceProfileBinding,
     catalog::{FeedState, Freshness},
+    metrics::Operation,
     plan::{
         Notice, Plan, Retry, WriteOutcome, identity::ObjectKey, observed::Binding, plan,
         status::Status,
     },
 };
 
-use super::{Context, failure::CallError, within};
+use super::{Context, failure::CallError};
 
 /// Longest pause between two tries of what failed on the way.
 pub(super) const RETRY_CAP: Duration = Duration::from_mins(1);
@@ -115,7 +116,11 @@ impl Context {
             uid: Some(binding.uid.to_string()),
             ..Default::default()
         };
-        if let Err(error) = within(self.recorder.publish(&event, &reference)).await {
+        let call = self.recorder.publish(&event, &reference);
+        if let Err(error) = self
+            .change_in_cluster("Event", Operation::Apply, call)
+            .await
+        {
             tracing::warn!(binding = %binding.key, error = &error as &dyn std::error::Error, "an Event was not published");
         }
     }

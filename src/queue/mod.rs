@@ -136,6 +136,11 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
         self.shared.closed.cancel();
     }
 
+    /// Waits until the queue is closed.
+    pub async fn closed(&self) {
+        self.shared.closed.cancelled().await;
+    }
+
     /// Returns how many objects stand where.
     #[must_use]
     pub fn depth(&self) -> Depth {

@@ -16,7 +16,9 @@ use inference_profile_operator::{
         Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind,
         embedded::Embedded,
     },
-    controller::{self, Config},
+    controller::{Config, Controller},
+    leader::Leadership,
+    metrics::Metrics,
     plan::Settings,
     residency::{Limit, LimitOrigin},
     types::{AccountId, Region},
@@ -45,6 +47,7 @@ pub struct Options {
     pub selector: Option<String>,
     /// Namespaces that are served beside the first.
     pub more_namespaces: Vec<String>,
+    pub leadership: Leadership,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             account: None,
             selector: None,
             more_namespaces: Vec::new(),
+            leadership: Leadership::always(),
         }
     }
 }
@@ -89,7 +93,10 @@ impl Operator {
             },
         };
         let (stop, stopped) = oneshot::channel();
-        let run = controller::run(cluster.client.clone(), options.source, config, async {
+        let client = cluster.client.clone();
+        let (leadership, metrics) = (options.leadership, Metrics::new());
+        let controller = Controller::new(client, options.source, config, leadership, metrics);
+        let run = controller.run(async {
             // A dropped sender stops the operator too.
             let _ = stopped.await;
         });

@@ -1,0 +1,107 @@
+//! Metrics that are counted when they are asked for: bindings by their condition, the queue, the catalogs.
+
+use std::{fmt, sync::Weak};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, gauge::ConstGauge},
+};
+
+use crate::metrics::CONTROLLER;
+
+use super::Context;
+
+/// Asks a controller, as long as there is one.
+pub(super) struct Gauges {
+    context: Weak<Context>,
+}
+
+impl Gauges {
+    pub(super) fn of(context: Weak<Context>) -> Self {
+        Self { context }
+    }
+}
+
+impl fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gauges").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        match self.context.upgrade() {
+            Some(context) => {
+                bindings(&context, &mut encoder)?;
+                queue(&context, &mut encoder)?;
+                catalogs(&context, &mut encoder)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn bindings(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let counts = context.cache().by_ready();
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_bindings",
+        "Bindings, by their condition Ready",
+        None,
+        MetricType::Gauge,
+    )?;
+    for ((status, reason), count) in counts {
+        let labels = [("ready", status.as_str()), ("reason", reason.as_str())];
+        gauge(count).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn queue(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let depth = context.queue.depth();
+    let mut metric = encoder.encode_descriptor(
+        "workqueue_depth",
+        "Bindings that wait to be visited: changed ones in the lane high, others in low",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (priority, waiting) in [("high", depth.high), ("low", depth.low)] {
+        let labels = [("name", CONTROLLER), ("priority", priority)];
+        gauge(waiting).encode(metric.encode_family(&labels)?)?;
+    }
+    let workers = [
+        (
+            "controller_runtime_active_workers",
+            "Visits of bindings under way",
+            depth.busy,
+        ),
+        (
+            "controller_runtime_max_concurrent_reconciles",
+            "How many bindings are visited at once",
+            context.config.workers,
+        ),
+    ];
+    for (name, help, count) in workers {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        gauge(count).encode(metric.encode_family(&[("controller", CONTROLLER)])?)?;
+    }
+    Ok(())
+}
+
+fn catalogs(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let ages = context.feeds.ages();
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_catalog_age_seconds",
+        "Time since the inference profiles of a source region were listed last, by the feed that waits longest",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (region, age) in ages {
+        ConstGauge::new(age.as_secs_f64()).encode(metric.encode_family(&[("region", region)])?)?;
+    }
+    Ok(())
+}
+
+fn gauge(count: usize) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX))
+}

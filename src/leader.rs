@@ -1,0 +1,563 @@
+//! Leadership by a Lease (`coordination.k8s.io`): of several replicas one writes, the others stand by with warm caches.
+//!
+//! Safe without equal clocks. The holder counts from the *start* of its last successful renewal and stops writing
+//! [`Timing::renew_deadline`] later; a candidate counts [`Timing::lease_duration`] from when it *saw* the Lease change last.
+//! Both count on their own monotonic clock, and what lies between the two is the time that a write may still need on its
+//! way. Every change of the Lease is a compare-and-swap by resource version. Times in the Lease are for people only.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// How long things take. The defaults are those of controller-runtime.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How long a Lease holds that nobody renews.
+    pub lease_duration: Duration,
+    /// How long a holder writes after the start of its last renewal; less than `lease_duration`.
+    pub renew_deadline: Duration,
+    /// Pause between two looks or renewals, jittered.
+    pub retry_period: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Which Lease, and as whom.
+#[derive(Debug, Clone)]
+pub struct Candidacy {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// This replica: no two may share it.
+    pub identity: String,
+    /// How long things take.
+    pub timing: Timing,
+}
+
+/// Until when this replica may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Term {
+    /// There is no election.
+    Always,
+    Until(Instant),
+    Never,
+}
+
+impl Term {
+    fn remaining(self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Always => Some(Duration::MAX),
+            Self::Until(deadline) => deadline
+                .checked_duration_since(now)
+                .filter(|left| !left.is_zero()),
+            Self::Never => None,
+        }
+    }
+}
+
+/// Whether this replica leads; to be asked before every write.
+#[derive(Debug, Clone)]
+pub struct Leadership {
+    term: watch::Receiver<Term>,
+}
+
+impl Leadership {
+    /// Returns the leadership of a replica that is alone.
+    #[must_use]
+    pub fn always() -> Self {
+        Self {
+            term: watch::Sender::new(Term::Always).subscribe(),
+        }
+    }
+
+    /// Returns how long a write that starts now may take; nothing where this replica does not lead.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.term.borrow().remaining(Instant::now())
+    }
+
+    /// Waits until this replica leads.
+    pub async fn acquired(&self) {
+        self.until(|term| term.remaining(Instant::now()).is_some())
+            .await;
+    }
+
+    /// Waits until this replica does not lead.
+    pub async fn lost(&self) {
+        self.until(|term| term.remaining(Instant::now()).is_none())
+            .await;
+    }
+
+    async fn until(&self, holds: impl Fn(Term) -> bool) {
+        // Without an election nothing changes any more.
+        if self
+            .term
+            .clone()
+            .wait_for(|term| holds(*term))
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A running candidacy.
+#[derive(Debug)]
+pub struct Election {
+    leadership: Leadership,
+    resign: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Election {
+    /// Starts to compete for a Lease.
+    #[must_use]
+    pub fn start(client: Client, candidacy: Candidacy, metrics: Metrics) -> Self {
+        let (tell, term) = watch::channel(Term::Never);
+        let resign = CancellationToken::new();
+        metrics.leads(false);
+        let campaign = Campaign {
+            leases: Api::namespaced(client, &candidacy.namespace),
+            candidate: Candidate::new(candidacy),
+            term: tell,
+            metrics,
+            failing: false,
+        };
+        Self {
+            leadership: Leadership { term },
+            task: tokio::spawn(campaign.run(resign.clone())),
+            resign,
+        }
+    }
+
+    /// Returns what to ask before every write.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        self.leadership.clone()
+    }
+
+    /// Waits until the task that competes has ended, which it does by itself only where it panicked.
+    pub async fn ended(&mut self) {
+        // Its panic was reported by the runtime.
+        let _ = (&mut self.task).await;
+    }
+
+    /// Gives the Lease back, so that another replica need not wait for its end. To be called when the last write is done.
+    pub async fn resign(self) {
+        self.resign.cancel();
+        let _ = self.task.await;
+    }
+}
+
+/// What a candidate does next.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Makes the Lease.
+    Create,
+    /// Takes or renews it, as it was last seen.
+    Hold,
+    /// Waits for its end.
+    Wait,
+}
+
+/// What a candidate knows: no I/O, and the clock is an argument.
+#[derive(Debug)]
+struct Candidate {
+    candidacy: Candidacy,
+    seen: Option<Lease>,
+    /// When the Lease was first seen as it is.
+    since: Instant,
+}
+
+impl Candidate {
+    fn new(candidacy: Candidacy) -> Self {
+        Self {
+            candidacy,
+            seen: None,
+            since: Instant::now(),
+        }
+    }
+
+    /// Takes in what the apiserver has.
+    fn observe(&mut self, lease: Option<Lease>, now: Instant) {
+        let spec = |lease: &Option<Lease>| lease.as_ref().and_then(|lease| lease.spec.clone());
+        // The metadata are anybody's: only a change of the spec is a sign of life.
+        if spec(&self.seen) != spec(&lease) {
+            self.since = now;
+        }
+        self.seen = lease;
+    }
+
+    fn holder(&self) -> Option<&str> {
+        let spec = self.seen.as_ref()?.spec.as_ref()?;
+        spec.holder_identity
+            .as_deref()
+            .filter(|holder| !holder.is_empty())
+    }
+
+    fn step(&self, now: Instant) -> Step {
+        if self.seen.is_none() {
+            return Step::Create;
+        }
+        match self.holder() {
+            Some(holder) if holder != self.candidacy.identity => {
+                if now.saturating_duration_since(self.since) >= self.duration() {
+                    Step::Hold
+                } else {
+                    Step::Wait
+                }
+            }
+            _ => Step::Hold,
+        }
+    }
+
+    /// Returns how long the Lease holds, as its holder has it.
+    fn duration(&self) -> Duration {
+        self.seen
+            .as_ref()
+            .and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds)
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map_or(self.candidacy.timing.lease_duration, Duration::from_secs)
+    }
+
+    /// Returns the Lease as this candidate wants it: held, or given back.
+    fn lease(&self, hold: bool, at: Timestamp) -> Lease {
+        let mut lease = self.seen.clone().unwrap_or_else(|| Lease {
+            metadata: ObjectMeta {
+                name: Some(self.candidacy.name.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: None,
+        });
+        let before = lease.spec.take().unwrap_or_default();
+        let renewed = self.holder() == Some(&self.candidacy.identity);
+        let seconds = self.candidacy.timing.lease_duration.as_secs().max(1);
+        lease.spec = Some(LeaseSpec {
+            holder_identity: hold.then(|| self.candidacy.identity.clone()),
+            lease_duration_seconds: i32::try_from(seconds).ok(),
+            acquire_time: if renewed {
+                before.acquire_time
+            } else {
+                Some(MicroTime(at))
+            },
+            renew_time: Some(MicroTime(at)),
+            lease_transitions: match before.lease_transitions {
+                Some(transitions) if renewed => Some(transitions),
+                Some(transitions) => Some(transitions.saturating_add(1)),
+                None => Some(0),
+            },
+            ..before
+        });
+        lease
+    }
+}
+
+/// The task that competes.
+struct Campaign {
+    leases: Api<Lease>,
+    candidate: Candidate,
+    term: watch::Sender<Term>,
+    metrics: Metrics,
+    /// Whether the last call failed: failures are logged once.
+    failing: bool,
+}
+
+impl Campaign {
+    async fn run(mut self, resign: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = resign.cancelled() => break,
+                () = self.round() => {}
+            }
+            let pause = jittered(self.candidate.candidacy.timing.retry_period);
+            tokio::select! {
+                () = resign.cancelled() => break,
+                () = sleep(pause) => {}
+            }
+        }
+        self.give_back().await;
+    }
+
+    /// Looks or renews once; ends a term that ran out meanwhile.
+    async fn round(&mut self) {
+        let deadline = match *self.term.borrow() {
+            Term::Until(deadline) => Some(deadline),
+            Term::Always | Term::Never => None,
+        };
+        let Some(deadline) = deadline else {
+            return self.compete().await;
+        };
+        if tokio::time::timeout_at(deadline, self.compete())
+            .await
+            .is_err()
+            || Instant::now() >= deadline
+        {
+            self.end("it could not be renewed in time");
+        }
+    }
+
+    async fn compete(&mut self) {
+        let leading = !matches!(*self.term.borrow(), Term::Never);
+        // The holder knows the Lease: its compare-and-swap tells where that is not so.
+        if !leading {
+            match self
+                .call(self.leases.get_opt(&self.candidate.candidacy.name))
+                .await
+            {
+                Ok(lease) => self.candidate.observe(lease, Instant::now()),
+                Err(error) => return self.failed("can't be read", &error),
+            }
+        }
+        let start = Instant::now();
+        let wanted = self.candidate.lease(true, Timestamp::now());
+        let params = PostParams::default();
+        let name = &self.candidate.candidacy.name;
+        let answer = match self.candidate.step(start) {
+            Step::Wait => {
+                self.failing = false;
+                return;
+            }
+            Step::Create => self.call(self.leases.create(&params, &wanted)).await,
+            Step::Hold => self.call(self.leases.replace(name, &params, &wanted)).await,
+        };
+        match answer {
+            Ok(lease) => {
+                self.failing = false;
+                self.candidate.observe(Some(lease), Instant::now());
+                self.begin(start + self.candidate.candidacy.timing.renew_deadline);
+            }
+            // Somebody else was faster, took it over, or changed its metadata: the next look tells.
+            Err(CallError::Failed(kube::Error::Api(status)))
+                if status.is_conflict() || status.is_not_found() || status.is_already_exists() =>
+            {
+                self.look_again(leading).await;
+            }
+            Err(error) => self.failed("can't be written", &error),
+        }
+    }
+
+    /// Reads the Lease after a lost compare-and-swap, and ends the term where another holds it now.
+    async fn look_again(&mut self, leading: bool) {
+        match self
+            .call(self.leases.get_opt(&self.candidate.candidacy.name))
+            .await
+        {
+            Ok(lease) => self.candidate.observe(lease, Instant::now()),
+            Err(error) => return self.failed("can't be read", &error),
+        }
+        let mine = self.candidate.holder() == Some(&self.candidate.candidacy.identity);
+        if leading && !mine {
+            self.end("it is gone, or another replica holds it");
+        }
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        let longest = self.candidate.candidacy.timing.renew_deadline / 2;
+        match timeout(longest, call).await {
+            Ok(answer) => answer.map_err(CallError::Failed),
+            Err(_) => Err(CallError::TimedOut),
+        }
+    }
+
+    fn begin(&self, deadline: Instant) {
+        let before = self.term.send_replace(Term::Until(deadline));
+        if before == Term::Never {
+            self.metrics.leads(true);
+            tracing::info!(lease = %self.candidate.candidacy.name, identity = %self.candidate.candidacy.identity, "this replica leads");
+        }
+    }
+
+    fn end(&self, why: &str) {
+        if self.term.send_replace(Term::Never) != Term::Never {
+            self.metrics.leads(false);
+            tracing::warn!(lease = %self.candidate.candidacy.name, "this replica leads no more, and writes nothing: {why}");
+        }
+    }
+
+    fn failed(&mut self, what: &str, error: &CallError) {
+        if !std::mem::replace(&mut self.failing, true) {
+            let candidacy = &self.candidate.candidacy;
+            tracing::warn!(
+                lease = %candidacy.name,
+                namespace = %candidacy.namespace,
+                error = error as &dyn std::error::Error,
+                "the Lease {what}; it is tried again. The service account needs get, create and update on leases there"
+            );
+        }
+    }
+
+    async fn give_back(&mut self) {
+        let held = *self.term.borrow() != Term::Never;
+        self.end("it is given back");
+        if !held {
+            return;
+        }
+        let params = PostParams::default();
+        // A renewal may have been given up on its way, so that the Lease is newer than what was seen of it.
+        self.look_again(false).await;
+        if self.candidate.holder() != Some(&self.candidate.candidacy.identity) {
+            return;
+        }
+        let given_back = self.candidate.lease(false, Timestamp::now());
+        let name = &self.candidate.candidacy.name;
+        let call = self.leases.replace(name, &params, &given_back);
+        if let Err(error) = self.call(call).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the Lease was not given back; others wait for its end"
+            );
+        }
+    }
+}
+
+/// Says why a call gave nothing.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error("the call failed")]
+    Failed(#[source] kube::Error),
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+/// Returns a pause up to a fifth longer, so that candidates do not look at the same time.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + 0.2 * fastrand::f64())
+}
+
+/// Returns an identity that no other process has: this name, and something random.
+#[must_use]
+pub fn identity(name: &str) -> String {
+    format!("{name}_{:08x}", fastrand::u32(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(identity: &str) -> Candidate {
+        Candidate::new(Candidacy {
+            namespace: "n".to_owned(),
+            name: "l".to_owned(),
+            identity: identity.to_owned(),
+            timing: Timing::default(),
+        })
+    }
+
+    fn held_by(holder: &str, renewals: i64) -> Lease {
+        let mut other = candidate(holder);
+        other.seen = None;
+        other.lease(true, Timestamp::from_second(renewals).expect("a time"))
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_lease_is_taken_only_after_it_was_seen_unchanged_for_its_duration() {
+        let start = Instant::now();
+        let mut me = candidate("me");
+        assert_eq!(me.step(start), Step::Create);
+        me.observe(Some(held_by("other", 1)), start);
+        assert_eq!(me.step(start + seconds(14)), Step::Wait);
+        // Renewed: whatever the times in it say, the wait begins anew.
+        me.observe(Some(held_by("other", 0)), start + seconds(14));
+        assert_eq!(me.step(start + seconds(28)), Step::Wait);
+        // Looked at again, unchanged; metadata don't count.
+        let mut same = held_by("other", 0);
+        same.metadata.resource_version = Some("9".to_owned());
+        me.observe(Some(same), start + seconds(28));
+        assert_eq!(me.step(start + seconds(29)), Step::Hold);
+    }
+
+    #[test]
+    fn the_duration_is_what_the_holder_says() {
+        let start = Instant::now();
+        let mut me = candidate("me");
+        let mut lease = held_by("other", 1);
+        lease.spec.as_mut().expect("a spec").lease_duration_seconds = Some(60);
+        me.observe(Some(lease), start);
+        assert_eq!(me.step(start + seconds(59)), Step::Wait);
+        assert_eq!(me.step(start + seconds(60)), Step::Hold);
+    }
+
+    #[test]
+    fn a_lease_that_is_given_back_or_ones_own_is_taken_at_once() {
+        let now = Instant::now();
+        let mut me = candidate("me");
+        me.observe(Some(held_by("me", 1)), now);
+        assert_eq!(me.step(now), Step::Hold);
+        let mut other = candidate("other");
+        other.observe(Some(held_by("other", 1)), now);
+        me.observe(Some(other.lease(false, Timestamp::UNIX_EPOCH)), now);
+        assert_eq!((me.holder(), me.step(now)), (None, Step::Hold));
+    }
+
+    #[test]
+    fn transitions_count_changes_of_the_holder() {
+        let now = Instant::now();
+        let mut me = candidate("me");
+        let transitions = |lease: &Lease| lease.spec.as_ref()?.lease_transitions;
+        me.observe(Some(held_by("other", 1)), now);
+        let taken = me.lease(true, Timestamp::UNIX_EPOCH);
+        assert_eq!(transitions(&taken), Some(1));
+        me.observe(Some(taken), now);
+        assert_eq!(transitions(&me.lease(true, Timestamp::now())), Some(1));
+    }
+
+    #[test]
+    fn what_others_wrote_on_a_lease_stays() {
+        let mut me = candidate("me");
+        let mut lease = held_by("other", 1);
+        lease.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());
+        lease.metadata.resource_version = Some("7".to_owned());
+        me.observe(Some(lease), Instant::now());
+        let mine = me.lease(true, Timestamp::UNIX_EPOCH);
+        assert!(mine.metadata.labels.is_some());
+        // The compare-and-swap.
+        assert_eq!(mine.metadata.resource_version.as_deref(), Some("7"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_ends_by_itself() {
+        let tell = watch::Sender::new(Term::Never);
+        let leadership = Leadership {
+            term: tell.subscribe(),
+        };
+        assert_eq!(leadership.remaining(), None);
+        tell.send_replace(Term::Until(Instant::now() + seconds(10)));
+        leadership.acquired().await;
+        assert_eq!(leadership.remaining(), Some(seconds(10)));
+        tokio::time::advance(seconds(10)).await;
+        assert_eq!(leadership.remaining(), None);
+        leadership.lost().await;
+        assert_eq!(Leadership::always().remaining(), Some(Duration::MAX));
+        Leadership::always().acquired().await;
+    }
+}
