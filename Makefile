@@ -4,17 +4,26 @@
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-test: lint controlplane .venv/ready ## Runs every check, against a real apiserver too
-	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
+test: lint tools controlplane .venv/ready ## Runs every check, against a real apiserver too
+	REQUIRE_CONTROLPLANE=1 REQUIRE_HELM=1 REQUIRE_BOTO3=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
 
 lint: ## Checks format and lints
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
-crds: ## Generates crds/ from src/api
+crds: ## Generates crds/ and the chart's copy from src/api
 	@cargo build --locked --quiet
 	@{ echo '# Generated from src/api by `make crds`.'; cargo run --locked --quiet -- crd; } > crds/inferenceprofilebindings.yaml.new
 	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
+	@cp crds/inferenceprofilebindings.yaml charts/inference-profile-operator/files/
+
+.PHONY: tools chart-docs
+tools: ## Builds Helm, helm-docs and kube-score for the tests of the chart
+	@tests/tools/build helm helm-docs kube-score
+
+chart-docs: ## Generates the chart's README.md from its values.yaml
+	@tests/tools/build helm-docs
+	@.tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
 .PHONY: image
 image: ## Makes the container image without a container engine, and checks it (PROFILE=dev: of the debug build)
