@@ -4,8 +4,9 @@
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-test: lint tools controlplane .venv/ready ## Runs every check, against a real apiserver too
+test: lint tools controlplane .venv/ready ## Runs every check, against a real apiserver and on a real node too
 	REQUIRE_CONTROLPLANE=1 REQUIRE_HELM=1 REQUIRE_BOTO3=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
+	tests/e2e/run
 
 lint: ## Checks format and lints
 	cargo fmt --check
@@ -31,6 +32,10 @@ image: ## Makes the container image without a container engine, and checks it (P
 
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
 	@tests/controlplane/build
+
+.PHONY: e2e
+e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
+	@tests/e2e/run
 
 .PHONY: bench
 bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
