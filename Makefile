@@ -4,8 +4,8 @@
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-test: lint tools controlplane .venv/ready ## Runs every check, against a real apiserver and on a real node too
-	REQUIRE_CONTROLPLANE=1 REQUIRE_HELM=1 REQUIRE_BOTO3=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
+test: lint controlplane tools .venv/ready ## Runs every check, against a real apiserver and on a real node too
+	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
 	tests/e2e/run
 
 lint: ## Checks format and lints
@@ -18,10 +18,7 @@ crds: ## Generates crds/ and the chart's copy from src/api
 	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
 	@cp crds/inferenceprofilebindings.yaml charts/inference-profile-operator/files/
 
-.PHONY: tools chart-docs
-tools: ## Builds Helm, helm-docs and kube-score for the tests of the chart
-	@tests/tools/build helm helm-docs kube-score
-
+.PHONY: chart-docs
 chart-docs: ## Generates the chart's README.md from its values.yaml
 	@tests/tools/build helm-docs
 	@.tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
@@ -33,6 +30,10 @@ image: ## Makes the container image without a container engine, and checks it (P
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
 	@tests/controlplane/build
 
+.PHONY: tools
+tools: ## Builds the tools of the tests
+	@tests/tools/build glua helm helm-docs kube-score
+
 .PHONY: e2e
 e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
 	@tests/e2e/run
@@ -42,7 +43,7 @@ bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,40
 	cargo bench --locked --bench operator --no-run
 	tests/controlplane/with --crds crds cargo bench --locked --bench operator
 
-.venv/ready: tests/requirements.txt
+.venv/ready: tests/requirements.txt examples/app/requirements.txt
 	@rm -rf .venv
 	@python3 -m venv .venv || { rm -rf .venv; echo 'python3 can make no virtual environment: install venv (Debian: apt-get install python3-venv)' >&2; exit 1; }
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt

@@ -7,10 +7,11 @@
 
 #[path = "support/bedrock_server.rs"]
 mod bedrock_server;
+#[path = "support/python.rs"]
+mod python;
 
 use std::{
     fs,
-    io::Write,
     process::{Command, Output},
     time::Duration,
 };
@@ -449,7 +450,7 @@ async fn an_export_reads_back_as_it_was_and_is_what_aws_would_answer() {
     assert_eq!(embedded.len(), 94);
     assert_eq!(rows(operator(&list(&directory), &[]).await), embedded);
 
-    if let Some(mut python) = python_with_boto3() {
+    if let Some(mut python) = python::with_boto3() {
         python.args([AWS_CLIENT, "listing", &format!("{path}/us-east-1.json")]);
         let output = run(python).await;
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -460,7 +461,7 @@ async fn an_export_reads_back_as_it_was_and_is_what_aws_would_answer() {
 async fn boto3_takes_the_server_for_bedrock() {
     let server = server().await;
     for mode in ["server", "faults"] {
-        let Some(mut python) = python_with_boto3() else {
+        let Some(mut python) = python::with_boto3() else {
             return;
         };
         if mode == "faults" {
@@ -485,25 +486,4 @@ async fn boto3_takes_the_server_for_bedrock() {
         gets.iter().any(|path| path.contains("%2F")),
         "an ARN is one segment: {gets:?}"
     );
-}
-
-/// Returns the Python that `IPO_TEST_PYTHON` names, if it has boto3; `pip install -r tests/requirements.txt` gives it.
-/// Says so where it hasn't, past the capture of test output, and fails where `REQUIRE_BOTO3` is 1.
-fn python_with_boto3() -> Option<Command> {
-    let interpreter = std::env::var("IPO_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let found = Command::new(&interpreter)
-        .args(["-c", "import boto3"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if found {
-        return Some(Command::new(interpreter));
-    }
-    let message =
-        format!("SKIPPED: {interpreter} has no boto3: pip install -r tests/requirements.txt");
-    assert!(
-        std::env::var("REQUIRE_BOTO3").as_deref() != Ok("1"),
-        "{message}"
-    );
-    writeln!(std::io::stderr(), "{message}").expect("stderr");
-    None
 }

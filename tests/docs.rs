@@ -26,11 +26,11 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the documents: those in the root folder and in `docs/`.
+/// Returns the documents: those in the root folder, in `docs/` and beside the applications.
 fn documents() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in [Path::new(ROOT), &Path::new(ROOT).join("docs")] {
-        for entry in fs::read_dir(folder).expect("a folder") {
+    for folder in [".", "docs", "examples/app"] {
+        for entry in fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.extension().is_some_and(|end| end == "md") {
                 files.push(path);
@@ -68,6 +68,59 @@ fn every_condition_and_reason_is_explained() {
         missing.is_empty(),
         "docs/conditions.md does not explain {missing:?}"
     );
+}
+
+/// Returns the names of metrics that a text has, without what Prometheus appends.
+fn metrics(text: &str) -> BTreeSet<String> {
+    const PREFIXES: [&str; 4] = [
+        "controller_runtime_",
+        "workqueue_",
+        "leader_election_",
+        "inference_profile_operator_",
+    ];
+    const SUFFIXES: [&str; 5] = ["_total", "_bucket", "_sum", "_count", "_info"];
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| {
+            PREFIXES
+                .iter()
+                .any(|prefix| word.len() > prefix.len() && word.starts_with(prefix))
+        })
+        .map(|word| {
+            SUFFIXES
+                .iter()
+                .find_map(|suffix| word.strip_suffix(suffix))
+                .unwrap_or(word)
+                .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn metrics_are_those_of_the_code() {
+    let root = Path::new(ROOT);
+    let code: BTreeSet<String> = ["src/metrics.rs", "src/controller/gauges.rs"]
+        .iter()
+        .flat_map(|path| metrics(&text(&root.join(path))))
+        .collect();
+    assert_eq!(
+        metrics(&text(&root.join("docs/operations.md"))),
+        code,
+        "docs/operations.md"
+    );
+    let chart = root.join("charts/inference-profile-operator");
+    for folder in ["files", "templates"] {
+        let Ok(entries) = fs::read_dir(chart.join(folder)) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                let unknown: Vec<String> =
+                    metrics(&text(&path)).difference(&code).cloned().collect();
+                assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
+            }
+        }
+    }
 }
 
 #[test]

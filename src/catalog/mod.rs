@@ -67,6 +67,31 @@ pub struct Profile {
     pub destinations: Destinations,
 }
 
+/// Where a foundation model stands in its life.
+///
+/// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/model-lifecycle.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// In full service.
+    Active,
+    /// Closed to new customers; gone from all regions at its end of life.
+    Legacy {
+        /// The end of its life, an RFC 3339 date, where it is known.
+        end_of_life: Option<Arc<str>>,
+    },
+}
+
+/// A foundation model as `ListFoundationModels` has it in the catalog's source region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundationModel {
+    /// Its ID.
+    pub id: ModelId,
+    /// Where it stands in its life.
+    pub lifecycle: Lifecycle,
+    /// Whether it can be invoked by its own ID, without a profile.
+    pub on_demand: bool,
+}
+
 /// Kinds of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceKind {
@@ -104,6 +129,7 @@ pub struct Catalog {
     account: Option<AccountId>,
     as_of: Option<String>,
     profiles: Vec<Arc<Profile>>,
+    models: Option<Vec<FoundationModel>>,
 }
 
 impl Catalog {
@@ -125,7 +151,33 @@ impl Catalog {
             account,
             as_of,
             profiles,
+            models: None,
         }
+    }
+
+    /// Adds what is known of the foundation models of the region; nothing where they could not be listed.
+    #[must_use]
+    pub fn with_models(mut self, models: Option<Vec<FoundationModel>>) -> Self {
+        self.models = models.map(|mut models| {
+            models.sort_by(|a, b| a.id.cmp(&b.id));
+            models.dedup_by(|a, b| a.id == b.id);
+            models
+        });
+        self
+    }
+
+    /// Returns the foundation models, sorted; nothing where they could not be listed.
+    #[must_use]
+    pub fn models(&self) -> Option<&[FoundationModel]> {
+        self.models.as_deref()
+    }
+
+    /// Returns a foundation model; nothing where it is not listed, or none could be.
+    #[must_use]
+    pub fn model(&self, id: &ModelId) -> Option<&FoundationModel> {
+        let models = self.models.as_deref()?;
+        let position = models.binary_search_by(|model| model.id.cmp(id)).ok()?;
+        Some(&models[position])
     }
 
     /// Returns where this came from.

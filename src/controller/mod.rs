@@ -357,12 +357,18 @@ fn concerned(before: &FeedState, after: &FeedState) -> Concerned {
     {
         return Concerned::All;
     }
-    let models: BTreeSet<ModelId> = old
-        .profiles()
-        .iter()
-        .chain(new.profiles())
-        .map(|profile| profile.model.clone())
-        .filter(|model| old.profiles_of(model) != new.profiles_of(model))
+    if old.models().is_some() != new.models().is_some() {
+        return Concerned::All;
+    }
+    let profiles = old.profiles().iter().chain(new.profiles());
+    let listed = old.models().into_iter().chain(new.models()).flatten();
+    let models: BTreeSet<ModelId> = profiles
+        .map(|profile| &profile.model)
+        .chain(listed.map(|model| &model.id))
+        .filter(|model| {
+            old.profiles_of(model) != new.profiles_of(model) || old.model(model) != new.model(model)
+        })
+        .cloned()
         .collect();
     Concerned::Models(models)
 }

@@ -1,41 +1,128 @@
-//! The manifests of examples/: each is applied as it stands.
+//! The manifests of examples/ and examples/app/: each is applied as it stands.
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Case, ROOT, case};
+use inference_profile_operator::api::condition::Reason;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
+use kube::{
+    Api,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    stage::Stage,
+    support::{Case, Cluster, ROOT, case},
+};
 
 pub fn cases() -> Vec<Case> {
-    manifests()
+    let examples = manifests("examples")
         .into_iter()
-        .map(|path| {
-            let name = path
-                .file_stem()
-                .expect("a name")
-                .to_string_lossy()
-                .into_owned();
-            case(format!("examples::applies_{name}"), move |cluster| {
-                let path = path.to_string_lossy().into_owned();
-                async move {
-                    let namespace = cluster.namespace("examples").await;
-                    let applied = cluster
-                        .kubectl(&["apply", "-n", &namespace, "-f", &path])
-                        .await
-                        .ok();
-                    assert!(
-                        applied.contains("inferenceprofilebinding.inferenceprofiles.dev/"),
-                        "{path} holds no binding: {applied}"
-                    );
-                }
-            })
-        })
-        .collect()
+        .map(|path| case(format!("examples::applies_{}", stem(&path)), applies(path)));
+    let applications = manifests("examples/app").into_iter().map(|path| {
+        case(
+            format!("examples::gives_{}_what_it_needs", stem(&path)),
+            gives(path),
+        )
+    });
+    examples.chain(applications).collect()
 }
 
-fn manifests() -> Vec<PathBuf> {
+fn applies(path: PathBuf) -> impl Fn(Cluster) -> futures::future::BoxFuture<'static, ()> {
+    move |cluster| {
+        let path = path.to_string_lossy().into_owned();
+        Box::pin(async move {
+            let namespace = cluster.namespace("examples").await;
+            let applied = cluster
+                .kubectl(&["apply", "-n", &namespace, "-f", &path])
+                .await
+                .ok();
+            assert!(
+                applied.contains("inferenceprofilebinding.inferenceprofiles.dev/"),
+                "{path} holds no binding: {applied}"
+            );
+        })
+    }
+}
+
+/// Applies an application where restricted pods alone are welcome, and looks for what its pods refer to.
+fn gives(path: PathBuf) -> impl Fn(Cluster) -> futures::future::BoxFuture<'static, ()> {
+    move |cluster| {
+        let path = path.to_string_lossy().into_owned();
+        Box::pin(async move {
+            let mut stage = Stage::embedded(cluster).await;
+            warn_of_unrestricted_pods(&stage).await;
+            let arguments = ["apply", "-n", &stage.namespace, "-f", &path];
+            for more in [&["--dry-run=server"][..], &[]] {
+                let applied = stage
+                    .cluster
+                    .kubectl(&[&arguments[..], more].concat())
+                    .await;
+                assert_eq!(applied.stderr, "", "{path}");
+                applied.ok();
+            }
+
+            let bindings = stage.bindings().list(&ListParams::default()).await;
+            let bindings = bindings.expect("the bindings").items;
+            assert!(!bindings.is_empty(), "{path} holds no binding");
+            for binding in &bindings {
+                let name = binding.metadata.name.as_deref().expect("a name");
+                stage.until(name, "Ready", "True", Reason::Bound).await;
+            }
+            let deployments =
+                Api::<Deployment>::namespaced(stage.cluster.client.clone(), &stage.namespace);
+            let deployments = deployments.list(&ListParams::default()).await;
+            let [deployment] = &deployments.expect("the Deployments").items[..] else {
+                panic!("{path} holds not one Deployment")
+            };
+            let names = config_maps_of(deployment);
+            assert!(!names.is_empty(), "{path}: the pods read no ConfigMap");
+            for name in names {
+                stage.object(&name).await;
+            }
+            stage.stop().await;
+        })
+    }
+}
+
+/// Makes kubectl say where a pod, or a Deployment's, is not what the restricted standard wants.
+async fn warn_of_unrestricted_pods(stage: &Stage) {
+    let labels = json!({"pod-security.kubernetes.io/warn": "restricted"});
+    Api::<Namespace>::all(stage.cluster.client.clone())
+        .patch(
+            &stage.namespace,
+            &PatchParams::default(),
+            &Patch::Merge(json!({"metadata": {"labels": labels}})),
+        )
+        .await
+        .expect("labelled");
+}
+
+/// Returns the names of the `ConfigMaps` that the pods of a Deployment read.
+fn config_maps_of(deployment: &Deployment) -> Vec<String> {
+    let spec = deployment.spec.as_ref().expect("a spec");
+    let pod = spec.template.spec.as_ref().expect("a pod");
+    let environment = pod
+        .containers
+        .iter()
+        .flat_map(|container| container.env_from.iter().flatten())
+        .filter_map(|source| Some(source.config_map_ref.as_ref()?.name.clone()));
+    let volumes = pod.volumes.iter().flatten();
+    let mounted = volumes.filter_map(|volume| Some(volume.config_map.as_ref()?.name.clone()));
+    environment.chain(mounted).collect()
+}
+
+fn stem(path: &Path) -> String {
+    let stem = path.file_stem().expect("a name");
+    stem.to_string_lossy().into_owned()
+}
+
+/// Returns the manifests in a folder of the project.
+pub fn manifests(folder: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = Path::new(ROOT)
-        .join("examples")
+        .join(folder)
         .read_dir()
-        .expect("examples/")
+        .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| {
             path.extension()

@@ -1,9 +1,12 @@
 //! What people see of bindings through kubectl.
 
-use kube::api::{Patch, PatchParams};
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::crd::bound_status;
+use crate::operator::Options;
+use crate::stage::Stage;
 use crate::support::{Case, Cluster, case};
 
 const SMALLEST: &str = "
@@ -26,6 +29,10 @@ pub fn cases() -> Vec<Case> {
         case(
             "kubectl::sees_no_difference_after_an_apply",
             sees_no_difference,
+        ),
+        case(
+            "kubectl::sees_no_difference_after_a_visit",
+            sees_no_difference_after_a_visit,
         ),
         case("kubectl::explains_targets", explains_targets),
         case("kubectl::names_an_unknown_field", names_an_unknown_field),
@@ -112,6 +119,33 @@ async fn sees_no_difference(cluster: Cluster) {
             let arguments = [&[verb][..], &rest].concat();
             cluster.kubectl_reading(SMALLEST, &arguments).await.ok();
         }
+    }
+}
+
+/// What the operator writes into bindings and into objects that bindings merge keys into is no drift to GitOps.
+async fn sees_no_difference_after_a_visit(cluster: Cluster) {
+    for how in [&[][..], &["--server-side"]] {
+        let mut stage = Stage::empty(cluster.clone()).await;
+        let examples = ["-n", &stage.namespace.clone(), "-f", "examples"];
+        let arguments = [&["apply"], how, &examples].concat();
+        cluster.kubectl(&arguments).await.ok();
+        stage.start(Options {
+            enable_secrets: true,
+            ..stage.options()
+        });
+        let list = stage.bindings().list(&ListParams::default()).await;
+        let names: Vec<String> = list
+            .expect("bindings")
+            .iter()
+            .map(ResourceExt::name_any)
+            .collect();
+        assert!(names.len() > 5, "{names:?}");
+        for name in &names {
+            stage.observed(name).await;
+        }
+        let arguments = [&["diff"], how, &examples].concat();
+        cluster.kubectl(&arguments).await.ok();
+        stage.stop().await;
     }
 }
 

@@ -12,22 +12,33 @@
     reason = "tests fail by panicking"
 )]
 
+mod chart;
+mod chart_render;
 mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod gitops;
+mod guard;
+mod injection;
 mod kubectl;
+mod leader;
 mod merge;
 mod operator;
 mod ownership;
+mod probes;
 mod published;
 mod reasons;
+#[path = "../support/chart.rs"]
+mod rendered;
 mod secrets;
 mod stage;
 mod steady;
 mod support;
 mod suspended;
 mod targets;
+#[path = "../support/tools.rs"]
+mod tools;
 mod withdrawn;
 
 use std::process::ExitCode;
@@ -51,13 +62,19 @@ fn main() -> ExitCode {
         runtime: Arc::new(Runtime::new().expect("a runtime")),
         cluster: Arc::default(),
         cases: [
+            chart::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            gitops::cases(),
+            guard::cases(),
+            injection::cases(),
             kubectl::cases(),
+            leader::cases(),
             merge::cases(),
             ownership::cases(),
+            probes::cases(),
             published::cases(),
             reasons::cases(),
             secrets::cases(),

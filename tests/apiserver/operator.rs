@@ -16,7 +16,7 @@ use inference_profile_operator::{
         Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind,
         embedded::Embedded,
     },
-    controller::{Config, Controller},
+    controller::{Config, Controller, Health},
     leader::Leadership,
     metrics::Metrics,
     plan::Settings,
@@ -66,6 +66,7 @@ impl Default for Options {
 
 /// A running operator.
 pub struct Operator {
+    pub health: Health,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -96,13 +97,14 @@ impl Operator {
         let client = cluster.client.clone();
         let (leadership, metrics) = (options.leadership, Metrics::new());
         let controller = Controller::new(client, options.source, config, leadership, metrics);
+        let health = controller.health();
         let run = controller.run(async {
             // A dropped sender stops the operator too.
             let _ = stopped.await;
         });
         let task =
             tokio::spawn(async { run.await.expect("the controller runs until it is stopped") });
-        Self { stop, task }
+        Self { health, stop, task }
     }
 
     /// Stops the operator as SIGTERM does, and waits for it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use inference_profile_operator::{
-    api::InferenceProfileBinding, api::condition::Reason, catalog::Source,
+    api::InferenceProfileBinding, api::condition::Reason, catalog::Source, controller::Health,
 };
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Secret},
@@ -82,6 +82,15 @@ impl Stage {
     /// Starts the operator.
     pub fn start(&mut self, options: Options) {
         self.operator = Some(Operator::start(&self.cluster, &self.namespace, options));
+    }
+
+    /// Returns what to ask how the operator is.
+    pub fn health(&self) -> Health {
+        self.operator
+            .as_ref()
+            .expect("a running operator")
+            .health
+            .clone()
     }
 
     /// Starts another operator beside the one that runs, as while a Deployment rolls without leader election.

@@ -155,6 +155,22 @@ impl Cluster {
         }
     }
 
+    /// Returns a client that reaches the apiserver by another port of this machine, and the apiserver's own address.
+    pub async fn through(&self, port: u16) -> (Client, String) {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).expect("kubeconfig");
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("client configuration");
+        let server = config
+            .cluster_url
+            .authority()
+            .expect("an address")
+            .to_string();
+        config.cluster_url = format!("https://127.0.0.1:{port}").parse().expect("a URL");
+        config.default_retry = false;
+        (Client::try_from(config).expect("client"), server)
+    }
+
     /// Creates a namespace and returns its name, which begins with the prefix.
     pub async fn namespace(&self, prefix: &str) -> String {
         let mut namespace = Namespace::default();
@@ -192,6 +208,11 @@ impl Cluster {
                     .try_parse()
                     .expect("a binding that the code understands")
             })
+    }
+
+    /// Returns the configuration with which other programs find this control plane.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// Runs the pinned kubectl against this control plane, with a text as its stdin.

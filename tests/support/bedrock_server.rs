@@ -329,7 +329,7 @@ fn with_request_id(mut response: Response) -> Response {
 
 /// Returns access key ID, date, region, service and the final word out of
 /// `AWS4-HMAC-SHA256 Credential=AKID/20261027/eu-west-1/bedrock/aws4_request, SignedHeaders=..., Signature=...`.
-fn credential_scope(headers: &HeaderMap) -> Option<Vec<String>> {
+pub fn credential_scope(headers: &HeaderMap) -> Option<Vec<String>> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let credential = value.split_once("Credential=")?.1.split(',').next()?;
     Some(credential.split('/').map(ToOwned::to_owned).collect())

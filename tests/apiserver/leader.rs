@@ -1,0 +1,290 @@
+//! One of several replicas writes: who leads, when that ends, and what a standby does.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use inference_profile_operator::{
+    leader::{Candidacy, Election, Leadership, Timing},
+    metrics::Metrics,
+};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use crate::{
+    operator::{Operator, Options},
+    stage::{EU, Stage, sonnet},
+    support::{Case, Cluster, case, eventually},
+};
+
+const LEASE: &str = "operator";
+/// Short, so that cases need not wait long; the order of the three is that of the defaults.
+const TIMING: Timing = Timing {
+    lease_duration: Duration::from_secs(3),
+    renew_deadline: Duration::from_secs(2),
+    retry_period: Duration::from_millis(200),
+};
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "leader::one_replica_writes_and_the_other_stands_by",
+            one_writes,
+        ),
+        case("leader::a_replica_that_stops_hands_over", hands_over),
+        case(
+            "leader::a_replica_that_is_cut_off_stops_before_another_starts",
+            cut_off,
+        ),
+        case(
+            "leader::a_lease_that_is_taken_away_ends_the_term",
+            taken_away,
+        ),
+        case(
+            "leader::a_change_of_the_leader_writes_nothing",
+            change_writes_nothing,
+        ),
+    ]
+}
+
+fn stand(client: Client, namespace: &str, identity: &str) -> Election {
+    let candidacy = Candidacy {
+        namespace: namespace.to_owned(),
+        name: LEASE.to_owned(),
+        identity: identity.to_owned(),
+        timing: TIMING,
+    };
+    Election::start(client, candidacy, Metrics::new())
+}
+
+/// Starts a replica: an operator on the stage's script, and its election.
+fn replica(stage: &Stage, identity: &str) -> (Operator, Election) {
+    let election = stand(stage.cluster.client.clone(), &stage.namespace, identity);
+    let options = Options {
+        leadership: election.leadership(),
+        ..stage.options()
+    };
+    let operator = Operator::start(&stage.cluster, &stage.namespace, options);
+    (operator, election)
+}
+
+fn leads(leadership: &Leadership) -> bool {
+    leadership.remaining().is_some()
+}
+
+fn leases(stage: &Stage) -> Api<Lease> {
+    Api::namespaced(stage.cluster.client.clone(), &stage.namespace)
+}
+
+async fn holder(stage: &Stage) -> Option<String> {
+    let lease = leases(stage).get(LEASE).await.expect("the Lease");
+    lease.spec.expect("a spec").holder_identity
+}
+
+async fn one_writes(cluster: Cluster) {
+    let stage = Stage::empty(cluster).await;
+    let (first, election) = replica(&stage, "first");
+    election.leadership().acquired().await;
+    let (second, standby) = replica(&stage, "second");
+    stage.bound("a", sonnet()).await;
+    assert_eq!(stage.id("a").await.as_deref(), Some(EU));
+    assert_eq!(holder(&stage).await.as_deref(), Some("first"));
+    assert!(!leads(&standby.leadership()));
+    first.stop().await;
+    // Nobody has given the Lease back, so that nobody acts on this one.
+    stage.bind("b", sonnet()).await;
+    assert_eq!(stage.id("b").await, None);
+    election.resign().await;
+    stage.ready("b").await;
+    assert_eq!(holder(&stage).await.as_deref(), Some("second"));
+    second.stop().await;
+    standby.resign().await;
+    assert_eq!(holder(&stage).await, None);
+}
+
+async fn hands_over(cluster: Cluster) {
+    let stage = Stage::empty(cluster).await;
+    let first = stand(stage.cluster.client.clone(), &stage.namespace, "first");
+    first.leadership().acquired().await;
+    let second = stand(stage.cluster.client.clone(), &stage.namespace, "second");
+    let (old, new) = (first.leadership(), second.leadership());
+    first.resign().await;
+    assert!(!leads(&old), "what is given back is not written under");
+    new.acquired().await;
+    let lease = leases(&stage).get(LEASE).await.expect("the Lease");
+    let spec = lease.spec.expect("a spec");
+    assert_eq!(spec.holder_identity.as_deref(), Some("second"));
+    second.resign().await;
+}
+
+async fn cut_off(cluster: Cluster) {
+    let stage = Stage::empty(cluster).await;
+    let wire = Wire::to(&stage.cluster).await;
+    let first = stand(wire.client.clone(), &stage.namespace, "first");
+    let old = first.leadership();
+    old.acquired().await;
+    let second = stand(stage.cluster.client.clone(), &stage.namespace, "second");
+    let new = second.leadership();
+    wire.cut();
+    // At no moment do both lead: when the second one begins, the first one has ended.
+    new.acquired().await;
+    assert!(!leads(&old));
+    wire.mend();
+    eventually("the first one has looked again", || async {
+        if wire.is_used_again() {
+            Ok(())
+        } else {
+            Err("no new connection")
+        }
+    })
+    .await;
+    assert!(leads(&new) && !leads(&old));
+    second.resign().await;
+    old.acquired().await;
+    first.resign().await;
+}
+
+async fn taken_away(cluster: Cluster) {
+    let stage = Stage::empty(cluster).await;
+    let first = stand(stage.cluster.client.clone(), &stage.namespace, "first");
+    let leadership = first.leadership();
+    leadership.acquired().await;
+    // Metadata of others end nothing.
+    let label = json!({"metadata": {"labels": {"team": "platform"}}});
+    let patch = |change: serde_json::Value| {
+        let leases = leases(&stage);
+        async move {
+            leases
+                .patch(LEASE, &PatchParams::default(), &Patch::Merge(change))
+                .await
+                .expect("patched")
+        }
+    };
+    let labelled = patch(label).await;
+    eventually("the Lease is renewed", || async {
+        let lease = leases(&stage).get(LEASE).await.expect("the Lease");
+        let same = lease.metadata.resource_version == labelled.metadata.resource_version;
+        if same { Err(lease) } else { Ok(()) }
+    })
+    .await;
+    assert!(leads(&leadership));
+    patch(json!({"spec": {"holderIdentity": "someone"}})).await;
+    leadership.lost().await;
+    // Nobody renews it, so that it is taken again when it has run out.
+    leadership.acquired().await;
+    assert_eq!(holder(&stage).await.as_deref(), Some("first"));
+    let lease = leases(&stage).get(LEASE).await.expect("the Lease");
+    assert_eq!(lease.metadata.labels.expect("labels")["team"], "platform");
+    first.resign().await;
+}
+
+async fn change_writes_nothing(cluster: Cluster) {
+    let stage = Stage::empty(cluster).await;
+    let (first, election) = replica(&stage, "first");
+    let (second, standby) = replica(&stage, "second");
+    let binding = stage.bound("a", sonnet()).await;
+    let target = stage.object("a").await;
+    let (old, new) = if leads(&election.leadership()) {
+        ((first, election), (second, standby))
+    } else {
+        ((second, standby), (first, election))
+    };
+    let asked = stage.script.asked();
+    assert!(asked > 0);
+    old.0.stop().await;
+    old.1.resign().await;
+    new.1.leadership().acquired().await;
+    // The new one lists by itself, and has looked at everything when it has bound something new.
+    stage.bound("b", sonnet()).await;
+    stage.asked(2).await;
+    assert_eq!(
+        stage.object("a").await.metadata.resource_version,
+        target.metadata.resource_version
+    );
+    assert_eq!(
+        stage.binding("a").await.metadata.resource_version,
+        binding.metadata.resource_version
+    );
+    new.0.stop().await;
+    new.1.resign().await;
+}
+
+/// A way to the apiserver that can be cut: what was sent and not yet passed on stays unanswered, without an error.
+struct Wire {
+    client: Client,
+    cut: watch::Sender<bool>,
+    led_on: Arc<AtomicUsize>,
+}
+
+impl Wire {
+    async fn to(cluster: &Cluster) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (client, server) = cluster.through(port).await;
+        let cut = watch::Sender::new(false);
+        let led_on = Arc::new(AtomicUsize::new(0));
+        let (is_cut, count) = (cut.subscribe(), Arc::clone(&led_on));
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let mut is_cut = is_cut.clone();
+                let (count, server) = (Arc::clone(&count), server.clone());
+                tokio::spawn(async move {
+                    // While cut, a new connection is not led on.
+                    until(&mut is_cut, false).await;
+                    count.fetch_add(1, Ordering::SeqCst);
+                    lead(near, &server, is_cut).await;
+                });
+            }
+        });
+        Self {
+            client,
+            cut,
+            led_on,
+        }
+    }
+
+    fn cut(&self) {
+        self.led_on.store(0, Ordering::SeqCst);
+        self.cut.send_replace(true);
+    }
+
+    fn mend(&self) {
+        self.cut.send_replace(false);
+    }
+
+    /// Says whether a connection was led on since the wire was cut last.
+    fn is_used_again(&self) -> bool {
+        self.led_on.load(Ordering::SeqCst) > 0
+    }
+}
+
+async fn until(is_cut: &mut watch::Receiver<bool>, expected: bool) {
+    // Without its wire, when the case is over, a connection ends with the runtime.
+    if is_cut.wait_for(|cut| *cut == expected).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn lead(mut near: TcpStream, server: &str, mut is_cut: watch::Receiver<bool>) {
+    let mut far = TcpStream::connect(server).await.expect("the apiserver");
+    tokio::select! {
+        _ = copy_bidirectional(&mut near, &mut far) => {}
+        () = until(&mut is_cut, true) => {
+            // Nothing goes on, and nobody is told: not even that the connection is over.
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What probes and Prometheus get from a running operator.
+
+use std::process::Stdio;
+
+use inference_profile_operator::leader::{Candidacy, Election, Timing};
+use inference_profile_operator::metrics::Metrics;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+use crate::{
+    operator::Options,
+    stage::{EU, ID, REGION, Stage, sonnet},
+    support::{Case, Cluster, case, eventually},
+};
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "probes::ready_when_the_first_listing_is_there",
+            first_listing,
+        ),
+        case("probes::ready_when_the_catalog_is_known_to_fail", failing),
+        case("probes::a_standby_is_ready", standby),
+        case("probes::the_process_serves_probes_and_metrics", process),
+    ]
+}
+
+async fn until_ready(stage: &Stage) {
+    let health = stage.health();
+    eventually("ready", || async { health.ready() }).await;
+    assert_eq!(health.alive(), Ok(()));
+}
+
+async fn first_listing(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    stage.bind("a", sonnet()).await;
+    stage.script.falls_silent();
+    stage.start(stage.options());
+    stage.observed("a").await;
+    let why = stage.health().ready().expect_err("nothing was listed yet");
+    assert!(why.contains("first listing"), "{why}");
+    assert_eq!(stage.health().alive(), Ok(()));
+    stage.script.answers_again();
+    until_ready(&stage).await;
+    // A source region that comes later takes nothing back.
+    stage.script.falls_silent();
+    stage
+        .bind("b", serde_json::json!({"model": "amazon.nova-lite-v1:0", "geography": "us", "sourceRegion": "us-east-1"}))
+        .await;
+    stage.observed("b").await;
+    assert_eq!(stage.health().ready(), Ok(()));
+}
+
+async fn failing(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    stage.bind("a", sonnet()).await;
+    stage.script.denies(REGION);
+    stage.start(stage.options());
+    until_ready(&stage).await;
+}
+
+async fn standby(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    stage.bind("a", sonnet()).await;
+    let stand = |identity: &str| {
+        let candidacy = Candidacy {
+            namespace: stage.namespace.clone(),
+            name: "operator".to_owned(),
+            identity: identity.to_owned(),
+            timing: Timing::default(),
+        };
+        Election::start(stage.cluster.client.clone(), candidacy, Metrics::new())
+    };
+    let leader = stand("leader");
+    leader.leadership().acquired().await;
+    let election = stand("standby");
+    let options = Options {
+        leadership: election.leadership(),
+        ..stage.options()
+    };
+    stage.start(options);
+    until_ready(&stage).await;
+    assert_eq!(stage.script.asked(), 0, "a standby asks AWS nothing");
+    assert!(
+        stage
+            .binding("a")
+            .await
+            .status
+            .expect("the default")
+            .conditions
+            .is_empty()
+    );
+    leader.resign().await;
+    stage.ready("a").await;
+}
+
+async fn process(cluster: Cluster) {
+    let stage = Stage::empty(cluster).await;
+    let (mut program, address) = run(&stage, &["--leader-elect", "--lease-namespace"]).await;
+    stage.bound("a", sonnet()).await;
+    assert_eq!(stage.value("a", ID).await.as_deref(), Some(EU));
+    for path in ["/healthz", "/readyz"] {
+        let answer = get(&address, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    }
+    let page = get(&address, "/metrics").await;
+    for line in [
+        r#"inference_profile_operator_bindings{ready="True",reason="Bound"} 1"#,
+        r#"inference_profile_operator_writes_total{kind="ConfigMap",operation="apply",result="success"} 1"#,
+        r#"leader_election_master_status{name="inference-profile-operator"} 1"#,
+        r#"workqueue_depth{name="inferenceprofilebinding",priority="high"} 0"#,
+        r#"controller_runtime_max_concurrent_reconciles{controller="inferenceprofilebinding"} 64"#,
+        r#"controller_runtime_reconcile_errors_total{controller="inferenceprofilebinding"} 0"#,
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
+    assert!(get(&address, "/else").await.starts_with("HTTP/1.1 404"));
+    let leases: Api<Lease> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
+    let held = |lease: &Lease| lease.spec.as_ref()?.holder_identity.clone();
+    let name = "inference-profile-operator";
+    assert!(held(&leases.get(name).await.expect("a Lease")).is_some());
+    terminate(&mut program).await;
+    assert_eq!(held(&leases.get(name).await.expect("a Lease")), None);
+}
+
+/// Runs the program on the stage, the namespace following the last of these options, and returns where it serves.
+async fn run(stage: &Stage, options: &[&str]) -> (Child, String) {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+        .args(["run", "--catalog=embedded", "--region=eu-west-1"])
+        .args(["--http-addr=127.0.0.1:0", "--namespace", &stage.namespace])
+        .args(options)
+        .arg(&stage.namespace)
+        .env("KUBECONFIG", stage.cluster.kubeconfig())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(program.stderr.take().expect("piped")).lines();
+    let address = loop {
+        let line = lines.next_line().await.expect("a log").expect("an address");
+        if let Some((_, rest)) = line.split_once("address=") {
+            break rest.trim().to_owned();
+        }
+    };
+    // A full pipe would hold it up.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (program, address)
+}
+
+/// Ends a program as kubelet does.
+async fn terminate(program: &mut Child) {
+    let id = program.id().expect("it runs").to_string();
+    let kill = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(kill.await.expect("kill").success());
+    assert!(program.wait().await.expect("its end").success());
+}
+
+async fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}

@@ -1,0 +1,24 @@
+//! The Python that tests run programs with.
+
+use std::{io::Write, process::Command};
+
+/// Returns the Python that `IPO_TEST_PYTHON` names, if it has boto3; `pip install -r tests/requirements.txt` gives it.
+/// Says so where it hasn't, past the capture of test output, and fails where `REQUIRE_BOTO3` is 1.
+pub fn with_boto3() -> Option<Command> {
+    let interpreter = std::env::var("IPO_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let found = Command::new(&interpreter)
+        .args(["-c", "import boto3"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if found {
+        return Some(Command::new(interpreter));
+    }
+    let message =
+        format!("SKIPPED: {interpreter} has no boto3: pip install -r tests/requirements.txt");
+    assert!(
+        std::env::var("REQUIRE_BOTO3").as_deref() != Ok("1"),
+        "{message}"
+    );
+    writeln!(std::io::stderr(), "{message}").expect("stderr");
+    None
+}
