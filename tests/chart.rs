@@ -143,6 +143,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("secrets: {enabled: 'true'}", "/secrets/enabled"),
     ("secrets: {enable: true}", "enable"),
     ("rollout: {concurrent: 0}", "/rollout/concurrent"),
+    ("rollout: {concurrent: 65}", "/rollout/concurrent"),
     ("guard: {namespaceSelector: {team: a}}", "team"),
     ("crds: {install: yes please}", "/crds/install"),
     ("image: {digest: 'sha256:abc'}", "/image/digest"),
@@ -318,11 +319,11 @@ fn nobody_else_writes_a_status() {
 #[test]
 fn the_crd_is_whole_and_kept() {
     let helm = tool!("helm");
-    let given = with(&helm, "");
+    let given = with(&helm, "crds: {annotations: {a: b}}");
     let crd = one(&given, "CustomResourceDefinition");
     assert_eq!(
-        crd["metadata"]["annotations"]["helm.sh/resource-policy"],
-        "keep"
+        crd["metadata"]["annotations"],
+        json!({"helm.sh/resource-policy": "keep", "a": "b"})
     );
     let mut original = objects(&file("crds/inferenceprofilebindings.yaml")).remove(0);
     assert_eq!(crd["spec"], original["spec"]);
@@ -573,11 +574,10 @@ fn the_program_understands_its_arguments() {
     for (name, values) in sets_of_values() {
         let given = objects(&rendered(&helm, &values).expect(&name));
         let arguments = texts(&container(&given)["args"]);
-        // Files are read before the cluster is looked for, and this program restarts no workloads.
-        let elsewhere = ["--catalog=directory:", "--enable-rollout"];
+        // Files are read before the cluster is looked for.
         if arguments
             .iter()
-            .any(|argument| elsewhere.iter().any(|start| argument.starts_with(start)))
+            .any(|argument| argument.starts_with("--catalog=directory:"))
         {
             continue;
         }

@@ -67,6 +67,12 @@ pub struct RunArgs {
     /// Writes Secret targets too
     #[arg(long, env = "IPO_ENABLE_SECRETS")]
     enable_secrets: bool,
+    /// Restarts the workloads in spec.rollout when a written value changes
+    #[arg(long, env = "IPO_ENABLE_ROLLOUT")]
+    enable_rollout: bool,
+    /// How many workloads restart at once, over all bindings
+    #[arg(long, env = "IPO_CONCURRENT_ROLLOUTS", value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrent_rollouts: u16,
     #[command(flatten)]
     limit: LimitOptions,
     #[command(flatten)]
@@ -156,8 +162,10 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         default_region,
         workers: usize::from(args.concurrency),
         refresh_interval: args.refresh_interval,
+        concurrent_rollouts: usize::from(args.concurrent_rollouts),
         settings: Settings {
             enable_secrets: args.enable_secrets,
+            enable_rollout: args.enable_rollout,
             account: args.account,
             limit,
         },

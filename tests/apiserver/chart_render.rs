@@ -1,42 +1,38 @@
 //! Templates of the Helm chart, as Helm renders them.
 
-use std::{path::Path, process::Command};
+use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Case, Cluster, ROOT};
+use crate::{
+    rendered::CHART,
+    support::{Case, Cluster, ROOT},
+    tools::tool,
+};
 
 /// An API that `helm template`, which asks no cluster, has to be told of.
 const MUTATING: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
 
-/// Returns these cases where there is Helm or `REQUIRE_HELM=1` says that there must be; none otherwise.
+/// Returns these cases where there is Helm; none otherwise.
 pub fn needing_helm(cases: Vec<Case>) -> Vec<Case> {
-    let required = std::env::var("REQUIRE_HELM").is_ok_and(|value| value == "1");
-    if required || helm().exists() {
-        return cases;
+    if tool("helm").is_some() {
+        cases
+    } else {
+        Vec::new()
     }
-    eprintln!(
-        "SKIPPED {} cases of the Helm chart: there is no .tools/helm; run tests/tools/build helm\n",
-        cases.len()
-    );
-    Vec::new()
-}
-
-fn helm() -> std::path::PathBuf {
-    Path::new(ROOT).join(".tools/helm")
 }
 
 /// Renders one template of the chart with these arguments; Err: what Helm said.
 pub fn render(template: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(helm())
-        .args(["template", "charts/inference-profile-operator"])
+    let output = Command::new(tool("helm").expect("looked for before"))
+        .args(["template", CHART])
         .args(["--show-only", &format!("templates/{template}")])
         // Helm renders all templates, whichever it shows, and the operator needs its region.
         .args(["--set", "region=eu-west-1"])
         .args(arguments)
         .current_dir(ROOT)
         .output()
-        .expect(".tools/helm, which tests/tools/build helm makes, can be run");
+        .expect("Helm can be run");
     if output.status.success() {
         Ok(String::from_utf8(output.stdout).expect("text"))
     } else {

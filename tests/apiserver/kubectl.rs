@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::crd::bound_status;
 use crate::operator::Options;
 use crate::stage::Stage;
-use crate::support::{Case, Cluster, case};
+use crate::support::{Case, Cluster, case, eventually};
 
 const SMALLEST: &str = "
 apiVersion: inferenceprofiles.dev/v1alpha1
@@ -150,7 +150,16 @@ async fn sees_no_difference_after_a_visit(cluster: Cluster) {
 }
 
 async fn explains_targets(cluster: Cluster) {
-    let page = cluster.kubectl(&["explain", "ipb.spec.targets"]).await.ok();
+    // The apiserver publishes the schema a little after it serves the kind.
+    let page = eventually("ipb.spec.targets is explained", || async {
+        let output = cluster.kubectl(&["explain", "ipb.spec.targets"]).await;
+        if output.code == Some(0) {
+            Ok(output.stdout)
+        } else {
+            Err(output)
+        }
+    })
+    .await;
     for part in [
         "creationPolicy",
         "keys",

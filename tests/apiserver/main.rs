@@ -31,6 +31,7 @@ mod published;
 mod reasons;
 #[path = "../support/chart.rs"]
 mod rendered;
+mod rollout;
 mod secrets;
 mod stage;
 mod steady;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
             probes::cases(),
             published::cases(),
             reasons::cases(),
+            rollout::cases(),
             secrets::cases(),
             steady::cases(),
             suspended::cases(),

@@ -43,6 +43,8 @@ pub struct Options {
     pub source: Arc<dyn Source>,
     pub allowed_regions: Vec<&'static str>,
     pub enable_secrets: bool,
+    pub enable_rollout: bool,
+    pub concurrent_rollouts: usize,
     pub account: Option<&'static str>,
     pub selector: Option<String>,
     /// Namespaces that are served beside the first.
@@ -56,6 +58,8 @@ impl Default for Options {
             source: Arc::new(Embedded::load()),
             allowed_regions: Vec::new(),
             enable_secrets: false,
+            enable_rollout: false,
+            concurrent_rollouts: 4,
             account: None,
             selector: None,
             more_namespaces: Vec::new(),
@@ -85,8 +89,10 @@ impl Operator {
             default_region: "eu-west-1".parse().expect("a region"),
             workers: 8,
             refresh_interval: REFRESH,
+            concurrent_rollouts: options.concurrent_rollouts,
             settings: Settings {
                 enable_secrets: options.enable_secrets,
+                enable_rollout: options.enable_rollout,
                 account: options
                     .account
                     .map(|account| account.parse().expect("an account")),
