@@ -7,6 +7,7 @@ pub mod directory;
 pub mod embedded;
 pub mod feed;
 pub mod listing;
+pub mod roles;
 
 use std::{fmt, sync::Arc, time::Duration};
 
