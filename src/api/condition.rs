@@ -55,7 +55,7 @@ wire_enum!(
         ValueUnavailable, SecretsDisabled, Retrying,
         // CatalogFresh
         Fresh, Snapshot, AccessDenied, Throttled, CredentialsUnavailable, EndpointUnreachable,
-        RoleNotAllowed, ServiceError,
+        RoleNotAllowed, FeedLimitReached, SnapshotStale, SnapshotInvalid, ServiceError,
         // Suspended
         SuspendedBySpec,
     }

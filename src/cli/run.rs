@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    catalog::Source,
+    catalog::{Source, feed::Schedule},
     controller::{Config, Controller, Health},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
@@ -61,6 +61,9 @@ pub struct RunArgs {
     /// How often each catalog is listed anew, such as 15m or 90s
     #[arg(long, env = "IPO_REFRESH_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = duration)]
     refresh_interval: Duration,
+    /// How old a catalog of files, or the embedded one, may be before `CatalogFresh` says so, such as 2160h
+    #[arg(long, env = "IPO_CATALOG_MAX_AGE", value_name = "DURATION", default_value = "2160h", value_parser = duration)]
+    catalog_max_age: Duration,
     /// How many bindings are visited at once
     #[arg(long, env = "IPO_CONCURRENCY", value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -155,7 +158,10 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         selector: args.selector,
         default_region,
         workers: usize::from(args.concurrency),
-        refresh_interval: args.refresh_interval,
+        schedule: Schedule {
+            interval: args.refresh_interval,
+            max_age: args.catalog_max_age,
+        },
         settings: Settings {
             enable_secrets: args.enable_secrets,
             account: args.account,

@@ -29,7 +29,7 @@ use crate::{
     cache::Cache,
     catalog::{
         FeedState, Source,
-        feed::{FeedChange, Feeds},
+        feed::{FeedChange, Feeds, Schedule},
     },
     leader::Leadership,
     metrics::{Metrics, Operation, Visit},
@@ -60,8 +60,8 @@ pub struct Config {
     pub default_region: Region,
     /// How many bindings are visited at once.
     pub workers: usize,
-    /// How often a catalog is listed anew.
-    pub refresh_interval: Duration,
+    /// When catalogs are listed anew, and when they are old.
+    pub schedule: Schedule,
     /// What plans are told.
     pub settings: Settings,
 }
@@ -174,7 +174,7 @@ impl Controller {
     ) -> Self {
         let (tell, changes) = mpsc::unbounded_channel();
         let roles = source.kind().is_live();
-        let feeds = Feeds::new(source, config.refresh_interval, tell, metrics.clone());
+        let feeds = Feeds::new(source, config.schedule, tell, metrics.clone());
         // One replica asks AWS; those that stand by watch the cluster only.
         feeds.pause();
         let context = Arc::new(Context {

@@ -14,7 +14,7 @@ use inference_profile_operator::{
     api::{InferenceProfileBinding, condition::Reason},
     catalog::{
         Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind,
-        embedded::Embedded,
+        embedded::Embedded, feed::Schedule,
     },
     controller::{Config, Controller, Health},
     leader::Leadership,
@@ -48,6 +48,7 @@ pub struct Options {
     /// Namespaces that are served beside the first.
     pub more_namespaces: Vec<String>,
     pub leadership: Leadership,
+    pub schedule: Schedule,
 }
 
 impl Default for Options {
@@ -60,6 +61,11 @@ impl Default for Options {
             selector: None,
             more_namespaces: Vec::new(),
             leadership: Leadership::always(),
+            schedule: Schedule {
+                interval: REFRESH,
+                // The embedded data grows old while the tests stay as they are.
+                max_age: Duration::from_hours(24 * 365 * 100),
+            },
         }
     }
 }
@@ -84,7 +90,7 @@ impl Operator {
             selector: options.selector,
             default_region: "eu-west-1".parse().expect("a region"),
             workers: 8,
-            refresh_interval: REFRESH,
+            schedule: options.schedule,
             settings: Settings {
                 enable_secrets: options.enable_secrets,
                 account: options
