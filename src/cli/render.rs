@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::ConditionStatus, names},
-    cache::{Cache, decode::target_view},
-    catalog::{FeedKey, FeedState, Freshness, Source},
+    cache::{Cache, FeedLimits, FeedRules, decode::target_view},
+    catalog::{FeedKey, FeedState, Freshness, Source, roles::AllowedRoles},
     plan::{
         How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
         identity::{ObjectKey, TargetKey},
@@ -69,6 +69,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         enable_secrets: args.enable_secrets,
         account: args.account,
         limit: args.limit.parse()?,
+        follow_embedded: false,
     };
     let mut input = Input::default();
     for path in &args.paths {
@@ -81,7 +82,11 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             "no InferenceProfileBinding was found in what was given".to_owned(),
         ));
     }
-    let mut cache = Cache::new(args.catalog.catalog.is_live());
+    let mut cache = Cache::new(FeedRules {
+        roles: args.catalog.catalog.is_live().then(AllowedRoles::default),
+        limits: FeedLimits::NONE,
+        lists: 0,
+    });
     let mut keys = Vec::new();
     for wire in &input.bindings {
         let binding = parse_binding(wire, args.region.optional()?.as_ref(), keys.len())?;
@@ -97,9 +102,14 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
     let mut catalogs = Catalogs::default();
     let mut all_ready = true;
     for (key, wire) in keys.iter().zip(&input.bindings) {
-        let feed = cache
-            .observe(key, |_| pending())
-            .and_then(|observed| cache.feed_of(&observed.binding));
+        let mut feed = None;
+        let known = cache.observe(key, |asked| {
+            feed = asked.cloned();
+            pending()
+        });
+        if known.is_none() {
+            continue;
+        }
         let state = match &feed {
             Some(feed) => catalogs.of(feed, &args.catalog).await?,
             None => pending(),
@@ -338,6 +348,7 @@ fn parse_binding(
         created: i64::try_from(position).unwrap_or_default(),
         deleting: false,
         finalizer: true,
+        refresh: None,
         spec,
         status: Status::default(),
     })

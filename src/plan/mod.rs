@@ -13,6 +13,7 @@ pub mod ownership;
 mod publication;
 pub mod status;
 mod targets;
+mod upgrade;
 
 use crate::residency::Limits;
 
@@ -30,6 +31,7 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
     let binding = &*observed.binding;
     let limits = limits(binding, settings);
     let answer = answer::answer(observed, &limits, settings, now);
+    let answer = upgrade::hold_back(answer, observed, &limits, settings);
     let publication = if binding.deleting {
         Publication::Leave
     } else {

@@ -195,6 +195,8 @@ pub struct Binding {
     pub deleting: bool,
     /// Whether our finalizer is on it.
     pub finalizer: bool,
+    /// Fingerprint of the annotation that asks for a listing.
+    pub refresh: Option<u64>,
     /// The spec.
     pub spec: Spec,
     /// The status last seen or written.
@@ -342,6 +344,8 @@ pub struct Settings {
     pub account: Option<AccountId>,
     /// The operator's own residency limit.
     pub limit: Option<Limit>,
+    /// Whether newer data compiled in may move what is written from older ones.
+    pub follow_embedded: bool,
 }
 
 /// Everything that one plan is made from.

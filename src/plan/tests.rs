@@ -43,6 +43,7 @@ fn binding(yaml: &str) -> Binding {
         created: NOW,
         deleting: false,
         finalizer: false,
+        refresh: None,
         spec: spec(yaml),
         status: Status::default(),
     }

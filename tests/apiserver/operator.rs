@@ -12,9 +12,10 @@ use std::{
 use futures::future::BoxFuture;
 use inference_profile_operator::{
     api::{InferenceProfileBinding, condition::Reason},
+    cache::FeedLimits,
     catalog::{
         Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind,
-        embedded::Embedded, feed::Schedule,
+        embedded::Embedded, feed::Schedule, roles::AllowedRoles,
     },
     controller::{Config, Controller, Health},
     leader::Leadership,
@@ -49,6 +50,9 @@ pub struct Options {
     pub more_namespaces: Vec<String>,
     pub leadership: Leadership,
     pub schedule: Schedule,
+    pub feed_limits: FeedLimits,
+    pub allowed_roles: Vec<&'static str>,
+    pub follow_embedded: bool,
 }
 
 impl Default for Options {
@@ -66,6 +70,9 @@ impl Default for Options {
                 // The embedded data grows old while the tests stay as they are.
                 max_age: Duration::from_hours(24 * 365 * 100),
             },
+            feed_limits: FeedLimits::default(),
+            allowed_roles: Vec::new(),
+            follow_embedded: false,
         }
     }
 }
@@ -91,12 +98,15 @@ impl Operator {
             default_region: "eu-west-1".parse().expect("a region"),
             workers: 8,
             schedule: options.schedule,
+            allowed_roles: AllowedRoles::parse(&options.allowed_roles).expect("an allow-list"),
+            feed_limits: options.feed_limits,
             settings: Settings {
                 enable_secrets: options.enable_secrets,
                 account: options
                     .account
                     .map(|account| account.parse().expect("an account")),
                 limit,
+                follow_embedded: options.follow_embedded,
             },
         };
         let (stop, stopped) = oneshot::channel();
@@ -135,7 +145,7 @@ pub const FAILURES: [Failure; 3] = [
 pub struct Script {
     answers: Mutex<HashMap<Region, Answer>>,
     asked: AtomicUsize,
-    asked_of: Mutex<HashMap<Region, usize>>,
+    asked_of: Mutex<HashMap<FeedKey, usize>>,
     silent: watch::Sender<bool>,
 }
 
@@ -233,9 +243,14 @@ impl Script {
 
     /// Returns how often a region was asked.
     pub fn asked_of(&self, region: &str) -> usize {
-        let asked = self.asked_of.lock().expect("not poisoned");
-        let region: Region = region.parse().expect("a region");
-        asked.get(&region).copied().unwrap_or_default()
+        let log = self.log();
+        let of_region = log.iter().filter(|(key, _)| key.region.as_str() == region);
+        of_region.map(|(_, count)| count).sum()
+    }
+
+    /// Returns how often each role and region was asked.
+    pub fn log(&self) -> HashMap<FeedKey, usize> {
+        self.asked_of.lock().expect("not poisoned").clone()
     }
 
     fn answer(&self, region: &str, answer: Answer) {
@@ -257,7 +272,7 @@ impl Source for Script {
             .asked_of
             .lock()
             .expect("not poisoned")
-            .entry(key.region.clone())
+            .entry(key.clone())
             .or_default() += 1;
         let mut silent = self.silent.subscribe();
         Box::pin(async move {
@@ -271,11 +286,6 @@ impl Source for Script {
                 .expect("not poisoned")
                 .get(&key.region)
                 .cloned();
-            if key.role.is_some() {
-                return Err(CatalogError::RoleNotAllowed(
-                    "this operator allows no roles".to_owned(),
-                ));
-            }
             let profiles = match answer {
                 None => Self::embedded(key.region.as_str()),
                 Some(Answer::Lists(profiles)) => profiles,
@@ -292,7 +302,8 @@ impl Source for Script {
                     return Err(CatalogError::ServiceError("failed by script".to_owned()));
                 }
             };
-            let account: AccountId = ACCOUNT.parse().expect("an account");
+            let of_role = key.role.as_deref().and_then(|role| role.split(':').nth(4));
+            let account: AccountId = of_role.unwrap_or(ACCOUNT).parse().expect("an account");
             Ok(Catalog::new(
                 SourceKind::Bedrock,
                 key.region.clone(),
