@@ -11,17 +11,23 @@ lint: ## Checks format and lints
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
-crds: ## Generates crds/ from src/api
+crds: ## Generates crds/ and the chart's copy from src/api
 	@cargo build --locked --quiet
 	@{ echo '# Generated from src/api by `make crds`.'; cargo run --locked --quiet -- crd; } > crds/inferenceprofilebindings.yaml.new
 	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
+	@cp crds/inferenceprofilebindings.yaml charts/inference-profile-operator/files/
+
+.PHONY: chart-docs
+chart-docs: ## Generates the chart's README.md from its values.yaml
+	@tests/tools/build helm-docs
+	@.tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
 	@tests/controlplane/build
 
 .PHONY: tools
 tools: ## Builds the tools of the tests
-	@tests/tools/build glua helm
+	@tests/tools/build glua helm helm-docs kube-score
 
 .PHONY: bench
 bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)

@@ -52,7 +52,7 @@ wire_enum!(
         // ResidencySatisfied
         NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, NoProfile, // TargetsSynced
         Synced, TargetConflict, TargetForbidden, TargetNotFound, TargetInvalid, TemplateInvalid,
-        ValueUnavailable, SecretsDisabled, Retrying,
+        ValueUnavailable, SecretsDisabled, RolloutFailed, Retrying,
         // CatalogFresh
         Fresh, Snapshot, AccessDenied, Throttled, CredentialsUnavailable, EndpointUnreachable,
         RoleNotAllowed, FeedLimitReached, SnapshotStale, SnapshotInvalid, ServiceError,

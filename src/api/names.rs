@@ -27,6 +27,13 @@ pub fn target_manager(binding: &str) -> String {
     format!("{TARGET_MANAGER_PREFIX}{binding}")
 }
 
+/// Returns the annotation of a pod template by which a binding restarts the workload. Each binding has its own, so that two
+/// that name one workload do not undo each other's.
+#[must_use]
+pub fn rollout_annotation(binding: &str) -> String {
+    format!("rollout.{GROUP}/{binding}")
+}
+
 /// Returns the binding whose targets this field manager writes, where it is one of ours.
 #[must_use]
 pub fn binding_of_manager(manager: &str) -> Option<&str> {
@@ -49,6 +56,14 @@ mod tests {
         assert!(longest.len() <= 128);
         assert_eq!(binding_of_manager(&longest), Some("x".repeat(63).as_str()));
         assert_eq!(binding_of_manager("kubectl"), None);
+    }
+
+    #[test]
+    fn annotations_of_rollouts_fit_the_apiserver() {
+        let annotation = rollout_annotation(&"x".repeat(63));
+        let (prefix, name) = annotation.split_once('/').expect("a prefix");
+        assert_eq!(prefix, "rollout.inferenceprofiles.dev");
+        assert_eq!(name.len(), 63);
     }
 
     #[test]

@@ -67,6 +67,8 @@ struct Input {
 pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Error> {
     let settings = Settings {
         enable_secrets: args.enable_secrets,
+        // A first write restarts nothing; what an operator is allowed to do is not known here.
+        enable_rollout: true,
         account: args.account,
         limit: args.limit.parse()?,
         follow_embedded: false,
@@ -157,7 +159,7 @@ fn render(
             Ok(uid)
         })
         .collect();
-    let conclusion = plan.conclude(binding, &outcomes, &[], 0);
+    let conclusion = plan.conclude(binding, &outcomes, &[], &[], 0);
     (manifests, conclusion.status.unwrap_or_default())
 }
 
@@ -364,7 +366,11 @@ fn with_status(
         value.map_err(|error| Error::BadInput(format!("binding {key}: {error}")))
     };
     let mut status = to_value(serde_json::to_value(status.to_wire()))?;
-    for (list, field) in [("conditions", "lastTransitionTime"), ("targets", "uid")] {
+    for (list, field) in [
+        ("conditions", "lastTransitionTime"),
+        ("targets", "uid"),
+        ("targets", "lastChangeTime"),
+    ] {
         for item in status
             .get_mut(list)
             .and_then(Value::as_array_mut)

@@ -91,6 +91,12 @@ pub struct RunArgs {
     /// Writes Secret targets too
     #[arg(long, env = "IPO_ENABLE_SECRETS")]
     enable_secrets: bool,
+    /// Restarts the workloads in spec.rollout when a written value changes
+    #[arg(long, env = "IPO_ENABLE_ROLLOUT")]
+    enable_rollout: bool,
+    /// How many workloads restart at once, over all bindings
+    #[arg(long, env = "IPO_CONCURRENT_ROLLOUTS", value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrent_rollouts: u16,
     #[command(flatten)]
     limit: LimitOptions,
     #[command(flatten)]
@@ -188,8 +194,10 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
             total: args.max_feeds.get(),
             per_namespace: args.max_feeds_per_namespace.get(),
         },
+        concurrent_rollouts: usize::from(args.concurrent_rollouts),
         settings: Settings {
             enable_secrets: args.enable_secrets,
+            enable_rollout: args.enable_rollout,
             account: args.account,
             limit,
             follow_embedded: args.follow_embedded,

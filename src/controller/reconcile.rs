@@ -1,4 +1,4 @@
-//! One visit of one binding: gather, plan, write, remove, conclude, status, Events.
+//! One visit of one binding: gather, plan, write, remove, restart, conclude, status, Events.
 
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ impl Context {
                 freshness: Freshness::Pending,
             },
         }) else {
+            self.forget_restarts(key);
             return Ok(Next::OnChange);
         };
         let binding = &*observed.binding;
@@ -67,7 +68,9 @@ impl Context {
                 .map(|removal| self.remove(binding, removal)),
         )
         .await;
-        let conclusion = plan.conclude(binding, &writes, &removals, now);
+        plan.plan_restarts(binding, &writes);
+        let restarts = self.restart_all(binding, &plan.restarts).await;
+        let conclusion = plan.conclude(binding, &writes, &removals, &restarts, now);
         if let Some(status) = conclusion.status {
             log_decision(binding, &status);
             self.write_status(binding, status).await?;

@@ -401,6 +401,7 @@ mod tests {
             uid: "uid-t".into(),
             policy,
             hash: "".into(),
+            since: None,
         };
         let with_record = |policy| {
             let mut chat = chat.clone();

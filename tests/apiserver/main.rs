@@ -12,11 +12,15 @@
     reason = "tests fail by panicking"
 )]
 
+mod chart;
+mod chart_render;
 mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
 mod gitops;
+mod guard;
+mod injection;
 mod kubectl;
 mod leader;
 mod merge;
@@ -25,6 +29,9 @@ mod ownership;
 mod probes;
 mod published;
 mod reasons;
+#[path = "../support/chart.rs"]
+mod rendered;
+mod rollout;
 mod secrets;
 mod stage;
 mod steady;
@@ -56,11 +63,14 @@ fn main() -> ExitCode {
         runtime: Arc::new(Runtime::new().expect("a runtime")),
         cluster: Arc::default(),
         cases: [
+            chart::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
             examples::cases(),
             gitops::cases(),
+            guard::cases(),
+            injection::cases(),
             kubectl::cases(),
             leader::cases(),
             merge::cases(),
@@ -68,6 +78,7 @@ fn main() -> ExitCode {
             probes::cases(),
             published::cases(),
             reasons::cases(),
+            rollout::cases(),
             secrets::cases(),
             steady::cases(),
             suspended::cases(),

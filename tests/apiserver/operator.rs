@@ -44,6 +44,8 @@ pub struct Options {
     pub source: Arc<dyn Source>,
     pub allowed_regions: Vec<&'static str>,
     pub enable_secrets: bool,
+    pub enable_rollout: bool,
+    pub concurrent_rollouts: usize,
     pub account: Option<&'static str>,
     pub selector: Option<String>,
     /// Namespaces that are served beside the first.
@@ -61,6 +63,8 @@ impl Default for Options {
             source: Arc::new(Embedded::load()),
             allowed_regions: Vec::new(),
             enable_secrets: false,
+            enable_rollout: false,
+            concurrent_rollouts: 4,
             account: None,
             selector: None,
             more_namespaces: Vec::new(),
@@ -100,8 +104,10 @@ impl Operator {
             schedule: options.schedule,
             allowed_roles: AllowedRoles::parse(&options.allowed_roles).expect("an allow-list"),
             feed_limits: options.feed_limits,
+            concurrent_rollouts: options.concurrent_rollouts,
             settings: Settings {
                 enable_secrets: options.enable_secrets,
+                enable_rollout: options.enable_rollout,
                 account: options
                     .account
                     .map(|account| account.parse().expect("an account")),

@@ -1,19 +1,22 @@
 //! A namespace with an operator in it, and the short words in which cases speak of the two.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use inference_profile_operator::{
     api::InferenceProfileBinding, api::condition::Reason, catalog::Source, controller::Health,
 };
 use k8s_openapi::api::{
+    admissionregistration::v1::ValidatingWebhookConfiguration,
     core::v1::{ConfigMap, Secret},
     events::v1::Event,
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{
-    Api,
+    Api, Resource,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    core::NamespaceResourceScope,
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
@@ -200,16 +203,43 @@ impl Stage {
     /// Gives a user, in this namespace alone, the rights of an operator, with these on `ConfigMaps`, in the place of
     /// those it had.
     pub async fn grant(&self, user: &str, config_maps: &[&str]) {
+        self.grant_all(
+            user,
+            &[
+                (
+                    "inferenceprofiles.dev",
+                    "inferenceprofilebindings/status",
+                    &["patch"],
+                ),
+                ("", "configmaps", config_maps),
+            ],
+        )
+        .await;
+    }
+
+    /// Gives a user, in this namespace alone, the rights to read bindings and to publish Events, and these (group,
+    /// resource, verbs), in the place of those it had.
+    pub async fn grant_all(&self, user: &str, rights: &[(&str, &str, &[&str])]) {
+        let always: [(&str, &str, &[&str]); 2] = [
+            (
+                "inferenceprofiles.dev",
+                "inferenceprofilebindings",
+                &["get", "list", "watch", "patch"],
+            ),
+            ("events.k8s.io", "events", &["create", "patch"]),
+        ];
+        let rules: Vec<Value> = always
+            .iter()
+            .chain(rights)
+            .map(|(group, resource, verbs)| {
+                json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+            })
+            .collect();
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": {"name": user},
-            "rules": [
-                {"apiGroups": ["inferenceprofiles.dev"], "resources": ["inferenceprofilebindings"], "verbs": ["get", "list", "watch", "patch"]},
-                {"apiGroups": ["inferenceprofiles.dev"], "resources": ["inferenceprofilebindings/status"], "verbs": ["patch"]},
-                {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-                {"apiGroups": [""], "resources": ["configmaps"], "verbs": config_maps},
-            ],
+            "rules": rules,
         });
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -233,6 +263,57 @@ impl Stage {
     pub async fn start_as(&mut self, user: &str, options: Options) {
         let cluster = self.cluster.impersonating(user).await;
         self.operator = Some(Operator::start(&cluster, &self.namespace, options));
+    }
+
+    /// Lets every write of a kind in this namespace fail on its way, until [`Stage::clear`]: an admission webhook can't be
+    /// reached, which says nothing definite of the object. `probe` is an object that could be applied otherwise.
+    pub async fn obstruct<K>(&self, probe: &str)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        const NAME: &str = "unreachable.example.com";
+        let webhook = json!({
+            "metadata": {"name": self.namespace},
+            "webhooks": [{
+                "name": NAME,
+                "clientConfig": {"url": "https://127.0.0.1:1/"},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
+                "rules": [{"apiGroups": [K::group(&())], "apiVersions": ["v1"], "resources": [K::plural(&())], "operations": ["*"]}],
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+                "timeoutSeconds": 1,
+            }],
+        });
+        let webhook = serde_json::from_value(webhook).expect("a webhook");
+        self.webhooks()
+            .create(&PostParams::default(), &webhook)
+            .await
+            .expect("created");
+        let objects = Api::<K>::namespaced(self.cluster.client.clone(), &self.namespace);
+        let object = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": probe}});
+        let dry = PatchParams::apply("cases").dry_run();
+        eventually("the webhook is in force", || async {
+            match objects.patch(probe, &dry, &Patch::Apply(&object)).await {
+                Err(error) if error.to_string().contains(NAME) => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+    }
+
+    /// Ends what [`Stage::obstruct`] began.
+    pub async fn clear(&self) {
+        self.webhooks()
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .expect("deleted");
+    }
+
+    fn webhooks(&self) -> Api<ValidatingWebhookConfiguration> {
+        Api::all(self.cluster.client.clone())
     }
 
     /// Returns a binding.
