@@ -1521,13 +1521,7 @@ fn newer_embedded_data_move_nothing_by_themselves() {
             usual,
             Some(EU),
         ),
-        (
-            "an edit",
-            edited(&old(), FALLBACK),
-            new(),
-            usual,
-            Some(EU),
-        ),
+        ("an edit", edited(&old(), FALLBACK), new(), usual, Some(EU)),
         (
             "an edit to what contradicts",
             edited(&old(), "geography: eu"),

@@ -18,6 +18,7 @@ mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod feeds;
 mod gitops;
 mod guard;
 mod injection;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            feeds::cases(),
             gitops::cases(),
             guard::cases(),
             injection::cases(),

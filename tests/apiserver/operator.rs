@@ -1,7 +1,7 @@
 //! The operator in this process, limited to one namespace, on a catalog that a case scripts.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -53,7 +53,7 @@ pub struct Options {
     pub leadership: Leadership,
     pub schedule: Schedule,
     pub feed_limits: FeedLimits,
-    pub allowed_roles: Vec<&'static str>,
+    pub allowed_roles: Vec<String>,
     pub follow_embedded: bool,
 }
 
@@ -150,6 +150,8 @@ pub const FAILURES: [Failure; 3] = [
 #[derive(Default)]
 pub struct Script {
     answers: Mutex<HashMap<Region, Answer>>,
+    /// Regions that fail the next time, and then answer again.
+    stumbling: Mutex<HashSet<Region>>,
     asked: AtomicUsize,
     asked_of: Mutex<HashMap<FeedKey, usize>>,
     silent: watch::Sender<bool>,
@@ -227,6 +229,12 @@ impl Script {
         self.answer(region, Answer::Fails);
     }
 
+    /// The next call fails, and those after it do not.
+    pub fn stumbles(&self, region: &str) {
+        let mut stumbling = self.stumbling.lock().expect("not poisoned");
+        stumbling.insert(region.parse().expect("a region"));
+    }
+
     /// From now on, the region lists what the embedded catalog has there, as at the beginning.
     pub fn recovers(&self, region: &str) {
         self.lists(region, Self::embedded(region));
@@ -292,7 +300,15 @@ impl Source for Script {
                 .expect("not poisoned")
                 .get(&key.region)
                 .cloned();
+            let stumbles = self
+                .stumbling
+                .lock()
+                .expect("not poisoned")
+                .remove(&key.region);
             let profiles = match answer {
+                _ if stumbles => {
+                    return Err(CatalogError::ServiceError("stumbled by script".to_owned()));
+                }
                 None => Self::embedded(key.region.as_str()),
                 Some(Answer::Lists(profiles)) => profiles,
                 Some(Answer::Denies) => {
