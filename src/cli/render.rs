@@ -48,7 +48,7 @@ pub struct RenderArgs {
     limit: LimitOptions,
     #[command(flatten)]
     catalog: CatalogOptions,
-    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    /// AWS account ID for the ARNs of profiles, where no live listing tells it
     #[arg(long, value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Renders Secret targets too, as an operator with --enable-secrets does

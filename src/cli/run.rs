@@ -46,7 +46,7 @@ pub struct RunArgs {
     catalog: CatalogSource,
     #[command(flatten)]
     region: RegionOptions,
-    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    /// AWS account ID for the ARNs of profiles, where no live listing tells it
     #[arg(long, env = "IPO_ACCOUNT", value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Namespace to serve; repeatable, or comma-separated in the environment [default: all]

@@ -113,7 +113,7 @@ fn written(
     now: i64,
 ) -> WrittenProfile {
     let found = &resolution.profile;
-    // A snapshot may be of another account than the workloads': its own says nothing of theirs.
+    // A snapshot can be of another account than the workloads'.
     let listed = catalog.account().filter(|_| catalog.source().is_live());
     let account = listed.or(settings.account.as_ref());
     let arn =

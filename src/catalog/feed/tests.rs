@@ -60,8 +60,8 @@ struct Fake {
     answers: Mutex<VecDeque<Answer>>,
     latency: Duration,
     asked: Mutex<Vec<(Region, Instant)>>,
-    /// Regions that are being listed.
-    listing: Mutex<BTreeSet<Region>>,
+    /// What is being listed.
+    listing: Mutex<BTreeSet<FeedKey>>,
 }
 
 impl Fake {
@@ -95,13 +95,13 @@ impl Source for Fake {
 
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Answer> {
         async move {
-            let alone = lock(&self.listing).insert(key.region.clone());
+            let alone = lock(&self.listing).insert(key.clone());
             assert!(alone, "two listings at a time");
             lock(&self.asked).push((key.region.clone(), Instant::now()));
             if !self.latency.is_zero() {
                 sleep(self.latency).await;
             }
-            lock(&self.listing).remove(&key.region);
+            lock(&self.listing).remove(key);
             lock(&self.answers)
                 .pop_front()
                 .unwrap_or_else(|| Err(CatalogError::ServiceError("nothing left".into())))
@@ -200,6 +200,23 @@ fn assert_waits(waits: &[f64], expected: &[f64]) {
             "{waits:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_role_and_region_is_listed_once_an_interval_whoever_needs_it() {
+    let source = Fake::new(SourceKind::Bedrock, (0..100).map(|_| live(&["eu"])));
+    let (feeds, _changes) = feeds_of(&source);
+    for number in 0..1000 {
+        feeds.hold(&FeedKey {
+            role: Some(format!("role {}", number % 2).into()),
+            region: ["eu-west-1", "us-east-1", "ap-south-1"][number % 3]
+                .parse()
+                .expect("a region"),
+        });
+    }
+    // Jitter is a tenth: by now three more listings have come to all, and a fourth to none.
+    sleep(INTERVAL.mul_f64(3.5)).await;
+    assert_eq!(source.asked(), 6 * 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,7 +326,7 @@ async fn a_listing_that_is_asked_for_comes_at_once_but_not_twice() {
     sleep(Duration::from_mins(1)).await;
     assert_eq!(source.asked(), 3, "five wishes are one listing");
     assert_waits(&source.waits(), &[60.0, 10.0]);
-    sleep(INTERVAL).await;
+    sleep(INTERVAL.mul_f64(1.1)).await;
     assert_eq!(source.asked(), 4, "the interval goes on as before");
 }
 
