@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
+    leader::replica_with,
     operator::{Options, SONNET},
     stage::{EU, GLOBAL, ID, REGION, Stage, message, profile_in_use, verdict},
     support::{Case, Cluster, case, eventually},
@@ -64,6 +65,10 @@ pub fn cases() -> Vec<Case> {
             leaving_the_line,
         ),
         case("rollout::two_bindings_restart_one_workload", two_bindings),
+        case(
+            "rollout::another_leader_restarts_only_what_is_due",
+            another_leader,
+        ),
     ]
 }
 
@@ -757,4 +762,35 @@ async fn two_bindings(cluster: Cluster) {
         );
     }
     stage.stop().await;
+}
+
+async fn another_leader(cluster: Cluster) {
+    let stage = Stage::empty(cluster).await;
+    let one_slot = || Options {
+        concurrent_rollouts: 1,
+        ..stage.restarting()
+    };
+    let (first, election) = replica_with(&stage, "first", one_slot());
+    election.leadership().acquired().await;
+    let (second, standby) = replica_with(&stage, "second", one_slot());
+    for name in ["a", "b"] {
+        stage.deployment(name).await;
+    }
+    stage.bound("claude", spec("eu", &["a", "b"])).await;
+    stage.edit("claude", json!({"geography": "global"})).await;
+    stage
+        .until_told("claude", "the restart of Deployment b waits for others")
+        .await;
+    first.stop().await;
+    election.resign().await;
+    standby.leadership().acquired().await;
+    // It repeats the patch of the first replica, which changes nothing, and waits for what that restarted.
+    stage.complete("a").await;
+    stage.until_rolled_out("claude", GLOBAL).await;
+    stage.settled().await;
+    for name in ["a", "b"] {
+        assert_eq!(stage.restarts(name).await, 1, "{name}");
+    }
+    second.stop().await;
+    standby.resign().await;
 }
