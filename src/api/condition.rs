@@ -56,7 +56,7 @@ wire_enum!(
         ValueUnavailable, SecretsDisabled, RolloutFailed, Retrying,
         // CatalogFresh
         Fresh, Snapshot, AccessDenied, Throttled, CredentialsUnavailable, EndpointUnreachable,
-        RoleNotAllowed, ServiceError,
+        RoleNotAllowed, FeedLimitReached, SnapshotStale, SnapshotInvalid, ServiceError,
         // Suspended
         SuspendedBySpec,
     }

@@ -92,6 +92,11 @@ impl WatchedBinding {
                 .iter()
                 .flatten()
                 .any(|name| name == names::MERGE_FINALIZER),
+            refresh: meta
+                .annotations
+                .as_ref()
+                .and_then(|annotations| annotations.get(names::REFRESH_ANNOTATION))
+                .map(|value| fingerprint(value)),
             spec: Spec::parse(&spec, &key.name, default_region),
             status,
             key,

@@ -2,11 +2,13 @@
 //!
 //! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
 
+pub mod age;
 pub mod bedrock;
 pub mod directory;
 pub mod embedded;
 pub mod feed;
 pub mod listing;
+pub mod roles;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -279,7 +281,8 @@ impl CatalogError {
             Self::CredentialsUnavailable(_) => Reason::CredentialsUnavailable,
             Self::EndpointUnreachable(_) => Reason::EndpointUnreachable,
             Self::RoleNotAllowed(_) => Reason::RoleNotAllowed,
-            Self::ServiceError(_) | Self::SnapshotInvalid(_) => Reason::ServiceError,
+            Self::ServiceError(_) => Reason::ServiceError,
+            Self::SnapshotInvalid(_) => Reason::SnapshotInvalid,
         }
     }
 }
@@ -292,6 +295,11 @@ pub trait Source: Send + Sync {
     /// Returns the whole catalog of a role and region, or why it can't be had. A listing is never partial: one that is
     /// cut off is an error.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>>;
+
+    /// Returns a number that differs once a listing may say something else, cheaply; nothing where only a listing tells.
+    fn version(&self, _: &FeedKey) -> Option<u64> {
+        None
+    }
 }
 
 /// How current a feed's catalog is.
@@ -301,9 +309,9 @@ pub enum Freshness {
     Pending,
     /// The last listing succeeded.
     Fresh,
-    /// The data has a date and does not age here.
+    /// The data is of a date that is not too long ago.
     Snapshot,
-    /// The last listing failed; an earlier catalog, if any, is kept.
+    /// The last listing failed, and an earlier catalog, if any, is kept; or the catalog is older than it may be.
     Failed {
         /// A False reason of `CatalogFresh`.
         reason: Reason,

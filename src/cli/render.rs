@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::ConditionStatus, names},
     cache::{
-        Cache,
+        Cache, FeedLimits, FeedRules,
         decode::{WatchedNamespace, target_view},
     },
-    catalog::{FeedKey, FeedState, Freshness, Source},
+    catalog::{FeedKey, FeedState, Freshness, Source, roles::AllowedRoles},
     plan::{
         How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
         identity::{ObjectKey, TargetKey},
@@ -55,7 +55,7 @@ pub struct RenderArgs {
     require_residency: bool,
     #[command(flatten)]
     catalog: CatalogOptions,
-    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    /// AWS account ID for the ARNs of profiles, where no live listing tells it
     #[arg(long, value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Renders Secret targets too, as an operator with --enable-secrets does
@@ -81,6 +81,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         account: args.account,
         limit: args.limit.parse()?,
         require_limit: args.require_residency,
+        follow_embedded: false,
     };
     let mut input = Input::default();
     for path in &args.paths {
@@ -93,7 +94,11 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             "no InferenceProfileBinding was found in what was given".to_owned(),
         ));
     }
-    let mut cache = Cache::new(args.catalog.catalog.is_live());
+    let mut cache = Cache::new(FeedRules {
+        roles: args.catalog.catalog.is_live().then(AllowedRoles::default),
+        limits: FeedLimits::NONE,
+        lists: 0,
+    });
     let mut keys = Vec::new();
     for wire in &input.bindings {
         let binding = parse_binding(wire, args.region.optional()?.as_ref(), keys.len())?;
@@ -112,9 +117,14 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
     let mut catalogs = Catalogs::default();
     let mut all_ready = true;
     for (key, wire) in keys.iter().zip(&input.bindings) {
-        let feed = cache
-            .observe(key, |_| pending())
-            .and_then(|observed| cache.feed_of(&observed.binding));
+        let mut feed = None;
+        let known = cache.observe(key, |asked| {
+            feed = asked.cloned();
+            pending()
+        });
+        if known.is_none() {
+            continue;
+        }
         let state = match &feed {
             Some(feed) => catalogs.of(feed, &args.catalog).await?,
             None => pending(),
@@ -359,6 +369,7 @@ fn parse_binding(
         created: i64::try_from(position).unwrap_or_default(),
         deleting: false,
         finalizer: true,
+        refresh: None,
         spec,
         status: Status::default(),
     })

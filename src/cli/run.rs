@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal},
     net::SocketAddr,
+    num::NonZeroUsize,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -14,7 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    catalog::Source,
+    cache::FeedLimits,
+    catalog::{Source, feed::Schedule, roles::AllowedRoles},
     controller::{Config, Controller, Health},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
@@ -44,7 +46,7 @@ pub struct RunArgs {
     catalog: CatalogSource,
     #[command(flatten)]
     region: RegionOptions,
-    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    /// AWS account ID for the ARNs of profiles, where no live listing tells it
     #[arg(long, env = "IPO_ACCOUNT", value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Namespace to serve; repeatable, or comma-separated in the environment [default: all]
@@ -61,9 +63,31 @@ pub struct RunArgs {
     /// How often each catalog is listed anew, such as 15m or 90s
     #[arg(long, env = "IPO_REFRESH_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = duration)]
     refresh_interval: Duration,
+    /// How old a catalog of files, or the embedded one, may be before `CatalogFresh` says so, such as 2160h
+    #[arg(long, env = "IPO_CATALOG_MAX_AGE", value_name = "DURATION", default_value = "2160h", value_parser = duration)]
+    catalog_max_age: Duration,
+    /// How many catalogs, one for each role and source region, are kept at most
+    #[arg(
+        long,
+        env = "IPO_MAX_FEEDS",
+        value_name = "NUMBER",
+        default_value = "64"
+    )]
+    max_feeds: NonZeroUsize,
+    /// How many catalogs the bindings of one namespace use at most
+    #[arg(
+        long,
+        env = "IPO_MAX_FEEDS_PER_NAMESPACE",
+        value_name = "NUMBER",
+        default_value = "8"
+    )]
+    max_feeds_per_namespace: NonZeroUsize,
     /// How many bindings are visited at once
     #[arg(long, env = "IPO_CONCURRENCY", value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
+    /// Lets a newer embedded catalog move values that an older one gave
+    #[arg(long, env = "IPO_FOLLOW_EMBEDDED")]
+    follow_embedded: bool,
     /// Writes Secret targets too
     #[arg(long, env = "IPO_ENABLE_SECRETS")]
     enable_secrets: bool,
@@ -164,7 +188,15 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         selector: args.selector,
         default_region,
         workers: usize::from(args.concurrency),
-        refresh_interval: args.refresh_interval,
+        schedule: Schedule {
+            interval: args.refresh_interval,
+            max_age: args.catalog_max_age,
+        },
+        allowed_roles: AllowedRoles::default(),
+        feed_limits: FeedLimits {
+            total: args.max_feeds.get(),
+            per_namespace: args.max_feeds_per_namespace.get(),
+        },
         concurrent_rollouts: usize::from(args.concurrent_rollouts),
         settings: Settings {
             enable_secrets: args.enable_secrets,
@@ -172,6 +204,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
             account: args.account,
             limit,
             require_limit: args.require_residency,
+            follow_embedded: args.follow_embedded,
         },
     };
     tracing::info!(

@@ -114,6 +114,9 @@ pub(super) async fn bindings(
             Event::InitDone => {
                 context.change(|cache| cache.retain_bindings(namespace.as_deref(), &seen));
                 seen = HashSet::new();
+                if synced.is_some() {
+                    context.change(Cache::list_complete);
+                }
                 tell(&mut synced);
             }
             Event::Apply(binding) => context.take_binding(binding),
@@ -267,6 +270,9 @@ impl Context {
         }
         for feed in &effect.release {
             self.feeds.release(feed);
+        }
+        for feed in &effect.refresh {
+            self.feeds.refresh(feed);
         }
         for (key, lane) in effect.wake {
             self.queue.push(key, lane);

@@ -113,7 +113,9 @@ fn written(
     now: i64,
 ) -> WrittenProfile {
     let found = &resolution.profile;
-    let account = catalog.account().or(settings.account.as_ref());
+    // A snapshot can be of another account than the workloads'.
+    let listed = catalog.account().filter(|_| catalog.source().is_live());
+    let account = listed.or(settings.account.as_ref());
     let arn =
         account.map(|account| Arc::from(request.source_region.profile_arn(account, &found.id)));
     let profile = ProfileInUse {

@@ -15,6 +15,7 @@ mod publication;
 mod restarts;
 pub mod status;
 mod targets;
+mod upgrade;
 mod values_hash;
 
 use crate::residency::Limits;
@@ -34,6 +35,7 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
     let binding = &*observed.binding;
     let limits = limits(observed, settings);
     let answer = answer::answer(observed, &limits, settings, now);
+    let answer = upgrade::hold_back(answer, observed, &limits, settings);
     let publication = if binding.deleting {
         Publication::Leave
     } else {

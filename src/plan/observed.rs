@@ -202,6 +202,8 @@ pub struct Binding {
     pub deleting: bool,
     /// Whether our finalizer is on it.
     pub finalizer: bool,
+    /// Fingerprint of the annotation that asks for a listing.
+    pub refresh: Option<u64>,
     /// The spec.
     pub spec: Spec,
     /// The status last seen or written.
@@ -353,6 +355,8 @@ pub struct Settings {
     pub limit: Option<Limit>,
     /// Whether a binding without any limit is not written.
     pub require_limit: bool,
+    /// Whether newer data compiled in may move what is written from older ones.
+    pub follow_embedded: bool,
 }
 
 /// Everything that one plan is made from.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::residency::{Limits, Verdict};
+use crate::{
+    catalog::SourceKind,
+    residency::{Limits, Verdict},
+};
 
 use super::{
     answer::Answer,
@@ -58,7 +61,9 @@ pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
             .role
             .as_deref()
             .and_then(|role| role.split(':').nth(4));
-        let asked = written.provenance.account.as_deref();
+        // Roles are for the live catalog: the account of a snapshot is nobody's.
+        let live = written.provenance.source.as_ref() == SourceKind::Bedrock.as_str();
+        let asked = written.provenance.account.as_deref().filter(|_| live);
         matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != asked)
     };
     written.profile.model != request.model

@@ -18,6 +18,7 @@ mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod feeds;
 mod gitops;
 mod guard;
 mod injection;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            feeds::cases(),
             gitops::cases(),
             guard::cases(),
             injection::cases(),
