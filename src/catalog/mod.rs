@@ -7,6 +7,7 @@ pub mod directory;
 pub mod embedded;
 pub mod feed;
 pub mod listing;
+pub mod regions;
 pub mod roles;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -293,6 +294,28 @@ pub trait Source: Send + Sync {
     /// Returns the whole catalog of a role and region, or why it can't be had. A listing is never partial: one that is
     /// cut off is an error.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>>;
+}
+
+/// Whether an account can use a model that it sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Usability {
+    /// Nothing is known to be in the way.
+    Usable,
+    /// Something is.
+    NotUsable {
+        /// What is in the way and what to do; the same text as long as it is.
+        message: Arc<str>,
+    },
+}
+
+/// Something that knows whether models can be used: that a profile is listed does not say so.
+pub trait Access: Send + Sync {
+    /// Returns whether a role can use a model from a region, or why that can't be had.
+    fn usability<'a>(
+        &'a self,
+        key: &'a FeedKey,
+        model: &'a ModelId,
+    ) -> BoxFuture<'a, Result<Usability, CatalogError>>;
 }
 
 /// How current a feed's catalog is.

@@ -25,7 +25,7 @@ use crate::{
 
 use super::{
     Error,
-    options::{CatalogSource, LimitOptions, RegionOptions},
+    options::{AwsOptions, CatalogSource, LimitOptions, RegionOptions, RoleOptions},
 };
 
 /// Longest wait for a connection to the apiserver.
@@ -44,6 +44,10 @@ pub struct RunArgs {
     catalog: CatalogSource,
     #[command(flatten)]
     region: RegionOptions,
+    #[command(flatten)]
+    aws: AwsOptions,
+    #[command(flatten)]
+    roles: RoleOptions,
     /// AWS account ID for the ARNs of profiles, where the catalog does not know it
     #[arg(long, env = "IPO_ACCOUNT", value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
@@ -147,8 +151,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let default_region = args.region.required()?;
     let limit = args.limit.parse()?;
+    let roles = args.roles.parse()?;
     start_logging(args.log_format);
-    let source: Arc<dyn Source> = args.catalog.open(&default_region).await?;
+    let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
     let client = connect().await?;
     let config = Config {
         namespaces: args.namespaces,
