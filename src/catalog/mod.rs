@@ -8,6 +8,7 @@ pub mod directory;
 pub mod embedded;
 pub mod feed;
 pub mod listing;
+pub mod regions;
 pub mod roles;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -300,6 +301,28 @@ pub trait Source: Send + Sync {
     fn version(&self, _: &FeedKey) -> Option<u64> {
         None
     }
+}
+
+/// Whether an account can use a model that it sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Usability {
+    /// Nothing is known to be in the way.
+    Usable,
+    /// Something is.
+    NotUsable {
+        /// What is in the way and what to do; the same text as long as it is.
+        message: Arc<str>,
+    },
+}
+
+/// Something that knows whether models can be used: that a profile is listed does not say so.
+pub trait Access: Send + Sync {
+    /// Returns whether a role can use a model from a region, or why that can't be had.
+    fn usability<'a>(
+        &'a self,
+        key: &'a FeedKey,
+        model: &'a ModelId,
+    ) -> BoxFuture<'a, Result<Usability, CatalogError>>;
 }
 
 /// How current a feed's catalog is.

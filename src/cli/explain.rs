@@ -65,7 +65,7 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
         source_region: args.region.required()?,
     };
     let limits = Limits::all(args.limit.parse()?.map(Ok));
-    let source = args.catalog.catalog.open(&request.source_region).await?;
+    let source = args.catalog.open(&request.source_region).await?;
     let key = FeedKey {
         role: None,
         region: request.source_region.clone(),

@@ -214,7 +214,7 @@ impl Catalogs {
             Some(source) => source.clone(),
             None => self
                 .source
-                .insert(options.catalog.open(&feed.region).await?)
+                .insert(options.open(&feed.region).await?)
                 .clone(),
         };
         let state = match source.list(feed).await {
