@@ -58,8 +58,8 @@ pub struct RenderArgs {
 
 /// Everything that was read.
 #[derive(Default)]
-struct Input {
-    bindings: Vec<InferenceProfileBinding>,
+pub(super) struct Input {
+    pub(super) bindings: Vec<InferenceProfileBinding>,
     /// Objects that bindings may merge into.
     objects: HashMap<TargetKey, TargetView>,
 }
@@ -70,17 +70,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         account: args.account,
         limit: args.limit.parse()?,
     };
-    let mut input = Input::default();
-    for path in &args.paths {
-        for (name, text) in read(path)? {
-            input.take(&name, &text, &args.namespace)?;
-        }
-    }
-    if input.bindings.is_empty() {
-        return Err(Error::BadInput(
-            "no InferenceProfileBinding was found in what was given".to_owned(),
-        ));
-    }
+    let input = Input::read(&args.paths, &args.namespace)?;
     let mut cache = Cache::new(args.catalog.catalog.is_live());
     let mut keys = Vec::new();
     for wire in &input.bindings {
@@ -252,6 +242,22 @@ fn read(path: &Path) -> Result<Vec<(String, String)>, Error> {
 }
 
 impl Input {
+    /// Reads files, folders and standard input. There must be a binding in them.
+    pub(super) fn read(paths: &[PathBuf], namespace: &str) -> Result<Self, Error> {
+        let mut input = Self::default();
+        for path in paths {
+            for (name, text) in read(path)? {
+                input.take(&name, &text, namespace)?;
+            }
+        }
+        if input.bindings.is_empty() {
+            return Err(Error::BadInput(
+                "no InferenceProfileBinding was found in what was given".to_owned(),
+            ));
+        }
+        Ok(input)
+    }
+
     /// Takes the bindings of a file, and the objects that they may merge into; other kinds are passed over.
     fn take(&mut self, path: &str, text: &str, namespace: &str) -> Result<(), Error> {
         for document in serde_yaml::Deserializer::from_str(text) {
@@ -296,7 +302,7 @@ fn field<'a>(value: &'a serde_yaml::Value, name: &str) -> &'a str {
 }
 
 /// Parses a binding from a file, refusing what the apiserver would refuse where a plan could not be made of it.
-fn parse_binding(
+pub(super) fn parse_binding(
     wire: &InferenceProfileBinding,
     region: Option<&Region>,
     position: usize,
