@@ -52,6 +52,25 @@ impl Truth {
         self.not().and(other.not()).not()
     }
 
+    /// Says whether all hold. Nothing is asked after one that does not.
+    #[must_use]
+    pub fn all(truths: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::Yes;
+        for truth in truths {
+            all = all.and(truth);
+            if all == Self::No {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Says whether any holds. Nothing is asked after one that does.
+    #[must_use]
+    pub fn any(truths: impl IntoIterator<Item = Self>) -> Self {
+        Self::all(truths.into_iter().map(Self::not)).not()
+    }
+
     /// Says whether it does not hold.
     #[must_use]
     #[allow(clippy::should_implement_trait, reason = "beside and() and or()")]
@@ -347,9 +366,8 @@ impl Condition {
             (Value::Absent, _) => return self.holds_without_key().into(),
             (Value::Is(value), _) => value,
         };
-        let any = self.values.iter().fold(Truth::No, |any, wanted| {
-            any.or(self.matches(wanted, value, context))
-        });
+        let matches = |wanted: &String| self.matches(wanted, value, context);
+        let any = Truth::any(self.values.iter().map(matches));
         if self.negated { any.not() } else { any }
     }
 
@@ -388,23 +406,23 @@ impl Statement {
         let acts = self.action.holds(|pattern| {
             Pattern::new(&pattern.to_ascii_lowercase(), Wildcards::Meant, context).matches(&action)
         });
+        if acts == Truth::No {
+            return Truth::No;
+        }
+        let conditions = Truth::all(self.conditions.iter().map(|one| one.holds(context)));
+        if conditions == Truth::No {
+            return Truth::No;
+        }
         let concerns = self.resource.holds(|pattern| {
             Pattern::new(pattern, Wildcards::Meant, context).matches_resource(resource)
         });
-        self.conditions
-            .iter()
-            .fold(acts.and(concerns), |all, condition| {
-                all.and(condition.holds(context))
-            })
+        acts.and(conditions).and(concerns)
     }
 }
 
 impl Names {
     fn holds(&self, matches: impl Fn(&str) -> Truth) -> Truth {
-        let any = self
-            .patterns
-            .iter()
-            .fold(Truth::No, |any, pattern| any.or(matches(pattern)));
+        let any = Truth::any(self.patterns.iter().map(|pattern| matches(pattern)));
         if self.not { any.not() } else { any }
     }
 }

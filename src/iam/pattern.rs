@@ -23,6 +23,8 @@ pub(super) struct Pattern {
     unknown: Vec<String>,
     /// Whether a variable has no value: then nothing matches.
     void: bool,
+    /// Whether a variable stands before the fifth colon, where resources can't have one.
+    early: bool,
 }
 
 /// What `*` and `?` are in a text.
@@ -41,6 +43,7 @@ impl Pattern {
             tokens: Vec::new(),
             unknown: Vec::new(),
             void: false,
+            early: false,
         };
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
@@ -72,6 +75,7 @@ impl Pattern {
             self.tokens.extend(key.chars().map(Token::Literal));
             return;
         }
+        self.early |= arn_parts(&self.tokens).is_none();
         match (context.get(key), default) {
             (Value::Is(value), _) => self.tokens.extend(value.chars().map(Token::Literal)),
             (Value::Absent, Some(default)) => {
@@ -113,6 +117,9 @@ impl Pattern {
     /// Says whether the resource of a request matches, part by part. Parts that the pattern leaves out may be anything:
     /// `arn:aws:bedrock:*` are all resources of Bedrock. What does not begin as an ARN, as `*`, is compared as a whole.
     pub(super) fn matches_resource(&self, resource: &str) -> Truth {
+        if self.early {
+            return Truth::unknown("a variable before the fifth colon of its resource");
+        }
         if !self.tokens.starts_with(&literal("arn:")) {
             return self.matches(resource);
         }
@@ -258,11 +265,18 @@ mod tests {
             ("arn:aws:bedrock:us-east-1::foundation-model/*", false),
             ("arn:aws:bedrock:*:foundation-model/*", false),
             ("arn:aws:bedrock:*", true),
+            (
+                "arn:aws:bedrock:::foundation-model/${aws:PrincipalAccount}",
+                false,
+            ),
             ("*", true),
         ] {
             let found = Pattern::new(pattern, Wildcards::Meant, &context()).matches_resource(model);
             let expected = if matched { Truth::Yes } else { Truth::No };
             assert_eq!(found, expected, "{pattern}");
         }
+        let early = "arn:aws:bedrock:*:${aws:PrincipalAccount}:inference-profile/*";
+        let found = Pattern::new(early, Wildcards::Meant, &context()).matches_resource(model);
+        assert!(matches!(found, Truth::Unknown(_)), "{found:?}");
     }
 }
