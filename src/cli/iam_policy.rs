@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     catalog::{Catalog, FeedKey, Profile, Source, embedded::Embedded},
     iam::{
-        self, Action, Check, Principal, Route,
+        self, Action, Check, Place, Principal, Route,
         document::{Document, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT},
         evaluate::{self, Decision, Level, Policy},
         format::{self, Kind},
@@ -522,8 +522,19 @@ fn read_policy(path: &str) -> Result<Policy, Error> {
 
 /// A line of a report.
 struct Line {
-    check: String,
+    place: Place,
+    /// The action, where actions differ.
+    action: Option<Action>,
     decision: Decision,
+}
+
+impl Line {
+    fn check(&self) -> String {
+        match self.action {
+            None => self.place.to_string(),
+            Some(action) => format!("{}, {}", self.place, action.as_str()),
+        }
+    }
 }
 
 /// Prints what the policies say to each check, and returns whether all are allowed. What can't be judged is not.
@@ -537,29 +548,25 @@ fn report(
     let mut all_allowed = true;
     for (index, Found { name, route }) in found.iter().enumerate() {
         let lines = lines(route, actions, levels, principal);
-        let verdict = verdict(&lines);
         all_allowed &= lines.iter().all(|line| line.decision == Decision::Allowed);
         if index > 0 {
             writeln!(out)?;
         }
         let (profile, source) = (&route.profile.id, &route.source);
-        writeln!(out, "{name}: {profile} from {source}: {verdict}")?;
+        writeln!(out, "{name}: {profile} from {source}")?;
+        writeln!(out, "  {}", verdict(&lines))?;
         let header = ["CHECK", "VERDICT", "WHY"];
         let mut table = catalog::table(header.map(ToOwned::to_owned).to_vec(), None);
-        for Line { check, decision } in lines {
-            let (word, why) = match decision {
+        for line in &lines {
+            let (word, why) = match &line.decision {
                 Decision::Allowed => ("allowed", String::new()),
                 Decision::Denied(denial) => ("denied", denial.to_string()),
-                Decision::CantJudge(doubts) => (
-                    "can't judge",
-                    doubts
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join("; "),
-                ),
+                Decision::CantJudge(doubts) => {
+                    let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                    ("can't judge", doubts.join("; "))
+                }
             };
-            table.add_row([check, word.to_owned(), why]);
+            table.add_row([line.check(), word.to_owned(), why]);
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 1));
@@ -598,26 +605,61 @@ fn lines(
         let (_, first) = &decisions[0];
         if decisions.iter().all(|(_, decision)| decision == first) {
             lines.push(Line {
-                check: place.to_string(),
+                place,
+                action: None,
                 decision: first.clone(),
             });
             continue;
         }
         lines.extend(decisions.into_iter().map(|(action, decision)| Line {
-            check: format!("{place}, {}", action.as_str()),
+            place: place.clone(),
+            action: Some(action),
             decision,
         }));
     }
     lines
 }
 
-fn verdict(lines: &[Line]) -> &'static str {
-    let any = |wanted: fn(&Decision) -> bool| lines.iter().any(|line| wanted(&line.decision));
-    if any(|decision| matches!(decision, Decision::Denied(_))) {
-        "DENIED: a request fails where one of its checks is denied, even if others are allowed"
-    } else if any(|decision| matches!(decision, Decision::CantJudge(_))) {
-        "CAN'T JUDGE: it depends on what is not known here; --principal tells the caller"
-    } else {
-        "NOT DENIED: these policies let it pass; the workload's own policy must allow it, too"
+/// Says in words what all checks together mean.
+fn verdict(lines: &[Line]) -> String {
+    let regions = |wanted: fn(&Decision) -> bool| {
+        let found: BTreeSet<&str> = lines
+            .iter()
+            .filter(|line| wanted(&line.decision))
+            .map(|line| line.place.requested_region())
+            .collect();
+        found.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let denied = regions(|decision| matches!(decision, Decision::Denied(_)));
+    if !denied.is_empty() {
+        return format!(
+            "DENIED in {denied}: every request fails where one check is denied, even if others are allowed"
+        );
     }
+    let unknown: BTreeSet<&str> = lines
+        .iter()
+        .filter_map(|line| match &line.decision {
+            Decision::CantJudge(doubts) => Some(doubts),
+            Decision::Allowed | Decision::Denied(_) => None,
+        })
+        .flatten()
+        .flat_map(|doubt| doubt.unknown.iter().map(String::as_str))
+        .collect();
+    if unknown.is_empty() {
+        return "NOT DENIED: these policies let it pass; the workload's own policy must allow it, too"
+            .to_owned();
+    }
+    let by_principal = unknown
+        .iter()
+        .any(|key| key.eq_ignore_ascii_case("aws:PrincipalArn"));
+    format!(
+        "CAN'T JUDGE in {}: it depends on {}{}",
+        regions(|decision| matches!(decision, Decision::CantJudge(_))),
+        unknown.into_iter().collect::<Vec<_>>().join(", "),
+        if by_principal {
+            "; give --principal"
+        } else {
+            ""
+        }
+    )
 }

@@ -120,14 +120,12 @@ impl Route {
             },
             action,
             resource: region.foundation_model_arn(&self.profile.model),
-            requested_region: region.to_string(),
             inference_profile: through.clone(),
         };
         let mut checks = vec![Check {
             place: Place::Profile(self.source.clone()),
             action,
             resource: self.profile_arn(),
-            requested_region: self.source.to_string(),
             inference_profile: Value::Absent,
         }];
         checks.extend(self.model_regions().iter().map(model_in));
@@ -136,7 +134,6 @@ impl Route {
                 place: Place::Anywhere,
                 action,
                 resource: self.anywhere_arn(),
-                requested_region: UNSPECIFIED.to_owned(),
                 inference_profile: through.clone(),
             });
         }
@@ -145,7 +142,6 @@ impl Route {
                 place: Place::Job(self.source.clone()),
                 action,
                 resource: self.job_arn("job"),
-                requested_region: self.source.to_string(),
                 inference_profile: Value::Absent,
             });
         }
@@ -178,6 +174,20 @@ pub enum Place {
     Job(Region),
 }
 
+impl Place {
+    /// Returns `aws:RequestedRegion` of the check.
+    #[must_use]
+    pub fn requested_region(&self) -> &str {
+        match self {
+            Self::Profile(region)
+            | Self::Source(region)
+            | Self::Destination(region)
+            | Self::Job(region) => region.as_str(),
+            Self::Anywhere => UNSPECIFIED,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -199,8 +209,6 @@ pub struct Check {
     pub action: Action,
     /// ARN of the resource.
     pub resource: String,
-    /// `aws:RequestedRegion`.
-    pub requested_region: String,
     /// `bedrock:InferenceProfileArn`.
     pub inference_profile: Value,
 }
@@ -211,7 +219,10 @@ impl Check {
     pub fn context(&self, caller: &Context) -> Context {
         caller
             .clone()
-            .with(REQUESTED_REGION, Value::Is(self.requested_region.clone()))
+            .with(
+                REQUESTED_REGION,
+                Value::Is(self.place.requested_region().to_owned()),
+            )
             .with(INFERENCE_PROFILE_ARN, self.inference_profile.clone())
     }
 }
