@@ -171,7 +171,7 @@ fn requests(route: &Route, actions: &[Action]) -> (Vec<Request>, Vec<Request>) {
             }));
         }
         bad.push(request.but("another action", |other| {
-            other.action = "bedrock:CreateModelInvocationJob"
+            other.action = "bedrock:CreateModelInvocationJob";
         }));
     }
     (good, bad)
@@ -337,14 +337,14 @@ fn a_model_of_one_profile_is_not_allowed_through_another() {
     let documents = documents(&routes, &INVOKE);
     let checks = routes[0].checks(Action::Invoke);
     let own = Request::of(&routes[0], &checks[1], Some(&role()));
-    let bad: Vec<Request> = routes[1..2]
-        .iter()
-        .map(|other| {
-            own.but("through another profile of the policy", |request| {
-                request.with(INFERENCE_PROFILE_ARN, Value::Is(other.profile_arn()));
-            })
-        })
-        .collect();
+    let bad = vec![
+        own.but("through the profile of another model", |request| {
+            request.with(INFERENCE_PROFILE_ARN, Value::Is(routes[1].profile_arn()));
+        }),
+        own.but("in a destination of the other route", |request| {
+            request.resource = request.resource.replace("eu-central-1", "eu-south-1");
+        }),
+    ];
     assert_least(&[(documents, vec![own], bad)]);
 }
 
@@ -381,9 +381,9 @@ fn a_guardrail_denies_what_the_limit_does_not_permit() {
             }
             assert_eq!(all, permits, "{} by {limits:?}", route.profile_arn());
             if permits {
-                permitted += 1
+                permitted += 1;
             } else {
-                refused += 1
+                refused += 1;
             }
         }
         assert!(
@@ -916,6 +916,107 @@ fn published_service_control_policies() {
         assert_eq!(verdicts.len(), expected.len());
         for ((allowed, because, request), verdict) in expected.iter().zip(verdicts) {
             assert_eq!(verdict, *allowed, "iam-simulate: {because}: {request:#?}");
+        }
+    }
+}
+
+#[test]
+fn condition_operators() {
+    const HERE: Option<&str> = Some("eu-west-1");
+    const CHAT: &str = "arn:aws:iam::111122223333:role/team/chat";
+    // Operator, values, value of the key in the request, whether the condition holds.
+    let cases: &[(&str, &[&str], Option<&str>, bool)] = &[
+        ("StringEquals", &["eu-west-1"], HERE, true),
+        ("StringEquals", &["a", "eu-west-1"], HERE, true),
+        ("StringEquals", &["EU-WEST-1"], HERE, false),
+        ("StringEquals", &["eu-*"], HERE, false),
+        ("StringEquals", &["eu-west-1"], None, false),
+        ("StringEqualsIfExists", &["a"], None, true),
+        ("StringEqualsIfExists", &["a"], HERE, false),
+        ("StringNotEquals", &["a", "b"], HERE, true),
+        ("StringNotEquals", &["a", "eu-west-1"], HERE, false),
+        ("StringNotEquals", &["a"], None, true),
+        ("StringNotEqualsIfExists", &["eu-west-1"], None, true),
+        ("StringEqualsIgnoreCase", &["EU-West-1"], HERE, true),
+        ("StringNotEqualsIgnoreCase", &["EU-West-1"], HERE, false),
+        ("StringLike", &["eu-*-1"], HERE, true),
+        ("StringLike", &["eu-west-?"], HERE, true),
+        ("StringLike", &["EU-*"], HERE, false),
+        ("StringLike", &["eu-west-1${*}"], HERE, false),
+        ("StringNotLike", &["eu-*"], HERE, false),
+        ("StringNotLike", &["us-*"], HERE, true),
+        ("StringNotLikeIfExists", &["us-*"], None, true),
+        ("ForAnyValue:StringEquals", &["eu-west-1"], HERE, true),
+        ("ForAnyValue:StringEquals", &["eu-west-1"], None, false),
+        ("ForAnyValue:StringNotEquals", &["a"], HERE, true),
+        ("ForAllValues:StringEquals", &["a"], HERE, false),
+        ("ForAllValues:StringEquals", &["a"], None, true),
+        ("ForAllValues:StringNotLike", &["us-*"], HERE, true),
+        ("Null", &["true"], HERE, false),
+        ("Null", &["true"], None, true),
+        ("Null", &["false"], HERE, true),
+        ("Null", &["false"], None, false),
+        ("Bool", &["true"], Some("true"), true),
+        ("Bool", &["false"], Some("true"), false),
+        ("Bool", &["true"], None, false),
+        ("BoolIfExists", &["true"], None, true),
+        ("ArnLike", &["arn:aws:iam::*:role/team/*"], Some(CHAT), true),
+        ("ArnLike", &["arn:*:iam::*:role/*"], Some(CHAT), true),
+        (
+            "ArnLike",
+            &["arn:aws:iam:*:role/*"],
+            Some("arn:aws:iam::1:role/a"),
+            false,
+        ),
+        (
+            "ArnEquals",
+            &["arn:aws:iam::111122223333:role/*/chat"],
+            Some(CHAT),
+            true,
+        ),
+        (
+            "ArnNotLike",
+            &["arn:aws:iam::*:role/team/*"],
+            Some(CHAT),
+            false,
+        ),
+        ("ArnNotLike", &["arn:aws:iam::*:role/team/*"], None, true),
+        ("ArnNotEquals", &["arn:aws:iam::*:user/*"], Some(CHAT), true),
+        ("ArnLikeIfExists", &["arn:aws:iam::*:user/*"], None, true),
+    ];
+    let mut asked = Vec::new();
+    for (operator, values, value, holds) in cases {
+        // A key that iam-simulate knows to be of this kind.
+        let key = match *operator {
+            name if name.starts_with("Arn") => "aws:SourceArn",
+            name if name.starts_with("Bool") => "aws:MultiFactorAuthPresent",
+            _ => "aws:RequestedRegion",
+        };
+        let policy = json!({"Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*",
+            "Condition": {*operator: {key: values}},
+        }});
+        let mut context = Context::default().with(key, Value::Absent);
+        if let Some(value) = value {
+            context = context.with(key, Value::Is((*value).to_owned()));
+        }
+        let request = Request {
+            what: format!("{operator} {values:?} {value:?}"),
+            action: "bedrock:InvokeModel",
+            resource: "arn:aws:bedrock:eu-west-1::foundation-model/a.b".to_owned(),
+            context,
+        };
+        let level = vec![Policy::parse("a", &policy.to_string()).expect("a policy")];
+        let allowed = request.decide(&[level]) == Decision::Allowed;
+        assert_eq!(allowed, *holds, "{}", request.what);
+        asked.push(json!({"identity": [policy], "requests": [request.to_json(ROLE)]}));
+    }
+    if let Some(verdicts) = judge(&asked) {
+        for ((operator, values, value, holds), verdict) in cases.iter().zip(verdicts.concat()) {
+            assert_eq!(
+                verdict, *holds,
+                "iam-simulate: {operator} {values:?} {value:?}"
+            );
         }
     }
 }

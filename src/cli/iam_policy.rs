@@ -15,7 +15,9 @@ use crate::{
     catalog::{Catalog, FeedKey, Profile, Source, embedded::Embedded},
     iam::{
         self, Action, Check, Place, Principal, Route,
-        document::{Document, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT},
+        document::{
+            Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT,
+        },
         evaluate::{self, Decision, Level, Policy},
         format::{self, Kind},
         guardrail, operator,
@@ -481,7 +483,7 @@ fn remark(
     if policies.len() > 1 {
         writeln!(
             err,
-            "{} policies: IAM takes one partition and {MANAGED_POLICY_LIMIT} characters a policy",
+            "{} policies: IAM takes one partition a policy, {MANAGED_POLICY_LIMIT} characters a managed policy, and {INLINE_POLICIES_LIMIT} in all inline policies of a role",
             policies.len()
         )?;
         for (index, policy) in policies.iter().enumerate() {
