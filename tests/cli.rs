@@ -578,7 +578,7 @@ fn iam_policies_of_bindings_leave_out_and_name_those_without_a_profile() {
     assert!(
         output
             .stderr
-            .contains("default/claude-jp-from-ireland: nothing is allowed: no jp profile"),
+            .contains("default/claude-jp-from-ireland: left out: no jp profile"),
         "{output:#?}"
     );
     assert_golden("iam-policy-examples.yaml", &output.ends_with(3));
@@ -588,7 +588,7 @@ fn iam_policies_of_bindings_leave_out_and_name_those_without_a_profile() {
     assert!(
         output
             .stderr
-            .contains("default/a: nothing is allowed: not allowed by spec.allowedRegions"),
+            .contains("default/a: left out: not allowed by spec.allowedRegions"),
         "what the operator does not publish is not allowed either: {output:#?}"
     );
     assert_eq!(output.ends_with(3), "");

@@ -10,7 +10,7 @@
 mod tools;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     path::Path,
@@ -258,6 +258,50 @@ fn documents(routes: &[Route], actions: &[Action]) -> Vec<Document> {
         .into_iter()
         .map(|policy| policy.document)
         .collect()
+}
+
+#[test]
+fn every_check_that_aws_documents_is_made() {
+    for route in routes() {
+        let (source, id) = (route.source.as_str(), route.profile.id.as_str());
+        let partition = if source.starts_with("us-gov-") {
+            "aws-us-gov"
+        } else {
+            "aws"
+        };
+        let model = |region: &str| {
+            let model = &route.profile.model;
+            format!("arn:{partition}:bedrock:{region}::foundation-model/{model}")
+        };
+        let profile = format!("arn:{partition}:bedrock:{source}:{ACCOUNT}:inference-profile/{id}");
+        let mut expected = BTreeSet::from([
+            (profile.clone(), source.to_owned(), None),
+            (model(source), source.to_owned(), Some(profile.clone())),
+        ]);
+        expected.extend(route.profile.destinations.names().into_iter().map(|name| {
+            let (region, requested) = match name.as_str() {
+                "*" => ("", "unspecified"),
+                region => (region, region),
+            };
+            (model(region), requested.to_owned(), Some(profile.clone()))
+        }));
+        let found: BTreeSet<_> = route
+            .checks(Action::Invoke)
+            .iter()
+            .map(|check| Request::of(&route, check, None))
+            .map(|request| {
+                let Value::Is(region) = request.context.get(REQUESTED_REGION) else {
+                    panic!("{request:#?} has no region");
+                };
+                let through = match request.context.get(INFERENCE_PROFILE_ARN) {
+                    Value::Is(arn) => Some(arn.clone()),
+                    Value::Absent | Value::Unknown => None,
+                };
+                (request.resource.clone(), region.clone(), through)
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]

@@ -227,7 +227,7 @@ async fn find(
         let catalog = catalogs.of(request, one.role.clone()).await?;
         match profiles(one, &catalog, args.with_fallbacks) {
             Err(message) => {
-                writeln!(err, "{}: nothing is allowed: {message}", one.name)?;
+                writeln!(err, "{}: left out: {message}", one.name)?;
                 all_found = false;
             }
             Ok(profiles) => {

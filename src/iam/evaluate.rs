@@ -544,3 +544,102 @@ pub fn judge(levels: &[Level], action: &str, resource: &str, context: &Context) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:bedrock:eu-west-1::foundation-model/a.b";
+
+    fn policy(name: &str, statements: &[(&str, &str)]) -> Policy {
+        let statements: Vec<Json> = statements
+            .iter()
+            .map(|(effect, condition)| {
+                let condition: Json = serde_json::from_str(condition).expect("JSON");
+                serde_json::json!({
+                    "Sid": format!("{effect}It"), "Effect": effect, "Action": "bedrock:*",
+                    "Resource": "*", "Condition": condition,
+                })
+            })
+            .collect();
+        let document = serde_json::json!({"Statement": statements});
+        Policy::parse(name, &document.to_string()).expect("a policy")
+    }
+
+    #[test]
+    fn three_values() {
+        let (yes, no, unknown) = (Truth::Yes, Truth::No, Truth::unknown("a"));
+        for (a, b, and, or) in [
+            (&yes, &yes, &yes, &yes),
+            (&yes, &no, &no, &yes),
+            (&no, &no, &no, &no),
+            (&unknown, &yes, &unknown, &yes),
+            (&unknown, &no, &no, &unknown),
+            (&unknown, &unknown, &unknown, &unknown),
+        ] {
+            for (a, b) in [(a, b), (b, a)] {
+                assert_eq!(a.clone().and(b.clone()), *and, "{a:?} and {b:?}");
+                assert_eq!(a.clone().or(b.clone()), *or, "{a:?} or {b:?}");
+            }
+        }
+        assert_eq!(Truth::all([]), Truth::Yes);
+        assert_eq!(Truth::any([]), Truth::No);
+    }
+
+    /// Policies of each level, and what they say.
+    type Case<'a> = (&'a [&'a [(&'a str, &'a str)]], &'a str);
+
+    #[test]
+    fn levels() {
+        const ALWAYS: &str = "{}";
+        const NEVER: &str = r#"{"Bool": {"aws:SecureTransport": "false"}}"#;
+        const MAYBE: &str = r#"{"StringEquals": {"aws:PrincipalTag/team": "chat"}}"#;
+        let context = Context::default().with("AWS:SecureTransport", Value::Is("true".to_owned()));
+        let cases: &[Case<'_>] = &[
+            (&[], "allowed"),
+            (&[&[("Allow", ALWAYS)]], "allowed"),
+            (&[&[("Allow", ALWAYS), ("Deny", NEVER)]], "allowed"),
+            (&[&[("Allow", ALWAYS), ("Deny", ALWAYS)]], "DenyIt of 1"),
+            (
+                &[&[("Allow", ALWAYS)], &[]],
+                "no statement of level 2 (2) allows it",
+            ),
+            (
+                &[&[("Allow", NEVER)]],
+                "no statement of level 1 (1) allows it",
+            ),
+            (
+                &[&[("Allow", ALWAYS), ("Deny", MAYBE)]],
+                "DenyIt of 1 depends on aws:PrincipalTag/team",
+            ),
+            (
+                &[&[("Allow", MAYBE)]],
+                "AllowIt of 1 depends on aws:PrincipalTag/team",
+            ),
+            // One that allows for certain is enough.
+            (&[&[("Allow", MAYBE), ("Allow", ALWAYS)]], "allowed"),
+            // What is certain counts, on whatever level.
+            (
+                &[&[("Allow", MAYBE), ("Deny", MAYBE)], &[("Deny", ALWAYS)]],
+                "DenyIt of 2",
+            ),
+            (
+                &[&[("Allow", MAYBE)], &[("Allow", NEVER)]],
+                "no statement of level 2 (2) allows it",
+            ),
+        ];
+        for (levels, expected) in cases {
+            let levels: Vec<Level> = levels
+                .iter()
+                .enumerate()
+                .map(|(index, statements)| vec![policy(&(index + 1).to_string(), statements)])
+                .collect();
+            let found = match judge(&levels, "bedrock:InvokeModel", ARN, &context) {
+                Decision::Allowed => "allowed".to_owned(),
+                Decision::Denied(denial) => denial.to_string(),
+                Decision::CantJudge(doubts) => doubts[0].to_string(),
+            };
+            assert_eq!(found, *expected, "{levels:?}");
+        }
+    }
+}
