@@ -4,7 +4,7 @@
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-test: lint controlplane tools .venv/ready ## Runs every check, against a real apiserver and on a real node too
+test: lint controlplane tools .venv/ready tests/iam/node_modules/ready ## Runs every check, against a real apiserver and on a real node too
 	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
 	tests/e2e/run
 
@@ -32,7 +32,7 @@ controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first
 
 .PHONY: tools
 tools: ## Builds the tools of the tests
-	@tests/tools/build glua helm helm-docs kube-score
+	@tests/tools/build glua hcl2json helm helm-docs kube-score
 
 .PHONY: e2e
 e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
@@ -47,6 +47,10 @@ bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,40
 	@rm -rf .venv
 	@python3 -m venv .venv || { rm -rf .venv; echo 'python3 can make no virtual environment: install venv (Debian: apt-get install python3-venv)' >&2; exit 1; }
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+tests/iam/node_modules/ready: tests/iam/package.json tests/iam/package-lock.json
+	@npm ci --prefix tests/iam --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .PHONY: demo

@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "catalog",
     "residency",
     "resolve",
+    "iam",
     "render",
     "plan",
     "queue",

@@ -426,7 +426,7 @@ fn similar(asked: &str, known: &BTreeSet<&ModelId>) -> String {
 }
 
 /// Returns a table without lines that fits `width`, or the terminal, or nothing where the output is no terminal.
-fn table(header: Vec<String>, width: Option<u16>) -> Table {
+pub(super) fn table(header: Vec<String>, width: Option<u16>) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)

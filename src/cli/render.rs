@@ -65,8 +65,8 @@ pub struct RenderArgs {
 
 /// Everything that was read.
 #[derive(Default)]
-struct Input {
-    bindings: Vec<InferenceProfileBinding>,
+pub(super) struct Input {
+    pub(super) bindings: Vec<InferenceProfileBinding>,
     /// Objects that bindings may merge into.
     objects: HashMap<TargetKey, TargetView>,
     /// Residency limits of the Namespaces among the files; one that is not among them is taken to set none.
@@ -83,17 +83,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         require_limit: args.require_residency,
         follow_embedded: false,
     };
-    let mut input = Input::default();
-    for path in &args.paths {
-        for (name, text) in read(path)? {
-            input.take(&name, &text, &args.namespace)?;
-        }
-    }
-    if input.bindings.is_empty() {
-        return Err(Error::BadInput(
-            "no InferenceProfileBinding was found in what was given".to_owned(),
-        ));
-    }
+    let input = Input::read(&args.paths, &args.namespace)?;
     let mut cache = Cache::new(FeedRules {
         roles: args.catalog.catalog.is_live().then(AllowedRoles::default),
         limits: FeedLimits::NONE,
@@ -110,8 +100,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         }
         keys.push(binding.key.clone());
         let namespace = binding.key.namespace.clone();
-        let limit = input.limits.get(&namespace);
-        cache.apply_namespace(&namespace, limit.cloned().unwrap_or(NamespaceLimit::Unset));
+        cache.apply_namespace(&namespace, input.limit_of(&namespace));
         cache.apply_binding(binding, 1);
     }
     let mut catalogs = Catalogs::default();
@@ -277,6 +266,28 @@ fn read(path: &Path) -> Result<Vec<(String, String)>, Error> {
 }
 
 impl Input {
+    /// Reads files, folders and standard input. There must be a binding in them.
+    pub(super) fn read(paths: &[PathBuf], namespace: &str) -> Result<Self, Error> {
+        let mut input = Self::default();
+        for path in paths {
+            for (name, text) in read(path)? {
+                input.take(&name, &text, namespace)?;
+            }
+        }
+        if input.bindings.is_empty() {
+            return Err(Error::BadInput(
+                "no InferenceProfileBinding was found in what was given".to_owned(),
+            ));
+        }
+        Ok(input)
+    }
+
+    /// Returns the residency limit of a Namespace.
+    pub(super) fn limit_of(&self, namespace: &str) -> NamespaceLimit {
+        let limit = self.limits.get(namespace);
+        limit.cloned().unwrap_or(NamespaceLimit::Unset)
+    }
+
     /// Takes the bindings of a file, the objects that they may merge into, and the limits of Namespaces; other kinds are
     /// passed over.
     fn take(&mut self, path: &str, text: &str, namespace: &str) -> Result<(), Error> {
@@ -327,7 +338,7 @@ fn field<'a>(value: &'a serde_yaml::Value, name: &str) -> &'a str {
 }
 
 /// Parses a binding from a file, refusing what the apiserver would refuse where a plan could not be made of it.
-fn parse_binding(
+pub(super) fn parse_binding(
     wire: &InferenceProfileBinding,
     region: Option<&Region>,
     position: usize,

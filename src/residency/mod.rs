@@ -148,6 +148,24 @@ impl Limit {
         Self::parse(origin, &text.split(',').collect::<Vec<_>>())
     }
 
+    /// Returns the names and patterns of this limit, its sets as the names in them, sorted. `*` alone is no border.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .entries
+            .iter()
+            .flat_map(|entry| match entry {
+                Entry::Anywhere => vec!["*".to_owned()],
+                Entry::Region(region) => vec![region.to_string()],
+                Entry::Pattern(pattern) => vec![pattern.clone()],
+                Entry::Set(set) => set.regions.iter().map(ToString::to_string).collect(),
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     fn allows(&self, region: &Region) -> bool {
         self.entries.iter().any(|entry| entry.matches(region))
     }
@@ -618,6 +636,15 @@ mod tests {
             !limits(&[])
                 .judge(&region("eu-west-1"), &route(&["eu-west-1"]))
                 .permits()
+        );
+    }
+
+    #[test]
+    fn names_of_a_limit_hold_what_is_in_its_sets() {
+        let limit = Limit::parse(LimitOrigin::Operator, &["us-*", "@jp", "ap-northeast-1"]);
+        assert_eq!(
+            limit.expect("a limit").names(),
+            ["ap-northeast-1", "ap-northeast-3", "us-*"]
         );
     }
 
