@@ -11,6 +11,7 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
     catalog::Destinations,
+    residency,
     types::{Geography, ModelId, ProfileId, Region},
 };
 
@@ -47,6 +48,14 @@ pub struct ProfileInUse {
     pub source_region: Region,
     /// Where requests may be served.
     pub destinations: Destinations,
+}
+
+impl ProfileInUse {
+    /// Returns where requests can be served as far as anybody knows: what residency is judged by.
+    #[must_use]
+    pub fn reachable(&self) -> Destinations {
+        residency::reachable(&self.id, &self.source_region, &self.destinations)
+    }
 }
 
 /// Says why a target's values can't be made.

@@ -50,7 +50,8 @@ wire_enum!(
         ProfileFound, FallbackGeographyUsed, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
         CatalogUnavailable, Pending,
         // ResidencySatisfied
-        NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, NoProfile, // TargetsSynced
+        NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, LimitUnknown, NoProfile,
+        // TargetsSynced
         Synced, TargetConflict, TargetForbidden, TargetNotFound, TargetInvalid, TemplateInvalid,
         ValueUnavailable, SecretsDisabled, RolloutFailed, Retrying,
         // CatalogFresh

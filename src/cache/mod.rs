@@ -27,6 +27,7 @@ use crate::{
         status::{Status, WrittenProfile},
     },
     queue::Lane,
+    residency::NamespaceLimit,
     resolve::Request,
     types::ModelId,
 };
@@ -74,7 +75,10 @@ type Audience = HashMap<ModelId, HashSet<ObjectKey>>;
 pub struct Cache {
     roles: Option<AllowedRoles>,
     admission: Admission,
-    bindings: HashMap<ObjectKey, Known<Binding>>,
+    /// Sorted, so that those of a namespace stand together.
+    bindings: BTreeMap<ObjectKey, Known<Binding>>,
+    /// The residency limits of the Namespaces that can be read.
+    namespaces: HashMap<Arc<str>, NamespaceLimit>,
     targets: HashMap<TargetKey, Known<TargetView>>,
     /// Target -> bindings whose spec names it.
     claimants: HashMap<TargetKey, Vec<ObjectKey>>,
@@ -199,6 +203,52 @@ impl Cache {
         gone.iter().fold(Effect::default(), |effect, key| {
             effect.and(self.delete_binding(key))
         })
+    }
+
+    /// Takes a Namespace from a watch event: the limit that it sets.
+    pub fn apply_namespace(&mut self, name: &Arc<str>, limit: NamespaceLimit) -> Effect {
+        if self.namespaces.get(name) == Some(&limit) {
+            return Effect::default();
+        }
+        self.namespaces.insert(name.clone(), limit);
+        self.all_of(name)
+    }
+
+    /// Takes the deletion of a Namespace.
+    pub fn delete_namespace(&mut self, name: &Arc<str>) -> Effect {
+        match self.namespaces.remove(name) {
+            Some(_) => self.all_of(name),
+            None => Effect::default(),
+        }
+    }
+
+    /// Drops the Namespaces that a complete list did not show: of all, or of this one.
+    pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> Effect {
+        let gone: Vec<Arc<str>> = self
+            .namespaces
+            .keys()
+            .filter(|name| only.is_none_or(|only| name.as_ref() == only) && !seen.contains(*name))
+            .cloned()
+            .collect();
+        gone.iter().fold(Effect::default(), |effect, name| {
+            effect.and(self.delete_namespace(name))
+        })
+    }
+
+    /// Wakes all bindings of a namespace.
+    fn all_of(&self, namespace: &Arc<str>) -> Effect {
+        let first = ObjectKey {
+            namespace: namespace.clone(),
+            name: "".into(),
+        };
+        let keys = self.bindings.range(first..).map(|(key, _)| key);
+        Effect {
+            wake: keys
+                .take_while(|key| key.namespace == *namespace)
+                .map(|key| (key.clone(), Lane::Low))
+                .collect(),
+            ..Effect::default()
+        }
     }
 
     /// Takes a target from a watch event.
@@ -406,7 +456,9 @@ impl Cache {
                 freshness: Freshness::Failed { reason, message },
             },
         };
+        let namespace = self.namespaces.get(&key.namespace);
         Some(Observed {
+            namespace: namespace.cloned().unwrap_or_default(),
             binding,
             feed,
             targets,

@@ -23,7 +23,9 @@ use tokio::{
 
 use crate::{metrics::Metrics, types::Region};
 
-use super::{CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind, embedded::Embedded};
+use super::{
+    Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind, embedded::Embedded,
+};
 
 use progress::Progress;
 use throttle::Pauses;
@@ -248,6 +250,17 @@ impl Feeds {
                 let shown = lock(&feed.shown);
                 shown.state.freshness != Freshness::Pending
             })
+    }
+
+    /// Returns the catalogs that there are, each with its region as a label of metrics.
+    #[must_use]
+    pub fn catalogs(&self) -> Vec<(&'static str, Arc<Catalog>)> {
+        let running = lock(&self.running);
+        let catalogs = running.feeds.iter().filter_map(|(key, feed)| {
+            let catalog = lock(&feed.shown).state.catalog.clone()?;
+            Some((region_label(&key.region), catalog))
+        });
+        catalogs.collect()
     }
 
     /// Returns how long ago each region was listed, by the feed that waits longest; regions that the embedded data don't

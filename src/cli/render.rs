@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::ConditionStatus, names},
-    cache::{Cache, FeedLimits, FeedRules, decode::target_view},
+    cache::{
+        Cache, FeedLimits, FeedRules,
+        decode::{WatchedNamespace, target_view},
+    },
     catalog::{FeedKey, FeedState, Freshness, Source, roles::AllowedRoles},
     plan::{
         How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
@@ -24,6 +27,7 @@ use crate::{
         plan,
         status::Status,
     },
+    residency::NamespaceLimit,
     types::{AccountId, Region},
 };
 
@@ -46,6 +50,9 @@ pub struct RenderArgs {
     region: RegionOptions,
     #[command(flatten)]
     limit: LimitOptions,
+    /// Renders no binding that no residency limit holds for, as an operator with --require-residency does
+    #[arg(long)]
+    require_residency: bool,
     #[command(flatten)]
     catalog: CatalogOptions,
     /// AWS account ID for the ARNs of profiles, where no live listing tells it
@@ -62,6 +69,8 @@ struct Input {
     bindings: Vec<InferenceProfileBinding>,
     /// Objects that bindings may merge into.
     objects: HashMap<TargetKey, TargetView>,
+    /// Residency limits of the Namespaces among the files; one that is not among them is taken to set none.
+    limits: HashMap<Arc<str>, NamespaceLimit>,
 }
 
 pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Error> {
@@ -71,6 +80,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         enable_rollout: true,
         account: args.account,
         limit: args.limit.parse()?,
+        require_limit: args.require_residency,
         follow_embedded: false,
     };
     let mut input = Input::default();
@@ -99,6 +109,9 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             )));
         }
         keys.push(binding.key.clone());
+        let namespace = binding.key.namespace.clone();
+        let limit = input.limits.get(&namespace);
+        cache.apply_namespace(&namespace, limit.cloned().unwrap_or(NamespaceLimit::Unset));
         cache.apply_binding(binding, 1);
     }
     let mut catalogs = Catalogs::default();
@@ -264,7 +277,8 @@ fn read(path: &Path) -> Result<Vec<(String, String)>, Error> {
 }
 
 impl Input {
-    /// Takes the bindings of a file, and the objects that they may merge into; other kinds are passed over.
+    /// Takes the bindings of a file, the objects that they may merge into, and the limits of Namespaces; other kinds are
+    /// passed over.
     fn take(&mut self, path: &str, text: &str, namespace: &str) -> Result<(), Error> {
         for document in serde_yaml::Deserializer::from_str(text) {
             let malformed = |source| Error::Malformed {
@@ -281,6 +295,11 @@ impl Input {
                     .namespace
                     .get_or_insert_with(|| namespace.to_owned());
                 self.bindings.push(binding);
+            } else if group == "v1" && kind == "Namespace" {
+                let namespace: WatchedNamespace =
+                    serde_yaml::from_value(value).map_err(malformed)?;
+                let (name, limit) = namespace.limit();
+                self.limits.insert(name, limit);
             } else if group == "v1"
                 && let Some(kind) = [TargetKind::ConfigMap, TargetKind::Secret]
                     .into_iter()

@@ -83,6 +83,9 @@ pub struct RunArgs {
     concurrent_rollouts: u16,
     #[command(flatten)]
     limit: LimitOptions,
+    /// Writes no binding that no residency limit holds for
+    #[arg(long, env = "IPO_REQUIRE_RESIDENCY")]
+    require_residency: bool,
     #[command(flatten)]
     election: ElectionOptions,
     /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: not served]
@@ -223,6 +226,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
             enable_rollout: args.enable_rollout,
             account: args.account,
             limit,
+            require_limit: args.require_residency,
             follow_embedded: args.follow_embedded,
         },
     };

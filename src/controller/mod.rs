@@ -296,6 +296,7 @@ fn start_watches(context: &Arc<Context>, tasks: &mut JoinSet<()>) -> Vec<oneshot
         tell
     };
     for scope in scopes {
+        tasks.spawn(watch::namespaces(context.clone(), scope.clone(), wait()));
         tasks.spawn(watch::bindings(context.clone(), scope.clone(), wait()));
         tasks.spawn(watch::targets::<ConfigMap>(
             context.clone(),

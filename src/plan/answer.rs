@@ -79,7 +79,7 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
                 now,
             ));
             Answer::Yes {
-                verdict: limits.judge(&request.source_region, &profile.profile.destinations),
+                verdict: limits.judge(&request.source_region, &profile.profile.reachable()),
                 finding: Finding::new(
                     ConditionStatus::True,
                     resolution.reason(),

@@ -12,7 +12,7 @@ use crate::{
     api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName, WorkloadKind},
     catalog::FeedState,
     render::DEFAULT_KEYS,
-    residency::{Limit, LimitError, LimitOrigin},
+    residency::{Limit, LimitError, LimitOrigin, NamespaceLimit},
     resolve::Request,
     types::{AccountId, ModelId, ParseError, Region},
 };
@@ -353,6 +353,8 @@ pub struct Settings {
     pub account: Option<AccountId>,
     /// The operator's own residency limit.
     pub limit: Option<Limit>,
+    /// Whether a binding without any limit is not written.
+    pub require_limit: bool,
     /// Whether newer data compiled in may move what is written from older ones.
     pub follow_embedded: bool,
 }
@@ -362,6 +364,8 @@ pub struct Settings {
 pub struct Observed {
     /// The binding.
     pub binding: Arc<Binding>,
+    /// The limit that its Namespace sets.
+    pub namespace: NamespaceLimit,
     /// What its feed knows.
     pub feed: FeedState,
     /// What is known of the targets of the spec, in their order.

@@ -8,13 +8,15 @@ use crate::{
         condition::{ConditionStatus, ConditionType, Reason},
     },
     catalog::{Catalog, FeedState, Freshness, Profile, SourceKind, embedded::Embedded},
-    residency::{Limit, LimitOrigin},
+    residency::{Limit, LimitOrigin, NamespaceLimit},
     types::Region,
 };
 
 use super::{
     identity::{ObjectKey, TargetKey},
-    observed::{Controller, Holding, ObservedTarget, Spec, TargetView, Trace, fingerprints},
+    observed::{
+        Binding, Controller, Holding, ObservedTarget, Spec, TargetView, Trace, fingerprints,
+    },
     publication::must_withdraw,
     status::Status,
     *,
@@ -95,6 +97,7 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 fn observed(binding: &Binding, feed: FeedState) -> Observed {
     Observed {
+        namespace: NamespaceLimit::Unset,
         targets: vec![ObservedTarget::default(); binding.spec.targets.len()],
         binding: Arc::new(binding.clone()),
         feed,
@@ -416,6 +419,80 @@ fn the_operators_limit_counts_too() {
         residency.message.contains("--allowed-regions: eu-west-1"),
         "{}",
         residency.message
+    );
+}
+
+/// Plans for a binding in a Namespace of which this is known.
+fn planned_in(binding: &Binding, namespace: NamespaceLimit) -> Plan {
+    let observed = Observed {
+        namespace,
+        ..observed(binding, full())
+    };
+    plan(&observed, &SETTINGS, NOW)
+}
+
+#[test]
+fn a_namespace_that_cannot_be_read_takes_nothing_back_and_adds_nothing() {
+    let unknown = || NamespaceLimit::Unknown;
+    let new = planned_in(&sonnet("geography: eu"), unknown());
+    assert_eq!(new.publication, Publication::Nothing);
+    let before = bound("geography: eu");
+    for (name, rest) in [
+        ("unchanged", "geography: eu"),
+        ("another geography", "geography: global"),
+        (
+            "another target",
+            "geography: eu, targets: [{kind: ConfigMap, name: b}]",
+        ),
+        ("suspended", "geography: eu, suspend: true"),
+    ] {
+        let plan = planned_in(&edited(&before, rest), unknown());
+        assert_eq!(plan.publication, Publication::Leave, "{name}");
+        assert!(plan.writes.is_empty() && plan.removals.is_empty(), "{name}");
+        assert_eq!(plan.residency.reason, Reason::LimitUnknown, "{name}");
+    }
+    // What is known still acts: a limit that is broken, and a request that nothing serves.
+    let limited = edited(&before, "geography: eu, allowedRegions: ['@us']");
+    let plan = planned_in(&limited, unknown());
+    assert_eq!(plan.residency.reason, Reason::RegionNotAllowed);
+    assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn);
+    let unserved = edited(&before, "geography: jp");
+    assert_eq!(planned_in(&unserved, unknown()).removals.len(), 1);
+}
+
+#[test]
+fn the_limit_of_a_namespace_counts_too() {
+    let annotated = |text: &str| NamespaceLimit::of_annotation(Some(text));
+    let before = bound("geography: eu");
+    let plan = planned_in(&before, annotated("@eu"));
+    assert!(matches!(plan.publication, Publication::Publish(_)));
+    for (limit, reason) in [
+        ("@us", Reason::RegionNotAllowed),
+        ("europe", Reason::LimitInvalid),
+    ] {
+        let plan = planned_in(&before, annotated(limit));
+        assert_eq!(plan.residency.reason, reason);
+        assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn, "{limit}");
+    }
+}
+
+#[test]
+fn a_limit_can_be_required() {
+    let settings = Settings {
+        require_limit: true,
+        ..Settings::default()
+    };
+    let (after, plan, _) = visit(&bound("geography: eu"), full(), &settings);
+    assert_eq!(plan.removals.len(), 1);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::False, Reason::NoLimitSet)
+    );
+    let limited = sonnet("geography: eu, allowedRegions: ['@eu']");
+    let (after, _, _) = visit(&limited, full(), &settings);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
     );
 }
 

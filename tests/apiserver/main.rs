@@ -32,6 +32,7 @@ mod published;
 mod reasons;
 #[path = "../support/chart.rs"]
 mod rendered;
+mod residency;
 mod rollout;
 mod secrets;
 mod stage;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
             probes::cases(),
             published::cases(),
             reasons::cases(),
+            residency::cases(),
             rollout::cases(),
             secrets::cases(),
             steady::cases(),

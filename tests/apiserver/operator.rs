@@ -51,6 +51,7 @@ pub struct Options {
     /// Namespaces that are served beside the first.
     pub more_namespaces: Vec<String>,
     pub leadership: Leadership,
+    pub require_limit: bool,
     pub schedule: Schedule,
     pub feed_limits: FeedLimits,
     pub allowed_roles: Vec<String>,
@@ -69,6 +70,7 @@ impl Default for Options {
             selector: None,
             more_namespaces: Vec::new(),
             leadership: Leadership::always(),
+            require_limit: false,
             schedule: Schedule {
                 interval: REFRESH,
                 // The embedded data grows old while the tests stay as they are.
@@ -112,6 +114,7 @@ impl Operator {
                     .account
                     .map(|account| account.parse().expect("an account")),
                 limit,
+                require_limit: options.require_limit,
                 follow_embedded: options.follow_embedded,
             },
         };
