@@ -153,6 +153,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let limit = args.limit.parse()?;
     let roles = args.roles.parse()?;
     start_logging(args.log_format);
+    let allowed_roles = roles.allowed.to_string();
     let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
     let client = connect().await?;
     let config = Config {
@@ -171,6 +172,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         version = env!("CARGO_PKG_VERSION"),
         catalog = source.kind().as_str(),
         region = %config.default_region,
+        allowed_roles,
         "started"
     );
     let shutdown = termination()?;
