@@ -285,19 +285,21 @@ impl Bedrock {
             .allowed_roles
             .permits_anywhere(role)
             .map_err(|refusal| CatalogError::RoleNotAllowed(refusal.to_string()))?;
-        let of_role =
-            Arn::parse(role).map_or_else(|_| String::new(), |arn| arn.partition.to_owned());
-        for (what, other) in [
-            ("sourceRegion", region),
-            ("the operator's region", &self.options.region),
-        ] {
-            let partition = other.partition().name;
-            if of_role != partition {
-                return Err(CatalogError::RoleNotAllowed(format!(
-                    "the role {role} is of the partition {of_role}, {what} {other} of {partition}, and roles hold in one \
-                     partition only: set roleARN to a role of {partition}, or leave it out"
-                )));
-            }
+        let refuse = |message| Err(CatalogError::RoleNotAllowed(message));
+        let of_role = Arn::parse(role).map_or("none", |arn| arn.partition);
+        let (own, partition) = (&self.options.region, region.partition().name);
+        if of_role != partition {
+            return refuse(format!(
+                "the role {role} is of the partition {of_role}, sourceRegion {region} of {partition}, and roles hold in one \
+                 partition only: set roleARN to a role of {partition}, or leave it out"
+            ));
+        }
+        if of_role != own.partition().name {
+            return refuse(format!(
+                "the role {role} is of the partition {of_role}, the operator's region {own} of {}, and roles are assumed in \
+                 one partition only: serve {region} by an operator of {of_role}",
+                own.partition().name
+            ));
         }
         Ok(permission.external_id)
     }
