@@ -234,6 +234,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         version = env!("CARGO_PKG_VERSION"),
         catalog = source.kind().as_str(),
         region = %config.default_region,
+        allowed_roles = %config.allowed_roles,
         "started"
     );
     let shutdown = termination()?;

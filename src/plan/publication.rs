@@ -49,7 +49,7 @@ pub fn must_withdraw(contradicts: bool, definite_no: bool, residency_violated: b
 }
 
 /// Says whether a written value contradicts the spec: another model, a geography that is neither wanted nor a fallback,
-/// another source region, or the account of another role.
+/// another source region, or, where it was listed live, the account of another role.
 #[must_use]
 pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
     let Ok(request) = &binding.spec.request else {
