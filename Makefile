@@ -4,24 +4,39 @@
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-test: lint controlplane tools .venv/ready ## Runs every check, against a real apiserver too
+test: lint controlplane tools .venv/ready ## Runs every check, against a real apiserver and on a real node too
 	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
+	tests/e2e/run
 
 lint: ## Checks format and lints
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
-crds: ## Generates crds/ from src/api
+crds: ## Generates crds/ and the chart's copy from src/api
 	@cargo build --locked --quiet
 	@{ echo '# Generated from src/api by `make crds`.'; cargo run --locked --quiet -- crd; } > crds/inferenceprofilebindings.yaml.new
 	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
+	@cp crds/inferenceprofilebindings.yaml charts/inference-profile-operator/files/
+
+.PHONY: chart-docs
+chart-docs: ## Generates the chart's README.md from its values.yaml
+	@tests/tools/build helm-docs
+	@.tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
+
+.PHONY: image
+image: ## Makes the container image without a container engine, and checks it (PROFILE=dev: of the debug build)
+	@tar=$$(image/build) && image/check "$$tar" && echo "$$tar"
 
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
 	@tests/controlplane/build
 
 .PHONY: tools
 tools: ## Builds the tools of the tests
-	@tests/tools/build glua helm
+	@tests/tools/build glua helm helm-docs kube-score
+
+.PHONY: e2e
+e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
+	@tests/e2e/run
 
 .PHONY: bench
 bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)

@@ -2,17 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     io::{self, Write},
     sync::{Arc, LazyLock},
 };
 
 use minijinja::{Environment, UndefinedBehavior, context};
-use sha2::{Digest, Sha256};
 
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
     catalog::Destinations,
+    residency,
     types::{Geography, ModelId, ProfileId, Region},
 };
 
@@ -49,6 +48,14 @@ pub struct ProfileInUse {
     pub source_region: Region,
     /// Where requests may be served.
     pub destinations: Destinations,
+}
+
+impl ProfileInUse {
+    /// Returns where requests can be served as far as anybody knows: what residency is judged by.
+    #[must_use]
+    pub fn reachable(&self) -> Destinations {
+        residency::reachable(&self.id, &self.source_region, &self.destinations)
+    }
 }
 
 /// Says why a target's values can't be made.
@@ -116,26 +123,6 @@ pub fn content(
         content.insert(key.to_string(), render_template(key, template, profile)?);
     }
     Ok(content)
-}
-
-/// Returns a short, stable hash of a content. It is kept in `status.targets[].valuesHash`, so it must not change between
-/// versions of the operator.
-#[must_use]
-pub fn content_hash(content: &BTreeMap<String, String>) -> String {
-    let mut hasher = Sha256::new();
-    for (key, value) in content {
-        for text in [key, value] {
-            hasher.update((text.len() as u64).to_be_bytes());
-            hasher.update(text);
-        }
-    }
-    hasher.finalize()[..8]
-        .iter()
-        .fold(String::with_capacity(16), |mut hex, byte| {
-            // Writing into a String can't fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
 }
 
 /// No loader, no I/O, strict about undefined names, with a bound on steps.
@@ -333,21 +320,5 @@ mod tests {
             let error = template(source).expect_err(source).to_string();
             assert!(error.contains(part), "{source}: {error}");
         }
-    }
-
-    #[test]
-    fn hashes_tell_keys_from_values() {
-        let of = |pairs: &[(&str, &str)]| {
-            content_hash(
-                &pairs
-                    .iter()
-                    .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                    .collect(),
-            )
-        };
-        assert_eq!(of(&[("a", "b")]), of(&[("a", "b")]));
-        assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
-        assert_ne!(of(&[("a", "b"), ("c", "d")]), of(&[("a", "bcd")]));
-        assert_eq!(of(&[]), "e3b0c44298fc1c14");
     }
 }

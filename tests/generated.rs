@@ -23,3 +23,13 @@ fn the_crd_is_current() {
         "the file says how it is generated"
     );
 }
+
+#[test]
+fn the_chart_has_the_same_crd() {
+    let read = |path: &str| std::fs::read_to_string(path).expect("the CRD");
+    assert!(
+        read("charts/inference-profile-operator/files/inferenceprofilebindings.yaml")
+            == read("crds/inferenceprofilebindings.yaml"),
+        "the chart's copy is not crds/inferenceprofilebindings.yaml: run `make crds`"
+    );
+}

@@ -9,7 +9,7 @@ pub mod names;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -265,12 +265,32 @@ pub struct WorkloadReference {
 }
 
 /// Kinds of workloads that can be restarted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[allow(missing_docs, reason = "the names are their own description")]
 pub enum WorkloadKind {
     Deployment,
     StatefulSet,
     DaemonSet,
+}
+
+impl WorkloadKind {
+    /// Returns the kind's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+        }
+    }
+}
+
+impl std::fmt::Display for WorkloadKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// What the operator found and wrote.
@@ -347,8 +367,11 @@ pub struct TargetStatus {
     pub uid: String,
     /// How the object is held.
     pub creation_policy: CreationPolicy,
-    /// Hash of the values last written there.
+    /// Hash of the values last written there, key by key; a `!` marks a value for which workloads are still to be restarted.
     pub values_hash: String,
+    /// When these values took the place of others, the restarts included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change_time: Option<Time>,
 }
 
 /// A reference to a Secret by name.

@@ -6,6 +6,10 @@ pub const GROUP: &str = "inferenceprofiles.dev";
 pub const MANAGED_LABEL: &str = "inferenceprofiles.dev/managed";
 /// Annotation by which the owner of an object allows bindings, by name and comma-separated, to merge keys into it.
 pub const ALLOW_MERGE_ANNOTATION: &str = "inferenceprofiles.dev/allow-merge";
+/// Annotation of a Namespace: a residency limit of all its bindings, entries separated by commas.
+pub const ALLOWED_REGIONS_ANNOTATION: &str = "inferenceprofiles.dev/allowed-regions";
+/// Annotation of bindings: a change of its value lets the catalog be listed now.
+pub const REFRESH_ANNOTATION: &str = "inferenceprofiles.dev/refresh";
 /// Finalizer of bindings that hold keys in objects of others.
 pub const MERGE_FINALIZER: &str = "inferenceprofiles.dev/merged-keys";
 /// Type of owned Secrets, as servicebinding.io wants it.
@@ -23,6 +27,13 @@ const TARGET_MANAGER_PREFIX: &str = "inferenceprofiles.dev:";
 #[must_use]
 pub fn target_manager(binding: &str) -> String {
     format!("{TARGET_MANAGER_PREFIX}{binding}")
+}
+
+/// Returns the annotation of a pod template by which a binding restarts the workload. Each binding has its own, so that two
+/// that name one workload do not undo each other's.
+#[must_use]
+pub fn rollout_annotation(binding: &str) -> String {
+    format!("rollout.{GROUP}/{binding}")
 }
 
 /// Returns the binding whose targets this field manager writes, where it is one of ours.
@@ -47,6 +58,14 @@ mod tests {
         assert!(longest.len() <= 128);
         assert_eq!(binding_of_manager(&longest), Some("x".repeat(63).as_str()));
         assert_eq!(binding_of_manager("kubectl"), None);
+    }
+
+    #[test]
+    fn annotations_of_rollouts_fit_the_apiserver() {
+        let annotation = rollout_annotation(&"x".repeat(63));
+        let (prefix, name) = annotation.split_once('/').expect("a prefix");
+        assert_eq!(prefix, "rollout.inferenceprofiles.dev");
+        assert_eq!(name.len(), 63);
     }
 
     #[test]

@@ -151,6 +151,17 @@ impl Embedded {
             .collect()
     }
 
+    /// Returns where requests to a profile may be served when called from `source`, where the data have that route.
+    #[must_use]
+    pub fn destinations(&self, profile: &ProfileId, source: &Region) -> Option<&Destinations> {
+        let known = self.current.iter().find(|known| known.id == *profile)?;
+        let routes = &known.routes;
+        let route = routes
+            .binary_search_by(|(region, _)| region.cmp(source))
+            .ok()?;
+        Some(&routes[route].1)
+    }
+
     /// Returns the models that any profile is or was known for, sorted.
     pub fn models(&self) -> impl Iterator<Item = &ModelId> {
         self.models.iter()

@@ -2,6 +2,7 @@
 //!
 //! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
 
+pub mod age;
 pub mod bedrock;
 pub mod directory;
 pub mod embedded;
@@ -281,7 +282,8 @@ impl CatalogError {
             Self::CredentialsUnavailable(_) => Reason::CredentialsUnavailable,
             Self::EndpointUnreachable(_) => Reason::EndpointUnreachable,
             Self::RoleNotAllowed(_) => Reason::RoleNotAllowed,
-            Self::ServiceError(_) | Self::SnapshotInvalid(_) => Reason::ServiceError,
+            Self::ServiceError(_) => Reason::ServiceError,
+            Self::SnapshotInvalid(_) => Reason::SnapshotInvalid,
         }
     }
 }
@@ -294,6 +296,11 @@ pub trait Source: Send + Sync {
     /// Returns the whole catalog of a role and region, or why it can't be had. A listing is never partial: one that is
     /// cut off is an error.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>>;
+
+    /// Returns a number that differs once a listing may say something else, cheaply; nothing where only a listing tells.
+    fn version(&self, _: &FeedKey) -> Option<u64> {
+        None
+    }
 }
 
 /// Whether an account can use a model that it sees.
@@ -325,9 +332,9 @@ pub enum Freshness {
     Pending,
     /// The last listing succeeded.
     Fresh,
-    /// The data has a date and does not age here.
+    /// The data is of a date that is not too long ago.
     Snapshot,
-    /// The last listing failed; an earlier catalog, if any, is kept.
+    /// The last listing failed, and an earlier catalog, if any, is kept; or the catalog is older than it may be.
     Failed {
         /// A False reason of `CatalogFresh`.
         reason: Reason,

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     catalog::FeedKey,
     catalog::embedded::Embedded,
-    residency::Limits,
+    residency::{Limits, reachable},
     resolve::{self, Candidate, Request},
     types::{Geography, ModelId, Region},
 };
@@ -73,14 +73,13 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
     let catalog = source.list(&key).await?;
     let verdict = match resolve::resolve(&request, &catalog, &limits, Embedded::load()) {
         Ok(resolution) => {
-            let judged = limits.judge(&request.source_region, &resolution.profile.destinations);
+            let (source, profile) = (&request.source_region, &resolution.profile);
+            let reachable = reachable(&profile.id, source, &profile.destinations);
+            let judged = limits.judge(source, &reachable);
             Verdict {
                 reason: resolution.reason().as_str(),
                 message: resolution.message(&request),
-                residency: Some((
-                    judged.permits(),
-                    judged.message(&request.source_region, &resolution.profile.destinations),
-                )),
+                residency: Some((judged.permits(), judged.message(source, &reachable))),
                 candidates: resolution.candidates,
             }
         }

@@ -38,7 +38,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the controller in, or beside, a cluster
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Prints what the controller would write for bindings in files, without a cluster
     Render(render::RenderArgs),
     /// Says which profile serves a model from a region, and why each other candidate does not
@@ -149,7 +149,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
     match command {
         Command::Run(args) => {
             drop(out);
-            run::run(args).await
+            run::run(*args).await
         }
         Command::Render(args) => render::run(args, &mut out).await,
         Command::Explain(args) => explain::run(args, &mut out).await,

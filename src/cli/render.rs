@@ -15,8 +15,11 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::ConditionStatus, names},
-    cache::{Cache, decode::target_view},
-    catalog::{FeedKey, FeedState, Freshness, Source},
+    cache::{
+        Cache, FeedLimits, FeedRules,
+        decode::{WatchedNamespace, target_view},
+    },
+    catalog::{FeedKey, FeedState, Freshness, Source, roles::AllowedRoles},
     plan::{
         How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
         identity::{ObjectKey, TargetKey},
@@ -24,6 +27,7 @@ use crate::{
         plan,
         status::Status,
     },
+    residency::NamespaceLimit,
     types::{AccountId, Region},
 };
 
@@ -46,9 +50,12 @@ pub struct RenderArgs {
     region: RegionOptions,
     #[command(flatten)]
     limit: LimitOptions,
+    /// Renders no binding that no residency limit holds for, as an operator with --require-residency does
+    #[arg(long)]
+    require_residency: bool,
     #[command(flatten)]
     catalog: CatalogOptions,
-    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    /// AWS account ID for the ARNs of profiles, where no live listing tells it
     #[arg(long, value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Renders Secret targets too, as an operator with --enable-secrets does
@@ -62,13 +69,19 @@ struct Input {
     bindings: Vec<InferenceProfileBinding>,
     /// Objects that bindings may merge into.
     objects: HashMap<TargetKey, TargetView>,
+    /// Residency limits of the Namespaces among the files; one that is not among them is taken to set none.
+    limits: HashMap<Arc<str>, NamespaceLimit>,
 }
 
 pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Error> {
     let settings = Settings {
         enable_secrets: args.enable_secrets,
+        // A first write restarts nothing; what an operator is allowed to do is not known here.
+        enable_rollout: true,
         account: args.account,
         limit: args.limit.parse()?,
+        require_limit: args.require_residency,
+        follow_embedded: false,
     };
     let mut input = Input::default();
     for path in &args.paths {
@@ -81,7 +94,11 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             "no InferenceProfileBinding was found in what was given".to_owned(),
         ));
     }
-    let mut cache = Cache::new(args.catalog.catalog.is_live());
+    let mut cache = Cache::new(FeedRules {
+        roles: args.catalog.catalog.is_live().then(AllowedRoles::default),
+        limits: FeedLimits::NONE,
+        lists: 0,
+    });
     let mut keys = Vec::new();
     for wire in &input.bindings {
         let binding = parse_binding(wire, args.region.optional()?.as_ref(), keys.len())?;
@@ -92,14 +109,22 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             )));
         }
         keys.push(binding.key.clone());
+        let namespace = binding.key.namespace.clone();
+        let limit = input.limits.get(&namespace);
+        cache.apply_namespace(&namespace, limit.cloned().unwrap_or(NamespaceLimit::Unset));
         cache.apply_binding(binding, 1);
     }
     let mut catalogs = Catalogs::default();
     let mut all_ready = true;
     for (key, wire) in keys.iter().zip(&input.bindings) {
-        let feed = cache
-            .observe(key, |_| pending())
-            .and_then(|observed| cache.feed_of(&observed.binding));
+        let mut feed = None;
+        let known = cache.observe(key, |asked| {
+            feed = asked.cloned();
+            pending()
+        });
+        if known.is_none() {
+            continue;
+        }
         let state = match &feed {
             Some(feed) => catalogs.of(feed, &args.catalog).await?,
             None => pending(),
@@ -147,7 +172,7 @@ fn render(
             Ok(uid)
         })
         .collect();
-    let conclusion = plan.conclude(binding, &outcomes, &[], 0);
+    let conclusion = plan.conclude(binding, &outcomes, &[], &[], 0);
     (manifests, conclusion.status.unwrap_or_default())
 }
 
@@ -252,7 +277,8 @@ fn read(path: &Path) -> Result<Vec<(String, String)>, Error> {
 }
 
 impl Input {
-    /// Takes the bindings of a file, and the objects that they may merge into; other kinds are passed over.
+    /// Takes the bindings of a file, the objects that they may merge into, and the limits of Namespaces; other kinds are
+    /// passed over.
     fn take(&mut self, path: &str, text: &str, namespace: &str) -> Result<(), Error> {
         for document in serde_yaml::Deserializer::from_str(text) {
             let malformed = |source| Error::Malformed {
@@ -269,6 +295,11 @@ impl Input {
                     .namespace
                     .get_or_insert_with(|| namespace.to_owned());
                 self.bindings.push(binding);
+            } else if group == "v1" && kind == "Namespace" {
+                let namespace: WatchedNamespace =
+                    serde_yaml::from_value(value).map_err(malformed)?;
+                let (name, limit) = namespace.limit();
+                self.limits.insert(name, limit);
             } else if group == "v1"
                 && let Some(kind) = [TargetKind::ConfigMap, TargetKind::Secret]
                     .into_iter()
@@ -338,6 +369,7 @@ fn parse_binding(
         created: i64::try_from(position).unwrap_or_default(),
         deleting: false,
         finalizer: true,
+        refresh: None,
         spec,
         status: Status::default(),
     })
@@ -353,7 +385,11 @@ fn with_status(
         value.map_err(|error| Error::BadInput(format!("binding {key}: {error}")))
     };
     let mut status = to_value(serde_json::to_value(status.to_wire()))?;
-    for (list, field) in [("conditions", "lastTransitionTime"), ("targets", "uid")] {
+    for (list, field) in [
+        ("conditions", "lastTransitionTime"),
+        ("targets", "uid"),
+        ("targets", "lastChangeTime"),
+    ] {
         for item in status
             .get_mut(list)
             .and_then(Value::as_array_mut)

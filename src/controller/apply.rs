@@ -5,23 +5,28 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    core::v1::{ConfigMap, Secret},
+};
 use kube::{
     Api, Resource,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
     core::{NamespaceResourceScope, ObjectMeta, PartialObjectMeta},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::Reason, names},
+    api::{
+        CreationPolicy, InferenceProfileBinding, TargetKind, WorkloadKind, condition::Reason, names,
+    },
     cache::decode::{target_view, version},
     metrics::Operation,
     plan::{
-        How, Problem, Removal, RemovalOutcome, Retry, Write, WriteOutcome, check_merge,
+        How, Problem, Removal, RemovalOutcome, Restart, Retry, Write, WriteOutcome, check_merge,
         foreign_object,
-        identity::TargetKey,
+        identity::{ObjectKey, TargetKey, WorkloadKey},
         observed::{Binding, TargetView, fingerprint, fingerprints},
         ownership::{self, Standing},
         status::Status,
@@ -355,6 +360,39 @@ impl Context {
             version(&written.metadata),
         );
         Ok(())
+    }
+
+    /// Restarts a workload by an annotation of its pod template; nothing happens where the template has it already.
+    ///
+    /// A merge patch: a server-side apply would try to create a workload that is not there.
+    pub(super) async fn annotate_template(
+        &self,
+        binding: &ObjectKey,
+        restart: &Restart,
+    ) -> Result<(), CallError> {
+        let workload = &restart.workload;
+        let annotation = names::rollout_annotation(&binding.name);
+        let annotations = json!({ annotation: restart.token.as_ref() });
+        let body = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+        let params = PatchParams {
+            field_manager: Some(names::target_manager(&binding.name)),
+            ..PatchParams::default()
+        };
+        let (api, patch) = (self.workloads(workload), Patch::Merge(&body));
+        let call = api.patch_metadata(&workload.name, &params, &patch);
+        self.change_in_cluster(workload.kind.as_str(), Operation::Apply, call)
+            .await
+            .map(drop)
+    }
+
+    /// Returns the workloads of a kind and namespace.
+    pub(super) fn workloads(&self, key: &WorkloadKey) -> Api<DynamicObject> {
+        let kind = match key.kind {
+            WorkloadKind::Deployment => ApiResource::erase::<Deployment>(&()),
+            WorkloadKind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            WorkloadKind::DaemonSet => ApiResource::erase::<DaemonSet>(&()),
+        };
+        Api::namespaced_with(self.client.clone(), &key.namespace, &kind)
     }
 
     fn bindings(&self, binding: &Binding) -> Api<PartialObjectMeta<InferenceProfileBinding>> {

@@ -4,7 +4,10 @@ use kube::core::Status;
 
 use crate::{
     api::condition::Reason,
-    plan::{Problem, Retry, identity::TargetKey},
+    plan::{
+        Problem, Retry,
+        identity::{TargetKey, WorkloadKey},
+    },
 };
 
 /// Says why a call to the apiserver gave nothing.
@@ -120,6 +123,37 @@ impl CallError {
         Problem {
             reason,
             message: format!("{target}: {}; {what_to_do}", self.in_words()),
+            retry,
+        }
+    }
+
+    /// Returns what to say of a restart that could not be triggered.
+    #[must_use]
+    pub fn restart_problem(&self, workload: &WorkloadKey) -> Problem {
+        let (reason, retry, what_to_do) = match self.status() {
+            _ if self.is_namespace_terminating() => (
+                Reason::RolloutFailed,
+                Retry::Stop,
+                "the namespace is being deleted",
+            ),
+            Some(status) if status.is_forbidden() => (
+                Reason::RolloutFailed,
+                Retry::Wait,
+                "allow the operator's service account to get and patch this kind here, change the admission policy that refuses, or take the workload out of spec.rollout",
+            ),
+            Some(status) if status.is_invalid() || status.code == 400 => (
+                Reason::RolloutFailed,
+                Retry::Wait,
+                "correct the workload, or take it out of spec.rollout",
+            ),
+            _ => (Reason::Retrying, Retry::Retry, "retried"),
+        };
+        Problem {
+            reason,
+            message: format!(
+                "the values are written, but {workload} was not restarted for them: {}; {what_to_do}",
+                self.in_words()
+            ),
             retry,
         }
     }

@@ -4,7 +4,9 @@ mod apply;
 mod failure;
 mod gauges;
 mod health;
+mod progress;
 mod reconcile;
+mod rollout;
 mod watch;
 
 use std::{
@@ -26,15 +28,19 @@ use tokio::{
 
 use crate::{
     api::{TargetKind, names},
-    cache::Cache,
+    cache::{Cache, FeedLimits, FeedRules},
     catalog::{
         FeedState, Source,
-        feed::{FeedChange, Feeds},
+        feed::{FeedChange, Feeds, Schedule},
+        roles::AllowedRoles,
     },
     leader::Leadership,
     metrics::{Metrics, Operation, Visit},
-    plan::{Settings, identity::ObjectKey},
-    queue::{Backoff, Corrections, Lane, WorkQueue},
+    plan::{
+        Settings,
+        identity::{ObjectKey, WorkloadKey},
+    },
+    queue::{Backoff, Corrections, Lane, Rollouts, WorkQueue},
     types::{ModelId, Region},
 };
 
@@ -60,8 +66,14 @@ pub struct Config {
     pub default_region: Region,
     /// How many bindings are visited at once.
     pub workers: usize,
-    /// How often a catalog is listed anew.
-    pub refresh_interval: Duration,
+    /// When catalogs are listed anew, and when they are old.
+    pub schedule: Schedule,
+    /// Which roles bindings may name.
+    pub allowed_roles: AllowedRoles,
+    /// How many catalogs are kept.
+    pub feed_limits: FeedLimits,
+    /// How many workloads restart at once.
+    pub concurrent_rollouts: usize,
     /// What plans are told.
     pub settings: Settings,
 }
@@ -83,6 +95,9 @@ struct Context {
     feeds: Feeds,
     backoff: Mutex<Backoff<ObjectKey>>,
     corrections: Mutex<Corrections<ObjectKey>>,
+    rollouts: Mutex<Rollouts<ObjectKey, WorkloadKey>>,
+    /// Tells of workloads whose restart begins.
+    begun: mpsc::UnboundedSender<WorkloadKey>,
     recorder: Recorder,
     leadership: Leadership,
     metrics: Metrics,
@@ -99,6 +114,10 @@ impl Context {
         self.corrections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rollouts(&self) -> MutexGuard<'_, Rollouts<ObjectKey, WorkloadKey>> {
+        self.rollouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn backoff(&self) -> MutexGuard<'_, Backoff<ObjectKey>> {
@@ -157,6 +176,7 @@ impl Context {
 pub struct Controller {
     context: Arc<Context>,
     changes: mpsc::UnboundedReceiver<FeedChange>,
+    restarts: mpsc::UnboundedReceiver<WorkloadKey>,
 }
 
 impl Controller {
@@ -173,17 +193,28 @@ impl Controller {
         metrics: Metrics,
     ) -> Self {
         let (tell, changes) = mpsc::unbounded_channel();
-        let roles = source.kind().is_live();
-        let feeds = Feeds::new(source, config.refresh_interval, tell, metrics.clone());
+        let rules = FeedRules {
+            roles: source
+                .kind()
+                .is_live()
+                .then(|| config.allowed_roles.clone()),
+            limits: config.feed_limits,
+            // A watch of all namespaces, or one for each.
+            lists: config.namespaces.len().max(1),
+        };
+        let feeds = Feeds::new(source, config.schedule, tell, metrics.clone());
+        let (begun, restarts) = mpsc::unbounded_channel();
         // One replica asks AWS; those that stand by watch the cluster only.
         feeds.pause();
         let context = Arc::new(Context {
             recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
-            cache: Mutex::new(Cache::new(roles)),
+            cache: Mutex::new(Cache::new(rules)),
             queue: WorkQueue::new(config.workers),
             feeds,
             backoff: Mutex::default(),
             corrections: Mutex::default(),
+            rollouts: Mutex::new(Rollouts::new(config.concurrent_rollouts)),
+            begun,
             leadership,
             metrics,
             pulse: Pulse::new(),
@@ -193,7 +224,11 @@ impl Controller {
         context
             .metrics
             .collect(gauges::Gauges::of(Arc::downgrade(&context)));
-        Self { context, changes }
+        Self {
+            context,
+            changes,
+            restarts,
+        }
     }
 
     /// Returns what to ask how the controller is.
@@ -207,10 +242,15 @@ impl Controller {
     /// # Errors
     /// [`ControllerError`] where a task ended that must not.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ControllerError> {
-        let Self { context, changes } = self;
+        let Self {
+            context,
+            changes,
+            restarts,
+        } = self;
         let mut essential = JoinSet::new();
         let synced = start_watches(&context, &mut essential);
         essential.spawn(follow_feeds(context.clone(), changes));
+        essential.spawn(rollout::follow_rollouts(context.clone(), restarts));
         essential.spawn(follow_leadership(context.clone()));
         let mut workers = JoinSet::new();
         let visits = async {
@@ -256,6 +296,7 @@ fn start_watches(context: &Arc<Context>, tasks: &mut JoinSet<()>) -> Vec<oneshot
         tell
     };
     for scope in scopes {
+        tasks.spawn(watch::namespaces(context.clone(), scope.clone(), wait()));
         tasks.spawn(watch::bindings(context.clone(), scope.clone(), wait()));
         tasks.spawn(watch::targets::<ConfigMap>(
             context.clone(),
@@ -283,6 +324,9 @@ async fn work(context: Arc<Context>) {
         let visit = AssertUnwindSafe(context.reconcile(&key))
             .catch_unwind()
             .await;
+        if !matches!(visit, Ok(Ok(_))) {
+            context.forget_restarts(&key);
+        }
         let (ended, next) = match visit {
             Ok(Ok(Next::OnChange)) => (Visit::Success, Next::OnChange),
             Ok(Ok(next)) => (Visit::Requeued, next),

@@ -1,4 +1,4 @@
-//! One visit of one binding: gather, plan, write, remove, conclude, status, Events.
+//! One visit of one binding: gather, plan, write, remove, restart, conclude, status, Events.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use kube_runtime::events::{Event, EventType};
 use tokio::time::Instant;
 
 use crate::{
-    api::InferenceProfileBinding,
+    api::{InferenceProfileBinding, condition::ConditionType},
     catalog::{FeedState, Freshness},
     metrics::Operation,
     plan::{
-        Notice, Plan, Retry, WriteOutcome, identity::ObjectKey, observed::Binding, plan,
+        Notice, Plan, Removal, Retry, WriteOutcome, identity::ObjectKey, observed::Binding, plan,
         status::Status,
     },
 };
@@ -47,6 +47,7 @@ impl Context {
                 freshness: Freshness::Pending,
             },
         }) else {
+            self.forget_restarts(key);
             return Ok(Next::OnChange);
         };
         let binding = &*observed.binding;
@@ -67,9 +68,12 @@ impl Context {
                 .map(|removal| self.remove(binding, removal)),
         )
         .await;
-        let conclusion = plan.conclude(binding, &writes, &removals, now);
+        plan.plan_restarts(binding, &writes);
+        let restarts = self.restart_all(binding, &plan.restarts).await;
+        let plan_removals = plan.removals.clone();
+        let conclusion = plan.conclude(binding, &writes, &removals, &restarts, now);
         if let Some(status) = conclusion.status {
-            log_decision(binding, &status);
+            log_decision(binding, &status, &plan_removals);
             self.write_status(binding, status).await?;
         }
         if conclusion.drop_finalizer {
@@ -126,17 +130,35 @@ impl Context {
     }
 }
 
-/// Logs what a visit decided, one line for each status that is written.
-fn log_decision(binding: &Binding, status: &Status) {
+/// Logs what a visit decided: one line for each status that is written, with all that an audit asks for.
+fn log_decision(binding: &Binding, status: &Status, removals: &[Removal]) {
     let Some(ready) = status.conditions.first() else {
         return;
     };
+    let (before, after) = (&binding.status.profile, &status.profile);
+    let decision = match (before, after) {
+        (Some(_), None) => "withdraw",
+        (_, Some(_)) if before != after => "publish",
+        _ => "keep",
+    };
+    let profile = after.as_deref().or(before.as_deref());
+    let residency = status.condition(ConditionType::ResidencySatisfied);
+    let removed: Vec<String> = removals
+        .iter()
+        .map(|removal| format!("{} ({:?})", removal.key, removal.cause))
+        .collect();
     tracing::info!(
         binding = %binding.key,
+        decision,
         ready = %ready.status,
         reason = %ready.reason,
-        profile = status.profile.as_ref().map(|written| written.profile.id.as_str()),
-        source_region = status.profile.as_ref().map(|written| written.profile.source_region.as_str()),
+        profile = profile.map(|written| written.profile.id.as_str()),
+        source_region = profile.map(|written| written.profile.source_region.as_str()),
+        destinations = profile.map(|written| written.profile.destinations.to_string()),
+        catalog = profile.map(|written| written.provenance.source.as_ref()),
+        residency = residency.map(|residency| residency.message.as_ref()),
+        targets = status.targets.len(),
+        removed = removed.join(", "),
         message = %ready.message,
     );
 }

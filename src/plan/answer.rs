@@ -79,7 +79,7 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
                 now,
             ));
             Answer::Yes {
-                verdict: limits.judge(&request.source_region, &profile.profile.destinations),
+                verdict: limits.judge(&request.source_region, &profile.profile.reachable()),
                 finding: Finding::new(
                     ConditionStatus::True,
                     resolution.reason(),
@@ -113,7 +113,9 @@ fn written(
     now: i64,
 ) -> WrittenProfile {
     let found = &resolution.profile;
-    let account = catalog.account().or(settings.account.as_ref());
+    // A snapshot can be of another account than the workloads'.
+    let listed = catalog.account().filter(|_| catalog.source().is_live());
+    let account = listed.or(settings.account.as_ref());
     let arn =
         account.map(|account| Arc::from(request.source_region.profile_arn(account, &found.id)));
     let profile = ProfileInUse {

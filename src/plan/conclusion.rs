@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    api::{
-        CreationPolicy, TargetKind,
-        condition::{ConditionStatus, ConditionType, Reason},
-    },
-    render,
+use crate::api::{
+    CreationPolicy, TargetKind,
+    condition::{ConditionStatus, ConditionType, Reason},
 };
 
 use super::{
     action::{How, Problem, Removal, RemovalCause, RemovalOutcome, Retry, Write, WriteOutcome},
     findings,
-    identity::TargetKey,
+    identity::{TargetKey, WorkloadKey},
     observed::Binding,
     publication::Publication,
+    restarts::{self, Restart, RestartOutcome, Restarted},
     status::{Finding, Status, TargetRecord},
     targets::target_key,
+    values_hash::{same_content, value_changed, values_hash, with_marks},
 };
+
+/// How `TargetsSynced` begins to say of workloads that there are none of their names.
+const NOT_FOUND: &str = "; not restarted, as it does not exist: ";
 
 /// An Event to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,9 @@ pub struct Plan {
     pub writes: Vec<Result<Write, Problem>>,
     /// What to remove.
     pub removals: Vec<Removal>,
+    /// What to restart: nothing before [`Plan::plan_restarts`].
+    pub restarts: Vec<Restart>,
+    pub(super) restarts_enabled: bool,
     /// Whether what is written now, before this plan, breaks a residency limit.
     pub(super) residency_violated: bool,
     pub(super) publication: Publication,
@@ -72,7 +77,7 @@ impl Plan {
             .filter(|write| !matches!(write.how, How::InPlace(_)));
         tried.any(|write| {
             let record = binding.status.record(&write.key);
-            record.is_some_and(|record| *record.hash == render::content_hash(&write.content))
+            record.is_some_and(|record| same_content(&record.hash, &values_hash(&write.content)))
         })
     }
 
@@ -97,21 +102,32 @@ impl Plan {
         }
     }
 
+    /// Adds the restarts that the writes make due. To be called when they were tried.
+    pub fn plan_restarts(&mut self, binding: &Binding, writes: &[WriteOutcome]) {
+        if self.restarts_enabled {
+            self.restarts = restarts::due(binding, &self.writes, writes);
+        }
+    }
+
     /// Returns the inventory, the conditions, Events and the next visit from what became of the plan. `writes` has an
-    /// outcome for each element of [`Plan::writes`], `removals` for each of [`Plan::removals`].
+    /// outcome for each element of [`Plan::writes`], `removals` for each of [`Plan::removals`], `restarts` for each of
+    /// [`Plan::restarts`].
     #[must_use]
     pub fn conclude(
         self,
         binding: &Binding,
         writes: &[WriteOutcome],
         removals: &[RemovalOutcome],
+        restarts: &[RestartOutcome],
         now: i64,
     ) -> Conclusion {
-        let inventory = self.inventory(binding, writes, removals);
+        let settled = restarts::settled(writes, restarts);
+        let inventory = self.inventory(binding, writes, removals, settled, now);
         let problems: Vec<&Problem> = writes
             .iter()
             .filter_map(|outcome| outcome.as_ref().err())
             .chain(removals.iter().filter_map(|outcome| outcome.as_ref().err()))
+            .chain(restarts.iter().filter_map(|outcome| outcome.as_ref().err()))
             .collect();
         let retry = problems
             .iter()
@@ -136,8 +152,12 @@ impl Plan {
                 .iter()
                 .any(|record| record.policy == CreationPolicy::Merge);
         let drop_finalizer = binding.finalizer && !merges;
-        let status = self.status(binding, inventory, writes, &problems, now);
-        let notices = self.notices(binding, &status);
+        let synced = self.synced_finding(binding, &problems, restarts);
+        let status = self.status(binding, inventory, writes, synced, now);
+        let mut notices = self.notices(binding, &status);
+        if settled {
+            notices.extend(self.restarted(restarts));
+        }
         Conclusion {
             status: (status != binding.status).then_some(status),
             drop_finalizer,
@@ -151,7 +171,10 @@ impl Plan {
         binding: &Binding,
         writes: &[WriteOutcome],
         removals: &[RemovalOutcome],
+        settled: bool,
+        now: i64,
     ) -> Vec<TargetRecord> {
+        let outstanding = self.restarts_enabled && !binding.spec.rollout.is_empty() && !settled;
         let mut records: BTreeMap<TargetKey, TargetRecord> = binding
             .status
             .targets
@@ -165,13 +188,24 @@ impl Plan {
         }
         for (write, outcome) in self.writes.iter().zip(writes) {
             if let (Ok(write), Ok(uid)) = (write, outcome) {
+                let before = records.get(&write.key);
+                let hash = values_hash(&write.content);
+                let (hash, since) = match before {
+                    // What is still to be restarted is due until it is, whatever is written meanwhile.
+                    Some(before) if outstanding && value_changed(&before.hash, &hash) => {
+                        (with_marks(&before.hash, &hash), before.since)
+                    }
+                    Some(before) if *before.hash == *hash => (hash, before.since),
+                    _ => (hash, Some(now)),
+                };
                 records.insert(
                     write.key.clone(),
                     TargetRecord {
                         key: write.key.clone(),
                         uid: uid.clone(),
                         policy: write.policy,
-                        hash: render::content_hash(&write.content).into(),
+                        hash: hash.into(),
+                        since,
                     },
                 );
             }
@@ -184,12 +218,11 @@ impl Plan {
         binding: &Binding,
         inventory: Vec<TargetRecord>,
         writes: &[WriteOutcome],
-        problems: &[&Problem],
+        synced: Finding,
         now: i64,
     ) -> Status {
         let prior = &binding.status;
         let generation = binding.generation;
-        let synced = self.synced_finding(binding, problems);
         let old_is_left = self.residency_violated
             && left_behind(binding, writes)
                 .any(|left| inventory.iter().any(|record| record.key == left.key));
@@ -251,28 +284,17 @@ impl Plan {
         status
     }
 
-    fn synced_finding(&self, binding: &Binding, problems: &[&Problem]) -> Finding {
+    fn synced_finding(
+        &self,
+        binding: &Binding,
+        problems: &[&Problem],
+        restarts: &[RestartOutcome],
+    ) -> Finding {
         if let Some(finding) = problems_finding(problems) {
             return finding;
         }
         match &self.publication {
-            Publication::Publish(_) | Publication::Keep(_) => {
-                let names: Vec<String> = self
-                    .writes
-                    .iter()
-                    .flatten()
-                    .map(|write| write.key.to_string())
-                    .collect();
-                let ignored = match binding.spec.ignored {
-                    [] => String::new(),
-                    fields => format!("; this version does not act on {}", fields.join(", ")),
-                };
-                Finding::new(
-                    ConditionStatus::True,
-                    Reason::Synced,
-                    format!("up to date: {}{ignored}", names.join(", ")),
-                )
-            }
+            Publication::Publish(_) | Publication::Keep(_) => self.up_to_date(binding, restarts),
             Publication::Withdraw { why } => Finding::new(
                 ConditionStatus::Unknown,
                 Reason::NoProfile,
@@ -304,6 +326,61 @@ impl Plan {
                     )
                 }),
         }
+    }
+
+    /// Returns what `TargetsSynced` says where all is written.
+    fn up_to_date(&self, binding: &Binding, restarts: &[RestartOutcome]) -> Finding {
+        let names = self.writes.iter().flatten();
+        let mut message = format!("up to date: {}", joined(names.map(|write| &write.key)));
+        if !binding.spec.ignored.is_empty() {
+            let fields = binding.spec.ignored.join(", ");
+            message = format!("{message}; this version does not act on {fields}");
+        }
+        if !binding.spec.rollout.is_empty() && !self.restarts_enabled {
+            message.push_str(
+                "; this operator does not restart workloads (start it with --enable-rollout)",
+            );
+        }
+        let stands = |before: &Finding| {
+            let same_spec = binding.status.observed_generation == Some(binding.generation);
+            let rest = before.message.strip_prefix(&message);
+            same_spec && before.is_true() && rest.is_some_and(|rest| rest.starts_with(NOT_FOUND))
+        };
+        // What a restart did not find is not looked for again; that it was not found stands until the spec changes.
+        let before = binding.status.finding(ConditionType::TargetsSynced);
+        if let Some(before) = before.filter(|before| restarts.is_empty() && stands(before)) {
+            return before;
+        }
+        let missing = joined(self.became(restarts, Restarted::Missing));
+        if !missing.is_empty() {
+            message = format!("{message}{NOT_FOUND}{missing}");
+        }
+        let waiting = joined(self.became(restarts, Restarted::Waits));
+        if !waiting.is_empty() {
+            message = format!("{message}; the restart of {waiting} waits for others");
+        }
+        Finding::new(ConditionStatus::True, Reason::Synced, message)
+    }
+
+    /// Returns the workloads of which this became.
+    fn became(
+        &self,
+        restarts: &[RestartOutcome],
+        what: Restarted,
+    ) -> impl Iterator<Item = &WorkloadKey> {
+        let all = self.restarts.iter().zip(restarts);
+        all.filter(move |(_, outcome)| **outcome == Ok(what))
+            .map(|(restart, _)| &restart.workload)
+    }
+
+    /// Returns the Event that tells which workloads were restarted for a change.
+    fn restarted(&self, restarts: &[RestartOutcome]) -> Option<Notice> {
+        let workloads = joined(self.became(restarts, Restarted::Triggered));
+        (!workloads.is_empty()).then(|| Notice {
+            warning: false,
+            reason: "RolloutTriggered",
+            message: format!("restarted for a changed value: {workloads}"),
+        })
     }
 
     fn notices(&self, binding: &Binding, status: &Status) -> Vec<Notice> {
@@ -364,6 +441,13 @@ impl Plan {
         }
         notices
     }
+}
+
+fn joined(names: impl Iterator<Item = impl ToString>) -> String {
+    names
+        .map(|name| name.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Returns the inventory's entries of targets that could not be written: they hold what they held before.

@@ -1,8 +1,8 @@
-//! The names of bindings and targets.
+//! The names of bindings, targets and workloads.
 
 use std::sync::Arc;
 
-use crate::api::TargetKind;
+use crate::api::{TargetKind, WorkloadKind};
 
 /// A namespaced name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,23 @@ pub struct TargetKey {
 }
 
 impl std::fmt::Display for TargetKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// The identity of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadKey {
+    /// Kind.
+    pub kind: WorkloadKind,
+    /// Namespace, always the binding's.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+}
+
+impl std::fmt::Display for WorkloadKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.kind, self.name)
     }

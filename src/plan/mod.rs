@@ -1,7 +1,8 @@
 //! What to do about one binding: pure, infallible, the same for the controller and for `render`.
 //!
-//! [`plan`] turns what is observed into writes and removals. When they were tried, [`Plan::conclude`] turns their
-//! outcomes into the status, Events and the next visit. Neither reads a clock nor talks to anyone.
+//! [`plan`] turns what is observed into writes and removals; when the writes were tried, [`Plan::plan_restarts`] adds what
+//! is restarted for them. [`Plan::conclude`] turns all outcomes into the status, Events and the next visit. None of them
+//! reads a clock or talks to anyone.
 
 mod action;
 mod answer;
@@ -11,25 +12,30 @@ pub mod identity;
 pub mod observed;
 pub mod ownership;
 mod publication;
+mod restarts;
 pub mod status;
 mod targets;
+mod upgrade;
+mod values_hash;
 
 use crate::residency::Limits;
 
-use observed::{Binding, Observed};
+use observed::Observed;
 use publication::Publication;
 
 pub use action::{How, Problem, Removal, RemovalCause, RemovalOutcome, Retry, Write, WriteOutcome};
 pub use conclusion::{Conclusion, Notice, Plan};
 pub use observed::Settings;
+pub use restarts::{Restart, RestartOutcome, Restarted};
 pub use targets::{check_merge, foreign_object};
 
 /// Returns what to do about a binding. `now` is in seconds since 1970.
 #[must_use]
 pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
     let binding = &*observed.binding;
-    let limits = limits(binding, settings);
+    let limits = limits(observed, settings);
     let answer = answer::answer(observed, &limits, settings, now);
+    let answer = upgrade::hold_back(answer, observed, &limits, settings);
     let publication = if binding.deleting {
         Publication::Leave
     } else {
@@ -56,15 +62,19 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
         residency: findings::residency(binding, &answer, &publication, &limits, &observed.feed),
         catalog: findings::catalog(binding, &observed.feed),
         writes,
+        restarts: Vec::new(),
+        restarts_enabled: settings.enable_rollout,
         publication,
     }
 }
 
-/// Returns all limits that hold for a binding. The Namespace's joins here.
+/// Returns all limits that hold for a binding.
 #[must_use]
-pub fn limits(binding: &Binding, settings: &Settings) -> Limits {
-    let own = binding.spec.limit.as_deref().cloned();
+pub fn limits(observed: &Observed, settings: &Settings) -> Limits {
+    let own = observed.binding.spec.limit.as_deref().cloned();
     Limits::all(own.into_iter().chain(settings.limit.clone().map(Ok)))
+        .and_namespace(&observed.namespace)
+        .required(settings.require_limit)
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use std::{
 };
 
 use crate::{
-    api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName},
+    api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName, WorkloadKind},
     catalog::FeedState,
     render::DEFAULT_KEYS,
-    residency::{Limit, LimitError, LimitOrigin},
+    residency::{Limit, LimitError, LimitOrigin, NamespaceLimit},
     resolve::Request,
     types::{AccountId, ModelId, ParseError, Region},
 };
@@ -26,6 +26,8 @@ use super::{
 pub type Keys = Arc<[(Arc<str>, ValueName)]>;
 /// Key -> template.
 pub type Templates = Arc<[(Arc<str>, Arc<str>)]>;
+/// Kind and name of workloads.
+pub type Workloads = Arc<[(WorkloadKind, Arc<str>)]>;
 
 /// A target as the spec has it, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +63,9 @@ pub struct Spec {
     pub role: Option<Arc<str>>,
     /// Targets, the default one where none is given.
     pub targets: Arc<[TargetSpec]>,
-    /// Whether targets are left as they are.
+    /// Workloads that restart when a written value changes.
+    pub rollout: Workloads,
+    /// Whether targets and workloads are left as they are.
     pub suspend: bool,
     /// Fields that are given and not acted on, for the message that says so.
     pub ignored: &'static [&'static str],
@@ -74,6 +78,7 @@ static SHARED_DEFAULT_KEYS: LazyLock<Keys> = LazyLock::new(|| {
         .collect()
 });
 static NO_TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Arc::new([]));
+static NO_WORKLOADS: LazyLock<Workloads> = LazyLock::new(|| Arc::new([]));
 
 impl Spec {
     /// Parses a spec as the wire has it.
@@ -101,6 +106,13 @@ impl Spec {
                 .map(|entries| Arc::new(Limit::parse(LimitOrigin::Binding, entries))),
             role: wire.role_arn.as_deref().map(Arc::from),
             targets,
+            rollout: match wire.rollout.as_deref() {
+                None | Some([]) => NO_WORKLOADS.clone(),
+                Some(workloads) => workloads
+                    .iter()
+                    .map(|workload| (workload.kind, Arc::from(workload.name.as_str())))
+                    .collect(),
+            },
             suspend: wire.suspend.unwrap_or_default(),
             ignored: ignored_fields(wire),
         }
@@ -117,19 +129,14 @@ impl Spec {
 
 /// Returns the fields that the API has and this version does not act on.
 fn ignored_fields(wire: &InferenceProfileBindingSpec) -> &'static [&'static str] {
-    let rollout = wire
-        .rollout
-        .as_ref()
-        .is_some_and(|workloads| !workloads.is_empty());
     let on_demand = wire
         .fallback
         .as_ref()
         .and_then(|fallback| fallback.on_demand);
-    match (rollout, on_demand.unwrap_or_default()) {
-        (false, false) => &[],
-        (true, false) => &["spec.rollout"],
-        (false, true) => &["spec.fallback.onDemand"],
-        (true, true) => &["spec.rollout", "spec.fallback.onDemand"],
+    if on_demand.unwrap_or_default() {
+        &["spec.fallback.onDemand"]
+    } else {
+        &[]
     }
 }
 
@@ -195,6 +202,8 @@ pub struct Binding {
     pub deleting: bool,
     /// Whether our finalizer is on it.
     pub finalizer: bool,
+    /// Fingerprint of the annotation that asks for a listing.
+    pub refresh: Option<u64>,
     /// The spec.
     pub spec: Spec,
     /// The status last seen or written.
@@ -338,10 +347,16 @@ pub struct Trace {
 pub struct Settings {
     /// Whether Secrets may be written.
     pub enable_secrets: bool,
+    /// Whether workloads may be restarted.
+    pub enable_rollout: bool,
     /// Account for ARNs where the catalog knows none.
     pub account: Option<AccountId>,
     /// The operator's own residency limit.
     pub limit: Option<Limit>,
+    /// Whether a binding without any limit is not written.
+    pub require_limit: bool,
+    /// Whether newer data compiled in may move what is written from older ones.
+    pub follow_embedded: bool,
 }
 
 /// Everything that one plan is made from.
@@ -349,6 +364,8 @@ pub struct Settings {
 pub struct Observed {
     /// The binding.
     pub binding: Arc<Binding>,
+    /// The limit that its Namespace sets.
+    pub namespace: NamespaceLimit,
     /// What its feed knows.
     pub feed: FeedState,
     /// What is known of the targets of the spec, in their order.

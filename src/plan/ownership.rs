@@ -183,6 +183,7 @@ mod tests {
             created,
             deleting: false,
             finalizer: false,
+            refresh: None,
             status: Status::default(),
         }
     }
@@ -400,6 +401,7 @@ mod tests {
             uid: "uid-t".into(),
             policy,
             hash: "".into(),
+            since: None,
         };
         let with_record = |policy| {
             let mut chat = chat.clone();

@@ -92,8 +92,11 @@ pub struct TargetRecord {
     pub uid: Arc<str>,
     /// How it is held.
     pub policy: CreationPolicy,
-    /// Hash of the content last written.
+    /// Hash of the content last written; see [`super::values_hash`].
     pub hash: Arc<str>,
+    /// When this content took the place of another one, seconds since 1970. What is restarted for the next one is named after
+    /// it, so that a content that comes back is told from the one that was there before.
+    pub since: Option<i64>,
 }
 
 /// A status.
@@ -188,6 +191,10 @@ impl Status {
                     uid: Arc::from(target.uid.as_str()),
                     policy: target.creation_policy,
                     hash: Arc::from(target.values_hash.as_str()),
+                    since: target
+                        .last_change_time
+                        .as_ref()
+                        .map(|time| time.0.as_second()),
                 })
                 .collect(),
             secret: wire
@@ -213,6 +220,7 @@ impl Status {
                     uid: record.uid.to_string(),
                     creation_policy: record.policy,
                     values_hash: record.hash.to_string(),
+                    last_change_time: record.since.map(time),
                 })
                 .collect(),
             binding: self.secret.as_ref().map(|name| BindingReference {
@@ -240,8 +248,12 @@ fn write_condition(condition: &Condition) -> WireCondition {
         reason: condition.reason.to_string(),
         message: condition.message.to_string(),
         observed_generation: Some(condition.generation),
-        last_transition_time: Time(Timestamp::from_second(condition.since).unwrap_or_default()),
+        last_transition_time: time(condition.since),
     }
+}
+
+fn time(seconds: i64) -> Time {
+    Time(Timestamp::from_second(seconds).unwrap_or_default())
 }
 
 fn read_profile(wire: &ProfileStatus) -> Result<WrittenProfile, ParseError> {

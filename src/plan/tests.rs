@@ -8,13 +8,15 @@ use crate::{
         condition::{ConditionStatus, ConditionType, Reason},
     },
     catalog::{Catalog, FeedState, Freshness, Profile, SourceKind, embedded::Embedded},
-    residency::{Limit, LimitOrigin},
+    residency::{Limit, LimitOrigin, NamespaceLimit},
     types::Region,
 };
 
 use super::{
     identity::{ObjectKey, TargetKey},
-    observed::{Controller, Holding, ObservedTarget, Spec, TargetView, Trace, fingerprints},
+    observed::{
+        Binding, Controller, Holding, ObservedTarget, Spec, TargetView, Trace, fingerprints,
+    },
     publication::must_withdraw,
     status::Status,
     *,
@@ -43,6 +45,7 @@ fn binding(yaml: &str) -> Binding {
         created: NOW,
         deleting: false,
         finalizer: false,
+        refresh: None,
         spec: spec(yaml),
         status: Status::default(),
     }
@@ -94,6 +97,7 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 fn observed(binding: &Binding, feed: FeedState) -> Observed {
     Observed {
+        namespace: NamespaceLimit::Unset,
         targets: vec![ObservedTarget::default(); binding.spec.targets.len()],
         binding: Arc::new(binding.clone()),
         feed,
@@ -116,7 +120,11 @@ fn visit(binding: &Binding, feed: FeedState, settings: &Settings) -> (Binding, P
         .collect();
     plan.fail_closed(binding, &writes);
     let removals = vec![Ok(()); plan.removals.len()];
-    let conclusion = plan.clone().conclude(binding, &writes, &removals, NOW);
+    plan.plan_restarts(binding, &writes);
+    let restarts = vec![Ok(Restarted::Triggered); plan.restarts.len()];
+    let conclusion = plan
+        .clone()
+        .conclude(binding, &writes, &removals, &restarts, NOW);
     let mut after = binding.clone();
     if let Some(status) = &conclusion.status {
         after.status = status.clone();
@@ -188,6 +196,7 @@ fn a_second_visit_changes_nothing() {
         &before,
         &[Ok("uid-t".into())],
         &[],
+        &[],
         NOW + 3600,
     );
     assert_eq!(later.status, None);
@@ -201,6 +210,7 @@ fn a_transition_time_moves_with_the_status_alone() {
     let later = plan(&observed(&changed, full()), &SETTINGS, NOW + 60).conclude(
         &changed,
         &[Ok("uid-t".into())],
+        &[],
         &[],
         NOW + 60,
     );
@@ -409,6 +419,80 @@ fn the_operators_limit_counts_too() {
         residency.message.contains("--allowed-regions: eu-west-1"),
         "{}",
         residency.message
+    );
+}
+
+/// Plans for a binding in a Namespace of which this is known.
+fn planned_in(binding: &Binding, namespace: NamespaceLimit) -> Plan {
+    let observed = Observed {
+        namespace,
+        ..observed(binding, full())
+    };
+    plan(&observed, &SETTINGS, NOW)
+}
+
+#[test]
+fn a_namespace_that_cannot_be_read_takes_nothing_back_and_adds_nothing() {
+    let unknown = || NamespaceLimit::Unknown;
+    let new = planned_in(&sonnet("geography: eu"), unknown());
+    assert_eq!(new.publication, Publication::Nothing);
+    let before = bound("geography: eu");
+    for (name, rest) in [
+        ("unchanged", "geography: eu"),
+        ("another geography", "geography: global"),
+        (
+            "another target",
+            "geography: eu, targets: [{kind: ConfigMap, name: b}]",
+        ),
+        ("suspended", "geography: eu, suspend: true"),
+    ] {
+        let plan = planned_in(&edited(&before, rest), unknown());
+        assert_eq!(plan.publication, Publication::Leave, "{name}");
+        assert!(plan.writes.is_empty() && plan.removals.is_empty(), "{name}");
+        assert_eq!(plan.residency.reason, Reason::LimitUnknown, "{name}");
+    }
+    // What is known still acts: a limit that is broken, and a request that nothing serves.
+    let limited = edited(&before, "geography: eu, allowedRegions: ['@us']");
+    let plan = planned_in(&limited, unknown());
+    assert_eq!(plan.residency.reason, Reason::RegionNotAllowed);
+    assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn);
+    let unserved = edited(&before, "geography: jp");
+    assert_eq!(planned_in(&unserved, unknown()).removals.len(), 1);
+}
+
+#[test]
+fn the_limit_of_a_namespace_counts_too() {
+    let annotated = |text: &str| NamespaceLimit::of_annotation(Some(text));
+    let before = bound("geography: eu");
+    let plan = planned_in(&before, annotated("@eu"));
+    assert!(matches!(plan.publication, Publication::Publish(_)));
+    for (limit, reason) in [
+        ("@us", Reason::RegionNotAllowed),
+        ("europe", Reason::LimitInvalid),
+    ] {
+        let plan = planned_in(&before, annotated(limit));
+        assert_eq!(plan.residency.reason, reason);
+        assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn, "{limit}");
+    }
+}
+
+#[test]
+fn a_limit_can_be_required() {
+    let settings = Settings {
+        require_limit: true,
+        ..Settings::default()
+    };
+    let (after, plan, _) = visit(&bound("geography: eu"), full(), &settings);
+    assert_eq!(plan.removals.len(), 1);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::False, Reason::NoLimitSet)
+    );
+    let limited = sonnet("geography: eu, allowedRegions: ['@eu']");
+    let (after, _, _) = visit(&limited, full(), &settings);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
     );
 }
 
@@ -656,7 +740,7 @@ fn deletion_takes_merged_keys_out_and_leaves_owned_objects_to_garbage_collection
         message: "x".into(),
         retry: Retry::Retry,
     };
-    let conclusion = plan.conclude(&before, &[], &[Err(failed)], NOW);
+    let conclusion = plan.conclude(&before, &[], &[Err(failed)], &[], NOW);
     assert!(!conclusion.drop_finalizer, "the keys are still there");
 }
 
@@ -671,6 +755,7 @@ fn a_failed_write_is_unknown_and_keeps_the_inventory() {
     let conclusion = plan(&observed(&before, full()), &SETTINGS, NOW).conclude(
         &before,
         &[Err(failed)],
+        &[],
         &[],
         NOW,
     );
@@ -721,7 +806,7 @@ fn every_problem_is_named_and_what_failed_on_the_way_comes_first() {
         .map(|write| Err(write.as_ref().err().unwrap_or(&failed).clone()))
         .collect();
     let status = plan
-        .conclude(&before, &outcomes, &[], NOW)
+        .conclude(&before, &outcomes, &[], &[], NOW)
         .status
         .expect("a status");
     let synced = status
@@ -746,7 +831,7 @@ fn every_problem_is_named_and_what_failed_on_the_way_comes_first() {
 #[test]
 fn fields_that_are_not_acted_on_are_said() {
     let (after, ..) = visit(
-        &sonnet("geography: eu, rollout: [{kind: Deployment, name: chat}]"),
+        &sonnet("geography: eu, fallback: {onDemand: true}"),
         full(),
         &SETTINGS,
     );
@@ -757,7 +842,7 @@ fn fields_that_are_not_acted_on_are_said() {
     assert!(
         synced
             .message
-            .ends_with("this version does not act on spec.rollout"),
+            .ends_with("this version does not act on spec.fallback.onDemand"),
         "{}",
         synced.message
     );
@@ -796,7 +881,7 @@ fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_pla
     };
     let outcomes: Vec<WriteOutcome> = vec![Ok("uid-t".into()), Err(refused.clone())];
     let status = plan
-        .conclude(&limited, &outcomes, &[Err(refused)], NOW)
+        .conclude(&limited, &outcomes, &[Err(refused)], &[], NOW)
         .status
         .expect("a status");
     assert_eq!(status.profile, before.status.profile);
@@ -846,4 +931,834 @@ fn an_object_that_the_inventory_does_not_know_yet_is_withdrawn_all_the_same() {
         .map(|removal| removal.uid.as_ref())
         .collect();
     assert_eq!(uids, ["uid-new"]);
+}
+
+static RESTARTING: LazyLock<Settings> = LazyLock::new(|| Settings {
+    enable_rollout: true,
+    ..Settings::default()
+});
+
+/// Visits a binding at a time, where every write succeeds and every restart ends so. Returns the binding as it is
+/// afterwards, what was restarted, and the conclusion.
+fn visit_restarting(
+    binding: &Binding,
+    feed: FeedState,
+    outcome: &RestartOutcome,
+    now: i64,
+) -> (Binding, Vec<Restart>, Conclusion) {
+    let mut plan = plan(&observed(binding, feed), &RESTARTING, now);
+    let writes: Vec<WriteOutcome> = plan
+        .writes
+        .iter()
+        .map(|write| write.as_ref().map(|_| "uid-t".into()).map_err(Clone::clone))
+        .collect();
+    let removals = vec![Ok(()); plan.removals.len()];
+    plan.plan_restarts(binding, &writes);
+    let restarts = plan.restarts.clone();
+    let outcomes = vec![outcome.clone(); restarts.len()];
+    let conclusion = plan.conclude(binding, &writes, &removals, &outcomes, now);
+    let mut after = binding.clone();
+    if let Some(status) = &conclusion.status {
+        after.status = status.clone();
+    }
+    (after, restarts, conclusion)
+}
+
+const DONE: RestartOutcome = Ok(Restarted::Triggered);
+
+/// Returns the rest of a spec with workloads to restart.
+fn with_workload(rest: &str) -> String {
+    format!("{rest}, rollout: [{{kind: Deployment, name: chat}}]")
+}
+
+/// Returns a binding with a workload to restart, bound.
+fn running(rest: &str) -> Binding {
+    visit_restarting(&sonnet(&with_workload(rest)), full(), &DONE, NOW).0
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn what_restarts_workloads() {
+    let eu = || running("geography: eu");
+    let to = |rest: &str| edited(&eu(), &with_workload(rest));
+    let key =
+        |keys: &str| format!("targets: [{{kind: ConfigMap, name: claude, keys: {{{keys}}}}}]");
+    let one = || running(&format!("geography: eu, {}", key("MODEL: ProfileID")));
+    let lost = Binding {
+        status: Status::default(),
+        ..eu()
+    };
+    let withdrawn = visit_restarting(&to("geography: jp"), full(), &DONE, NOW).0;
+    let rows: Vec<(&str, Binding, FeedState, usize)> = vec![
+        (
+            "a first write",
+            sonnet(&with_workload("geography: eu")),
+            full(),
+            0,
+        ),
+        ("nothing", eu(), full(), 0),
+        ("a lost status", lost, full(), 0),
+        ("another value", to("geography: global"), full(), 1),
+        (
+            "each of several",
+            edited(
+                &eu(),
+                "geography: global, rollout: [{kind: Deployment, name: a}, {kind: DaemonSet, name: b}]",
+            ),
+            full(),
+            2,
+        ),
+        (
+            "another value, no workloads",
+            edited(&eu(), "geography: global"),
+            full(),
+            0,
+        ),
+        (
+            "another value, suspended",
+            to("geography: global, suspend: true"),
+            full(),
+            0,
+        ),
+        (
+            "a fallback's value, since the profile is not listed any more",
+            running("geography: eu, fallback: {geographies: [global]}"),
+            without("eu"),
+            1,
+        ),
+        ("a value that is kept", eu(), without("eu"), 0),
+        ("a value that is kept while AWS fails", eu(), failing(), 0),
+        ("a withdrawal", to("geography: jp"), full(), 0),
+        (
+            "a first write after a withdrawal",
+            edited(&withdrawn, &with_workload("geography: global")),
+            full(),
+            0,
+        ),
+        (
+            "a limit that is broken",
+            to("geography: eu, allowedRegions: ['@us']"),
+            full(),
+            0,
+        ),
+        (
+            "a key more",
+            edited(
+                &one(),
+                &with_workload(&format!(
+                    "geography: eu, {}",
+                    key("MODEL: ProfileID, REGION: SourceRegion")
+                )),
+            ),
+            full(),
+            0,
+        ),
+        (
+            "a key by another",
+            edited(
+                &one(),
+                &with_workload(&format!("geography: eu, {}", key("REGION: SourceRegion"))),
+            ),
+            full(),
+            0,
+        ),
+        (
+            "a key more and another value",
+            edited(
+                &one(),
+                &with_workload(&format!(
+                    "geography: global, {}",
+                    key("MODEL: ProfileID, REGION: SourceRegion")
+                )),
+            ),
+            full(),
+            1,
+        ),
+        (
+            "another value under the same key",
+            edited(
+                &one(),
+                &with_workload(&format!(
+                    "geography: eu, {}",
+                    key("MODEL: FoundationModelID")
+                )),
+            ),
+            full(),
+            1,
+        ),
+        (
+            "a target more",
+            to(
+                "geography: eu, targets: [{kind: ConfigMap, name: claude}, {kind: ConfigMap, name: more}]",
+            ),
+            full(),
+            0,
+        ),
+        (
+            "a target by another, with another value",
+            to("geography: global, targets: [{kind: ConfigMap, name: other}]"),
+            full(),
+            0,
+        ),
+        (
+            "a target that can't be written",
+            to(
+                "geography: global, targets: [{kind: ConfigMap, name: claude, templates: {f: '{{ nothing }}'}}]",
+            ),
+            full(),
+            0,
+        ),
+    ];
+    for (name, before, feed, restarts) in rows {
+        let (after, planned, conclusion) = visit_restarting(&before, feed.clone(), &DONE, NOW + 60);
+        assert_eq!(planned.len(), restarts, "{name}");
+        let told = conclusion
+            .notices
+            .iter()
+            .filter(|notice| notice.reason == "RolloutTriggered");
+        assert_eq!(told.count(), restarts.min(1), "{name}: one Event for all");
+        let again = visit_restarting(&after, feed, &DONE, NOW + 120).1;
+        assert_eq!(again, [], "{name}: once is enough");
+    }
+}
+
+#[test]
+fn an_operator_that_restarts_nothing_says_so_and_leaves_nothing_due() {
+    let off = visit(
+        &edited(
+            &running("geography: eu"),
+            &with_workload("geography: global"),
+        ),
+        full(),
+        &SETTINGS,
+    );
+    let (after, plan, _) = off;
+    assert_eq!(plan.restarts, []);
+    let synced = after
+        .status
+        .finding(ConditionType::TargetsSynced)
+        .expect("a condition");
+    assert!(synced.is_true());
+    assert!(
+        synced
+            .message
+            .ends_with("this operator does not restart workloads (start it with --enable-rollout)"),
+        "{}",
+        synced.message
+    );
+    let (_, restarts, _) = visit_restarting(&after, full(), &DONE, NOW + 60);
+    assert_eq!(
+        restarts,
+        [],
+        "switched on, it restarts nothing for what changed before"
+    );
+}
+
+#[test]
+fn a_restart_is_due_until_it_was_triggered() {
+    let eu = running("geography: eu");
+    let global = edited(&eu, &with_workload("geography: global"));
+    let refused = Problem {
+        reason: Reason::RolloutFailed,
+        message: "the values are written, but Deployment chat was not restarted for them".into(),
+        retry: Retry::Wait,
+    };
+    let on_the_way = Problem {
+        reason: Reason::Retrying,
+        message: "no answer".into(),
+        retry: Retry::Retry,
+    };
+    for (outcome, synced, retry, says) in [
+        (
+            Ok(Restarted::Waits),
+            (ConditionStatus::True, Reason::Synced),
+            Retry::Stop,
+            "the restart of Deployment chat waits for others",
+        ),
+        (
+            Err(refused),
+            (ConditionStatus::False, Reason::RolloutFailed),
+            Retry::Wait,
+            "not restarted",
+        ),
+        (
+            Err(on_the_way),
+            (ConditionStatus::Unknown, Reason::Retrying),
+            Retry::Retry,
+            "no answer",
+        ),
+    ] {
+        let (undone, first, conclusion) = visit_restarting(&global, full(), &outcome, NOW + 60);
+        assert_eq!(says_of(&undone), synced);
+        assert!(
+            message_of(&undone).contains(says),
+            "{}",
+            message_of(&undone)
+        );
+        assert_eq!(conclusion.retry, retry);
+        assert!(
+            conclusion
+                .notices
+                .iter()
+                .all(|notice| notice.reason != "RolloutTriggered")
+        );
+        assert_eq!(
+            profile_id(&undone),
+            format!("global.{SONNET}"),
+            "nothing is taken back"
+        );
+        assert!(undone.status.targets[0].hash.contains('!'));
+
+        let (same, second, conclusion) = visit_restarting(&undone, full(), &outcome, NOW + 120);
+        assert_eq!(second, first, "by the same token");
+        assert_eq!(
+            conclusion.status, None,
+            "nothing new is to be said: {same:?}"
+        );
+
+        let (back, third, _) = visit_restarting(
+            &edited(&undone, &with_workload("geography: eu")),
+            full(),
+            &DONE,
+            NOW + 120,
+        );
+        assert_ne!(
+            third[0].token, first[0].token,
+            "pods may have read the value in between"
+        );
+        assert_eq!(back.status.targets[0].hash, eu.status.targets[0].hash);
+
+        let (done, last, _) = visit_restarting(&undone, full(), &DONE, NOW + 120);
+        assert_eq!(last, first);
+        assert!(!done.status.targets[0].hash.contains('!'));
+        assert_eq!(done.status.targets[0].since, Some(NOW + 120));
+        assert_eq!(visit_restarting(&done, full(), &DONE, NOW + 180).1, []);
+    }
+}
+
+fn says_of(binding: &Binding) -> (ConditionStatus, Reason) {
+    says(binding, ConditionType::TargetsSynced)
+}
+
+fn message_of(binding: &Binding) -> Arc<str> {
+    let synced = binding.status.finding(ConditionType::TargetsSynced);
+    synced.expect("a condition").message
+}
+
+fn profile_id(binding: &Binding) -> String {
+    let profile = binding.status.profile.as_ref().expect("a profile");
+    profile.profile.id.to_string()
+}
+
+#[test]
+fn a_crash_before_the_status_repeats_the_same_restart() {
+    let changed = edited(
+        &running("geography: eu"),
+        &with_workload("geography: global"),
+    );
+    let first = visit_restarting(&changed, full(), &DONE, NOW + 60).1;
+    let second = visit_restarting(&changed, full(), &DONE, NOW + 600).1;
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_change_that_comes_back_restarts_again() {
+    let mut binding = running("geography: eu");
+    let mut tokens = std::collections::BTreeSet::new();
+    let mut now = NOW;
+    let mut go = |binding: &mut Binding, geography: &str, restarts: usize| {
+        now += 60;
+        let spec = with_workload(&format!("geography: {geography}"));
+        let (after, planned, _) = visit_restarting(&edited(binding, &spec), full(), &DONE, now);
+        assert_eq!(planned.len(), restarts, "to {geography}");
+        *binding = after;
+        for restart in planned {
+            assert!(
+                tokens.insert(restart.token),
+                "the workload has this token already"
+            );
+        }
+    };
+    for _ in 0..3 {
+        go(&mut binding, "global", 1);
+        go(&mut binding, "eu", 1);
+    }
+    // The annotation of the change to eu is there still, and the same change follows a first write.
+    go(&mut binding, "jp", 0);
+    go(&mut binding, "global", 0);
+    go(&mut binding, "eu", 1);
+}
+
+#[test]
+fn a_write_that_failed_on_the_way_puts_restarts_off() {
+    let two = |geography: &str| {
+        with_workload(&format!(
+            "geography: {geography}, targets: [{{kind: ConfigMap, name: a}}, {{kind: ConfigMap, name: b}}]"
+        ))
+    };
+    let before = visit_restarting(&sonnet(&two("eu")), full(), &DONE, NOW).0;
+    let changed = edited(&before, &two("global"));
+    let failed = |retry| Problem {
+        reason: Reason::Retrying,
+        message: "no".into(),
+        retry,
+    };
+    for (retry, restarts, marked) in [(Retry::Retry, 0, true), (Retry::Wait, 1, false)] {
+        let mut plan = plan(&observed(&changed, full()), &RESTARTING, NOW + 60);
+        let writes: Vec<WriteOutcome> = vec![Ok("uid-t".into()), Err(failed(retry))];
+        plan.plan_restarts(&changed, &writes);
+        assert_eq!(plan.restarts.len(), restarts, "{retry:?}");
+        let outcomes = vec![DONE; restarts];
+        let status = plan
+            .conclude(&changed, &writes, &[], &outcomes, NOW + 60)
+            .status
+            .expect("a status");
+        assert_eq!(status.targets[0].hash.contains('!'), marked, "{retry:?}");
+        assert_eq!(status.targets[1], before.status.targets[1], "not written");
+        // Whatever the first visit did, the next one restarts for what is changed now.
+        let next = Binding {
+            status,
+            ..changed.clone()
+        };
+        let (after, planned, _) = visit_restarting(&next, full(), &DONE, NOW + 120);
+        assert_eq!(planned.len(), 1, "{retry:?}");
+        assert!(
+            after
+                .status
+                .targets
+                .iter()
+                .all(|record| !record.hash.contains('!'))
+        );
+    }
+}
+
+#[test]
+fn what_was_not_written_restarts_nothing() {
+    let changed = edited(
+        &running("geography: eu"),
+        &with_workload("geography: global"),
+    );
+    let refused = Problem {
+        reason: Reason::TargetForbidden,
+        message: "no".into(),
+        retry: Retry::Wait,
+    };
+    let mut plan = plan(&observed(&changed, full()), &RESTARTING, NOW + 60);
+    plan.plan_restarts(&changed, &[Err(refused)]);
+    assert_eq!(plan.restarts, []);
+}
+
+#[test]
+fn one_event_names_all_workloads_of_a_change() {
+    let rest = |geography: &str| {
+        format!(
+            "geography: {geography}, rollout: [{{kind: Deployment, name: a}}, {{kind: DaemonSet, name: b}}]"
+        )
+    };
+    let before = visit_restarting(&sonnet(&rest("eu")), full(), &DONE, NOW).0;
+    let changed = edited(&before, &rest("global"));
+    let writes: [WriteOutcome; 1] = [Ok("uid-t".into())];
+    for (second, expected) in [
+        (Restarted::Waits, None),
+        (
+            Restarted::Missing,
+            Some("restarted for a changed value: Deployment a"),
+        ),
+        (
+            Restarted::Triggered,
+            Some("restarted for a changed value: Deployment a, DaemonSet b"),
+        ),
+    ] {
+        let mut plan = plan(&observed(&changed, full()), &RESTARTING, NOW + 60);
+        plan.plan_restarts(&changed, &writes);
+        let outcomes = [DONE, Ok(second)];
+        let notices = plan
+            .conclude(&changed, &writes, &[], &outcomes, NOW + 60)
+            .notices;
+        let told = notices
+            .iter()
+            .find(|notice| notice.reason == "RolloutTriggered");
+        assert_eq!(
+            told.map(|notice| notice.message.as_str()),
+            expected,
+            "{second:?}"
+        );
+    }
+}
+
+#[test]
+fn a_workload_that_is_not_there_is_said_and_not_looked_for_again() {
+    let changed = edited(
+        &running("geography: eu"),
+        &with_workload("geography: global"),
+    );
+    let (after, _, conclusion) =
+        visit_restarting(&changed, full(), &Ok(Restarted::Missing), NOW + 60);
+    assert_eq!(says_of(&after), (ConditionStatus::True, Reason::Synced));
+    assert!(
+        message_of(&after).ends_with("; not restarted, as it does not exist: Deployment chat"),
+        "{}",
+        message_of(&after)
+    );
+    assert!(
+        conclusion
+            .notices
+            .iter()
+            .all(|notice| notice.reason != "RolloutTriggered")
+    );
+    let (_, restarts, later) = visit_restarting(&after, full(), &DONE, NOW + 120);
+    assert_eq!((restarts, later.status), (vec![], None));
+    let corrected = edited(
+        &after,
+        "geography: global, rollout: [{kind: Deployment, name: other}]",
+    );
+    let (corrected, restarts, _) = visit_restarting(&corrected, full(), &DONE, NOW + 120);
+    assert_eq!(restarts, []);
+    assert!(!message_of(&corrected).contains("not restarted"));
+}
+
+#[test]
+fn drift_is_a_correction_while_a_restart_is_due() {
+    let changed = edited(
+        &running("geography: eu"),
+        &with_workload("geography: global"),
+    );
+    assert!(!plan(&observed(&changed, full()), &RESTARTING, NOW).corrects(&changed));
+    let (waiting, ..) = visit_restarting(&changed, full(), &Ok(Restarted::Waits), NOW);
+    assert!(plan(&observed(&waiting, full()), &RESTARTING, NOW).corrects(&waiting));
+}
+
+/// Returns a catalog of another kind, account or date than the usual ones: the usual profiles without a geography.
+fn lists(
+    source: SourceKind,
+    account: Option<&str>,
+    as_of: Option<&str>,
+    without_geography: &str,
+) -> FeedState {
+    let catalog = Embedded::load().catalog(&region());
+    let profiles = catalog.profiles().iter();
+    let kept = profiles.filter(|profile| profile.geography.as_str() != without_geography);
+    FeedState {
+        catalog: Some(Arc::new(Catalog::new(
+            source,
+            region(),
+            account.map(|account| account.parse().expect("an account")),
+            as_of.map(str::to_owned),
+            kept.cloned().collect(),
+        ))),
+        freshness: if source.is_live() {
+            Freshness::Fresh
+        } else {
+            Freshness::Snapshot
+        },
+    }
+}
+
+#[test]
+fn only_a_live_listing_of_the_account_that_had_it_retires_a_profile() {
+    use SourceKind::{Bedrock, Directory, Embedded};
+    let (one, two) = (Some("111122223333"), Some("444455556666"));
+    let date = Some("2026-01-01");
+    for (had, gone, retired) in [
+        ((Bedrock, one), (Bedrock, one), true),
+        ((Bedrock, None), (Bedrock, one), true),
+        ((Bedrock, one), (Bedrock, None), true),
+        ((Bedrock, one), (Bedrock, two), false),
+        ((Bedrock, one), (Directory, one), false),
+        ((Bedrock, one), (Embedded, None), false),
+        ((Directory, one), (Bedrock, one), false),
+        ((Directory, one), (Directory, one), false),
+        ((Embedded, None), (Bedrock, one), false),
+        ((Embedded, None), (Embedded, None), false),
+    ] {
+        let dated = |source: SourceKind| date.filter(|_| !source.is_live());
+        let before = lists(had.0, had.1, dated(had.0), "none");
+        let before = visit(&sonnet("geography: eu"), before, &SETTINGS).0;
+        let after = lists(gone.0, gone.1, dated(gone.0), "eu");
+        let (after, plan, _) = visit(&before, after, &SETTINGS);
+        let expected = if retired {
+            Reason::ProfileRetired
+        } else {
+            Reason::GeographyUnsupported
+        };
+        assert_eq!(
+            says(&after, ConditionType::RegionSupported),
+            (ConditionStatus::False, expected),
+            "{had:?} {gone:?}"
+        );
+        assert!(plan.removals.is_empty(), "{had:?} {gone:?}");
+        assert_eq!(after.status.profile, before.status.profile, "it stays");
+    }
+}
+
+#[test]
+fn a_profile_is_retired_for_who_had_it_in_this_account_only() {
+    // Had in one account, found in another, then gone there: that account had it too.
+    let of = |account, without| lists(SourceKind::Bedrock, Some(account), None, without);
+    let moved = visit(
+        &bound("geography: eu"),
+        of("444455556666", "none"),
+        &SETTINGS,
+    )
+    .0;
+    let (gone, ..) = visit(&moved, of("444455556666", "eu"), &SETTINGS);
+    let retired = gone.status.condition(ConditionType::RegionSupported);
+    let retired = retired.expect("a condition");
+    assert_eq!(retired.reason, Reason::ProfileRetired);
+    assert!(
+        retired.message.contains("444455556666"),
+        "{}",
+        retired.message
+    );
+}
+
+#[test]
+fn the_account_of_a_role_contradicts_only_what_was_listed_live() {
+    let role = "roleARN: 'arn:aws:iam::444455556666:role/r', geography: eu";
+    let none = |feed| lists(feed, Some("444455556666"), Some("2026-01-01"), "eu");
+    for (source, withdrawn) in [(SourceKind::Bedrock, true), (SourceKind::Directory, false)] {
+        let first = lists(source, Some("111122223333"), Some("2026-01-01"), "none");
+        let before = visit(&sonnet("geography: eu"), first, &SETTINGS).0;
+        let (_, plan, _) = visit(&edited(&before, role), none(source), &SETTINGS);
+        assert_eq!(!plan.removals.is_empty(), withdrawn, "{source:?}");
+    }
+}
+
+#[test]
+fn arns_of_a_snapshot_are_of_the_given_account_or_of_none() {
+    let (listed, given) = (Some("111122223333"), Some("444455556666"));
+    for (source, account, expected) in [
+        (SourceKind::Bedrock, None, listed),
+        (SourceKind::Bedrock, given, listed),
+        (SourceKind::Directory, None, None),
+        (SourceKind::Directory, given, given),
+        (SourceKind::Embedded, given, given),
+    ] {
+        let settings = Settings {
+            account: account.map(|account| account.parse().expect("an account")),
+            ..Settings::default()
+        };
+        let feed = lists(source, listed, Some("2026-01-01"), "none");
+        let (after, ..) = visit(&sonnet("geography: eu"), feed, &settings);
+        let written = after.status.profile.expect("a profile");
+        let account = written
+            .profile
+            .arn
+            .as_deref()
+            .and_then(|arn| arn.split(':').nth(4));
+        assert_eq!(account, expected, "{source:?} {account:?}");
+        assert_eq!(
+            written.provenance.account.as_deref(),
+            listed,
+            "who was asked"
+        );
+    }
+}
+
+/// Returns the embedded catalog of a date, without a geography.
+fn data_of(as_of: &str, without_geography: &str) -> FeedState {
+    lists(SourceKind::Embedded, None, Some(as_of), without_geography)
+}
+
+const FALLBACK: &str = "geography: jp, fallback: {geographies: [eu, global]}";
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn newer_embedded_data_move_nothing_by_themselves() {
+    const EU: &str = "eu";
+    const GLOBAL: &str = "global";
+    let usual: &Settings = &SETTINGS;
+    // In the old data eu is not known, so that the fallback is global; in the new ones it is.
+    let bound_to = |feed, rest: &str| visit(&sonnet(rest), feed, &SETTINGS).0;
+    let old = || bound_to(data_of("2026-01-01", EU), FALLBACK);
+    let following = Settings {
+        follow_embedded: true,
+        ..Settings::default()
+    };
+    let limited = |limit: &str| Settings {
+        limit: Limit::parse(LimitOrigin::Operator, &[limit]).ok(),
+        ..Settings::default()
+    };
+    let new = || data_of("2026-02-01", "none");
+    let directory = || lists(SourceKind::Directory, None, Some("2026-02-01"), "none");
+    for (name, before, feed, settings, expected) in [
+        ("newer data", old(), new(), usual, Some(GLOBAL)),
+        (
+            "older data",
+            old(),
+            data_of("2025-12-01", "none"),
+            usual,
+            Some(GLOBAL),
+        ),
+        ("the flag", old(), new(), &following, Some(EU)),
+        (
+            "the same date: something else than the data changed",
+            old(),
+            data_of("2026-01-01", "none"),
+            usual,
+            Some(EU),
+        ),
+        ("an edit", edited(&old(), FALLBACK), new(), usual, Some(EU)),
+        (
+            "an edit to what contradicts",
+            edited(&old(), "geography: eu"),
+            new(),
+            usual,
+            Some(EU),
+        ),
+        ("another catalog", old(), full(), usual, Some(EU)),
+        ("files", old(), directory(), usual, Some(EU)),
+        (
+            "a limit that forbids it",
+            old(),
+            new(),
+            &limited("@eu"),
+            Some(EU),
+        ),
+        (
+            "a limit that forbids both",
+            old(),
+            new(),
+            &limited("@us"),
+            None,
+        ),
+    ] {
+        let (after, ..) = visit(&before, feed, settings);
+        let found = after.status.profile.as_ref();
+        let found = found.map(|written| written.profile.geography.as_str());
+        assert_eq!(found, expected, "{name}");
+    }
+
+    let (after, plan, conclusion) = visit(&old(), new(), &SETTINGS);
+    assert!(plan.removals.is_empty() && conclusion.notices.is_empty());
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
+    );
+    let supported = after.status.condition(ConditionType::RegionSupported);
+    let supported = supported.expect("a condition");
+    assert_eq!(supported.reason, Reason::FallbackGeographyUsed);
+    for part in [
+        &format!("global.{SONNET} stays"),
+        "2026-01-01",
+        "2026-02-01",
+        &format!("gives eu.{SONNET}"),
+        "--follow-embedded",
+    ] {
+        assert!(
+            supported.message.contains(part),
+            "{part:?} in {}",
+            supported.message
+        );
+    }
+    let (_, _, again) = visit(&after, new(), &SETTINGS);
+    assert_eq!(again.status, None, "said once");
+}
+
+#[test]
+fn corrected_destinations_move_nothing_but_count_for_residency() {
+    let nearer = |as_of: &str, reached: &[&str]| {
+        let catalog = Embedded::load().catalog(&region());
+        let reached = reached.iter().map(|name| name.parse().expect("a region"));
+        let destinations = crate::catalog::Destinations::regions(reached.collect());
+        let profiles = catalog.profiles().iter().map(|profile| {
+            Arc::new(Profile {
+                destinations: destinations.clone(),
+                ..(**profile).clone()
+            })
+        });
+        FeedState {
+            catalog: Some(Arc::new(Catalog::new(
+                SourceKind::Embedded,
+                region(),
+                None,
+                Some(as_of.to_owned()),
+                profiles.collect(),
+            ))),
+            freshness: Freshness::Snapshot,
+        }
+    };
+    let rest = "geography: eu, allowedRegions: ['@eu']";
+    let before = visit(
+        &sonnet(rest),
+        nearer("2026-01-01", &["eu-west-1"]),
+        &SETTINGS,
+    )
+    .0;
+    let harmless = nearer("2026-02-01", &["eu-west-1", "eu-west-3"]);
+    let (after, plan, _) = visit(&before, harmless, &SETTINGS);
+    assert_eq!(after.status.profile, before.status.profile);
+    assert!(plan.removals.is_empty());
+    let said = after.status.condition(ConditionType::RegionSupported);
+    let said = &said.expect("a condition").message;
+    assert!(
+        said.contains("other destinations: eu-west-1,eu-west-3"),
+        "{said}"
+    );
+
+    let outside = nearer("2026-02-01", &["eu-west-1", "eu-west-2"]);
+    let (after, plan, _) = visit(&before, outside, &SETTINGS);
+    assert_eq!(plan.removals.len(), 1);
+    assert_eq!(after.status.profile, None);
+}
+
+#[test]
+fn an_account_completes_the_arn_of_what_stays() {
+    let before = visit(&sonnet(FALLBACK), data_of("2026-01-01", "eu"), &SETTINGS).0;
+    let settings = Settings {
+        account: "111122223333".parse().ok(),
+        ..Settings::default()
+    };
+    let (after, ..) = visit(&before, data_of("2026-02-01", "none"), &settings);
+    let written = after.status.profile.expect("a profile");
+    let arn = format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.{SONNET}");
+    assert_eq!(written.profile.arn.as_deref(), Some(arn.as_str()));
+}
+
+#[test]
+fn a_stale_snapshot_is_used_all_the_same() {
+    let mut feed = data_of("2026-01-01", "none");
+    feed.freshness = Freshness::Failed {
+        reason: Reason::SnapshotStale,
+        message: "old".into(),
+    };
+    let (after, ..) = visit(&sonnet("geography: eu"), feed, &SETTINGS);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
+    );
+    assert_eq!(
+        says(&after, ConditionType::CatalogFresh),
+        (ConditionStatus::False, Reason::SnapshotStale)
+    );
+}
+
+#[test]
+fn a_binding_without_a_feed_keeps_its_value() {
+    for reason in [Reason::FeedLimitReached, Reason::RoleNotAllowed] {
+        let none = || FeedState {
+            catalog: None,
+            freshness: Freshness::Failed {
+                reason,
+                message: "not you".into(),
+            },
+        };
+        let (after, plan, conclusion) = visit(&bound("geography: eu"), none(), &SETTINGS);
+        assert!(plan.removals.is_empty() && conclusion.notices.is_empty());
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        let (fresh, ..) = visit(&sonnet("geography: eu"), none(), &SETTINGS);
+        assert_eq!(
+            says(&fresh, ConditionType::Ready),
+            (ConditionStatus::Unknown, Reason::CatalogUnavailable)
+        );
+        for binding in [after, fresh] {
+            assert_eq!(
+                says(&binding, ConditionType::CatalogFresh),
+                (ConditionStatus::False, reason)
+            );
+        }
+    }
 }

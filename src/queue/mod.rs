@@ -1,11 +1,13 @@
 //! The order in which bindings are visited: which one is next, who works on it, and when it comes back.
 //!
 //! [`Queue`] decides; it knows no clock and no runtime. [`WorkQueue`] hands its decisions to worker tasks and adds
-//! delays. [`Backoff`] says how long a failing object waits, [`Corrections`] how long one that drifts again.
+//! delays. [`Backoff`] says how long a failing object waits, [`Corrections`] how long one that drifts again. [`Rollouts`] says
+//! which workloads may restart.
 
 mod backoff;
 mod drift;
 mod lanes;
+mod rollouts;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -25,6 +27,7 @@ use tokio_util::{
 pub use backoff::Backoff;
 pub use drift::Corrections;
 pub use lanes::{Lane, Queue};
+pub use rollouts::{Rollouts, Turn};
 
 /// Longest delay that is kept; a longer one is cut to this. The timer wheel ends at about two years.
 const LONGEST_DELAY: Duration = Duration::from_hours(365 * 24);

@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     api::condition::Reason,
     catalog::{Catalog, Profile, embedded::Embedded},
-    residency::{Limits, Outside, Verdict},
+    residency::{Limits, Outside, Verdict, reachable},
     types::{Geography, ModelId, ProfileId, Region},
 };
 
@@ -166,15 +166,19 @@ pub fn resolve(
                 last_listed: hints::last_listed(hints, &request.model, geography),
             },
             Some(_) if chosen.is_some() => Outcome::NotNeeded,
-            Some(profile) => match limits.judge(&request.source_region, &profile.destinations) {
-                Verdict::RegionNotAllowed { outside, .. } if position > 0 => {
-                    Outcome::NotAllowed(outside)
+            Some(profile) => {
+                let source = &request.source_region;
+                let reachable = reachable(&profile.id, source, &profile.destinations);
+                match limits.judge(source, &reachable) {
+                    Verdict::RegionNotAllowed { outside, .. } if position > 0 => {
+                        Outcome::NotAllowed(outside)
+                    }
+                    _ => {
+                        chosen = Some(profile.clone());
+                        Outcome::Chosen
+                    }
                 }
-                _ => {
-                    chosen = Some(profile.clone());
-                    Outcome::Chosen
-                }
-            },
+            }
         };
         candidates.push(Candidate {
             geography: geography.clone(),

@@ -1,10 +1,13 @@
 //! What people see of bindings through kubectl.
 
-use kube::api::{Patch, PatchParams};
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::crd::bound_status;
-use crate::support::{Case, Cluster, case};
+use crate::operator::Options;
+use crate::stage::Stage;
+use crate::support::{Case, Cluster, case, eventually};
 
 const SMALLEST: &str = "
 apiVersion: inferenceprofiles.dev/v1alpha1
@@ -26,6 +29,10 @@ pub fn cases() -> Vec<Case> {
         case(
             "kubectl::sees_no_difference_after_an_apply",
             sees_no_difference,
+        ),
+        case(
+            "kubectl::sees_no_difference_after_a_visit",
+            sees_no_difference_after_a_visit,
         ),
         case("kubectl::explains_targets", explains_targets),
         case("kubectl::names_an_unknown_field", names_an_unknown_field),
@@ -115,8 +122,44 @@ async fn sees_no_difference(cluster: Cluster) {
     }
 }
 
+/// What the operator writes into bindings and into objects that bindings merge keys into is no drift to GitOps.
+async fn sees_no_difference_after_a_visit(cluster: Cluster) {
+    for how in [&[][..], &["--server-side"]] {
+        let mut stage = Stage::empty(cluster.clone()).await;
+        let examples = ["-n", &stage.namespace.clone(), "-f", "examples"];
+        let arguments = [&["apply"], how, &examples].concat();
+        cluster.kubectl(&arguments).await.ok();
+        stage.start(Options {
+            enable_secrets: true,
+            ..stage.options()
+        });
+        let list = stage.bindings().list(&ListParams::default()).await;
+        let names: Vec<String> = list
+            .expect("bindings")
+            .iter()
+            .map(ResourceExt::name_any)
+            .collect();
+        assert!(names.len() > 5, "{names:?}");
+        for name in &names {
+            stage.observed(name).await;
+        }
+        let arguments = [&["diff"], how, &examples].concat();
+        cluster.kubectl(&arguments).await.ok();
+        stage.stop().await;
+    }
+}
+
 async fn explains_targets(cluster: Cluster) {
-    let page = cluster.kubectl(&["explain", "ipb.spec.targets"]).await.ok();
+    // The apiserver publishes the schema a little after it serves the kind.
+    let page = eventually("ipb.spec.targets is explained", || async {
+        let output = cluster.kubectl(&["explain", "ipb.spec.targets"]).await;
+        if output.code == Some(0) {
+            Ok(output.stdout)
+        } else {
+            Err(output)
+        }
+    })
+    .await;
     for part in [
         "creationPolicy",
         "keys",

@@ -72,10 +72,15 @@ fn stand(client: Client, namespace: &str, identity: &str) -> Election {
 
 /// Starts a replica: an operator on the stage's script, and its election.
 fn replica(stage: &Stage, identity: &str) -> (Operator, Election) {
+    replica_with(stage, identity, stage.options())
+}
+
+/// Starts a replica with other options.
+pub fn replica_with(stage: &Stage, identity: &str, options: Options) -> (Operator, Election) {
     let election = stand(stage.cluster.client.clone(), &stage.namespace, identity);
     let options = Options {
         leadership: election.leadership(),
-        ..stage.options()
+        ..options
     };
     let operator = Operator::start(&stage.cluster, &stage.namespace, options);
     (operator, election)

@@ -12,11 +12,16 @@
     reason = "tests fail by panicking"
 )]
 
+mod chart;
+mod chart_render;
 mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod feeds;
 mod gitops;
+mod guard;
+mod injection;
 mod kubectl;
 mod leader;
 mod merge;
@@ -25,6 +30,10 @@ mod ownership;
 mod probes;
 mod published;
 mod reasons;
+#[path = "../support/chart.rs"]
+mod rendered;
+mod residency;
+mod rollout;
 mod secrets;
 mod stage;
 mod steady;
@@ -56,11 +65,15 @@ fn main() -> ExitCode {
         runtime: Arc::new(Runtime::new().expect("a runtime")),
         cluster: Arc::default(),
         cases: [
+            chart::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            feeds::cases(),
             gitops::cases(),
+            guard::cases(),
+            injection::cases(),
             kubectl::cases(),
             leader::cases(),
             merge::cases(),
@@ -68,6 +81,8 @@ fn main() -> ExitCode {
             probes::cases(),
             published::cases(),
             reasons::cases(),
+            residency::cases(),
+            rollout::cases(),
             secrets::cases(),
             steady::cases(),
             suspended::cases(),

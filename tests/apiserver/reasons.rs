@@ -1,19 +1,13 @@
 //! Every reason of the conditions: what provokes it, what it says, and what cures it.
 
 use inference_profile_operator::api::condition::Reason;
-use k8s_openapi::api::{
-    admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::ConfigMap,
-};
-use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
-};
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use crate::{
     operator::{ACCOUNT, FAILURES, Options, SONNET, Script, condition},
     stage::{EU, GLOBAL, ID, REGION, Stage, message, verdict},
-    support::{Case, Cluster, case, eventually},
+    support::{Case, Cluster, case},
     targets::ALLOW,
 };
 
@@ -426,6 +420,10 @@ async fn role_not_allowed(cluster: Cluster) {
         .until("claude", "CatalogFresh", "False", Reason::RoleNotAllowed)
         .await;
     assert!(why.contains("allows no roles"), "{why}");
+    assert!(
+        stage.script.log().keys().all(|key| key.role.is_none()),
+        "nobody is asked"
+    );
     stage
         .until("claude", "Ready", "Unknown", Reason::CatalogUnavailable)
         .await;
@@ -717,42 +715,7 @@ async fn secrets_enabled(cluster: Cluster) {
 /// An admission webhook that can't be reached fails a write on its way, which says nothing definite of the target.
 async fn retrying(cluster: Cluster) {
     let mut stage = Stage::embedded(cluster).await;
-    let webhooks = Api::<ValidatingWebhookConfiguration>::all(stage.cluster.client.clone());
-    let webhook = json!({
-        "metadata": {"name": stage.namespace},
-        "webhooks": [{
-            "name": "unreachable.example.com",
-            "clientConfig": {"url": "https://127.0.0.1:1/"},
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]}],
-            "sideEffects": "None",
-            "admissionReviewVersions": ["v1"],
-            "timeoutSeconds": 1,
-        }],
-    });
-    webhooks
-        .create(
-            &PostParams::default(),
-            &serde_json::from_value(webhook).expect("a webhook"),
-        )
-        .await
-        .expect("created");
-    eventually("the webhook is in force", || async {
-        let object = json!({"metadata": {"name": "try"}});
-        let outcome = stage
-            .config_maps()
-            .create(
-                &PostParams {
-                    dry_run: true,
-                    ..PostParams::default()
-                },
-                &serde_json::from_value::<ConfigMap>(object).expect("a ConfigMap"),
-            )
-            .await;
-        if outcome.is_err() { Ok(()) } else { Err(()) }
-    })
-    .await;
-
+    stage.obstruct::<ConfigMap>("try").await;
     stage.bind("claude", targets(&json!([]))).await;
     let why = stage
         .until("claude", "Ready", "Unknown", Reason::Retrying)
@@ -762,10 +725,7 @@ async fn retrying(cluster: Cluster) {
         "{why}"
     );
     assert_coherent(&stage, "claude").await;
-    webhooks
-        .delete(&stage.namespace, &DeleteParams::default())
-        .await
-        .expect("deleted");
+    stage.clear().await;
     stage.ready("claude").await;
     assert_coherent(&stage, "claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));

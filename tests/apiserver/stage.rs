@@ -1,19 +1,22 @@
 //! A namespace with an operator in it, and the short words in which cases speak of the two.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use inference_profile_operator::{
     api::InferenceProfileBinding, api::condition::Reason, catalog::Source, controller::Health,
 };
 use k8s_openapi::api::{
-    core::v1::{ConfigMap, Secret},
+    admissionregistration::v1::ValidatingWebhookConfiguration,
+    core::v1::{ConfigMap, Namespace, Secret},
     events::v1::Event,
-    rbac::v1::{Role, RoleBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
 };
 use kube::{
-    Api,
+    Api, Resource,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    core::NamespaceResourceScope,
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
@@ -113,6 +116,19 @@ impl Stage {
         self.start(options);
     }
 
+    /// Sets, or for null takes away, the residency limit of the Namespace.
+    pub async fn limit_namespace(&self, limit: Option<&str>) {
+        let annotations = json!({"inferenceprofiles.dev/allowed-regions": limit});
+        Api::<Namespace>::all(self.cluster.client.clone())
+            .patch(
+                &self.namespace,
+                &PatchParams::default(),
+                &Patch::Merge(json!({"metadata": {"annotations": annotations}})),
+            )
+            .await
+            .expect("annotated");
+    }
+
     /// Returns the bindings of the namespace.
     pub fn bindings(&self) -> Api<InferenceProfileBinding> {
         self.cluster.bindings(&self.namespace)
@@ -200,16 +216,79 @@ impl Stage {
     /// Gives a user, in this namespace alone, the rights of an operator, with these on `ConfigMaps`, in the place of
     /// those it had.
     pub async fn grant(&self, user: &str, config_maps: &[&str]) {
+        self.grant_all(
+            user,
+            &[
+                (
+                    "inferenceprofiles.dev",
+                    "inferenceprofilebindings/status",
+                    &["patch"],
+                ),
+                ("", "configmaps", config_maps),
+            ],
+        )
+        .await;
+    }
+
+    /// Gives a user, in this namespace alone, the rights to read the Namespace and bindings and to publish Events, and these
+    /// (group, resource, verbs), in the place of those it had.
+    pub async fn grant_all(&self, user: &str, rights: &[(&str, &str, &[&str])]) {
+        self.show_namespace(user).await;
+        self.grant_inside(user, rights).await;
+    }
+
+    /// Lets a user read the Namespace itself, which no Role can.
+    pub async fn show_namespace(&self, user: &str) {
+        let name = format!("{}-{user}", self.namespace);
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name},
+            "rules": [{
+                "apiGroups": [""], "resources": ["namespaces"], "resourceNames": [self.namespace],
+                "verbs": ["get", "list", "watch"],
+            }],
+        });
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        });
+        let force = PatchParams::apply("cases").force();
+        Api::<ClusterRole>::all(self.cluster.client.clone())
+            .patch(&name, &force, &Patch::Apply(role))
+            .await
+            .expect("a role");
+        Api::<ClusterRoleBinding>::all(self.cluster.client.clone())
+            .patch(&name, &force, &Patch::Apply(binding))
+            .await
+            .expect("a role binding");
+    }
+
+    /// As [`Stage::grant_all`], without the right to read the Namespace.
+    pub async fn grant_inside(&self, user: &str, rights: &[(&str, &str, &[&str])]) {
+        let always: [(&str, &str, &[&str]); 2] = [
+            (
+                "inferenceprofiles.dev",
+                "inferenceprofilebindings",
+                &["get", "list", "watch", "patch"],
+            ),
+            ("events.k8s.io", "events", &["create", "patch"]),
+        ];
+        let rules: Vec<Value> = always
+            .iter()
+            .chain(rights)
+            .map(|(group, resource, verbs)| {
+                json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+            })
+            .collect();
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": {"name": user},
-            "rules": [
-                {"apiGroups": ["inferenceprofiles.dev"], "resources": ["inferenceprofilebindings"], "verbs": ["get", "list", "watch", "patch"]},
-                {"apiGroups": ["inferenceprofiles.dev"], "resources": ["inferenceprofilebindings/status"], "verbs": ["patch"]},
-                {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-                {"apiGroups": [""], "resources": ["configmaps"], "verbs": config_maps},
-            ],
+            "rules": rules,
         });
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -233,6 +312,57 @@ impl Stage {
     pub async fn start_as(&mut self, user: &str, options: Options) {
         let cluster = self.cluster.impersonating(user).await;
         self.operator = Some(Operator::start(&cluster, &self.namespace, options));
+    }
+
+    /// Lets every write of a kind in this namespace fail on its way, until [`Stage::clear`]: an admission webhook can't be
+    /// reached, which says nothing definite of the object. `probe` is an object that could be applied otherwise.
+    pub async fn obstruct<K>(&self, probe: &str)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        const NAME: &str = "unreachable.example.com";
+        let webhook = json!({
+            "metadata": {"name": self.namespace},
+            "webhooks": [{
+                "name": NAME,
+                "clientConfig": {"url": "https://127.0.0.1:1/"},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
+                "rules": [{"apiGroups": [K::group(&())], "apiVersions": ["v1"], "resources": [K::plural(&())], "operations": ["*"]}],
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+                "timeoutSeconds": 1,
+            }],
+        });
+        let webhook = serde_json::from_value(webhook).expect("a webhook");
+        self.webhooks()
+            .create(&PostParams::default(), &webhook)
+            .await
+            .expect("created");
+        let objects = Api::<K>::namespaced(self.cluster.client.clone(), &self.namespace);
+        let object = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": probe}});
+        let dry = PatchParams::apply("cases").dry_run();
+        eventually("the webhook is in force", || async {
+            match objects.patch(probe, &dry, &Patch::Apply(&object)).await {
+                Err(error) if error.to_string().contains(NAME) => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+    }
+
+    /// Ends what [`Stage::obstruct`] began.
+    pub async fn clear(&self) {
+        self.webhooks()
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .expect("deleted");
+    }
+
+    fn webhooks(&self) -> Api<ValidatingWebhookConfiguration> {
+        Api::all(self.cluster.client.clone())
     }
 
     /// Returns a binding.

@@ -118,6 +118,12 @@ where
         self.find(what, |deleted, _| deleted).await
     }
 
+    /// Returns all states so far.
+    pub fn states(&self) -> Vec<K> {
+        let states = self.states.lock().expect("not poisoned");
+        states.iter().map(|(_, state)| state.clone()).collect()
+    }
+
     async fn find(&self, what: &str, as_expected: impl Fn(bool, &K) -> bool) -> K {
         let as_expected = &as_expected;
         eventually(what, || async {

@@ -1,0 +1,187 @@
+{{- define "inference-profile-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Name of most resources, and first part of the name of every cluster-scoped one. */}}
+{{- define "inference-profile-operator.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "inference-profile-operator.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of the release's pods, the one of the test included. */}}
+{{- define "inference-profile-operator.releaseLabels" -}}
+app.kubernetes.io/name: {{ include "inference-profile-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{/* Labels of the operator's pods. A Deployment never changes its selector: neither may these. */}}
+{{- define "inference-profile-operator.selectorLabels" -}}
+{{ include "inference-profile-operator.releaseLabels" . }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "inference-profile-operator.labels" -}}
+{{ include "inference-profile-operator.selectorLabels" . }}
+{{ include "inference-profile-operator.commonLabels" . }}
+{{- end -}}
+
+{{- define "inference-profile-operator.commonLabels" -}}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{- define "inference-profile-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "inference-profile-operator.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "inference-profile-operator.image" -}}
+{{- with .Values.image.registry -}}{{ . }}/{{- end -}}
+{{- .Values.image.repository -}}
+{{- if .Values.image.digest -}}
+@{{ .Values.image.digest }}
+{{- else -}}
+:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{/* The catalog as --catalog takes it. */}}
+{{- define "inference-profile-operator.catalog" -}}
+{{- if eq .Values.catalog.type "directory" -}}
+directory:/etc/inference-profile-operator/catalog
+{{- else -}}
+{{- .Values.catalog.type -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The flag --region, or nothing where the environment names the region. */}}
+{{- define "inference-profile-operator.regionArg" -}}
+{{- $inEnvironment := false -}}
+{{- range .Values.extraEnv -}}
+{{- if has .name (list "AWS_REGION" "AWS_DEFAULT_REGION") -}}{{- $inEnvironment = true -}}{{- end -}}
+{{- end -}}
+{{- if .Values.region -}}
+- --region={{ .Values.region }}
+{{- else if not $inEnvironment -}}
+{{- fail "no region: set region to the AWS region that workloads call Bedrock from, on EKS mostly the cluster's own (--set region=eu-west-1), or AWS_REGION in extraEnv" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the operator and the test share: environment, mounts, volumes. */}}
+{{- define "inference-profile-operator.environment" -}}
+- name: RUST_LOG
+  value: {{ .Values.log.filter | quote }}
+{{- with .Values.proxy.https }}
+- name: HTTPS_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.proxy.noProxy }}
+- name: NO_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- if .Values.caBundle.configMap }}
+- name: SSL_CERT_FILE
+  value: /etc/inference-profile-operator/ca/{{ .Values.caBundle.key }}
+{{- end }}
+{{- if .Values.aws.useFIPS }}
+- name: AWS_USE_FIPS_ENDPOINT
+  value: "true"
+{{- end }}
+{{- if .Values.aws.useDualStack }}
+- name: AWS_USE_DUALSTACK_ENDPOINT
+  value: "true"
+{{- end }}
+{{- with .Values.aws.endpointURL }}
+- name: AWS_ENDPOINT_URL_BEDROCK
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "inference-profile-operator.volumeMounts" -}}
+{{- if eq .Values.catalog.type "directory" }}
+- name: catalog
+  mountPath: /etc/inference-profile-operator/catalog
+  readOnly: true
+{{- end }}
+{{- if .Values.caBundle.configMap }}
+- name: ca
+  mountPath: /etc/inference-profile-operator/ca
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "inference-profile-operator.volumes" -}}
+{{- if eq .Values.catalog.type "directory" }}
+- name: catalog
+  configMap:
+    name: {{ .Values.catalog.configMap | quote }}
+{{- end }}
+{{- if .Values.caBundle.configMap }}
+- name: ca
+  configMap:
+    name: {{ .Values.caBundle.configMap | quote }}
+    items:
+    - key: {{ .Values.caBundle.key | quote }}
+      path: {{ .Values.caBundle.key | quote }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Fields of a pod's spec that the operator and the test share. */}}
+{{- define "inference-profile-operator.podSpec" -}}
+serviceAccountName: {{ include "inference-profile-operator.serviceAccountName" . }}
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .Values.hostNetwork }}
+hostNetwork: true
+{{- end }}
+{{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" .Values.hostNetwork) }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "inference-profile-operator.volumes" . | trim }}
+volumes:
+{{ . }}
+{{- end }}
+{{- end -}}

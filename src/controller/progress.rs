@@ -1,0 +1,170 @@
+//! Whether a workload's rollout is still under way, by what its controller says of it.
+
+use serde::Deserialize;
+
+use crate::api::WorkloadKind;
+
+/// A workload, as much of it as tells its progress.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Workload {
+    spec: WorkloadSpec,
+    status: WorkloadStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WorkloadSpec {
+    /// Of a Deployment or `StatefulSet`.
+    replicas: Option<i64>,
+    /// Of a Deployment.
+    paused: bool,
+    /// Of a `StatefulSet` or `DaemonSet`.
+    update_strategy: UpdateStrategy,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct UpdateStrategy {
+    r#type: String,
+    rolling_update: Option<RollingUpdate>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RollingUpdate {
+    /// Of a `StatefulSet`: pods below this ordinal keep the old template.
+    partition: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WorkloadStatus {
+    observed_generation: i64,
+    replicas: i64,
+    updated_replicas: i64,
+    available_replicas: i64,
+    desired_number_scheduled: i64,
+    updated_number_scheduled: i64,
+    number_available: i64,
+}
+
+/// Says whether nothing of a rollout is under way any more: every pod is of the present template and available, or the
+/// workload leaves its pods as they are until a person acts.
+#[must_use]
+pub(super) fn is_complete(kind: WorkloadKind, generation: i64, workload: &Workload) -> bool {
+    let Workload { spec, status } = workload;
+    let strategy = &spec.update_strategy;
+    if status.observed_generation < generation {
+        return false;
+    }
+    if spec.paused || strategy.r#type == "OnDelete" {
+        return true;
+    }
+    let desired = spec.replicas.unwrap_or(1);
+    let all_available = status.replicas == desired && status.available_replicas == desired;
+    match kind {
+        WorkloadKind::Deployment => all_available && status.updated_replicas == desired,
+        WorkloadKind::StatefulSet => {
+            let rolling = strategy.rolling_update.as_ref();
+            let kept = rolling.map_or(0, |rolling| rolling.partition);
+            all_available && status.updated_replicas >= desired - kept
+        }
+        WorkloadKind::DaemonSet => {
+            status.updated_number_scheduled >= status.desired_number_scheduled
+                && status.number_available >= status.desired_number_scheduled
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rollouts_under_way_and_complete() {
+        use WorkloadKind::{DaemonSet, Deployment, StatefulSet};
+        let three = "status: {observedGeneration: 2, replicas: 3, updatedReplicas: 3, availableReplicas: 3}";
+        let nodes = "status: {observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2}";
+        let rows = [
+            ("done", Deployment, format!("{{spec: {{replicas: 3}}, {three}}}"), true),
+            ("done", StatefulSet, format!("{{spec: {{replicas: 3}}, {three}}}"), true),
+            ("done", DaemonSet, format!("{{{nodes}}}"), true),
+            (
+                "not observed yet",
+                Deployment,
+                "{spec: {replicas: 1}, status: {observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: 1}}".to_owned(),
+                false,
+            ),
+            ("no status yet", StatefulSet, "{spec: {replicas: 1}}".to_owned(), false),
+            ("not observed yet", DaemonSet, "{status: {observedGeneration: 1}}".to_owned(), false),
+            (
+                "an old pod is still there",
+                Deployment,
+                "{spec: {replicas: 1}, status: {observedGeneration: 2, replicas: 2, updatedReplicas: 1, availableReplicas: 1}}".to_owned(),
+                false,
+            ),
+            (
+                "an old pod is not replaced yet",
+                StatefulSet,
+                "{spec: {replicas: 2}, status: {observedGeneration: 2, replicas: 2, updatedReplicas: 1, availableReplicas: 2}}".to_owned(),
+                false,
+            ),
+            (
+                "a new pod is not available",
+                Deployment,
+                "{spec: {replicas: 1}, status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, unavailableReplicas: 1}}".to_owned(),
+                false,
+            ),
+            (
+                "a node still has the old pod",
+                DaemonSet,
+                "{status: {observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 1, numberAvailable: 2}}".to_owned(),
+                false,
+            ),
+            (
+                "a node has no available pod",
+                DaemonSet,
+                "{status: {observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}}".to_owned(),
+                false,
+            ),
+            (
+                "one replica is meant where none is given",
+                Deployment,
+                "{status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, availableReplicas: 1}}".to_owned(),
+                true,
+            ),
+            ("scaled to none", Deployment, "{spec: {replicas: 0}, status: {observedGeneration: 2}}".to_owned(), true),
+            (
+                "paused: nothing happens before someone resumes it",
+                Deployment,
+                "{spec: {replicas: 3, paused: true}, status: {observedGeneration: 2, replicas: 3, availableReplicas: 3}}".to_owned(),
+                true,
+            ),
+            (
+                "OnDelete: nothing happens before someone deletes pods",
+                StatefulSet,
+                "{spec: {replicas: 3, updateStrategy: {type: OnDelete}}, status: {observedGeneration: 2, replicas: 3}}".to_owned(),
+                true,
+            ),
+            (
+                "OnDelete: nothing happens before someone deletes pods",
+                DaemonSet,
+                "{spec: {updateStrategy: {type: OnDelete}}, status: {observedGeneration: 2, desiredNumberScheduled: 2}}".to_owned(),
+                true,
+            ),
+            (
+                "the pods above the partition are replaced",
+                StatefulSet,
+                "{spec: {replicas: 3, updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 2}}}, \
+                  status: {observedGeneration: 2, replicas: 3, updatedReplicas: 1, availableReplicas: 3}}".to_owned(),
+                true,
+            ),
+        ];
+        for (name, kind, yaml, complete) in rows {
+            let workload: Workload = serde_yaml::from_str(&yaml).expect("a workload");
+            let found = is_complete(kind, 2, &workload);
+            assert_eq!(found, complete, "{kind}: {name}");
+        }
+    }
+}

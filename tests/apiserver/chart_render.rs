@@ -1,0 +1,64 @@
+//! Templates of the Helm chart, as Helm renders them.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::{
+    rendered::CHART,
+    support::{Case, Cluster, ROOT},
+    tools::tool,
+};
+
+/// An API that `helm template`, which asks no cluster, has to be told of.
+const MUTATING: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
+
+/// Returns these cases where there is Helm; none otherwise.
+pub fn needing_helm(cases: Vec<Case>) -> Vec<Case> {
+    if tool("helm").is_some() {
+        cases
+    } else {
+        Vec::new()
+    }
+}
+
+/// Renders one template of the chart with these arguments; Err: what Helm said.
+pub fn render(template: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(tool("helm").expect("looked for before"))
+        .args(["template", CHART])
+        .args(["--show-only", &format!("templates/{template}")])
+        // Helm renders all templates, whichever it shows, and the operator needs its region.
+        .args(["--set", "region=eu-west-1"])
+        .args(arguments)
+        .current_dir(ROOT)
+        .output()
+        .expect("Helm can be run");
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).expect("text"))
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// Applies a template that makes policies, the values of which stand under this name, for one namespace alone.
+pub async fn apply_policies(cluster: &Cluster, template: &str, values: &str, namespace: &str) {
+    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+    let manifest = render(
+        template,
+        &[
+            "--name-template",
+            namespace,
+            "--set",
+            &format!("{values}.enabled=true"),
+            "--set-json",
+            &format!("{values}.namespaceSelector={selector}"),
+            "--api-versions",
+            MUTATING,
+        ],
+    )
+    .expect("rendered");
+    cluster
+        .kubectl_reading(&manifest, &["create", "-f", "-"])
+        .await
+        .ok();
+}

@@ -1,0 +1,504 @@
+//! What the chart's policies let nobody borrow from the operator.
+
+use inference_profile_operator::api::InferenceProfileBinding;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::{
+    Api,
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    chart_render::{apply_policies, needing_helm},
+    operator::SONNET,
+    stage::{Stage, merging},
+    support::{Case, Cluster, ROOT, case, eventually, yaml},
+    targets::FINALIZER,
+};
+
+pub fn cases() -> Vec<Case> {
+    needing_helm(vec![
+        case(
+            "guard::whoever_creates_a_binding_may_write_its_targets",
+            targets,
+        ),
+        case(
+            "guard::whoever_creates_a_binding_may_patch_its_workloads",
+            workloads,
+        ),
+        case("guard::every_change_of_a_spec_is_checked", spec_changes),
+        case(
+            "guard::a_change_of_anything_but_the_spec_is_not_checked",
+            other_changes,
+        ),
+        case(
+            "guard::the_last_of_as_many_as_there_may_be_is_checked",
+            the_last,
+        ),
+        case(
+            "guard::the_rights_of_an_editor_are_enough_for_a_gitops_controller",
+            editors,
+        ),
+        case(
+            "guard::the_operator_itself_is_not_hindered",
+            the_operator_itself,
+        ),
+    ])
+}
+
+/// A namespace in which the policies are in force.
+struct Guarded {
+    cluster: Cluster,
+    namespace: String,
+}
+
+impl Guarded {
+    async fn new(cluster: Cluster) -> Self {
+        let namespace = cluster.namespace("guard").await;
+        Self::of(cluster, namespace).await
+    }
+
+    /// Puts the policies in force in a namespace that is there.
+    async fn of(cluster: Cluster, namespace: String) -> Self {
+        apply_policies(&cluster, "guard.yaml", "guard", &namespace).await;
+        let guarded = Self { cluster, namespace };
+        guarded
+            .grant("probe", &[rule("", "configmaps", &["create", "update"])])
+            .await;
+        for (spec, refused) in [
+            (
+                json!({"targets": [target("Secret", "s")]}),
+                "may not create secrets",
+            ),
+            (
+                json!({"rollout": [target("Deployment", "d")]}),
+                "may not patch deployments.apps/d",
+            ),
+        ] {
+            eventually(&format!("a policy is in force: {refused}"), || async {
+                match guarded.create("probe", &spec).await {
+                    Err(message) if message.contains(refused) => Ok(()),
+                    other => Err(other),
+                }
+            })
+            .await;
+        }
+        guarded
+    }
+
+    /// Gives a user the right to write bindings, and these.
+    async fn grant(&self, user: &str, rules: &[Value]) {
+        let mut all = vec![
+            rule("inferenceprofiles.dev", "inferenceprofilebindings", &["*"]),
+            rule(
+                "inferenceprofiles.dev",
+                "inferenceprofilebindings/status",
+                &["patch"],
+            ),
+        ];
+        all.extend_from_slice(rules);
+        self.apply::<Role>(user, json!({"rules": all})).await;
+        self.bind_role(user, user, "Role", user).await;
+    }
+
+    /// Gives a user the rights of a role.
+    async fn bind_role(&self, name: &str, user: &str, kind: &str, role: &str) {
+        let group = "rbac.authorization.k8s.io";
+        self.apply::<RoleBinding>(
+            name,
+            json!({
+                "roleRef": {"apiGroup": group, "kind": kind, "name": role},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+            }),
+        )
+        .await;
+    }
+
+    async fn apply<K>(&self, name: &str, content: Value)
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::Serialize
+            + serde::de::DeserializeOwned,
+    {
+        let mut object = content;
+        object["apiVersion"] = K::api_version(&()).into();
+        object["kind"] = K::kind(&()).into();
+        object["metadata"] = json!({"name": name});
+        Api::<K>::namespaced(self.cluster.client.clone(), &self.namespace)
+            .patch(
+                name,
+                &PatchParams::apply("cases").force(),
+                &Patch::Apply(object),
+            )
+            .await
+            .expect("applied");
+    }
+
+    /// Lets a user try to create the binding `chat`, without keeping it; Err: why it was refused.
+    async fn create(&self, user: &str, spec: &Value) -> Result<(), String> {
+        let kind = ApiResource::erase::<InferenceProfileBinding>(&());
+        let mut object = DynamicObject::new("chat", &kind);
+        object.data = json!({"spec": {"model": SONNET, "geography": "eu"}});
+        json_merge(&mut object.data["spec"], spec);
+        let client = self.cluster.impersonating(user).await.client;
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let created = Api::<DynamicObject>::namespaced_with(client, &self.namespace, &kind)
+            .create(&params, &object)
+            .await;
+        answer(created)
+    }
+
+    /// Lets a user try a merge patch of a binding, without keeping it; Err: why it was refused.
+    async fn patch(&self, user: &str, name: &str, patch: &Value) -> Result<(), String> {
+        let cluster = self.cluster.impersonating(user).await;
+        let params = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let patched = cluster
+            .bindings(&self.namespace)
+            .patch(name, &params, &Patch::Merge(patch))
+            .await;
+        answer(patched)
+    }
+
+    /// Creates, as cluster-admin, the binding `chat` with one Secret target.
+    async fn with_secret_target(&self) {
+        let spec = json!({"model": SONNET, "geography": "eu", "targets": [target("Secret", "s")]});
+        self.cluster
+            .create_binding(&self.namespace, "chat", spec)
+            .await
+            .expect("an administrator may do all");
+    }
+}
+
+fn answer<T>(result: Result<T, kube::Error>) -> Result<(), String> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) => Err(status.message.clone()),
+        Err(other) => panic!("no answer: {other}"),
+    }
+}
+
+fn json_merge(object: &mut Value, other: &Value) {
+    for (key, value) in other.as_object().expect("an object") {
+        object[key] = value.clone();
+    }
+}
+
+fn rule(group: &str, resource: &str, verbs: &[&str]) -> Value {
+    json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+}
+
+fn named(group: &str, resource: &str, verbs: &[&str], names: &[&str]) -> Value {
+    let mut rule = rule(group, resource, verbs);
+    rule["resourceNames"] = json!(names);
+    rule
+}
+
+fn target(kind: &str, name: &str) -> Value {
+    json!({"kind": kind, "name": name})
+}
+
+/// Waits until an attempt is answered as expected: allowed, or refused with these words. Rights that were granted count
+/// a little later; one that was not granted is never there.
+async fn answered<F>(what: &str, refused: Option<&str>, attempt: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let attempt = &attempt;
+    eventually(what, || async {
+        match (attempt().await, refused) {
+            (Ok(()), None) => Ok(()),
+            (Err(message), Some(words)) if message.contains(words) => Ok(()),
+            (Ok(()), Some(words)) => panic!("{what}: allowed, and not refused with {words:?}"),
+            (Err(message), _) => Err(message),
+        }
+    })
+    .await;
+}
+
+/// Lets users, who may write bindings and have these rights besides, try to create bindings of these specs.
+async fn creates(
+    guarded: &Guarded,
+    users: &[(&str, &[Value])],
+    attempts: &[(&str, Value, Option<&str>)],
+) {
+    for (user, rules) in users {
+        guarded.grant(user, rules).await;
+    }
+    for (user, spec, refused) in attempts {
+        let what = format!("{user} creates {spec}");
+        answered(&what, *refused, || guarded.create(user, spec)).await;
+    }
+}
+
+async fn targets(cluster: Cluster) {
+    let guarded = Guarded::new(cluster).await;
+    let create = rule("", "configmaps", &["create"]);
+    let users: [(&str, &[Value]); 5] = [
+        ("none", &[]),
+        ("all", &[rule("", "configmaps", &["create", "update"])]),
+        ("creates", std::slice::from_ref(&create)),
+        (
+            "chat",
+            &[
+                create.clone(),
+                named("", "configmaps", &["update"], &["chat"]),
+            ],
+        ),
+        ("host", &[named("", "configmaps", &["update"], &["host"])]),
+    ];
+    let namespace = &guarded.namespace;
+    let no_config_map = format!(
+        "user none may not create configmaps in namespace {namespace}, which this binding needs for ConfigMap/chat: "
+    );
+    let no_config_map = Some(no_config_map.as_str());
+    let no_secret = format!(
+        "user all may not create secrets in namespace {namespace}, which this binding needs for Secret/s: "
+    );
+    let no_chat =
+        format!("user creates may not update configmaps/chat in namespace {namespace}, a target");
+    let suspended = json!({"suspend": true});
+    let other = json!({"targets": [target("ConfigMap", "other")]});
+    let secret = json!({"targets": [target("ConfigMap", "chat"), target("Secret", "s")]});
+    let merged = json!({"targets": merging()["targets"]});
+    creates(
+        &guarded,
+        &users,
+        &[
+            ("none", json!({}), no_config_map),
+            ("none", json!({"targets": []}), no_config_map),
+            ("none", json!({"targets": null}), no_config_map),
+            ("none", suspended, no_config_map),
+            ("all", json!({}), None),
+            ("all", json!({"targets": []}), None),
+            ("all", json!({"targets": null, "rollout": null}), None),
+            ("all", other.clone(), None),
+            ("all", secret, Some(&no_secret)),
+            ("creates", json!({}), Some(&no_chat)),
+            ("chat", json!({}), None),
+            ("chat", other, Some("may not update configmaps/other")),
+            // The operator creates no object to merge into.
+            ("host", merged.clone(), None),
+            ("host", json!({}), Some("may not create configmaps")),
+            ("chat", merged, Some("may not update configmaps/host")),
+        ],
+    )
+    .await;
+}
+
+async fn workloads(cluster: Cluster) {
+    let guarded = Guarded::new(cluster).await;
+    let config_maps = rule("", "configmaps", &["create", "update"]);
+    let users: [(&str, &[Value]); 2] = [
+        ("none", std::slice::from_ref(&config_maps)),
+        (
+            "web",
+            &[
+                config_maps.clone(),
+                named("apps", "deployments", &["patch"], &["web"]),
+            ],
+        ),
+    ];
+    let no_web = format!(
+        "user none may not patch deployments.apps/web in namespace {}, which stands under spec.rollout",
+        guarded.namespace
+    );
+    let rollout = |kind: &str, name: &str| json!({"rollout": [target(kind, name)]});
+    creates(
+        &guarded,
+        &users,
+        &[
+            ("none", json!({"rollout": []}), None),
+            ("none", rollout("Deployment", "web"), Some(&no_web)),
+            ("web", rollout("Deployment", "web"), None),
+            (
+                "web",
+                rollout("Deployment", "shop"),
+                Some("may not patch deployments.apps/shop"),
+            ),
+            (
+                "web",
+                rollout("StatefulSet", "web"),
+                Some("may not patch statefulsets.apps/web"),
+            ),
+            (
+                "web",
+                rollout("DaemonSet", "web"),
+                Some("may not patch daemonsets.apps/web"),
+            ),
+        ],
+    )
+    .await;
+}
+
+async fn spec_changes(cluster: Cluster) {
+    let guarded = Guarded::new(cluster).await;
+    guarded.with_secret_target().await;
+    let config_maps = rule("", "configmaps", &["create", "update"]);
+    let secrets = rule("", "secrets", &["create", "update"]);
+    guarded
+        .grant("config-maps", std::slice::from_ref(&config_maps))
+        .await;
+    guarded.grant("both", &[config_maps, secrets]).await;
+    let no_secret = Some("may not create secrets");
+    for (change, refused) in [
+        // The target stays and what is written there changes.
+        (json!({"geography": "global"}), no_secret),
+        (json!({"suspend": true}), no_secret),
+        (json!({"targets": [target("Secret", "other")]}), no_secret),
+        // What is given up needs no right.
+        (json!({"targets": []}), None),
+    ] {
+        let patch = json!({"spec": change});
+        let attempt = |user| guarded.patch(user, "chat", &patch);
+        answered(&format!("one changes {patch}"), refused, || {
+            attempt("config-maps")
+        })
+        .await;
+        answered(&format!("another changes {patch}"), None, || {
+            attempt("both")
+        })
+        .await;
+    }
+}
+
+async fn other_changes(cluster: Cluster) {
+    let guarded = Guarded::new(cluster).await;
+    guarded.with_secret_target().await;
+    guarded.grant("binds", &[]).await;
+    for patch in [
+        json!({"metadata": {"labels": {"team": "shop"}, "annotations": {"note": "x"}}}),
+        json!({"metadata": {"finalizers": [FINALIZER]}}),
+        json!({"spec": {"geography": "eu"}}),
+    ] {
+        answered(&format!("patch {patch}"), None, || {
+            guarded.patch("binds", "chat", &patch)
+        })
+        .await;
+    }
+    let bindings = guarded
+        .cluster
+        .impersonating("binds")
+        .await
+        .bindings(&guarded.namespace);
+    bindings
+        .patch_status(
+            "chat",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"status": {"observedGeneration": 1}})),
+        )
+        .await
+        .expect("the status is not the spec");
+    bindings
+        .delete("chat", &DeleteParams::default())
+        .await
+        .expect("deleting needs no right to the targets");
+}
+
+async fn the_last(cluster: Cluster) {
+    let crd = std::fs::read_to_string(format!("{ROOT}/crds/inferenceprofilebindings.yaml"))
+        .expect("the custom resource definition");
+    let crd = yaml(&crd);
+    let most = |field: &str| {
+        let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+        let most = crd.pointer(&format!("{schema}/{field}/maxItems"));
+        usize::try_from(most.and_then(Value::as_u64).expect("a limit")).expect("a number")
+    };
+    let guarded = Guarded::new(cluster).await;
+    let names = |field: &str| -> Vec<String> {
+        (1..=most(field))
+            .map(|i| format!("{field}-{i:02}"))
+            .collect()
+    };
+    let (targets, workloads) = (names("targets"), names("rollout"));
+    let rules = |targets: &[String], workloads: &[String]| {
+        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let workloads: Vec<&str> = workloads.iter().map(String::as_str).collect();
+        [
+            rule("", "configmaps", &["create"]),
+            rule("", "secrets", &["create"]),
+            named("", "configmaps", &["update"], &targets),
+            named("", "secrets", &["update"], &targets),
+            named("apps", "statefulsets", &["patch"], &workloads),
+        ]
+    };
+    let all_but_last = |names: &[String]| names[..names.len() - 1].to_vec();
+    guarded.grant("all", &rules(&targets, &workloads)).await;
+    guarded
+        .grant("targets", &rules(&targets, &all_but_last(&workloads)))
+        .await;
+    guarded
+        .grant("workloads", &rules(&all_but_last(&targets), &workloads))
+        .await;
+
+    let list = |kinds: [&str; 2], names: &[String]| -> Value {
+        names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| target(kinds[i % 2], name))
+            .collect()
+    };
+    let spec = json!({
+        "targets": list(["ConfigMap", "Secret"], &targets),
+        "rollout": list(["StatefulSet", "StatefulSet"], &workloads),
+    });
+    let final_one = |names: &[String]| names.last().expect("one").clone();
+    let no_target = format!("may not update secrets/{}", final_one(&targets));
+    let no_workload = format!("may not patch statefulsets.apps/{}", final_one(&workloads));
+    for (user, refused) in [
+        ("all", None),
+        ("workloads", Some(no_target.as_str())),
+        ("targets", Some(no_workload.as_str())),
+    ] {
+        answered(user, refused, || guarded.create(user, &spec)).await;
+    }
+}
+
+async fn editors(cluster: Cluster) {
+    let guarded = Guarded::new(cluster).await;
+    let user = "system:serviceaccount:argocd:application-controller";
+    guarded.grant("gitops", &[]).await;
+    guarded.bind_role("gitops", user, "Role", "gitops").await;
+    // The part of the ClusterRole `edit` that Kubernetes brings with it.
+    guarded
+        .bind_role(
+            "gitops-edit",
+            user,
+            "ClusterRole",
+            "system:aggregate-to-edit",
+        )
+        .await;
+    let spec = json!({
+        "targets": [target("ConfigMap", "chat"), target("Secret", "s")],
+        "rollout": [target("Deployment", "a"), target("StatefulSet", "b"), target("DaemonSet", "c")],
+    });
+    answered("an editor", None, || guarded.create(user, &spec)).await;
+}
+
+/// The operator writes by patches, and may neither update what it writes nor change what a person wrote.
+async fn the_operator_itself(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster.clone()).await;
+    Guarded::of(cluster, stage.namespace.clone()).await;
+    stage
+        .grant(
+            "operator",
+            &["get", "list", "watch", "create", "patch", "delete"],
+        )
+        .await;
+    let options = stage.options();
+    stage.start_as("operator", options).await;
+    stage.host("host", Some("claude")).await;
+    let bound = stage.bound("claude", merging()).await;
+    assert_eq!(
+        bound.metadata.finalizers.as_deref(),
+        Some(&[FINALIZER.to_owned()][..])
+    );
+    stage.unbind("claude").await;
+}
