@@ -12,12 +12,15 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../support/bedrock_server.rs"]
+mod bedrock_server;
 mod chart;
 mod chart_render;
 mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod faults;
 mod feeds;
 mod gitops;
 mod guard;
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            faults::cases(),
             feeds::cases(),
             gitops::cases(),
             guard::cases(),

@@ -153,7 +153,7 @@ async fn run(stage: &Stage, options: &[&str]) -> (Child, String) {
 }
 
 /// Ends a program as kubelet does.
-async fn terminate(program: &mut Child) {
+pub async fn terminate(program: &mut Child) {
     let id = program.id().expect("it runs").to_string();
     let kill = Command::new("kill").args(["-TERM", &id]).status();
     assert!(kill.await.expect("kill").success());

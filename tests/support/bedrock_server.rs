@@ -207,6 +207,8 @@ struct Content {
     availability: HashMap<String, Value>,
     page_size: Option<usize>,
     script: VecDeque<Scripted>,
+    /// What happens to each request that no script is left for.
+    standing: Option<Scripted>,
     log: Vec<Logged>,
     tokens: HashMap<String, (String, usize)>,
 }
@@ -311,6 +313,11 @@ impl BedrockServer {
         self.content.lock().script.extend(next);
     }
 
+    /// From now on, does this with every request; nothing: answers as usual.
+    pub fn stand(&self, standing: Option<Scripted>) {
+        self.content.lock().standing = standing;
+    }
+
     /// Lets the next requests fail.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.script(faults.into_iter().map(Scripted::Fault));
@@ -408,7 +415,10 @@ async fn note(State(content): State<Shared>, request: Request, next: Next) -> Re
             signing_region: part(2),
             signing_name: part(3),
         });
-        content.script.pop_front()
+        content
+            .script
+            .pop_front()
+            .or_else(|| content.standing.clone())
     };
     match scripted {
         Some(Scripted::Fault(fault)) => return with_request_id(fault.into_response()),
