@@ -138,7 +138,7 @@ fn log_decision(binding: &Binding, status: &Status) {
         binding = %binding.key,
         ready = %ready.status,
         reason = %ready.reason,
-        profile = status.profile.as_ref().map(|written| written.profile.id.as_str()),
+        profile = status.profile.as_ref().map(|written| written.profile.id()),
         source_region = status.profile.as_ref().map(|written| written.profile.source_region.as_str()),
         message = %ready.message,
     );

@@ -2,8 +2,12 @@
 
 use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
-    catalog::{Catalog, Destinations, FeedState, Freshness, SourceKind},
+    catalog::{
+        Catalog, Destinations, FeedState, Freshness, Lifecycle, SourceKind, embedded::Embedded,
+    },
+    render::Invocation,
     residency::{Limits, Verdict},
+    resolve::{self, Request},
     types::Region,
 };
 
@@ -24,14 +28,23 @@ pub fn supported(
     let kept = matches!(publication, Publication::Keep(_) | Publication::Leave);
     match answer {
         Answer::Yes { finding, .. } => finding.clone(),
-        Answer::No { finding, authority } => match &binding.status.profile {
+        Answer::No {
+            finding,
+            authority,
+            definite,
+        } => match &binding.status.profile {
             Some(written) if kept && !contradicts(binding, written) => {
-                if had_it_live(written, authority) {
+                let on_demand = written.profile.invocation == Invocation::OnDemand;
+                if on_demand && !definite {
+                    standing(binding, ConditionType::RegionSupported, feed)
+                        .unwrap_or_else(|| finding.clone())
+                } else if had_it_live(written, authority) {
                     retired(written, finding)
                 } else {
                     let message = format!(
                         "{}; {}, written earlier, stays",
-                        finding.message, written.profile.id
+                        finding.message,
+                        written.profile.id()
                     );
                     Finding::new(finding.status, finding.reason, message)
                 }
@@ -72,13 +85,56 @@ fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
         .account
         .as_deref()
         .unwrap_or("of the operator");
+    let (id, region) = (written.profile.id(), &written.profile.source_region);
+    let gone = match &written.profile.invocation {
+        Invocation::Profile { .. } => {
+            format!("{id} is no longer listed for account {account} from {region}")
+        }
+        Invocation::OnDemand => {
+            format!("{id} is no longer on demand for account {account} in {region}")
+        }
+    };
     Finding::new(
         ConditionStatus::False,
         Reason::ProfileRetired,
         format!(
-            "{} is no longer listed for account {account} from {}; the value stays where it is written until the spec names a successor; {}",
-            written.profile.id, written.profile.source_region, finding.message
+            "{gone}; the value stays where it is written until the spec names a successor; {}",
+            finding.message
         ),
+    )
+}
+
+/// Returns what `ModelActive` says; nothing where it is not known.
+pub fn active(binding: &Binding, feed: &FeedState) -> Option<Finding> {
+    let request = binding.spec.request.as_deref().ok()?;
+    let catalog = feed.catalog.as_deref();
+    let Some(catalog) = catalog.filter(|catalog| catalog.models().is_some()) else {
+        return standing(binding, ConditionType::ModelActive, feed);
+    };
+    let lifecycle = &catalog.model(&request.model)?.lifecycle;
+    Some(match lifecycle {
+        Lifecycle::Active => Finding::new(
+            ConditionStatus::True,
+            Reason::Active,
+            format!("{} is active in {}", request.model, request.source_region),
+        ),
+        Lifecycle::Legacy { end_of_life } => Finding::new(
+            ConditionStatus::False,
+            Reason::LegacyModel,
+            legacy(request, end_of_life.as_deref()),
+        ),
+    })
+}
+
+fn legacy(request: &Request, end_of_life: Option<&str>) -> String {
+    let end = end_of_life.map_or_else(
+        || "at its end of life, of a date not known here,".to_owned(),
+        |date| format!("at its end of life on {date}"),
+    );
+    format!(
+        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before: {}",
+        request.model,
+        resolve::successors(request, Embedded::load())
     )
 }
 
@@ -189,7 +245,7 @@ pub fn ready(
         return first.clone();
     }
     let id = profile
-        .map(|written| written.profile.id.as_str())
+        .map(|written| written.profile.id())
         .unwrap_or_default();
     let region = profile
         .map(|written| written.profile.source_region.as_str())

@@ -67,8 +67,6 @@ pub struct Spec {
     pub rollout: Workloads,
     /// Whether targets and workloads are left as they are.
     pub suspend: bool,
-    /// Fields that are given and not acted on, for the message that says so.
-    pub ignored: &'static [&'static str],
 }
 
 static SHARED_DEFAULT_KEYS: LazyLock<Keys> = LazyLock::new(|| {
@@ -114,7 +112,6 @@ impl Spec {
                     .collect(),
             },
             suspend: wire.suspend.unwrap_or_default(),
-            ignored: ignored_fields(wire),
         }
     }
 
@@ -127,27 +124,12 @@ impl Spec {
     }
 }
 
-/// Returns the fields that the API has and this version does not act on.
-fn ignored_fields(wire: &InferenceProfileBindingSpec) -> &'static [&'static str] {
-    let on_demand = wire
-        .fallback
-        .as_ref()
-        .and_then(|fallback| fallback.on_demand);
-    if on_demand.unwrap_or_default() {
-        &["spec.fallback.onDemand"]
-    } else {
-        &[]
-    }
-}
-
 fn parse_request(
     wire: &InferenceProfileBindingSpec,
     default_region: &Region,
 ) -> Result<Request, ParseError> {
-    let fallbacks = wire
-        .fallback
-        .as_ref()
-        .and_then(|fallback| fallback.geographies.as_deref());
+    let fallback = wire.fallback.as_ref();
+    let fallbacks = fallback.and_then(|fallback| fallback.geographies.as_deref());
     Ok(Request {
         model: ModelId::parse_given(&wire.model)?,
         geography: wire.geography.parse()?,
@@ -156,6 +138,9 @@ fn parse_request(
             .iter()
             .map(|name| name.parse())
             .collect::<Result<_, _>>()?,
+        on_demand: fallback
+            .and_then(|fallback| fallback.on_demand)
+            .unwrap_or_default(),
         source_region: match &wire.source_region {
             Some(name) => name.parse()?,
             None => default_region.clone(),
