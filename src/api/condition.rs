@@ -38,7 +38,7 @@ macro_rules! wire_enum {
 
 wire_enum!(
     /// Types of conditions, in the order in which a status lists them.
-    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, ModelActive, Reconciling, Stalled, Suspended }
+    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, ModelActive, ModelUsable, Reconciling, Stalled, Suspended }
 );
 
 wire_enum!(
@@ -58,6 +58,8 @@ wire_enum!(
         RoleNotAllowed, ServiceError,
         // ModelActive
         Active, LegacyModel,
+        // ModelUsable
+        Usable, NotUsable,
         // Suspended
         SuspendedBySpec,
     }

@@ -301,7 +301,7 @@ pub struct InferenceProfileBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; `ModelActive` where it is known; Reconciling, Stalled and Suspended while true.
+    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; `ModelActive` and `ModelUsable` where they are known; Reconciling, Stalled and Suspended while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -306,6 +306,7 @@ impl Cache {
         let feed = self.feed_of(&binding);
         Some(Observed {
             feed: state(feed.as_ref()),
+            usability: None,
             binding,
             targets,
             traces,

@@ -2,6 +2,7 @@
 //!
 //! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
 
+pub mod access;
 pub mod bedrock;
 pub mod directory;
 pub mod embedded;
@@ -292,6 +293,33 @@ pub trait Source: Send + Sync {
     /// Returns the whole catalog of a role and region, or why it can't be had. A listing is never partial: one that is
     /// cut off is an error.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>>;
+
+    /// Returns what knows whether models can be used; nothing where this source can't say.
+    fn access(&self) -> Option<&dyn Access> {
+        None
+    }
+}
+
+/// Whether an account can use a model that it sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Usability {
+    /// Nothing is known to be in the way.
+    Usable,
+    /// Something is.
+    NotUsable {
+        /// What is in the way and what to do; the same text as long as it is.
+        message: Arc<str>,
+    },
+}
+
+/// Something that knows whether models can be used: that a profile is listed does not say so.
+pub trait Access: Send + Sync {
+    /// Returns whether a role can use a model from a region, or why that can't be had.
+    fn usability<'a>(
+        &'a self,
+        key: &'a FeedKey,
+        model: &'a ModelId,
+    ) -> BoxFuture<'a, Result<Usability, CatalogError>>;
 }
 
 /// How current a feed's catalog is.

@@ -31,6 +31,7 @@ use crate::{
     cache::Cache,
     catalog::{
         FeedState, Source,
+        access::{AccessChecks, Pair},
         feed::{FeedChange, Feeds},
     },
     leader::Leadership,
@@ -53,6 +54,8 @@ pub use health::Health;
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest wait for visits under way when the operator stops: below the 30 s that Kubernetes gives a pod.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many refreshes of the catalog pass before it is asked again whether a model can be used.
+const REFRESHES_PER_ACCESS_CHECK: u32 = 4;
 
 /// What the controller is told.
 #[derive(Debug, Clone)]
@@ -88,6 +91,8 @@ struct Context {
     cache: Mutex<Cache>,
     queue: WorkQueue<ObjectKey>,
     feeds: Feeds,
+    /// Nothing where it is not asked whether models can be used.
+    access: Option<AccessChecks>,
     backoff: Mutex<Backoff<ObjectKey>>,
     corrections: Mutex<Corrections<ObjectKey>>,
     rollouts: Mutex<Rollouts<ObjectKey, WorkloadKey>>,
@@ -190,6 +195,12 @@ impl Controller {
         let (tell, changes) = mpsc::unbounded_channel();
         let (begun, restarts) = mpsc::unbounded_channel();
         let roles = source.kind().is_live();
+        let access = config.settings.check_access.then(|| {
+            AccessChecks::of(
+                &source,
+                config.refresh_interval * REFRESHES_PER_ACCESS_CHECK,
+            )
+        });
         let feeds = Feeds::new(source, config.refresh_interval, tell, metrics.clone());
         // One replica asks AWS; those that stand by watch the cluster only.
         feeds.pause();
@@ -198,6 +209,7 @@ impl Controller {
             cache: Mutex::new(Cache::new(roles)),
             queue: WorkQueue::new(config.workers),
             feeds,
+            access: access.flatten(),
             backoff: Mutex::default(),
             corrections: Mutex::default(),
             rollouts: Mutex::new(Rollouts::new(config.concurrent_rollouts)),
@@ -237,6 +249,7 @@ impl Controller {
         let mut essential = JoinSet::new();
         let synced = start_watches(&context, &mut essential);
         essential.spawn(follow_feeds(context.clone(), changes));
+        essential.spawn(follow_access(context.clone()));
         essential.spawn(rollout::follow_rollouts(context.clone(), restarts));
         essential.spawn(follow_leadership(context.clone()));
         let mut workers = JoinSet::new();
@@ -350,6 +363,31 @@ async fn follow_leadership(context: Arc<Context>) {
         context.feeds.resume();
         context.leadership.lost().await;
         context.feeds.pause();
+    }
+}
+
+/// Asks whether the models of bindings can be used while this replica leads, and wakes those whose answer differs.
+async fn follow_access(context: Arc<Context>) {
+    let Some(checks) = &context.access else {
+        return std::future::pending().await;
+    };
+    loop {
+        context.leadership.acquired().await;
+        checks.wait().await;
+        if context.leadership.remaining().is_none() {
+            continue;
+        }
+        let audience = |(feed, model): &Pair| {
+            let models = BTreeSet::from([model.clone()]);
+            context.cache().audience(feed, Some(&models))
+        };
+        for pair in checks.due(|pair| !audience(pair).is_empty()) {
+            if checks.ask(&pair).await {
+                for key in audience(&pair) {
+                    context.queue.push(key, Lane::Low);
+                }
+            }
+        }
     }
 }
 

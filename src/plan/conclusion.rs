@@ -53,6 +53,8 @@ pub struct Plan {
     pub(super) catalog: Finding,
     /// Nothing where the catalog does not know the model.
     pub(super) active: Option<Finding>,
+    /// Nothing where it is not asked whether the model can be used, or not known.
+    pub(super) usable: Option<Finding>,
 }
 
 /// What came of a plan.
@@ -269,6 +271,9 @@ impl Plan {
         set(ConditionType::CatalogFresh, self.catalog.clone());
         if let Some(active) = &self.active {
             set(ConditionType::ModelActive, active.clone());
+        }
+        if let Some(usable) = &self.usable {
+            set(ConditionType::ModelUsable, usable.clone());
         }
         if let Some((kind, ready)) = progress {
             set(

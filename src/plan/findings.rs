@@ -3,7 +3,8 @@
 use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
     catalog::{
-        Catalog, Destinations, FeedState, Freshness, Lifecycle, SourceKind, embedded::Embedded,
+        Catalog, Destinations, FeedState, Freshness, Lifecycle, SourceKind, Usability,
+        embedded::Embedded,
     },
     render::Invocation,
     residency::{Limits, Verdict},
@@ -13,7 +14,7 @@ use crate::{
 
 use super::{
     answer::{Answer, Authority, pending},
-    observed::Binding,
+    observed::{Binding, Observed, Settings},
     publication::{Publication, contradicts},
     status::{Finding, WrittenProfile},
 };
@@ -124,6 +125,34 @@ pub fn active(binding: &Binding, feed: &FeedState) -> Option<Finding> {
             legacy(request, end_of_life.as_deref()),
         ),
     })
+}
+
+/// Returns what `ModelUsable` says; nothing where that is not asked, or not known.
+pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
+    if !settings.check_access {
+        return None;
+    }
+    let request = observed.binding.spec.request.as_deref().ok()?;
+    match &observed.usability {
+        None => standing(
+            &observed.binding,
+            ConditionType::ModelUsable,
+            &observed.feed,
+        ),
+        Some(Usability::Usable) => Some(Finding::new(
+            ConditionStatus::True,
+            Reason::Usable,
+            format!(
+                "AWS names nothing that keeps the account from using {} from {}",
+                request.model, request.source_region
+            ),
+        )),
+        Some(Usability::NotUsable { message }) => Some(Finding::new(
+            ConditionStatus::False,
+            Reason::NotUsable,
+            message.clone(),
+        )),
+    }
 }
 
 fn legacy(request: &Request, end_of_life: Option<&str>) -> String {

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName, WorkloadKind},
-    catalog::FeedState,
+    catalog::{FeedState, Usability},
     render::DEFAULT_KEYS,
     residency::{Limit, LimitError, LimitOrigin},
     resolve::Request,
@@ -332,6 +332,8 @@ pub struct Settings {
     pub enable_secrets: bool,
     /// Whether workloads may be restarted.
     pub enable_rollout: bool,
+    /// Whether it is asked if models can be used.
+    pub check_access: bool,
     /// Account for ARNs where the catalog knows none.
     pub account: Option<AccountId>,
     /// The operator's own residency limit.
@@ -345,6 +347,8 @@ pub struct Observed {
     pub binding: Arc<Binding>,
     /// What its feed knows.
     pub feed: FeedState,
+    /// Whether its model can be used, where that is asked and known.
+    pub usability: Option<Usability>,
     /// What is known of the targets of the spec, in their order.
     pub targets: Vec<ObservedTarget>,
     /// Objects that carry this binding's writes, in the spec or not.

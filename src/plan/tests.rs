@@ -8,7 +8,7 @@ use crate::{
         condition::{ConditionStatus, ConditionType, Reason},
     },
     catalog::{
-        Catalog, FeedState, FoundationModel, Freshness, Lifecycle, Profile, SourceKind,
+        Catalog, FeedState, FoundationModel, Freshness, Lifecycle, Profile, SourceKind, Usability,
         embedded::Embedded,
     },
     residency::{Limit, LimitOrigin},
@@ -116,6 +116,7 @@ fn observed(binding: &Binding, feed: FeedState) -> Observed {
         targets: vec![ObservedTarget::default(); binding.spec.targets.len()],
         binding: Arc::new(binding.clone()),
         feed,
+        usability: None,
         traces: Vec::new(),
     }
 }
@@ -1597,4 +1598,61 @@ fn the_life_of_a_model_is_told_and_changes_nothing_else() {
         Reason::LegacyModel
     );
     assert_eq!(conclusion.notices, [], "the status says it");
+}
+
+#[test]
+fn whether_a_model_can_be_used_is_told_where_it_is_asked() {
+    let checking = Settings {
+        check_access: true,
+        ..Settings::default()
+    };
+    let plan_with = |binding: &Binding, usability: Option<Usability>, settings: &Settings| {
+        let observed = Observed {
+            usability,
+            ..observed(binding, full())
+        };
+        plan(&observed, settings, NOW)
+            .conclude(binding, &[Ok("uid-t".into())], &[], &[], NOW)
+            .status
+    };
+    let not_usable = || {
+        Some(Usability::NotUsable {
+            message: "its agreement is not accepted".into(),
+        })
+    };
+    let before = bound("geography: eu");
+    assert_eq!(plan_with(&before, None, &checking), None, "not known yet");
+    assert_eq!(plan_with(&before, not_usable(), &SETTINGS), None, "off");
+
+    let mut refused = before.clone();
+    refused.status = plan_with(&before, not_usable(), &checking).expect("a condition more");
+    assert_eq!(
+        says(&refused, ConditionType::ModelUsable),
+        (ConditionStatus::False, Reason::NotUsable)
+    );
+    assert_eq!(
+        says(&refused, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
+    );
+    let message = refused.status.finding(ConditionType::ModelUsable);
+    assert_eq!(
+        message.expect("a finding").message.as_ref(),
+        "its agreement is not accepted"
+    );
+    assert_eq!(
+        plan_with(&refused, None, &checking),
+        None,
+        "what was known stays known"
+    );
+
+    let usable = plan_with(&refused, Some(Usability::Usable), &checking).expect("it changed");
+    let condition = usable
+        .condition(ConditionType::ModelUsable)
+        .expect("it is set");
+    assert_eq!(
+        (condition.status, condition.reason),
+        (ConditionStatus::True, Reason::Usable)
+    );
+    let off = plan_with(&refused, None, &SETTINGS).expect("it changed");
+    assert_eq!(off.condition(ConditionType::ModelUsable), None);
 }

@@ -24,6 +24,7 @@ mod injection;
 mod kubectl;
 mod leader;
 mod merge;
+mod models;
 mod operator;
 mod ownership;
 mod probes;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
             kubectl::cases(),
             leader::cases(),
             merge::cases(),
+            models::cases(),
             ownership::cases(),
             probes::cases(),
             published::cases(),
