@@ -207,7 +207,7 @@ mod tests {
             let before = Instant::now();
             checks.wait().await;
             checks.wait().await;
-            assert!(before.elapsed() >= HOUR - Duration::from_secs(1));
+            assert!(before.elapsed() > HOUR / 2);
             assert_eq!(checks.due(|_| true), [pair()]);
             says(answer.clone());
             assert_eq!(checks.ask(&pair()).await, differs, "{answer:?}");

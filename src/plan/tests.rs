@@ -91,12 +91,12 @@ fn knowing(mut feed: FeedState, models: Option<Vec<FoundationModel>>) -> FeedSta
     feed
 }
 
-fn sonnet_model(lifecycle: Lifecycle, on_demand: bool) -> Option<Vec<FoundationModel>> {
-    Some(vec![FoundationModel {
+fn sonnet_model(lifecycle: Lifecycle, on_demand: bool) -> FoundationModel {
+    FoundationModel {
         id: SONNET.parse().expect("a model"),
         lifecycle,
         on_demand,
-    }])
+    }
 }
 
 fn failing() -> FeedState {
@@ -1354,7 +1354,7 @@ const ON_DEMAND: &str = "geography: jp, fallback: {onDemand: true}";
 
 /// A live listing in which the model is on demand, or is not.
 fn on_demand(is: bool) -> FeedState {
-    knowing(full(), sonnet_model(Lifecycle::Active, is))
+    knowing(full(), Some(vec![sonnet_model(Lifecycle::Active, is)]))
 }
 
 fn bound_on_demand() -> Binding {
@@ -1418,7 +1418,7 @@ fn a_profile_that_appears_takes_the_place_of_the_model_itself() {
                     .profiles()
                     .to_vec(),
             ),
-            sonnet_model(Lifecycle::Active, true),
+            Some(vec![sonnet_model(Lifecycle::Active, true)]),
         ),
         &SETTINGS,
     );
@@ -1543,7 +1543,7 @@ fn the_life_of_a_model_is_told_and_changes_nothing_else() {
     let legacy = |end: Option<&str>| Lifecycle::Legacy {
         end_of_life: end.map(Arc::from),
     };
-    let feed = |lifecycle| knowing(full(), sonnet_model(lifecycle, false));
+    let feed = |lifecycle| knowing(full(), Some(vec![sonnet_model(lifecycle, false)]));
     let without_models = bound("geography: eu");
     assert_eq!(
         without_models.status.condition(ConditionType::ModelActive),

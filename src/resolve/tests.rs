@@ -183,6 +183,7 @@ fn with_models(models: Option<&[(&str, bool)]>) -> Catalog {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn on_demand_comes_last_and_only_where_it_is_asked_for_and_known() {
     const BARE: &str = "amazon.bare-v1:0";
     let models: &[(&str, bool)] = &[(SONNET, true), (BARE, true)];

@@ -212,6 +212,7 @@ async fn not_listed(cluster: Cluster) {
     let mut stage = stage_on_demand(cluster).await;
     let before = stage.bound("claude", last_of_all()).await;
     stage.script.forgets_models(REGION);
+    stage.asked(2).await;
     stage.bind("new", last_of_all()).await;
     let why = stage
         .until("new", "Ready", "False", Reason::GeographyUnsupported)
