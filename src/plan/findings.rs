@@ -119,11 +119,33 @@ pub fn active(binding: &Binding, feed: &FeedState) -> Option<Finding> {
             Reason::Active,
             format!("{} is active in {}", request.model, request.source_region),
         ),
-        Lifecycle::Legacy { end_of_life } => Finding::new(
+        Lifecycle::Legacy { end_of_life } => legacy(binding, request, end_of_life.as_deref()),
+    })
+}
+
+/// Returns what `ModelActive` says of a legacy model. The successors are hints: once named they stand until the spec or the
+/// end of life changes, so that newer hints rewrite no status.
+fn legacy(binding: &Binding, request: &Request, end_of_life: Option<&str>) -> Finding {
+    let end = end_of_life.map_or_else(
+        || "at its end of life, of a date not known here,".to_owned(),
+        |date| format!("at its end of life on {date}"),
+    );
+    let message = format!(
+        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before: ",
+        request.model
+    );
+    let stands = |before: &Finding| {
+        binding.status.observed_generation == Some(binding.generation)
+            && before.message.starts_with(&message)
+    };
+    let before = binding.status.finding(ConditionType::ModelActive);
+    before.filter(stands).unwrap_or_else(|| {
+        let successors = resolve::successors(request, Embedded::load());
+        Finding::new(
             ConditionStatus::False,
             Reason::LegacyModel,
-            legacy(request, end_of_life.as_deref()),
-        ),
+            format!("{message}{successors}"),
+        )
     })
 }
 
@@ -153,18 +175,6 @@ pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
             message.clone(),
         )),
     }
-}
-
-fn legacy(request: &Request, end_of_life: Option<&str>) -> String {
-    let end = end_of_life.map_or_else(
-        || "at its end of life, of a date not known here,".to_owned(),
-        |date| format!("at its end of life on {date}"),
-    );
-    format!(
-        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before: {}",
-        request.model,
-        resolve::successors(request, Embedded::load())
-    )
 }
 
 /// Returns what `CatalogFresh` says.

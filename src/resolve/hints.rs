@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    catalog::{Profile, embedded::Embedded},
+    catalog::{Lifecycle, Profile, embedded::Embedded},
     types::{Geography, ModelId, ProfileId, Region},
 };
 
@@ -222,9 +222,15 @@ fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
 /// where there are none, those it serves from anywhere.
 pub(super) fn successors(request: &Request, hints: &Embedded) -> String {
     let family = words(&request.model);
+    let snapshot = hints.catalog(&request.source_region);
+    let is_legacy = |model: &ModelId| {
+        let known = snapshot.model(model);
+        known.is_some_and(|known| known.lifecycle != Lifecycle::Active)
+    };
     let mut known: Vec<(usize, &ModelId)> = hints
         .models()
         .filter(|known| known.provider() == request.model.provider() && **known != request.model)
+        .filter(|known| !is_legacy(known))
         .filter(|known| {
             hints
                 .current_routes(known)
