@@ -4,8 +4,9 @@
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-test: lint controlplane tools .venv/ready ## Runs every check, against a real apiserver too
+test: lint controlplane tools .venv/ready tests/iam/node_modules/ready ## Runs every check, against a real apiserver and on a real node too
 	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
+	tests/e2e/run
 
 lint: ## Checks format and lints
 	cargo fmt --check
@@ -22,12 +23,20 @@ chart-docs: ## Generates the chart's README.md from its values.yaml
 	@tests/tools/build helm-docs
 	@.tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
+.PHONY: image
+image: ## Makes the container image without a container engine, and checks it (PROFILE=dev: of the debug build)
+	@tar=$$(image/build) && image/check "$$tar" && echo "$$tar"
+
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
 	@tests/controlplane/build
 
 .PHONY: tools
 tools: ## Builds the tools of the tests
-	@tests/tools/build glua helm helm-docs kube-score
+	@tests/tools/build glua hcl2json helm helm-docs kube-score
+
+.PHONY: e2e
+e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
+	@tests/e2e/run
 
 .PHONY: bench
 bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
@@ -38,6 +47,10 @@ bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,40
 	@rm -rf .venv
 	@python3 -m venv .venv || { rm -rf .venv; echo 'python3 can make no virtual environment: install venv (Debian: apt-get install python3-venv)' >&2; exit 1; }
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+tests/iam/node_modules/ready: tests/iam/package.json tests/iam/package-lock.json
+	@npm ci --prefix tests/iam --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .PHONY: demo

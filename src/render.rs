@@ -11,6 +11,7 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
     catalog::Destinations,
+    residency,
     types::{Geography, ModelId, ON_DEMAND, ProfileId, Region},
 };
 
@@ -77,6 +78,17 @@ impl ProfileInUse {
         match &self.invocation {
             Invocation::Profile { geography, .. } => geography.as_str(),
             Invocation::OnDemand => ON_DEMAND,
+        }
+    }
+
+    /// Returns where requests can be served as far as anybody knows: what residency is judged by.
+    #[must_use]
+    pub fn reachable(&self) -> Destinations {
+        match &self.invocation {
+            Invocation::Profile { id, .. } => {
+                residency::reachable(id, &self.source_region, &self.destinations)
+            }
+            Invocation::OnDemand => self.destinations.clone(),
         }
     }
 }

@@ -507,3 +507,231 @@ fn a_reader_that_goes_is_no_error() {
         );
     }
 }
+
+const ACCOUNT: [&str; 2] = ["--account", "111122223333"];
+
+/// Calls `iam-policy` for one account.
+fn iam_policy(arguments: &[&str]) -> Output {
+    program(&[&["iam-policy"], &ACCOUNT[..], arguments].concat())
+}
+
+#[test]
+fn iam_policies_are_golden() {
+    let sonnet = ["--model", SONNET, "--region", "eu-west-1", "--geography"];
+    for (name, arguments) in [
+        ("geographic.json", &["eu"][..]),
+        ("global.json", &["global"]),
+        ("batch.json", &["eu", "--actions", "batch"]),
+        (
+            "with-fallbacks.tf",
+            &[
+                "jp",
+                "--fallback",
+                "eu",
+                "--fallback",
+                "global",
+                "--with-fallbacks",
+                "-o",
+                "hcl",
+            ],
+        ),
+    ] {
+        let printed = iam_policy(&[&sonnet, arguments].concat()).ends_with(0);
+        assert_golden(&format!("iam-policy-{name}"), &printed);
+    }
+    for (name, arguments) in [
+        (
+            "operator.json",
+            &[
+                "--operator",
+                "--assume-role",
+                "arn:aws:iam::444455556666:role/discovery",
+            ][..],
+        ),
+        (
+            "guardrail.json",
+            &["--guardrail", "--allowed-regions", "@eu,eu-west-2"],
+        ),
+        (
+            "guardrail.yaml",
+            &[
+                "--guardrail",
+                "--allowed-regions",
+                "us-*",
+                "-o",
+                "cloudformation",
+            ],
+        ),
+        (
+            "guardrail.tf",
+            &["--guardrail", "--allowed-regions", "@jp", "-o", "hcl"],
+        ),
+    ] {
+        let printed = iam_policy(arguments).ends_with(0);
+        assert_golden(&format!("iam-policy-{name}"), &printed);
+    }
+}
+
+#[test]
+fn iam_policies_of_bindings_leave_out_and_name_those_without_a_profile() {
+    let output = iam_policy(&["-f", "examples/", "-o", "cloudformation"]);
+    assert!(
+        output
+            .stderr
+            .contains("default/claude-jp-from-ireland: left out: no jp profile"),
+        "{output:#?}"
+    );
+    assert_golden("iam-policy-examples.yaml", &output.ends_with(3));
+    let outside = binding("a", "eu", ", allowedRegions: [eu-west-1]");
+    let all = [&["iam-policy", "-f", "-"], &ACCOUNT[..]].concat();
+    let output = program_in(&[], &outside, &all);
+    assert!(
+        output
+            .stderr
+            .contains("default/a: left out: not allowed by spec.allowedRegions"),
+        "what the operator does not publish is not allowed either: {output:#?}"
+    );
+    assert_eq!(output.ends_with(3), "");
+}
+
+#[test]
+fn iam_policies_are_one_per_partition_and_no_larger_than_iam_takes() {
+    let gov = binding("gov", "us-gov", "")
+        .replace(SONNET, "anthropic.claude-3-haiku-20240307-v1:0")
+        .replace("eu-west-1", "us-gov-east-1");
+    let all = [&["iam-policy", "-f", "-"], &ACCOUNT[..]].concat();
+    let output = program_in(&[], &format!("{}{gov}", binding("eu", "eu", "")), &all);
+    assert!(output.stderr.contains("2 policies"), "{output:#?}");
+    assert!(
+        output.stderr.contains("policy 2: partition aws-us-gov"),
+        "{output:#?}"
+    );
+    let policies: Vec<serde_json::Value> = serde_json::Deserializer::from_str(&output.ends_with(0))
+        .into_iter()
+        .map(|policy| policy.expect("a policy"))
+        .collect();
+    assert_eq!(policies.len(), 2);
+    assert!(
+        policies[1]
+            .to_string()
+            .contains("arn:aws-us-gov:bedrock:us-gov-west-1::")
+    );
+}
+
+#[test]
+fn iam_policy_takes_the_account_from_a_catalog_that_knows_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("catalog").display().to_string();
+    let export = [
+        "catalog",
+        "export",
+        "--region",
+        "eu-west-1",
+        "--account",
+        "999988887777",
+        &path,
+    ];
+    program(&export).ends_with(0);
+    let catalog = format!("directory:{path}");
+    let sonnet = [
+        "iam-policy",
+        "--model",
+        SONNET,
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ];
+    let printed = program(&[&sonnet[..], &["--catalog", &catalog]].concat()).ends_with(0);
+    assert!(
+        printed.contains(":999988887777:inference-profile/"),
+        "{printed}"
+    );
+    program(&sonnet).fails_with(2, "no account is known: the embedded catalog names none");
+}
+
+#[test]
+fn service_control_policies_are_reported_per_check() {
+    let scp = |name: &str| format!("tests/iam/scp/{name}.json");
+    let full = scp("full-access");
+    let deny = format!("{full},{}", scp("region-deny"));
+    let nova = [
+        "--model",
+        "amazon.nova-pro-v1:0",
+        "--geography",
+        "eu",
+        "--region",
+        "eu-central-1",
+        "--scp",
+        &full,
+        "--scp",
+    ];
+    let role = ["--principal", "arn:aws:iam::111122223333:role/chat"];
+    let exempt = ["--principal", "arn:aws:iam::111122223333:role/break-glass"];
+    for (name, file, principal, code) in [
+        ("denied", &deny, &role[..], 3),
+        ("not-denied", &deny, &exempt, 0),
+        // Not knowing is no assurance.
+        ("cant-judge", &deny, &[], 3),
+    ] {
+        let printed = iam_policy(&[&nova[..], &[file], principal].concat()).ends_with(code);
+        assert_golden(&format!("iam-policy-scp-{name}.txt"), &printed);
+    }
+    let output = iam_policy(&[
+        "-f",
+        "examples/",
+        "--actions",
+        "invoke,batch",
+        "--scp",
+        &deny,
+    ]);
+    assert_golden("iam-policy-scp-examples.txt", &output.ends_with(3));
+}
+
+#[test]
+fn iam_policy_refuses_bad_input() {
+    let sonnet = [
+        "--model",
+        SONNET,
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ];
+    iam_policy(&[&sonnet[..], &["--scp", "/nonexistent.json"]].concat())
+        .fails_with(2, "/nonexistent.json can't be read");
+    iam_policy(&[&sonnet[..], &["--scp", "tests/iam/package.json"]].concat()).fails_with(
+        2,
+        "tests/iam/package.json: no policy: expected an object with a list Statement",
+    );
+    let other = "arn:aws:iam::444455556666:role/chat";
+    let scp = ["--scp", "tests/iam/scp/full-access.json", "--principal"];
+    iam_policy(&[&sonnet[..], &scp, &[other]].concat()).fails_with(
+        2,
+        "--principal is of account 444455556666, --account is 111122223333",
+    );
+    iam_policy(&["--guardrail"]).fails_with(2, "no limit to enforce: give --allowed-regions");
+    iam_policy(&["--guardrail", "--allowed-regions", "eu-west-1,*"])
+        .fails_with(2, "the limit * is no border");
+    iam_policy(&["--operator", "--assume-role", "discovery"])
+        .fails_with(2, "is not the ARN of a role");
+    program(&["iam-policy", "--operator"]).fails_with(2, "give --account");
+    for (arguments, message) in [
+        (&[][..], "--filename"),
+        (&["--model", SONNET], "--geography"),
+        (&["--operator", "--guardrail"], "--guardrail"),
+        (&["-f", "-", "--scp", "a", "-o", "hcl"], "--output"),
+        (
+            &["-f", "-", "--scp", "a", "--principal", "chat"],
+            "is not the ARN of a role or user",
+        ),
+        (&["-f", "-", "--actions", "train"], "train"),
+    ] {
+        let output = iam_policy(arguments);
+        assert_eq!(output.code, Some(2), "{arguments:?}");
+        assert!(
+            output.stderr.contains(message),
+            "{arguments:?}: {output:#?}"
+        );
+    }
+}

@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "catalog",
     "residency",
     "resolve",
+    "iam",
     "render",
     "plan",
     "queue",
@@ -40,7 +41,14 @@ struct Reserved {
 
 const RESERVED: &[Reserved] = &[
     Reserved {
-        names: &["aws_sdk_bedrock", "aws_config", "aws_credential_types"],
+        names: &[
+            "aws_sdk_bedrock",
+            "aws_sdk_sts",
+            "aws_config",
+            "aws_credential_types",
+            "aws_smithy_http_client",
+            "aws_smithy_runtime_api",
+        ],
         places: &["catalog/bedrock"],
         why: "the AWS SDK has one place",
     },

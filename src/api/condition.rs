@@ -50,12 +50,13 @@ wire_enum!(
         ProfileFound, FallbackGeographyUsed, OnDemandFallback, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
         CatalogUnavailable, Pending,
         // ResidencySatisfied
-        NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, NoProfile, // TargetsSynced
+        NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, LimitUnknown, NoProfile,
+        // TargetsSynced
         Synced, TargetConflict, TargetForbidden, TargetNotFound, TargetInvalid, TemplateInvalid,
         ValueUnavailable, SecretsDisabled, RolloutFailed, Retrying,
         // CatalogFresh
         Fresh, Snapshot, AccessDenied, Throttled, CredentialsUnavailable, EndpointUnreachable,
-        RoleNotAllowed, ServiceError,
+        RoleNotAllowed, FeedLimitReached, SnapshotStale, SnapshotInvalid, ServiceError,
         // ModelActive
         Active, LegacyModel,
         // ModelUsable

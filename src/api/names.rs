@@ -6,6 +6,10 @@ pub const GROUP: &str = "inferenceprofiles.dev";
 pub const MANAGED_LABEL: &str = "inferenceprofiles.dev/managed";
 /// Annotation by which the owner of an object allows bindings, by name and comma-separated, to merge keys into it.
 pub const ALLOW_MERGE_ANNOTATION: &str = "inferenceprofiles.dev/allow-merge";
+/// Annotation of a Namespace: a residency limit of all its bindings, entries separated by commas.
+pub const ALLOWED_REGIONS_ANNOTATION: &str = "inferenceprofiles.dev/allowed-regions";
+/// Annotation of bindings: a change of its value lets the catalog be listed now.
+pub const REFRESH_ANNOTATION: &str = "inferenceprofiles.dev/refresh";
 /// Finalizer of bindings that hold keys in objects of others.
 pub const MERGE_FINALIZER: &str = "inferenceprofiles.dev/merged-keys";
 /// Type of owned Secrets, as servicebinding.io wants it.

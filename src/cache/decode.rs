@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::Resource;
 use serde::{
@@ -19,6 +20,7 @@ use crate::{
         observed::{Binding, Controller, Holding, Spec, TargetView, fingerprint},
         status::Status,
     },
+    residency::NamespaceLimit,
     types::Region,
 };
 
@@ -90,6 +92,11 @@ impl WatchedBinding {
                 .iter()
                 .flatten()
                 .any(|name| name == names::MERGE_FINALIZER),
+            refresh: meta
+                .annotations
+                .as_ref()
+                .and_then(|annotations| annotations.get(names::REFRESH_ANNOTATION))
+                .map(|value| fingerprint(value)),
             spec: Spec::parse(&spec, &key.name, default_region),
             status,
             key,
@@ -127,6 +134,29 @@ macro_rules! resource_of {
     };
 }
 
+/// A Namespace as the watch sends it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WatchedNamespace {
+    #[serde(default)]
+    metadata: ObjectMeta,
+}
+
+impl WatchedNamespace {
+    /// Returns its name, and the residency limit that it sets.
+    #[must_use]
+    pub fn limit(&self) -> (Arc<str>, NamespaceLimit) {
+        let annotations = self.metadata.annotations.as_ref();
+        let annotation =
+            annotations.and_then(|annotations| annotations.get(names::ALLOWED_REGIONS_ANNOTATION));
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        (
+            name.into(),
+            NamespaceLimit::of_annotation(annotation.map(String::as_str)),
+        )
+    }
+}
+
+resource_of!([] WatchedNamespace => Namespace);
 resource_of!([] WatchedBinding => InferenceProfileBinding);
 resource_of!([K: Resource<DynamicType = ()>] WatchedTarget<K> => K);
 

@@ -5,6 +5,7 @@
 //! their events arrive. Resource versions keep the two in order: what is older than what is known changes nothing, so a
 //! write's own event wakes nobody.
 
+mod admission;
 pub mod decode;
 mod pool;
 
@@ -18,7 +19,7 @@ use crate::{
         condition::{ConditionStatus, ConditionType, Reason},
         names,
     },
-    catalog::{FeedKey, FeedState},
+    catalog::{FeedKey, FeedState, Freshness, roles::AllowedRoles},
     plan::{
         identity::{ObjectKey, TargetKey},
         observed::{Binding, Observed, ObservedTarget, TargetView, Trace},
@@ -26,11 +27,15 @@ use crate::{
         status::{Status, WrittenProfile},
     },
     queue::Lane,
+    residency::NamespaceLimit,
     resolve::Request,
     types::ModelId,
 };
 
+use admission::{Admission, Change, Standing, Wish};
 use pool::Pool;
+
+pub use admission::FeedLimits;
 
 /// What follows from a change.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -41,6 +46,19 @@ pub struct Effect {
     pub hold: Vec<FeedKey>,
     /// Feeds that lost their last holder.
     pub release: Vec<FeedKey>,
+    /// Feeds that are to list now: a person asks for it.
+    pub refresh: Vec<FeedKey>,
+}
+
+/// What makes feeds of bindings.
+#[derive(Debug, Default)]
+pub struct FeedRules {
+    /// Which roles make feeds of their own; nothing where the catalog is not a live one: roles are ignored then.
+    pub roles: Option<AllowedRoles>,
+    /// How many feeds there may be.
+    pub limits: FeedLimits,
+    /// How many lists of bindings, one for each watch, are to be complete before the first feed begins.
+    pub lists: usize,
 }
 
 #[derive(Debug)]
@@ -49,20 +67,18 @@ struct Known<T> {
     version: u64,
 }
 
-/// Bindings of a feed, by the model they ask for.
-#[derive(Debug, Default)]
-struct Audience {
-    by_model: HashMap<ModelId, HashSet<ObjectKey>>,
-    /// Bindings that need the feed to run: the suspended ones do not.
-    holders: usize,
-}
+/// Bindings of a feed, the suspended ones included, by the model they ask for.
+type Audience = HashMap<ModelId, HashSet<ObjectKey>>;
 
 /// The cache.
 #[derive(Debug, Default)]
 pub struct Cache {
-    /// Whether roles make feeds of their own: only a live catalog is asked by a role.
-    roles: bool,
-    bindings: HashMap<ObjectKey, Known<Binding>>,
+    roles: Option<AllowedRoles>,
+    admission: Admission,
+    /// Sorted, so that those of a namespace stand together.
+    bindings: BTreeMap<ObjectKey, Known<Binding>>,
+    /// The residency limits of the Namespaces that can be read.
+    namespaces: HashMap<Arc<str>, NamespaceLimit>,
     targets: HashMap<TargetKey, Known<TargetView>>,
     /// Target -> bindings whose spec names it.
     claimants: HashMap<TargetKey, Vec<ObjectKey>>,
@@ -77,11 +93,12 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Makes an empty cache. `roles` says whether `roleARN` makes a feed of its own.
+    /// Makes an empty cache.
     #[must_use]
-    pub fn new(roles: bool) -> Self {
+    pub fn new(rules: FeedRules) -> Self {
         Self {
-            roles,
+            roles: rules.roles,
+            admission: Admission::new(rules.limits, rules.lists),
             ..Self::default()
         }
     }
@@ -124,7 +141,7 @@ impl Cache {
         }
         let mut effect = Effect::default();
         if let Some(before) = &before {
-            self.unindex(before, &mut effect);
+            self.unindex(before);
         }
         let lane = if binding.status.observed_generation == Some(binding.generation)
             && !binding.deleting
@@ -139,7 +156,8 @@ impl Cache {
                 || before.deleting != binding.deleting
                 || before.spec.targets != binding.spec.targets
         });
-        self.index(&binding, &mut effect);
+        self.index(&binding);
+        self.move_feed(before.as_deref(), Some(&binding), &mut effect);
         if claims_moved {
             self.wake_rivals(&binding, &mut effect);
             if let Some(before) = &before {
@@ -160,7 +178,8 @@ impl Cache {
     pub fn delete_binding(&mut self, key: &ObjectKey) -> Effect {
         let mut effect = Effect::default();
         if let Some(gone) = self.bindings.remove(key) {
-            self.unindex(&gone.value, &mut effect);
+            self.unindex(&gone.value);
+            self.move_feed(Some(&gone.value), None, &mut effect);
             self.wake_rivals(&gone.value, &mut effect);
         }
         effect.settle()
@@ -184,6 +203,52 @@ impl Cache {
         gone.iter().fold(Effect::default(), |effect, key| {
             effect.and(self.delete_binding(key))
         })
+    }
+
+    /// Takes a Namespace from a watch event: the limit that it sets.
+    pub fn apply_namespace(&mut self, name: &Arc<str>, limit: NamespaceLimit) -> Effect {
+        if self.namespaces.get(name) == Some(&limit) {
+            return Effect::default();
+        }
+        self.namespaces.insert(name.clone(), limit);
+        self.all_of(name)
+    }
+
+    /// Takes the deletion of a Namespace.
+    pub fn delete_namespace(&mut self, name: &Arc<str>) -> Effect {
+        match self.namespaces.remove(name) {
+            Some(_) => self.all_of(name),
+            None => Effect::default(),
+        }
+    }
+
+    /// Drops the Namespaces that a complete list did not show: of all, or of this one.
+    pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> Effect {
+        let gone: Vec<Arc<str>> = self
+            .namespaces
+            .keys()
+            .filter(|name| only.is_none_or(|only| name.as_ref() == only) && !seen.contains(*name))
+            .cloned()
+            .collect();
+        gone.iter().fold(Effect::default(), |effect, name| {
+            effect.and(self.delete_namespace(name))
+        })
+    }
+
+    /// Wakes all bindings of a namespace.
+    fn all_of(&self, namespace: &Arc<str>) -> Effect {
+        let first = ObjectKey {
+            namespace: namespace.clone(),
+            name: "".into(),
+        };
+        let keys = self.bindings.range(first..).map(|(key, _)| key);
+        Effect {
+            wake: keys
+                .take_while(|key| key.namespace == *namespace)
+                .map(|key| (key.clone(), Lane::Low))
+                .collect(),
+            ..Effect::default()
+        }
     }
 
     /// Takes a target from a watch event.
@@ -241,9 +306,90 @@ impl Cache {
     #[must_use]
     pub fn feed_of(&self, binding: &Binding) -> Option<FeedKey> {
         Some(FeedKey {
-            role: binding.spec.role.clone().filter(|_| self.roles),
+            role: binding.spec.role.clone().filter(|_| self.roles.is_some()),
             region: binding.spec.request.as_ref().ok()?.source_region.clone(),
         })
+    }
+
+    /// Returns the feed that a binding may learn from; nothing where there is none yet.
+    ///
+    /// # Errors
+    /// Why it gets none, as a reason of `CatalogFresh` and a message.
+    fn feed_for(&self, binding: &Binding) -> Result<Option<FeedKey>, (Reason, Arc<str>)> {
+        let Some(feed) = self.feed_of(binding) else {
+            return Ok(None);
+        };
+        let namespace = &binding.key.namespace;
+        if let (Some(roles), Some(role)) = (&self.roles, &feed.role)
+            && let Err(refusal) = roles.permits(role, namespace)
+        {
+            return Err((Reason::RoleNotAllowed, refusal.to_string().into()));
+        }
+        // A suspended or vanishing binding asks AWS nothing; it may look at what others ask for.
+        if binding.spec.suspend || binding.deleting {
+            return Ok(Some(feed));
+        }
+        match self.admission.standing(namespace, &feed) {
+            Standing::Admitted => Ok(Some(feed)),
+            Standing::Undecided => Ok(None),
+            Standing::Waiting(message) => Err((Reason::FeedLimitReached, message.into())),
+        }
+    }
+
+    /// Returns the feed that a binding holds or waits for.
+    fn wish(&self, binding: &Binding) -> Option<Wish> {
+        let feed = self.feed_of(binding)?;
+        let permitted = match (&self.roles, &feed.role) {
+            (Some(roles), Some(role)) => roles.permits(role, &binding.key.namespace).is_ok(),
+            _ => true,
+        };
+        (permitted && !binding.spec.suspend && !binding.deleting).then(|| Wish {
+            binding: binding.key.clone(),
+            age: (binding.created, binding.uid.clone()),
+            feed,
+        })
+    }
+
+    /// Takes in that a list of bindings is complete. With the last one the feeds begin.
+    pub fn list_complete(&mut self) -> Effect {
+        let bindings = &self.bindings;
+        let had_one = |key: &ObjectKey| {
+            let known = bindings.get(key);
+            let fresh = known.and_then(|it| it.value.status.condition(ConditionType::CatalogFresh));
+            fresh.is_some_and(|fresh| fresh.reason != Reason::FeedLimitReached)
+        };
+        let change = self.admission.list_complete(had_one);
+        let mut effect = Effect::default();
+        effect.take(change);
+        effect
+    }
+
+    /// Follows a binding from the feed that it wanted to the one that it wants.
+    fn move_feed(
+        &mut self,
+        before: Option<&Binding>,
+        after: Option<&Binding>,
+        effect: &mut Effect,
+    ) {
+        let from = before.and_then(|binding| self.wish(binding));
+        let to = after.and_then(|binding| self.wish(binding));
+        if from != to {
+            effect.take(self.admission.moved(from.as_ref(), to.as_ref()));
+            return;
+        }
+        let asks = |it: Option<&Binding>| it.and_then(|binding| binding.refresh);
+        if let Some(wish) = to
+            && asks(after).is_some()
+            && asks(after) != asks(before)
+            && self.has_feed(&wish)
+        {
+            effect.refresh.push(wish.feed);
+        }
+    }
+
+    fn has_feed(&self, wish: &Wish) -> bool {
+        let namespace = &wish.binding.namespace;
+        self.admission.standing(namespace, &wish.feed) == Standing::Admitted
     }
 
     /// Returns what a plan for a binding is made from, `state` giving what its feed knows; nothing where it is gone.
@@ -303,11 +449,19 @@ impl Cache {
                 })
             })
             .collect();
-        let feed = self.feed_of(&binding);
+        let feed = match self.feed_for(&binding) {
+            Ok(feed) => state(feed.as_ref()),
+            Err((reason, message)) => FeedState {
+                catalog: None,
+                freshness: Freshness::Failed { reason, message },
+            },
+        };
+        let namespace = self.namespaces.get(&key.namespace);
         Some(Observed {
-            feed: state(feed.as_ref()),
             usability: None,
+            namespace: namespace.cloned().unwrap_or_default(),
             binding,
+            feed,
             targets,
             traces,
         })
@@ -320,10 +474,10 @@ impl Cache {
             return Vec::new();
         };
         match models {
-            None => audience.by_model.values().flatten().cloned().collect(),
+            None => audience.values().flatten().cloned().collect(),
             Some(models) => models
                 .iter()
-                .filter_map(|model| audience.by_model.get(model))
+                .filter_map(|model| audience.get(model))
                 .flatten()
                 .cloned()
                 .collect(),
@@ -467,7 +621,7 @@ impl Cache {
         }
     }
 
-    fn index(&mut self, binding: &Binding, effect: &mut Effect) {
+    fn index(&mut self, binding: &Binding) {
         for target in target_keys(binding) {
             let claimants = self.claimants.entry(target).or_default();
             if !claimants.contains(&binding.key) {
@@ -477,21 +631,14 @@ impl Cache {
         let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
             return;
         };
-        let audience = self.audiences.entry(feed.clone()).or_default();
+        let audience = self.audiences.entry(feed).or_default();
         audience
-            .by_model
             .entry(request.model.clone())
             .or_default()
             .insert(binding.key.clone());
-        if holds_feed(binding) {
-            audience.holders += 1;
-            if audience.holders == 1 {
-                effect.hold.push(feed);
-            }
-        }
     }
 
-    fn unindex(&mut self, binding: &Binding, effect: &mut Effect) {
+    fn unindex(&mut self, binding: &Binding) {
         for target in target_keys(binding) {
             if let Entry::Occupied(mut entry) = self.claimants.entry(target) {
                 entry.get_mut().retain(|claimant| *claimant != binding.key);
@@ -503,23 +650,17 @@ impl Cache {
         let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
             return;
         };
-        let Entry::Occupied(mut entry) = self.audiences.entry(feed.clone()) else {
+        let Entry::Occupied(mut entry) = self.audiences.entry(feed) else {
             return;
         };
         let audience = entry.get_mut();
-        if let Some(keys) = audience.by_model.get_mut(&request.model) {
+        if let Some(keys) = audience.get_mut(&request.model) {
             keys.remove(&binding.key);
             if keys.is_empty() {
-                audience.by_model.remove(&request.model);
+                audience.remove(&request.model);
             }
         }
-        if holds_feed(binding) {
-            audience.holders -= 1;
-            if audience.holders == 0 {
-                effect.release.push(feed);
-            }
-        }
-        if audience.by_model.is_empty() {
+        if audience.is_empty() {
             entry.remove();
         }
     }
@@ -543,11 +684,6 @@ impl Cache {
         binding.status.conditions.shrink_to_fit();
         binding.status.targets.shrink_to_fit();
     }
-}
-
-/// A suspended or vanishing binding asks AWS nothing.
-fn holds_feed(binding: &Binding) -> bool {
-    !binding.spec.suspend && !binding.deleting
 }
 
 fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {
@@ -588,7 +724,16 @@ impl Effect {
         self.wake.extend(other.wake);
         self.hold.extend(other.hold);
         self.release.extend(other.release);
+        self.refresh.extend(other.refresh);
         self.settle()
+    }
+
+    /// Adds what follows from a change of who has a feed.
+    fn take(&mut self, change: Change) {
+        self.hold.extend(change.hold);
+        self.release.extend(change.release);
+        let woken = change.wake.into_iter().map(|key| (key, Lane::Low));
+        self.wake.extend(woken);
     }
 
     /// Lets a hold and a release of the same feed cancel out.

@@ -13,6 +13,14 @@ fn key(name: &str) -> ObjectKey {
     }
 }
 
+/// Returns a cache that serves a live catalog, without roles and within the usual limits.
+fn usual() -> Cache {
+    Cache::new(FeedRules {
+        roles: Some(AllowedRoles::default()),
+        ..FeedRules::default()
+    })
+}
+
 fn target(name: &str) -> TargetKey {
     TargetKey {
         kind: TargetKind::ConfigMap,
@@ -30,6 +38,7 @@ fn binding_from(name: &str, region: &str, yaml: &str) -> Binding {
         created: 1,
         deleting: false,
         finalizer: false,
+        refresh: None,
         spec: Spec::parse(&wire, &name.into(), &region.parse().expect("a region")),
         status: Status::default(),
     }
@@ -83,7 +92,7 @@ fn visited(mut binding: Binding) -> Binding {
 
 #[test]
 fn new_and_edited_bindings_go_first() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     assert_eq!(
         woken(&cache.apply_binding(binding("a"), 1)),
         [("a", Lane::High)]
@@ -98,14 +107,14 @@ fn new_and_edited_bindings_go_first() {
     };
     assert_eq!(woken(&cache.apply_binding(edited, 3)), [("a", Lane::High)]);
     assert_eq!(
-        woken(&Cache::new(true).apply_binding(visited(binding("a")), 1)),
+        woken(&usual().apply_binding(visited(binding("a")), 1)),
         [("a", Lane::Low)]
     );
 }
 
 #[test]
 fn an_own_write_wakes_nobody() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     cache.apply_binding(binding("a"), 5);
     let after = visited(binding("a"));
     cache.assume_status(&key("a"), "uid-a", after.status.clone(), 7);
@@ -127,7 +136,7 @@ fn an_own_write_wakes_nobody() {
 
 #[test]
 fn a_status_is_assumed_only_of_the_object_it_was_written_to() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     cache.apply_binding(binding("a"), 5);
     cache.assume_status(
         &key("a"),
@@ -140,7 +149,7 @@ fn a_status_is_assumed_only_of_the_object_it_was_written_to() {
 
 #[test]
 fn drift_wakes_those_who_name_the_target_and_those_who_wrote_it() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     cache.apply_binding(binding("a"), 1);
     cache.apply_binding(
         binding_from(
@@ -174,7 +183,7 @@ fn drift_wakes_those_who_name_the_target_and_those_who_wrote_it() {
 
 #[test]
 fn a_target_that_vanished_during_its_write_is_not_taken_to_be_there() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     cache.apply_binding(binding("a"), 1);
     cache.begin_write(&target("a"));
     // Written as version 5; deleted as version 6 before the answer to the write was read.
@@ -193,7 +202,7 @@ fn a_target_that_vanished_during_its_write_is_not_taken_to_be_there() {
 
 #[test]
 fn a_late_deletion_does_not_remove_what_was_written_after_it() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     cache.begin_write(&target("a"));
     cache.end_write(&target("a"), Some((owned_by("a"), 9)));
     assert_eq!(cache.delete_target(&target("a"), 8), Effect::default());
@@ -202,7 +211,7 @@ fn a_late_deletion_does_not_remove_what_was_written_after_it() {
 
 #[test]
 fn feeds_run_while_a_binding_needs_them() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     let feed = FeedKey {
         role: None,
         region: "eu-west-1".parse().expect("a region"),
@@ -235,7 +244,7 @@ fn feeds_run_while_a_binding_needs_them() {
 
 #[test]
 fn an_edit_within_a_feed_neither_ends_nor_starts_it() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     cache.apply_binding(binding("a"), 1);
     let edited = Binding {
         generation: 2,
@@ -249,15 +258,9 @@ fn an_edit_within_a_feed_neither_ends_nor_starts_it() {
 fn roles_make_feeds_only_of_a_live_catalog() {
     let yaml = "{model: a.b, geography: eu, roleARN: 'arn:aws:iam::111122223333:role/r'}";
     let with_role = binding_from("a", "eu-west-1", yaml);
+    assert!(usual().feed_of(&with_role).expect("a feed").role.is_some());
     assert!(
-        Cache::new(true)
-            .feed_of(&with_role)
-            .expect("a feed")
-            .role
-            .is_some()
-    );
-    assert!(
-        Cache::new(false)
+        Cache::new(FeedRules::default())
             .feed_of(&with_role)
             .expect("a feed")
             .role
@@ -267,7 +270,7 @@ fn roles_make_feeds_only_of_a_live_catalog() {
 
 #[test]
 fn a_model_wakes_its_own_audience() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     cache.apply_binding(binding("a"), 1);
     cache.apply_binding(
         binding_from("b", "eu-west-1", "{model: c.d, geography: eu}"),
@@ -280,7 +283,7 @@ fn a_model_wakes_its_own_audience() {
 
 #[test]
 fn rivals_are_woken_when_a_claim_ends() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     let claim = "{model: a.b, geography: eu, targets: [{kind: ConfigMap, name: x}]}";
     cache.apply_binding(visited(binding_from("a", "eu-west-1", claim)), 1);
     cache.apply_binding(
@@ -301,7 +304,7 @@ fn rivals_are_woken_when_a_claim_ends() {
 
 #[test]
 fn a_complete_list_drops_what_it_does_not_show() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     cache.apply_binding(binding("a"), 1);
     cache.apply_binding(binding("b"), 2);
     cache.apply_target(&target("a"), owned_by("a"), 3);
@@ -316,7 +319,7 @@ fn a_complete_list_drops_what_it_does_not_show() {
 
 #[test]
 fn nothing_is_left_when_all_is_gone() {
-    let mut cache = Cache::new(true);
+    let mut cache = usual();
     for round in 0..100_u64 {
         let name = format!("b{round}");
         cache.apply_binding(binding(&name), round * 3 + 1);
@@ -326,4 +329,167 @@ fn nothing_is_left_when_all_is_gone() {
     }
     assert!(cache.bindings.is_empty() && cache.targets.is_empty() && cache.claimants.is_empty());
     assert!(cache.traces.is_empty() && cache.audiences.is_empty() && cache.in_flight.is_empty());
+    assert!(cache.admission.is_empty());
+}
+
+const ROLE: &str = "arn:aws:iam::111122223333:role/bedrock-shop";
+
+fn with_role(name: &str) -> Binding {
+    let yaml = format!("{{model: a.b, geography: eu, roleARN: '{ROLE}'}}");
+    binding_from(name, "eu-west-1", &yaml)
+}
+
+/// Returns a cache of an operator that allows these roles.
+fn allowing(entry: &str) -> Cache {
+    Cache::new(FeedRules {
+        roles: Some(AllowedRoles::parse(&[entry]).expect("an entry")),
+        ..FeedRules::default()
+    })
+}
+
+fn reason(observed: &Observed) -> Option<Reason> {
+    match &observed.feed.freshness {
+        Freshness::Failed { reason, .. } => Some(*reason),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_role_that_is_not_permitted_gets_no_feed() {
+    for (entry, permitted) in [
+        (
+            "arn:aws:iam::111122223333:role/bedrock-*;namespaces=n",
+            true,
+        ),
+        ("arn:aws:iam::111122223333:role/other-*;namespaces=n", false),
+        (
+            "arn:aws:iam::111122223333:role/bedrock-*;namespaces=m",
+            false,
+        ),
+    ] {
+        let mut cache = allowing(entry);
+        let effect = cache.apply_binding(with_role("a"), 1);
+        assert_eq!(effect.hold.len(), usize::from(permitted), "{entry}");
+        let refused = (!permitted).then_some(Reason::RoleNotAllowed);
+        assert_eq!(reason(&observe(&cache, "a")), refused, "{entry}");
+        // Nor does it learn what bindings elsewhere learned by the role.
+        let mut suspended = with_role("a");
+        suspended.spec.suspend = true;
+        cache.apply_binding(suspended, 2);
+        assert_eq!(reason(&observe(&cache, "a")), refused, "{entry}");
+    }
+}
+
+#[test]
+fn a_binding_beyond_the_limit_waits_for_another_to_go() {
+    let mut cache = Cache::new(FeedRules {
+        limits: FeedLimits {
+            total: 1,
+            per_namespace: 8,
+        },
+        ..FeedRules::default()
+    });
+    cache.apply_binding(binding("a"), 1);
+    let other = || binding_from("b", "us-east-1", "{model: a.b, geography: us}");
+    let effect = cache.apply_binding(other(), 2);
+    assert_eq!(
+        (effect.hold.len(), woken(&effect)),
+        (0, vec![("b", Lane::High)])
+    );
+    assert_eq!(
+        reason(&observe(&cache, "b")),
+        Some(Reason::FeedLimitReached)
+    );
+    assert_eq!(reason(&observe(&cache, "a")), None);
+    let effect = cache.delete_binding(&key("a"));
+    assert_eq!((effect.hold.len(), effect.release.len()), (1, 1));
+    assert_eq!(woken(&effect), [("b", Lane::Low)]);
+    assert_eq!(reason(&observe(&cache, "b")), None);
+}
+
+#[test]
+fn an_edit_beside_the_feed_keeps_its_place() {
+    let mut cache = Cache::new(FeedRules {
+        limits: FeedLimits {
+            total: 1,
+            per_namespace: 1,
+        },
+        ..FeedRules::default()
+    });
+    let holding = |model: &str| Binding {
+        created: 9,
+        ..binding_from(
+            "a",
+            "eu-west-1",
+            &format!("{{model: {model}, geography: eu}}"),
+        )
+    };
+    cache.apply_binding(holding("a.b"), 1);
+    let older = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
+    cache.apply_binding(older, 2);
+    let effect = cache.apply_binding(holding("a.c"), 3);
+    assert_eq!((effect.hold, effect.release), (vec![], vec![]));
+    assert_eq!(reason(&observe(&cache, "a")), None);
+}
+
+#[test]
+fn a_changed_annotation_asks_for_a_listing() {
+    let asking = |value: Option<u64>| Binding {
+        refresh: value,
+        ..visited(binding("a"))
+    };
+    let mut cache = usual();
+    let mut version = 0;
+    let mut refreshes = |binding: Binding| {
+        version += 1;
+        cache.apply_binding(binding, version).refresh.len()
+    };
+    assert_eq!(refreshes(asking(Some(1))), 0, "there at the start");
+    assert_eq!(refreshes(asking(Some(1))), 0);
+    assert_eq!(refreshes(asking(Some(2))), 1);
+    assert_eq!(refreshes(asking(None)), 0, "taken away");
+    assert_eq!(refreshes(asking(Some(2))), 1);
+    let mut suspended = asking(Some(3));
+    suspended.spec.suspend = true;
+    assert_eq!(
+        refreshes(suspended),
+        0,
+        "a suspended binding asks for nothing"
+    );
+}
+
+#[test]
+fn nothing_is_held_before_all_lists_are_complete() {
+    let mut cache = Cache::new(FeedRules {
+        limits: FeedLimits {
+            total: 1,
+            per_namespace: 1,
+        },
+        lists: 1,
+        ..FeedRules::default()
+    });
+    let waited = |mut binding: Binding, reason| {
+        let finding = crate::plan::status::Finding::new(ConditionStatus::False, reason, "");
+        let none = Status::default();
+        binding
+            .status
+            .upsert(&none, ConditionType::CatalogFresh, finding, 1, 1);
+        binding
+    };
+    let held = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
+    assert_eq!(
+        cache
+            .apply_binding(waited(binding("a"), Reason::FeedLimitReached), 1)
+            .hold,
+        []
+    );
+    cache.apply_binding(waited(held, Reason::Throttled), 2);
+    assert_eq!(reason(&observe(&cache, "a")), None, "nothing is said yet");
+    let effect = cache.list_complete();
+    assert_eq!(effect.hold[0].region.as_str(), "us-east-1");
+    assert_eq!(effect.wake, []);
+    assert_eq!(
+        reason(&observe(&cache, "a")),
+        Some(Reason::FeedLimitReached)
+    );
 }

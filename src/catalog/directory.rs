@@ -5,6 +5,8 @@
 use std::{
     collections::BTreeMap,
     fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -187,6 +189,21 @@ impl Source for Directory {
     /// Reads the file of the region before it returns. The role is ignored: the files are of one account.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>> {
         future::ready(self.catalog(&key.region)).boxed()
+    }
+
+    /// Looks at what the names lead to: a mounted `ConfigMap` changes by a symbolic link that points elsewhere.
+    fn version(&self, key: &FeedKey) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        for name in [&format!("{}.json", key.region), MANIFEST] {
+            fs::metadata(self.path.join(name))
+                .map(|file| {
+                    let changed = (file.ctime(), file.ctime_nsec());
+                    (file.dev(), file.ino(), file.size(), changed)
+                })
+                .ok()
+                .hash(&mut hasher);
+        }
+        Some(hasher.finish())
     }
 }
 

@@ -1,9 +1,9 @@
-//! Data compiled in: the system-defined profiles of one date, and where models are on demand.
+//! Data compiled in: the system-defined profiles of one date, where models are on demand, and which are legacy.
 //!
 //! It answers where no AWS account is at hand, and it feeds the hints of messages. It is dated and never proves that
 //! something is *not* there: nothing is retired because of it.
 //!
-//! The two files beside this one say in their first lines how they are written.
+//! The files in the folder beside this one say in their first lines how they are written.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,10 @@ use std::{
 
 use futures::future::{self, BoxFuture, FutureExt};
 
-use super::{Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind};
+use super::{
+    Catalog, CatalogError, Destinations, FeedKey, FoundationModel, Lifecycle, Profile, Source,
+    SourceKind,
+};
 use crate::types::{Geography, ModelId, ProfileId, Region};
 
 const PROFILES: &str = include_str!("embedded/profiles.txt");
@@ -41,6 +44,8 @@ pub struct Embedded {
     unconfirmed: Vec<(ModelId, ProfileId)>,
     models: BTreeSet<ModelId>,
     on_demand: BTreeMap<ModelId, Arc<[Region]>>,
+    /// With the end of their life, where it is known.
+    legacy: BTreeMap<ModelId, Option<Arc<str>>>,
     source_regions: BTreeSet<Region>,
 }
 
@@ -79,11 +84,11 @@ impl Embedded {
         self.as_of
     }
 
-    /// Returns the profiles callable from `region`; none where the region is not known. Where a display name was never
-    /// seen, the ID stands for it.
+    /// Returns the profiles and models callable from `region`; none where the region is not known. Where a display name
+    /// was never seen, the ID stands for it.
     #[must_use]
     pub fn catalog(&self, region: &Region) -> Catalog {
-        let profiles = self
+        let profiles: Vec<Arc<Profile>> = self
             .current
             .iter()
             .filter_map(|profile| {
@@ -105,6 +110,7 @@ impl Embedded {
                 }))
             })
             .collect();
+        let models = self.models_in(region, &profiles);
         Catalog::new(
             SourceKind::Embedded,
             region.clone(),
@@ -112,6 +118,48 @@ impl Embedded {
             Some(self.as_of.to_owned()),
             profiles,
         )
+        .with_models(Some(models))
+    }
+
+    /// Returns the models that are on demand in a region, and those of its profiles.
+    fn models_in(&self, region: &Region, profiles: &[Arc<Profile>]) -> Vec<FoundationModel> {
+        let on_demand = self
+            .on_demand
+            .iter()
+            .filter(|(_, regions)| regions.binary_search(region).is_ok())
+            .map(|(model, _)| model);
+        let model = |id: &ModelId, on_demand| FoundationModel {
+            id: id.clone(),
+            lifecycle: self
+                .legacy
+                .get(id)
+                .map_or(Lifecycle::Active, |end| Lifecycle::Legacy {
+                    end_of_life: end.clone(),
+                }),
+            on_demand,
+        };
+        let known: BTreeSet<&ModelId> = on_demand.collect();
+        let others = profiles
+            .iter()
+            .map(|profile| &profile.model)
+            .filter(|id| !known.contains(id));
+        let others: Vec<FoundationModel> = others.map(|id| model(id, false)).collect();
+        known
+            .into_iter()
+            .map(|id| model(id, true))
+            .chain(others)
+            .collect()
+    }
+
+    /// Returns where requests to a profile may be served when called from `source`, where the data have that route.
+    #[must_use]
+    pub fn destinations(&self, profile: &ProfileId, source: &Region) -> Option<&Destinations> {
+        let known = self.current.iter().find(|known| known.id == *profile)?;
+        let routes = &known.routes;
+        let route = routes
+            .binary_search_by(|(region, _)| region.cmp(source))
+            .ok()?;
+        Some(&routes[route].1)
     }
 
     /// Returns the models that any profile is or was known for, sorted.
@@ -194,6 +242,7 @@ struct Parser {
     retired: Vec<(ModelId, RetiredProfile)>,
     unconfirmed: Vec<(ModelId, ProfileId)>,
     on_demand: BTreeMap<ModelId, Arc<[Region]>>,
+    legacy: BTreeMap<ModelId, Option<Arc<str>>>,
 }
 
 impl Parser {
@@ -244,6 +293,16 @@ impl Parser {
                 let mut regions = self.regions(regions)?;
                 regions.sort();
                 self.on_demand.insert(model, regions.into());
+            }
+            ("legacy", [entry]) => {
+                let mut words = entry.split_whitespace();
+                let (model, end) = (words.next().unwrap_or_default(), words.next());
+                if words.next().is_some() {
+                    return Err("more than a model and a date");
+                }
+                let model = model.parse().map_err(|_| "not a model ID")?;
+                let model = self.models.get(&model).cloned().unwrap_or(model);
+                self.legacy.insert(model, end.map(Arc::from));
             }
             _ => return Err("not a line of this kind"),
         }
@@ -307,6 +366,7 @@ impl Parser {
             unconfirmed: self.unconfirmed,
             models: self.models,
             on_demand: self.on_demand,
+            legacy: self.legacy,
             source_regions,
         }
     }
@@ -359,6 +419,8 @@ mod tests {
             "gone eu.a.b | a b | 2026-01-01",
             "set eu-1 europe",
             "on-demand a.b",
+            "legacy a b",
+            "legacy a.b 2027-01-01 x",
             "sometimes eu.a.b",
         ] {
             assert!(Parser::default().line(line).is_err(), "{line}");
@@ -458,6 +520,44 @@ mod tests {
             data.models_without_profile()
                 .any(|known| known.as_str() == "ai21.jamba-1-5-large-v1:0")
         );
+    }
+
+    #[test]
+    fn a_catalog_knows_the_models_of_its_region() {
+        let data = Embedded::load();
+        assert_eq!(data.legacy.len(), 15);
+        let legacy = Lifecycle::Legacy { end_of_life: None };
+        for (source, id, expected) in [
+            (
+                "us-east-1",
+                "amazon.nova-lite-v1:0",
+                Some((Lifecycle::Active, true)),
+            ),
+            (
+                "us-west-1",
+                "amazon.nova-lite-v1:0",
+                Some((Lifecycle::Active, false)),
+            ),
+            ("sa-east-1", "amazon.nova-lite-v1:0", None),
+            (
+                "us-east-1",
+                "ai21.jamba-1-5-mini-v1:0",
+                Some((legacy.clone(), true)),
+            ),
+            (
+                "eu-west-1",
+                "anthropic.claude-sonnet-4-5-20250929-v1:0",
+                Some((legacy, false)),
+            ),
+        ] {
+            let catalog = data.catalog(&region(source));
+            let found = catalog
+                .model(&model(id))
+                .map(|model| (model.lifecycle.clone(), model.on_demand));
+            assert_eq!(found, expected, "{id} in {source}");
+        }
+        let nowhere = data.catalog(&region("cn-north-1"));
+        assert_eq!(nowhere.models().map(<[_]>::len), Some(0));
     }
 
     #[test]

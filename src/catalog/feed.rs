@@ -3,14 +3,23 @@
 //! A feed asks its source again and again, alone: never two listings of one key at a time. What it publishes is
 //! immutable, and it says so only when something differs.
 
+mod progress;
+mod throttle;
+
 use std::{
     collections::{BTreeMap, HashMap},
+    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::FutureExt;
-use tokio::{sync::mpsc::UnboundedSender, task::AbortHandle, time::Instant};
+use jiff::Timestamp;
+use tokio::{
+    sync::{Notify, mpsc::UnboundedSender},
+    task::AbortHandle,
+    time::{Instant, sleep, sleep_until},
+};
 
 use crate::{metrics::Metrics, types::Region};
 
@@ -18,12 +27,22 @@ use super::{
     Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind, embedded::Embedded,
 };
 
-/// How long after a first failure, and before a doubtful answer is confirmed.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// No source makes a feed wait longer than this, or than its interval where that is longer.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
-/// Delays differ from what they should be by up to this share, so that many operators do not ask at the same time.
-const JITTER: f64 = 0.1;
+use progress::Progress;
+use throttle::Pauses;
+
+/// Shortest time between a listing and one that is asked for.
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// How often a source is looked at that tells cheaply whether a listing would differ.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// When catalogs are listed anew, and when they are old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// How often a catalog is listed.
+    pub interval: Duration,
+    /// How long a snapshot is good after its date.
+    pub max_age: Duration,
+}
 
 /// That a feed knows something else than before.
 #[derive(Debug, Clone)]
@@ -41,9 +60,10 @@ pub struct FeedChange {
 /// [`Feeds::hold`] must be called inside a Tokio runtime.
 pub struct Feeds {
     source: Arc<dyn Source>,
-    interval: Duration,
+    schedule: Schedule,
     changed: UnboundedSender<FeedChange>,
     metrics: Metrics,
+    pauses: Arc<Mutex<Pauses>>,
     running: Mutex<Running>,
 }
 
@@ -57,7 +77,9 @@ struct Running {
 struct Feed {
     holders: usize,
     shown: Arc<Mutex<Shown>>,
-    /// Nothing where the data never changes, and while paused.
+    /// Told when a listing is asked for.
+    demand: Arc<Notify>,
+    /// Nothing while paused.
     task: Option<AbortHandle>,
 }
 
@@ -83,20 +105,21 @@ impl Drop for Feed {
 }
 
 impl Feeds {
-    /// Returns the feeds of a source, none of them running. Each asks about every `interval`. A [`FeedChange`] is
-    /// sent to `changed` when a catalog or its freshness differs from before, the first answer included.
+    /// Returns the feeds of a source, none of them running. A [`FeedChange`] is sent to `changed` when a catalog or its
+    /// freshness differs from before, the first answer included.
     #[must_use]
     pub fn new(
         source: Arc<dyn Source>,
-        interval: Duration,
+        schedule: Schedule,
         changed: UnboundedSender<FeedChange>,
         metrics: Metrics,
     ) -> Self {
         Self {
             source,
-            interval,
+            schedule,
             changed,
             metrics,
+            pauses: Arc::default(),
             running: Mutex::default(),
         }
     }
@@ -115,7 +138,7 @@ impl Feeds {
         let mut running = lock(&self.running);
         if std::mem::take(&mut running.paused) {
             for (key, feed) in &mut running.feeds {
-                feed.task = self.start(key, &feed.shown, Progress::default(), None);
+                feed.task = Some(self.start(key, feed, Progress::default(), None));
             }
         }
     }
@@ -143,51 +166,59 @@ impl Feeds {
             self.source.list(key).now_or_never()
         };
         let mut progress = Progress::default();
-        let mut state = pending();
+        let mut state = nothing_known();
         let first_delay = answer.map(|answer| {
-            let step = progress.step(&state, answer, kind, self.interval, fastrand::f64());
+            let now = Timestamp::now();
+            let step = progress.step(&state, answer, kind, self.schedule, now, fastrand::f64());
             if let Some(first) = step.publish {
                 state = first;
             }
             step.delay
         });
-        let shown = Arc::new(Mutex::new(Shown {
-            state,
-            listed: None,
-        }));
-        let task = if running.paused {
-            None
-        } else {
-            self.start(key, &shown, progress, first_delay)
-        };
-        let feed = Feed {
+        let mut feed = Feed {
             holders: 1,
-            shown,
-            task,
+            shown: Arc::new(Mutex::new(Shown {
+                state,
+                listed: None,
+            })),
+            demand: Arc::default(),
+            task: None,
         };
+        if !running.paused {
+            feed.task = Some(self.start(key, &feed, progress, first_delay));
+        }
         running.feeds.insert(key.clone(), feed);
     }
 
-    /// Starts the task of a feed; embedded data need none.
+    /// Starts the task of a feed.
     fn start(
         &self,
         key: &FeedKey,
-        shown: &Arc<Mutex<Shown>>,
+        feed: &Feed,
         progress: Progress,
         first_delay: Option<Duration>,
-    ) -> Option<AbortHandle> {
-        (self.source.kind() != SourceKind::Embedded).then(|| {
-            let poll = Poll {
-                source: Arc::clone(&self.source),
-                key: key.clone(),
-                interval: self.interval,
-                changed: self.changed.clone(),
-                metrics: self.metrics.clone(),
-                shown: Arc::clone(shown),
-                progress,
-            };
-            tokio::spawn(poll.run(first_delay)).abort_handle()
-        })
+    ) -> AbortHandle {
+        let poll = Poll {
+            source: Arc::clone(&self.source),
+            key: key.clone(),
+            schedule: self.schedule,
+            changed: self.changed.clone(),
+            metrics: self.metrics.clone(),
+            pauses: Arc::clone(&self.pauses),
+            shown: Arc::clone(&feed.shown),
+            demand: Arc::clone(&feed.demand),
+            progress,
+        };
+        tokio::spawn(poll.run(first_delay)).abort_handle()
+    }
+
+    /// Lets a feed list now, or [`REFRESH_PAUSE`] after its last listing. It says in the log when it has.
+    pub fn refresh(&self, key: &FeedKey) {
+        let running = lock(&self.running);
+        let feed = running.feeds.get(key).filter(|_| !running.paused);
+        if let Some(feed) = feed {
+            feed.demand.notify_one();
+        }
     }
 
     /// Gives back one [`Feeds::hold`]; the last one ends the feed and forgets its catalog.
@@ -207,7 +238,7 @@ impl Feeds {
         lock(&self.running)
             .feeds
             .get(key)
-            .map_or_else(pending, |feed| lock(&feed.shown).state.clone())
+            .map_or_else(nothing_known, |feed| lock(&feed.shown).state.clone())
     }
 
     /// Says whether every feed that runs has a catalog, or is known to fail.
@@ -219,6 +250,17 @@ impl Feeds {
                 let shown = lock(&feed.shown);
                 shown.state.freshness != Freshness::Pending
             })
+    }
+
+    /// Returns the catalogs that there are, each with its region as a label of metrics.
+    #[must_use]
+    pub fn catalogs(&self) -> Vec<(&'static str, Arc<Catalog>)> {
+        let running = lock(&self.running);
+        let catalogs = running.feeds.iter().filter_map(|(key, feed)| {
+            let catalog = lock(&feed.shown).state.catalog.clone()?;
+            Some((region_label(&key.region), catalog))
+        });
+        catalogs.collect()
     }
 
     /// Returns how long ago each region was listed, by the feed that waits longest; regions that the embedded data don't
@@ -248,7 +290,7 @@ impl Feeds {
     }
 }
 
-fn pending() -> FeedState {
+fn nothing_known() -> FeedState {
     FeedState {
         catalog: None,
         freshness: Freshness::Pending,
@@ -264,52 +306,111 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Poll {
     source: Arc<dyn Source>,
     key: FeedKey,
-    interval: Duration,
+    schedule: Schedule,
     changed: UnboundedSender<FeedChange>,
     metrics: Metrics,
+    pauses: Arc<Mutex<Pauses>>,
     shown: Arc<Mutex<Shown>>,
+    demand: Arc<Notify>,
     progress: Progress,
 }
 
 impl Poll {
     async fn run(mut self, first_delay: Option<Duration>) {
+        let mut demanded = false;
         if let Some(delay) = first_delay {
-            tokio::time::sleep(delay).await;
+            let version = self.source.version(&self.key);
+            demanded = self.rest(Instant::now(), version, delay).await;
         }
-        loop {
-            let answer = self.source.list(&self.key).await;
-            self.metrics.listed(
-                region_label(&self.key.region),
-                answer.as_ref().err().map(CatalogError::reason),
-            );
-            let before = {
-                let mut shown = lock(&self.shown);
-                if answer.is_ok() {
-                    shown.listed = Some(Instant::now());
-                }
-                shown.state.clone()
-            };
-            let step = self.progress.step(
-                &before,
-                answer,
-                self.source.kind(),
-                self.interval,
-                fastrand::f64(),
-            );
-            if let Some(now) = step.publish {
-                log(&self.key, &now.freshness);
-                lock(&self.shown).state = now.clone();
-                let change = FeedChange {
-                    key: self.key.clone(),
-                    before,
-                    after: now,
-                };
-                if self.changed.send(change).is_err() {
-                    return;
-                }
+        // Nobody listens any more when the operator stops.
+        while !self.changed.is_closed() {
+            self.wait_for_account().await;
+            // What was asked for until now is what this listing answers.
+            demanded |= self.demand.notified().now_or_never().is_some();
+            let asked = Instant::now();
+            let version = self.source.version(&self.key);
+            let delay = self.list(demanded).await;
+            demanded = self.rest(asked, version, delay).await;
+        }
+    }
+
+    /// Lists once. Returns when to do so again.
+    async fn list(&mut self, demanded: bool) -> Duration {
+        let answer = self.source.list(&self.key).await;
+        let failure = answer.as_ref().err().map(CatalogError::reason);
+        self.metrics.listed(region_label(&self.key.region), failure);
+        if demanded {
+            let (region, role) = (&self.key.region, self.key.role.as_deref());
+            match failure {
+                None => tracing::info!(%region, role, "listed on demand"),
+                Some(reason) => tracing::warn!(%region, role, %reason, "listing on demand failed"),
             }
-            tokio::time::sleep(step.delay).await;
         }
+        let before = {
+            let mut shown = lock(&self.shown);
+            if answer.is_ok() {
+                shown.listed = Some(Instant::now());
+            }
+            shown.state.clone()
+        };
+        let step = self.progress.step(
+            &before,
+            answer,
+            self.source.kind(),
+            self.schedule,
+            Timestamp::now(),
+            fastrand::f64(),
+        );
+        if step.throttled {
+            lock(&self.pauses).begin(&self.key, step.delay, Instant::now());
+        }
+        self.show(before, step.publish);
+        step.delay
+    }
+
+    /// Waits until the account may be asked.
+    async fn wait_for_account(&self) {
+        let pause = || lock(&self.pauses).wait(&self.key, Instant::now(), fastrand::f64());
+        while let Some(wait) = pause() {
+            let before = lock(&self.shown).state.clone();
+            let now = progress::while_paused(&before, wait, self.schedule.interval);
+            self.show(before, now);
+            sleep(wait).await;
+        }
+    }
+
+    /// Waits for the next listing: it is due, it is asked for, or it would say something else. Returns whether it is
+    /// asked for.
+    async fn rest(&self, asked: Instant, version: Option<u64>, delay: Duration) -> bool {
+        let differs = async {
+            if version.is_none() {
+                pending::<()>().await;
+            }
+            while self.source.version(&self.key) == version {
+                sleep(LOOK).await;
+            }
+        };
+        let due = Instant::now() + delay;
+        tokio::select! {
+            () = sleep_until(due) => false,
+            () = differs => false,
+            () = self.demand.notified() => {
+                sleep_until(due.min(asked + REFRESH_PAUSE)).await;
+                true
+            }
+        }
+    }
+
+    /// Lets everybody see what is known from now on.
+    fn show(&self, before: FeedState, now: Option<FeedState>) {
+        let Some(after) = now else {
+            return;
+        };
+        log(&self.key, &after.freshness);
+        lock(&self.shown).state = after.clone();
+        let key = self.key.clone();
+        // A failure ends the task after the next wait.
+        let _ = self.changed.send(FeedChange { key, before, after });
     }
 }
 
@@ -330,621 +431,5 @@ fn log(key: &FeedKey, freshness: &Freshness) {
     }
 }
 
-/// What a feed remembers between two answers.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Progress {
-    /// Failed answers in a row.
-    failures: u32,
-    /// Whether the last answer was empty and waits for a second one that says the same.
-    doubted: bool,
-}
-
-/// What follows from an answer.
-#[derive(Debug)]
-struct Step {
-    /// What everybody sees from now on, where it differs.
-    publish: Option<FeedState>,
-    /// When to ask again.
-    delay: Duration,
-}
-
-impl Progress {
-    /// Takes in an answer. `random` is in 0..1.
-    fn step(
-        &mut self,
-        before: &FeedState,
-        answer: Result<Catalog, CatalogError>,
-        kind: SourceKind,
-        interval: Duration,
-        random: f64,
-    ) -> Step {
-        if !self.doubted && is_doubtful(before, &answer) {
-            self.doubted = true;
-            return Step {
-                publish: None,
-                delay: jittered(FIRST_RETRY.min(interval), random),
-            };
-        }
-        // A failure neither confirms nor refutes an empty answer: the next one is doubted anew.
-        self.doubted = false;
-        self.failures = match &answer {
-            Ok(_) => 0,
-            Err(_) => self.failures.saturating_add(1),
-        };
-        let delay = next_delay(self.failures, retry_after(&answer), interval, random);
-        Step {
-            publish: publication(before, answer, kind),
-            delay,
-        }
-    }
-}
-
-/// Says whether an answer is to be confirmed by a second one: nothing, where there was something before.
-fn is_doubtful(before: &FeedState, answer: &Result<Catalog, CatalogError>) -> bool {
-    let had_some = before
-        .catalog
-        .as_ref()
-        .is_some_and(|catalog| !catalog.profiles().is_empty());
-    had_some
-        && answer
-            .as_ref()
-            .is_ok_and(|catalog| catalog.profiles().is_empty())
-}
-
-/// Returns what an answer changes for those who look; nothing where all stays as it was. A failure keeps the catalog,
-/// an equal catalog stays the same allocation.
-fn publication(
-    before: &FeedState,
-    answer: Result<Catalog, CatalogError>,
-    kind: SourceKind,
-) -> Option<FeedState> {
-    let (catalog, freshness) = match answer {
-        Ok(catalog) => {
-            let same = before.catalog.as_ref().filter(|old| ***old == catalog);
-            let catalog = same.map_or_else(|| Arc::new(catalog), Arc::clone);
-            let freshness = if kind.is_live() {
-                Freshness::Fresh
-            } else {
-                Freshness::Snapshot
-            };
-            (Some(catalog), freshness)
-        }
-        Err(error) => {
-            let freshness = Freshness::Failed {
-                reason: error.reason(),
-                message: error.to_string().into(),
-            };
-            (before.catalog.clone(), freshness)
-        }
-    };
-    let same_catalog = match (&before.catalog, &catalog) {
-        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-        (None, None) => true,
-        _ => false,
-    };
-    (!same_catalog || before.freshness != freshness).then_some(FeedState { catalog, freshness })
-}
-
-fn retry_after(answer: &Result<Catalog, CatalogError>) -> Option<Duration> {
-    match answer {
-        Err(CatalogError::Throttled { retry_after, .. }) => *retry_after,
-        _ => None,
-    }
-}
-
-/// Returns how long to wait before asking again: the interval after a success, else one second that doubles with each
-/// failure up to the interval, jittered; not less than what the source asks for, within reason.
-fn next_delay(
-    failures: u32,
-    retry_after: Option<Duration>,
-    interval: Duration,
-    random: f64,
-) -> Duration {
-    let delay = match failures {
-        0 => interval,
-        n => FIRST_RETRY
-            .saturating_mul(2_u32.saturating_pow(n - 1))
-            .min(interval),
-    };
-    let least = retry_after
-        .unwrap_or_default()
-        .min(LONGEST_RETRY_AFTER.max(interval));
-    jittered(delay, random).max(least)
-}
-
-/// Returns the duration, made longer or shorter by up to a tenth. `random` is in 0..1.
-fn jittered(duration: Duration, random: f64) -> Duration {
-    duration.mul_f64(1.0 + JITTER * (2.0 * random - 1.0))
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-
-    use futures::future::BoxFuture;
-    use tokio::{
-        sync::mpsc::{UnboundedReceiver, unbounded_channel},
-        time::Instant,
-    };
-
-    use super::*;
-    use crate::{
-        api::condition::Reason,
-        catalog::{Destinations, Profile},
-    };
-
-    type Answer = Result<Catalog, CatalogError>;
-
-    const INTERVAL: Duration = Duration::from_mins(15);
-
-    fn key() -> FeedKey {
-        FeedKey {
-            role: None,
-            region: "eu-west-1".parse().expect("region"),
-        }
-    }
-
-    fn catalog(kind: SourceKind, geographies: &[&str]) -> Catalog {
-        let profiles = geographies
-            .iter()
-            .map(|geography| {
-                Arc::new(Profile {
-                    id: format!("{geography}.a.b").parse().expect("id"),
-                    name: "A name".into(),
-                    model: "a.b".parse().expect("model"),
-                    geography: geography.parse().expect("geography"),
-                    destinations: Destinations::Anywhere,
-                })
-            })
-            .collect();
-        Catalog::new(kind, key().region, None, None, profiles)
-    }
-
-    #[allow(clippy::unnecessary_wraps, reason = "it stands beside failures")]
-    fn live(geographies: &[&str]) -> Answer {
-        Ok(catalog(SourceKind::Bedrock, geographies))
-    }
-
-    fn denied() -> Answer {
-        Err(CatalogError::AccessDenied("no".into()))
-    }
-
-    fn fresh(geographies: &[&str]) -> FeedState {
-        FeedState {
-            catalog: Some(Arc::new(catalog(SourceKind::Bedrock, geographies))),
-            freshness: Freshness::Fresh,
-        }
-    }
-
-    fn failed(catalog: Option<Arc<Catalog>>) -> FeedState {
-        FeedState {
-            catalog,
-            freshness: Freshness::Failed {
-                reason: Reason::AccessDenied,
-                message: "no".into(),
-            },
-        }
-    }
-
-    #[test]
-    fn delays() {
-        let secs = Duration::from_secs;
-        for (failures, retry_after, interval, delay) in [
-            (0, None, INTERVAL, INTERVAL),
-            (1, None, INTERVAL, secs(1)),
-            (2, None, INTERVAL, secs(2)),
-            (5, None, INTERVAL, secs(16)),
-            (11, None, INTERVAL, INTERVAL),
-            (u32::MAX, None, INTERVAL, INTERVAL),
-            (3, None, secs(2), secs(2)),
-            (1, Some(secs(30)), INTERVAL, secs(30)),
-            (6, Some(secs(2)), INTERVAL, secs(32)),
-            (1, Some(secs(1_000_000)), INTERVAL, secs(3600)),
-            (1, Some(secs(1_000_000)), secs(7200), secs(7200)),
-        ] {
-            assert_eq!(
-                next_delay(failures, retry_after, interval, 0.5),
-                delay,
-                "{failures} {retry_after:?} {interval:?}"
-            );
-        }
-        assert_eq!(jittered(secs(100), 0.0), secs(90));
-        assert_eq!(jittered(secs(100), 1.0), secs(110));
-        assert!(next_delay(1, Some(secs(30)), INTERVAL, 0.0) >= secs(30));
-    }
-
-    #[test]
-    fn what_is_published() {
-        let cases = [
-            (
-                "first answer",
-                pending(),
-                live(&["eu"]),
-                Some((true, Freshness::Fresh)),
-            ),
-            (
-                "first answer, empty",
-                pending(),
-                live(&[]),
-                Some((true, Freshness::Fresh)),
-            ),
-            (
-                "first failure",
-                pending(),
-                denied(),
-                Some((false, failed(None).freshness)),
-            ),
-            ("same again", fresh(&["eu"]), live(&["eu"]), None),
-            (
-                "more",
-                fresh(&["eu"]),
-                live(&["eu", "us"]),
-                Some((true, Freshness::Fresh)),
-            ),
-            (
-                "failure keeps the catalog",
-                fresh(&["eu"]),
-                denied(),
-                Some((true, failed(None).freshness)),
-            ),
-            (
-                "same failure again",
-                failed(fresh(&["eu"]).catalog),
-                denied(),
-                None,
-            ),
-            (
-                "same catalog after a failure",
-                failed(fresh(&["eu"]).catalog),
-                live(&["eu"]),
-                Some((true, Freshness::Fresh)),
-            ),
-        ];
-        for (name, before, answer, expected) in cases {
-            let expected_catalog = answer.as_ref().ok().cloned();
-            let published = publication(&before, answer, SourceKind::Bedrock);
-            assert_eq!(
-                published
-                    .as_ref()
-                    .map(|state| (state.catalog.is_some(), state.freshness.clone())),
-                expected,
-                "{name}"
-            );
-            if let (Some(published), Some(expected)) = (published, expected_catalog) {
-                assert_eq!(published.catalog.as_deref(), Some(&expected), "{name}");
-            }
-        }
-        let before = fresh(&["eu"]);
-        let after = publication(&before, denied(), SourceKind::Bedrock).expect("published");
-        assert!(Arc::ptr_eq(
-            before.catalog.as_ref().expect("before"),
-            after.catalog.as_ref().expect("after")
-        ));
-        assert_eq!(
-            publication(&pending(), live(&[]), SourceKind::Directory)
-                .expect("published")
-                .freshness,
-            Freshness::Snapshot
-        );
-    }
-
-    #[test]
-    fn an_empty_answer_is_believed_only_twice_in_a_row() {
-        let before = fresh(&["eu"]);
-        let mut progress = Progress::default();
-        let mut answer = |answer| {
-            let step = progress.step(&before, answer, SourceKind::Bedrock, INTERVAL, 0.5);
-            (
-                step.publish
-                    .map(|state| state.catalog.expect("catalog").profiles().len()),
-                step.delay,
-            )
-        };
-        let soon = Duration::from_secs(1);
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(live(&["eu"])), (None, INTERVAL));
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(denied()), (Some(1), soon));
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(live(&[])), (Some(0), INTERVAL));
-    }
-
-    /// Answers in turn, then the last one for ever, and notes when it was asked.
-    struct Fake {
-        kind: SourceKind,
-        answers: Mutex<VecDeque<Answer>>,
-        latency: Duration,
-        asked: Mutex<Vec<Instant>>,
-        listings: Mutex<usize>,
-    }
-
-    impl Fake {
-        fn new(kind: SourceKind, answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
-            Arc::new(Self {
-                kind,
-                answers: Mutex::new(answers.into_iter().collect()),
-                latency: Duration::ZERO,
-                asked: Mutex::default(),
-                listings: Mutex::default(),
-            })
-        }
-
-        fn asked(&self) -> usize {
-            lock(&self.asked).len()
-        }
-    }
-
-    impl Source for Fake {
-        fn kind(&self) -> SourceKind {
-            self.kind
-        }
-
-        fn list<'a>(&'a self, _: &'a FeedKey) -> BoxFuture<'a, Answer> {
-            async move {
-                *lock(&self.listings) += 1;
-                assert_eq!(*lock(&self.listings), 1, "two listings at a time");
-                lock(&self.asked).push(Instant::now());
-                if !self.latency.is_zero() {
-                    tokio::time::sleep(self.latency).await;
-                }
-                *lock(&self.listings) -= 1;
-                lock(&self.answers)
-                    .pop_front()
-                    .unwrap_or_else(|| Err(CatalogError::ServiceError("nothing left".into())))
-            }
-            .boxed()
-        }
-    }
-
-    fn feeds_of(source: &Arc<Fake>) -> (Feeds, UnboundedReceiver<FeedChange>) {
-        let (sender, receiver) = unbounded_channel();
-        let source: Arc<dyn Source> = Arc::<Fake>::clone(source);
-        (
-            Feeds::new(source, INTERVAL, sender, Metrics::new()),
-            receiver,
-        )
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
-        let source = Fake::new(
-            SourceKind::Bedrock,
-            [live(&["eu"]), live(&["eu", "global"])],
-        );
-        let (feeds, mut changes) = feeds_of(&source);
-        feeds.pause();
-        feeds.hold(&key());
-        assert!(feeds.answered(), "nothing is waited for");
-        tokio::time::sleep(INTERVAL * 3).await;
-        assert_eq!(source.asked(), 0);
-        feeds.resume();
-        assert!(!feeds.answered());
-        changes.recv().await.expect("the first listing");
-        assert!(feeds.answered());
-        tokio::time::sleep(Duration::from_mins(1)).await;
-        assert_eq!(feeds.ages(), [("eu-west-1", Duration::from_mins(1))].into());
-        feeds.pause();
-        tokio::time::sleep(INTERVAL * 3).await;
-        assert_eq!(source.asked(), 1);
-        assert_eq!(feeds.state(&key()).freshness, Freshness::Fresh);
-        feeds.resume();
-        changes.recv().await.expect("another listing, at once");
-        assert_eq!(source.asked(), 2);
-    }
-
-    #[test]
-    fn regions_of_specs_make_no_labels() {
-        assert_eq!(region_label(&key().region), "eu-west-1");
-        let made_up = "xx-made-up-1".parse().expect("a region by its form");
-        assert_eq!(region_label(&made_up), "other");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_task_for_all_holders_and_none_after_the_last() {
-        let source = Fake::new(SourceKind::Bedrock, (0..10).map(|_| live(&["eu"])));
-        let (feeds, mut changes) = feeds_of(&source);
-        for _ in 0..5 {
-            feeds.hold(&key());
-        }
-        assert_eq!(feeds.state(&key()).freshness, Freshness::Pending);
-        assert_eq!(changes.recv().await.expect("a change").key, key());
-        assert_eq!(feeds.state(&key()).freshness, Freshness::Fresh);
-        tokio::time::sleep(INTERVAL.mul_f64(1.2)).await;
-        assert_eq!(source.asked(), 2);
-        assert!(
-            changes.try_recv().is_err(),
-            "nothing changed, nothing is sent"
-        );
-        for _ in 0..4 {
-            feeds.release(&key());
-        }
-        assert_eq!(feeds.state(&key()).freshness, Freshness::Fresh);
-        feeds.release(&key());
-        assert!(feeds.is_empty());
-        assert!(feeds.state(&key()).catalog.is_none());
-        tokio::time::sleep(INTERVAL * 5).await;
-        assert_eq!(source.asked(), 2);
-        feeds.release(&key());
-        feeds.hold(&key());
-        assert_eq!(changes.recv().await.expect("a change").key, key());
-        assert_eq!(source.asked(), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failures_are_retried_soon_and_keep_the_catalog() {
-        let throttled = || {
-            Err(CatalogError::Throttled {
-                message: "slow down".into(),
-                retry_after: Some(Duration::from_mins(1)),
-            })
-        };
-        let source = Fake::new(
-            SourceKind::Bedrock,
-            [
-                denied(),
-                denied(),
-                live(&["eu"]),
-                throttled(),
-                throttled(),
-                live(&["eu", "us"]),
-            ],
-        );
-        let (feeds, mut changes) = feeds_of(&source);
-        feeds.hold(&key());
-        changes.recv().await.expect("denied");
-        assert!(matches!(
-            feeds.state(&key()).freshness,
-            Freshness::Failed { .. }
-        ));
-        changes
-            .recv()
-            .await
-            .expect("fresh, the second denial unsaid");
-        assert_eq!(source.asked(), 3);
-        changes.recv().await.expect("throttled");
-        let state = feeds.state(&key());
-        assert!(matches!(
-            state.freshness,
-            Freshness::Failed {
-                reason: Reason::Throttled,
-                ..
-            }
-        ));
-        assert_eq!(state.catalog.expect("kept").profiles().len(), 1);
-        changes.recv().await.expect("fresh");
-        assert_eq!(
-            feeds
-                .state(&key())
-                .catalog
-                .expect("catalog")
-                .profiles()
-                .len(),
-            2
-        );
-        let asked = lock(&source.asked).clone();
-        let waits: Vec<f64> = asked
-            .windows(2)
-            .map(|pair| (pair[1] - pair[0]).as_secs_f64())
-            .collect();
-        for (wait, expected) in waits.iter().zip([1.0, 2.0, 900.0, 60.0, 60.0]) {
-            assert!(
-                (expected * 0.9..=expected * 1.1 + 0.01).contains(wait),
-                "{waits:?}"
-            );
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_listing_is_never_doubled() {
-        let source = Arc::new(Fake {
-            latency: INTERVAL * 3,
-            ..Arc::into_inner(Fake::new(
-                SourceKind::Bedrock,
-                [live(&["eu"]), live(&["us"])],
-            ))
-            .expect("only one")
-        });
-        let (feeds, mut changes) = feeds_of(&source);
-        feeds.hold(&key());
-        feeds.hold(&key());
-        changes.recv().await.expect("first");
-        changes.recv().await.expect("second");
-        assert_eq!(source.asked(), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_empty_listing_is_confirmed() {
-        let source = Fake::new(
-            SourceKind::Bedrock,
-            [
-                live(&["eu"]),
-                live(&[]),
-                live(&["eu"]),
-                live(&[]),
-                live(&[]),
-            ],
-        );
-        let (feeds, mut changes) = feeds_of(&source);
-        feeds.hold(&key());
-        changes.recv().await.expect("first");
-        changes.recv().await.expect("empty");
-        assert_eq!(source.asked(), 5);
-        assert!(
-            feeds
-                .state(&key())
-                .catalog
-                .expect("catalog")
-                .profiles()
-                .is_empty()
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn embedded_data_is_there_at_once_and_for_good() {
-        let source = Fake::new(
-            SourceKind::Embedded,
-            [Ok(catalog(SourceKind::Embedded, &["eu"]))],
-        );
-        let (feeds, mut changes) = feeds_of(&source);
-        feeds.hold(&key());
-        assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
-        assert!(feeds.state(&key()).catalog.is_some());
-        tokio::time::sleep(INTERVAL * 3).await;
-        assert_eq!(source.asked(), 1);
-        assert!(changes.try_recv().is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn files_are_there_at_once_and_polled() {
-        let files = |geographies: &[&str]| Ok(catalog(SourceKind::Directory, geographies));
-        let source = Fake::new(
-            SourceKind::Directory,
-            [
-                files(&["eu"]),
-                Err(CatalogError::SnapshotInvalid("half written".into())),
-                files(&["eu", "us"]),
-            ],
-        );
-        let (feeds, mut changes) = feeds_of(&source);
-        feeds.hold(&key());
-        assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
-        assert!(
-            changes.try_recv().is_err(),
-            "the first read is not announced"
-        );
-        changes.recv().await.expect("half written");
-        assert!(feeds.state(&key()).catalog.is_some());
-        changes.recv().await.expect("whole again");
-        assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
-        assert_eq!(
-            feeds
-                .state(&key())
-                .catalog
-                .expect("catalog")
-                .profiles()
-                .len(),
-            2
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_file_that_can_not_be_read_is_said_at_once_and_tried_again() {
-        let source = Fake::new(
-            SourceKind::Directory,
-            [
-                Err(CatalogError::SnapshotInvalid("no file".into())),
-                Ok(catalog(SourceKind::Directory, &["eu"])),
-            ],
-        );
-        let (feeds, mut changes) = feeds_of(&source);
-        feeds.hold(&key());
-        assert!(matches!(
-            feeds.state(&key()).freshness,
-            Freshness::Failed { .. }
-        ));
-        changes.recv().await.expect("a file");
-        assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
-        let asked = lock(&source.asked).clone();
-        assert!(asked[1] - asked[0] < Duration::from_secs(2), "{asked:?}");
-    }
-}
+mod tests;

@@ -57,7 +57,7 @@ pub struct ModelReference {
 }
 
 /// What an answer holds for one source region.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profiles {
     /// The system-defined, active profiles, in the order of the answer.
     pub profiles: Vec<Arc<Profile>>,

@@ -3,11 +3,14 @@
 //! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
 
 pub mod access;
+pub mod age;
 pub mod bedrock;
 pub mod directory;
 pub mod embedded;
 pub mod feed;
 pub mod listing;
+pub mod regions;
+pub mod roles;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -280,7 +283,8 @@ impl CatalogError {
             Self::CredentialsUnavailable(_) => Reason::CredentialsUnavailable,
             Self::EndpointUnreachable(_) => Reason::EndpointUnreachable,
             Self::RoleNotAllowed(_) => Reason::RoleNotAllowed,
-            Self::ServiceError(_) | Self::SnapshotInvalid(_) => Reason::ServiceError,
+            Self::ServiceError(_) => Reason::ServiceError,
+            Self::SnapshotInvalid(_) => Reason::SnapshotInvalid,
         }
     }
 }
@@ -296,6 +300,11 @@ pub trait Source: Send + Sync {
 
     /// Returns what knows whether models can be used; nothing where this source can't say.
     fn access(&self) -> Option<&dyn Access> {
+        None
+    }
+
+    /// Returns a number that differs once a listing may say something else, cheaply; nothing where only a listing tells.
+    fn version(&self, _: &FeedKey) -> Option<u64> {
         None
     }
 }
@@ -329,9 +338,9 @@ pub enum Freshness {
     Pending,
     /// The last listing succeeded.
     Fresh,
-    /// The data has a date and does not age here.
+    /// The data is of a date that is not too long ago.
     Snapshot,
-    /// The last listing failed; an earlier catalog, if any, is kept.
+    /// The last listing failed, and an earlier catalog, if any, is kept; or the catalog is older than it may be.
     Failed {
         /// A False reason of `CatalogFresh`.
         reason: Reason,

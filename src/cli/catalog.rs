@@ -236,7 +236,7 @@ struct RowCatalog {
 }
 
 async fn list(args: ListArgs) -> Result<(String, String), Error> {
-    let catalogs = catalogs(&args.catalog.catalog, &args.filters.region).await?;
+    let catalogs = catalogs(&args.catalog, &args.filters.region).await?;
     let rows = rows(&catalogs, &args.filters, args.account.account.as_ref())?;
     let text = match args.output {
         ListOutput::Table => printed(&list_table(&rows, None)),
@@ -248,7 +248,7 @@ async fn list(args: ListArgs) -> Result<(String, String), Error> {
 }
 
 async fn matrix(args: MatrixArgs) -> Result<(String, String), Error> {
-    let catalogs = catalogs(&args.catalog.catalog, &args.filters.region).await?;
+    let catalogs = catalogs(&args.catalog, &args.filters.region).await?;
     let rows = rows(&catalogs, &args.filters, None)?;
     let models = models(&rows);
     let cell = match (args.output, args.filters.region.as_slice()) {
@@ -266,8 +266,8 @@ async fn matrix(args: MatrixArgs) -> Result<(String, String), Error> {
 }
 
 /// Returns the catalogs of the given regions, of all regions that the source knows where none is given.
-async fn catalogs(source: &CatalogSource, given: &[Region]) -> Result<Vec<Catalog>, Error> {
-    let regions: BTreeSet<Region> = match (source, given) {
+async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Catalog>, Error> {
+    let regions: BTreeSet<Region> = match (&options.catalog, given) {
         (CatalogSource::Embedded, []) => Embedded::load().source_regions().cloned().collect(),
         (CatalogSource::Directory(path), []) => {
             Directory::open(path)?.regions()?.into_iter().collect()
@@ -281,7 +281,7 @@ async fn catalogs(source: &CatalogSource, given: &[Region]) -> Result<Vec<Catalo
                 .to_owned(),
         ));
     };
-    let source = source.open(first).await?;
+    let source = options.open(first).await?;
     let mut catalogs = Vec::with_capacity(regions.len());
     for region in regions {
         catalogs.push(source.list(&FeedKey { role: None, region }).await?);
@@ -426,7 +426,7 @@ fn similar(asked: &str, known: &BTreeSet<&ModelId>) -> String {
 }
 
 /// Returns a table without lines that fits `width`, or the terminal, or nothing where the output is no terminal.
-fn table(header: Vec<String>, width: Option<u16>) -> Table {
+pub(super) fn table(header: Vec<String>, width: Option<u16>) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -548,7 +548,7 @@ fn yaml(value: &impl Serialize) -> String {
 }
 
 async fn export(args: ExportArgs) -> Result<String, Error> {
-    let catalogs = catalogs(&args.catalog.catalog, &args.region).await?;
+    let catalogs = catalogs(&args.catalog, &args.region).await?;
     let now = jiff::Timestamp::now()
         .strftime("%Y-%m-%dT%H:%M:%SZ")
         .to_string();

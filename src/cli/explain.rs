@@ -69,7 +69,7 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
         source_region: args.region.required()?,
     };
     let limits = Limits::all(args.limit.parse()?.map(Ok));
-    let source = args.catalog.catalog.open(&request.source_region).await?;
+    let source = args.catalog.open(&request.source_region).await?;
     let key = FeedKey {
         role: None,
         region: request.source_region.clone(),
@@ -77,15 +77,13 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
     let catalog = source.list(&key).await?;
     let verdict = match resolve::resolve(&request, &catalog, &limits, Embedded::load()) {
         Ok(resolution) => {
-            let destinations = resolution.found.destinations(&request);
-            let judged = limits.judge(&request.source_region, &destinations);
+            let (source, reachable) =
+                (&request.source_region, resolution.found.reachable(&request));
+            let judged = limits.judge(source, &reachable);
             Verdict {
                 reason: resolution.reason(&request).as_str(),
                 message: resolution.message(&request),
-                residency: Some((
-                    judged.permits(),
-                    judged.message(&request.source_region, &destinations),
-                )),
+                residency: Some((judged.permits(), judged.message(source, &reachable))),
                 candidates: resolution.candidates,
             }
         }

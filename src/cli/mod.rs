@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod explain;
+mod iam_policy;
 pub mod options;
 mod render;
 mod run;
@@ -17,7 +18,7 @@ use clap_complete::Shell;
 
 use crate::{api, catalog::CatalogError};
 
-/// What the program ends with where a binding is not Ready, or a request is not supported.
+/// What the program ends with where a binding is not Ready, a request is not supported, or a policy denies one.
 const NOT_READY: u8 = 3;
 /// What the program ends with where it was given something wrong.
 const BAD_INPUT: u8 = 2;
@@ -28,7 +29,7 @@ const BAD_INPUT: u8 = 2;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready, or a request is not supported.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
+    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready, a request is not supported, or a policy denies one.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -38,7 +39,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the controller in, or beside, a cluster
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Prints what the controller would write for bindings in files, without a cluster
     Render(render::RenderArgs),
     /// Says which profile serves a model from a region, and why each other candidate does not
@@ -46,6 +47,8 @@ enum Command {
     /// Shows and exports what can be called from where
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// Prints the least-privilege IAM policy of workloads, or says what service control policies deny them
+    IamPolicy(iam_policy::IamPolicyArgs),
     /// Prints the custom resource definition
     Crd,
     /// Prints completions for a shell
@@ -149,7 +152,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
     match command {
         Command::Run(args) => {
             drop(out);
-            run::run(args).await
+            run::run(*args).await
         }
         Command::Render(args) => render::run(args, &mut out).await,
         Command::Explain(args) => explain::run(args, &mut out).await,
@@ -157,6 +160,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
             catalog::run(command, &mut out, &mut io::stderr()).await?;
             Ok(0)
         }
+        Command::IamPolicy(args) => iam_policy::run(args, &mut out, &mut io::stderr()).await,
         Command::Crd => {
             out.write_all(to_yaml(&api::custom_resource_definition())?.as_bytes())?;
             Ok(0)

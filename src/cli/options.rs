@@ -1,15 +1,16 @@
 //! Options that several commands share.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc};
+use std::{fs, path::PathBuf, str::FromStr, sync::Arc};
 
 use clap::Args;
 
 use crate::{
     catalog::{
         CatalogError, Source,
-        bedrock::{self, Bedrock},
+        bedrock::{self, Bedrock, SessionName},
         directory::Directory,
         embedded::Embedded,
+        roles::AllowedRoles,
     },
     residency::{Limit, LimitOrigin},
     types::{AccountId, Region},
@@ -51,14 +52,127 @@ impl CatalogSource {
     /// Opens the source. `region` is where the live service obtains credentials.
     ///
     /// # Errors
-    /// [`CatalogError::SnapshotInvalid`] where a directory can't be read.
-    pub async fn open(&self, region: &Region) -> Result<Arc<dyn Source>, CatalogError> {
+    /// [`CatalogError::SnapshotInvalid`] where a directory can't be read, [`CatalogError::EndpointUnreachable`] where
+    /// `AWS_CA_BUNDLE` names no certificates.
+    pub async fn open(
+        &self,
+        region: &Region,
+        aws: &AwsOptions,
+        roles: Roles,
+    ) -> Result<Arc<dyn Source>, CatalogError> {
         Ok(match self {
             Self::Bedrock => {
-                Arc::new(Bedrock::connect(bedrock::Options::new(region.clone())).await)
+                let defaults = bedrock::Options::new(region.clone());
+                let options = bedrock::Options {
+                    endpoints: aws.endpoints(),
+                    allowed_roles: roles.allowed,
+                    session_name: roles.session_name.unwrap_or(defaults.session_name.clone()),
+                    ca_bundle: ca_bundle()?,
+                    ..defaults
+                };
+                Arc::new(Bedrock::connect(options).await?)
             }
             Self::Embedded => Arc::new(Embedded::load()),
             Self::Directory(path) => Arc::new(Directory::open(path)?),
+        })
+    }
+}
+
+/// Reads the certificates that `AWS_CA_BUNDLE` names: the SDK does not.
+fn ca_bundle() -> Result<Option<Vec<u8>>, CatalogError> {
+    let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    fs::read(&path).map(Some).map_err(|error| {
+        CatalogError::EndpointUnreachable(format!(
+            "AWS_CA_BUNDLE names {}, which can't be read ({error}): name a file of PEM certificates, or unset it",
+            path.display()
+        ))
+    })
+}
+
+/// How AWS is reached.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AwsOptions {
+    /// Endpoint of the Bedrock control plane for one source region, such as a VPC endpoint without private DNS;
+    /// repeatable, or comma-separated in the environment [default: that of the region]
+    #[arg(
+        long,
+        env = "IPO_BEDROCK_ENDPOINT",
+        value_name = "REGION=URL",
+        value_delimiter = ','
+    )]
+    bedrock_endpoint: Vec<RegionEndpoint>,
+}
+
+impl AwsOptions {
+    fn endpoints(&self) -> std::collections::BTreeMap<Region, String> {
+        self.bedrock_endpoint
+            .iter()
+            .map(|endpoint| (endpoint.region.clone(), endpoint.url.clone()))
+            .collect()
+    }
+}
+
+/// Where the control plane of one region is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RegionEndpoint {
+    region: Region,
+    url: String,
+}
+
+impl FromStr for RegionEndpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (region, url) = text
+            .split_once('=')
+            .ok_or("expected REGION=URL, such as eu-west-1=https://vpce-0a.bedrock.eu-west-1.vpce.amazonaws.com")?;
+        if !["https://", "http://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
+            return Err(format!("{url:?} is not a URL: expected https://HOST"));
+        }
+        Ok(Self {
+            region: region.parse().map_err(|error| format!("{error}"))?,
+            url: url.to_owned(),
+        })
+    }
+}
+
+/// The roles that bindings may name.
+#[derive(Debug, Clone, Args)]
+pub struct RoleOptions {
+    /// Roles that bindings of some namespaces may name: ARN;namespaces=A,B and optionally ;external-id=X, with * in the
+    /// role's name and in namespaces; repeatable, or separated by spaces in the environment [default: none]
+    #[arg(long, env = "IPO_ALLOW_ROLE_ARN", value_name = "ENTRY")]
+    allow_role_arn: Vec<String>,
+    /// Name of the sessions of these roles, as CloudTrail shows it, such as the cluster's
+    /// [default: inference-profile-operator-REGION]
+    #[arg(long, env = "IPO_ROLE_SESSION_NAME", value_name = "NAME")]
+    role_session_name: Option<SessionName>,
+}
+
+/// [`RoleOptions`], parsed. The default allows none.
+#[derive(Debug, Clone, Default)]
+pub struct Roles {
+    /// Which roles.
+    pub allowed: AllowedRoles,
+    /// The name of their sessions, where one was given.
+    pub session_name: Option<SessionName>,
+}
+
+impl RoleOptions {
+    /// Returns the allow-list.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] where an entry is none.
+    pub fn parse(&self) -> Result<Roles, Error> {
+        Ok(Roles {
+            allowed: AllowedRoles::parse(&self.allow_role_arn)
+                .map_err(|error| Error::BadInput(error.to_string()))?,
+            session_name: self.role_session_name.clone(),
         })
     }
 }
@@ -74,6 +188,18 @@ pub struct CatalogOptions {
         default_value = "embedded"
     )]
     pub catalog: CatalogSource,
+    #[command(flatten)]
+    aws: AwsOptions,
+}
+
+impl CatalogOptions {
+    /// Opens the source, without roles. `region` is where the live service obtains credentials.
+    ///
+    /// # Errors
+    /// As [`CatalogSource::open`].
+    pub async fn open(&self, region: &Region) -> Result<Arc<dyn Source>, CatalogError> {
+        self.catalog.open(region, &self.aws, Roles::default()).await
+    }
 }
 
 /// The account, where the catalog does not know it.
@@ -162,6 +288,23 @@ impl LimitOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoints_of_regions() {
+        let endpoint: RegionEndpoint = "eu-west-1=https://vpce-0a.example"
+            .parse()
+            .expect("endpoint");
+        assert_eq!(endpoint.region.as_str(), "eu-west-1");
+        assert_eq!(endpoint.url, "https://vpce-0a.example");
+        for text in [
+            "",
+            "eu-west-1",
+            "eu-west-1=vpce-0a.example",
+            "nowhere=https://a",
+        ] {
+            assert!(text.parse::<RegionEndpoint>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn catalog_sources() {

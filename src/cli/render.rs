@@ -15,8 +15,11 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::ConditionStatus, names},
-    cache::{Cache, decode::target_view},
-    catalog::{FeedKey, FeedState, Freshness, Source},
+    cache::{
+        Cache, FeedLimits, FeedRules,
+        decode::{WatchedNamespace, target_view},
+    },
+    catalog::{FeedKey, FeedState, Freshness, Source, roles::AllowedRoles},
     plan::{
         How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
         identity::{ObjectKey, TargetKey},
@@ -24,6 +27,7 @@ use crate::{
         plan,
         status::Status,
     },
+    residency::NamespaceLimit,
     types::{AccountId, Region},
 };
 
@@ -46,9 +50,12 @@ pub struct RenderArgs {
     region: RegionOptions,
     #[command(flatten)]
     limit: LimitOptions,
+    /// Renders no binding that no residency limit holds for, as an operator with --require-residency does
+    #[arg(long)]
+    require_residency: bool,
     #[command(flatten)]
     catalog: CatalogOptions,
-    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    /// AWS account ID for the ARNs of profiles, where no live listing tells it
     #[arg(long, value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Renders Secret targets too, as an operator with --enable-secrets does
@@ -58,10 +65,12 @@ pub struct RenderArgs {
 
 /// Everything that was read.
 #[derive(Default)]
-struct Input {
-    bindings: Vec<InferenceProfileBinding>,
+pub(super) struct Input {
+    pub(super) bindings: Vec<InferenceProfileBinding>,
     /// Objects that bindings may merge into.
     objects: HashMap<TargetKey, TargetView>,
+    /// Residency limits of the Namespaces among the files; one that is not among them is taken to set none.
+    limits: HashMap<Arc<str>, NamespaceLimit>,
 }
 
 pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Error> {
@@ -73,19 +82,15 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         check_access: false,
         account: args.account,
         limit: args.limit.parse()?,
+        require_limit: args.require_residency,
+        follow_embedded: false,
     };
-    let mut input = Input::default();
-    for path in &args.paths {
-        for (name, text) in read(path)? {
-            input.take(&name, &text, &args.namespace)?;
-        }
-    }
-    if input.bindings.is_empty() {
-        return Err(Error::BadInput(
-            "no InferenceProfileBinding was found in what was given".to_owned(),
-        ));
-    }
-    let mut cache = Cache::new(args.catalog.catalog.is_live());
+    let input = Input::read(&args.paths, &args.namespace)?;
+    let mut cache = Cache::new(FeedRules {
+        roles: args.catalog.catalog.is_live().then(AllowedRoles::default),
+        limits: FeedLimits::NONE,
+        lists: 0,
+    });
     let mut keys = Vec::new();
     for wire in &input.bindings {
         let binding = parse_binding(wire, args.region.optional()?.as_ref(), keys.len())?;
@@ -96,14 +101,21 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             )));
         }
         keys.push(binding.key.clone());
+        let namespace = binding.key.namespace.clone();
+        cache.apply_namespace(&namespace, input.limit_of(&namespace));
         cache.apply_binding(binding, 1);
     }
     let mut catalogs = Catalogs::default();
     let mut all_ready = true;
     for (key, wire) in keys.iter().zip(&input.bindings) {
-        let feed = cache
-            .observe(key, |_| pending())
-            .and_then(|observed| cache.feed_of(&observed.binding));
+        let mut feed = None;
+        let known = cache.observe(key, |asked| {
+            feed = asked.cloned();
+            pending()
+        });
+        if known.is_none() {
+            continue;
+        }
         let state = match &feed {
             Some(feed) => catalogs.of(feed, &args.catalog).await?,
             None => pending(),
@@ -193,7 +205,7 @@ impl Catalogs {
             Some(source) => source.clone(),
             None => self
                 .source
-                .insert(options.catalog.open(&feed.region).await?)
+                .insert(options.open(&feed.region).await?)
                 .clone(),
         };
         let state = match source.list(feed).await {
@@ -256,7 +268,30 @@ fn read(path: &Path) -> Result<Vec<(String, String)>, Error> {
 }
 
 impl Input {
-    /// Takes the bindings of a file, and the objects that they may merge into; other kinds are passed over.
+    /// Reads files, folders and standard input. There must be a binding in them.
+    pub(super) fn read(paths: &[PathBuf], namespace: &str) -> Result<Self, Error> {
+        let mut input = Self::default();
+        for path in paths {
+            for (name, text) in read(path)? {
+                input.take(&name, &text, namespace)?;
+            }
+        }
+        if input.bindings.is_empty() {
+            return Err(Error::BadInput(
+                "no InferenceProfileBinding was found in what was given".to_owned(),
+            ));
+        }
+        Ok(input)
+    }
+
+    /// Returns the residency limit of a Namespace.
+    pub(super) fn limit_of(&self, namespace: &str) -> NamespaceLimit {
+        let limit = self.limits.get(namespace);
+        limit.cloned().unwrap_or(NamespaceLimit::Unset)
+    }
+
+    /// Takes the bindings of a file, the objects that they may merge into, and the limits of Namespaces; other kinds are
+    /// passed over.
     fn take(&mut self, path: &str, text: &str, namespace: &str) -> Result<(), Error> {
         for document in serde_yaml::Deserializer::from_str(text) {
             let malformed = |source| Error::Malformed {
@@ -273,6 +308,11 @@ impl Input {
                     .namespace
                     .get_or_insert_with(|| namespace.to_owned());
                 self.bindings.push(binding);
+            } else if group == "v1" && kind == "Namespace" {
+                let namespace: WatchedNamespace =
+                    serde_yaml::from_value(value).map_err(malformed)?;
+                let (name, limit) = namespace.limit();
+                self.limits.insert(name, limit);
             } else if group == "v1"
                 && let Some(kind) = [TargetKind::ConfigMap, TargetKind::Secret]
                     .into_iter()
@@ -300,7 +340,7 @@ fn field<'a>(value: &'a serde_yaml::Value, name: &str) -> &'a str {
 }
 
 /// Parses a binding from a file, refusing what the apiserver would refuse where a plan could not be made of it.
-fn parse_binding(
+pub(super) fn parse_binding(
     wire: &InferenceProfileBinding,
     region: Option<&Region>,
     position: usize,
@@ -342,6 +382,7 @@ fn parse_binding(
         created: i64::try_from(position).unwrap_or_default(),
         deleting: false,
         finalizer: true,
+        refresh: None,
         spec,
         status: Status::default(),
     })

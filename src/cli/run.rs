@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal},
     net::SocketAddr,
+    num::NonZeroUsize,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -14,7 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    catalog::Source,
+    cache::FeedLimits,
+    catalog::{Source, feed::Schedule},
     controller::{Config, Controller, Health},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
@@ -25,7 +27,7 @@ use crate::{
 
 use super::{
     Error,
-    options::{CatalogSource, LimitOptions, RegionOptions},
+    options::{AwsOptions, CatalogSource, LimitOptions, RegionOptions, RoleOptions},
 };
 
 /// Longest wait for a connection to the apiserver.
@@ -44,7 +46,11 @@ pub struct RunArgs {
     catalog: CatalogSource,
     #[command(flatten)]
     region: RegionOptions,
-    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    #[command(flatten)]
+    aws: AwsOptions,
+    #[command(flatten)]
+    roles: RoleOptions,
+    /// AWS account ID for the ARNs of profiles, where no live listing tells it
     #[arg(long, env = "IPO_ACCOUNT", value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Namespace to serve; repeatable, or comma-separated in the environment [default: all]
@@ -58,12 +64,14 @@ pub struct RunArgs {
     /// Label selector of the bindings to serve
     #[arg(long, env = "IPO_SELECTOR", value_name = "SELECTOR")]
     selector: Option<String>,
-    /// How often each catalog is listed anew, such as 15m or 90s
-    #[arg(long, env = "IPO_REFRESH_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = duration)]
-    refresh_interval: Duration,
+    #[command(flatten)]
+    feeds: FeedOptions,
     /// How many bindings are visited at once
     #[arg(long, env = "IPO_CONCURRENCY", value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
+    /// Lets a newer embedded catalog move values that an older one gave
+    #[arg(long, env = "IPO_FOLLOW_EMBEDDED")]
+    follow_embedded: bool,
     /// Writes Secret targets too
     #[arg(long, env = "IPO_ENABLE_SECRETS")]
     enable_secrets: bool,
@@ -78,6 +86,9 @@ pub struct RunArgs {
     check_access: bool,
     #[command(flatten)]
     limit: LimitOptions,
+    /// Writes no binding that no residency limit holds for
+    #[arg(long, env = "IPO_REQUIRE_RESIDENCY")]
+    require_residency: bool,
     #[command(flatten)]
     election: ElectionOptions,
     /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: not served]
@@ -91,6 +102,49 @@ pub struct RunArgs {
         default_value = "text"
     )]
     log_format: LogFormat,
+}
+
+/// How catalogs are kept current, and how many.
+#[derive(Debug, Args)]
+struct FeedOptions {
+    /// How often each catalog is listed anew, such as 15m or 90s
+    #[arg(long, env = "IPO_REFRESH_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    refresh_interval: Duration,
+    /// How old a catalog of files, or the embedded one, may be before `CatalogFresh` says so, such as 2160h
+    #[arg(long, env = "IPO_CATALOG_MAX_AGE", value_name = "DURATION", default_value = "2160h", value_parser = duration)]
+    catalog_max_age: Duration,
+    /// How many catalogs, one for each role and source region, are kept at most
+    #[arg(
+        long,
+        env = "IPO_MAX_FEEDS",
+        value_name = "NUMBER",
+        default_value = "64"
+    )]
+    max_feeds: NonZeroUsize,
+    /// How many catalogs the bindings of one namespace use at most
+    #[arg(
+        long,
+        env = "IPO_MAX_FEEDS_PER_NAMESPACE",
+        value_name = "NUMBER",
+        default_value = "8"
+    )]
+    max_feeds_per_namespace: NonZeroUsize,
+}
+
+impl FeedOptions {
+    fn schedule(&self) -> Schedule {
+        Schedule {
+            interval: self.refresh_interval,
+            max_age: self.catalog_max_age,
+        }
+    }
+
+    fn limits(&self) -> FeedLimits {
+        FeedLimits {
+            total: self.max_feeds.get(),
+            per_namespace: self.max_feeds_per_namespace.get(),
+        }
+    }
 }
 
 /// How several replicas agree on the one that writes.
@@ -156,15 +210,19 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let default_region = args.region.required()?;
     let limit = args.limit.parse()?;
+    let roles = args.roles.parse()?;
+    let allowed_roles = roles.allowed.clone();
     start_logging(args.log_format);
-    let source: Arc<dyn Source> = args.catalog.open(&default_region).await?;
+    let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
     let client = connect().await?;
     let config = Config {
         namespaces: args.namespaces,
         selector: args.selector,
         default_region,
         workers: usize::from(args.concurrency),
-        refresh_interval: args.refresh_interval,
+        schedule: args.feeds.schedule(),
+        allowed_roles,
+        feed_limits: args.feeds.limits(),
         concurrent_rollouts: usize::from(args.concurrent_rollouts),
         settings: Settings {
             enable_secrets: args.enable_secrets,
@@ -172,6 +230,8 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
             check_access: args.check_access,
             account: args.account,
             limit,
+            require_limit: args.require_residency,
+            follow_embedded: args.follow_embedded,
         },
     };
     tracing::info!(

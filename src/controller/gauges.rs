@@ -1,6 +1,6 @@
 //! Metrics that are counted when they are asked for: bindings by their condition, the queue, the catalogs.
 
-use std::{fmt, sync::Weak};
+use std::{collections::BTreeMap, fmt, sync::Weak};
 
 use prometheus_client::{
     collector::Collector,
@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-use crate::metrics::CONTROLLER;
+use crate::{metrics::CONTROLLER, residency};
 
 use super::Context;
 
@@ -98,6 +98,21 @@ fn catalogs(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
     )?;
     for (region, age) in ages {
         ConstGauge::new(age.as_secs_f64()).encode(metric.encode_family(&[("region", region)])?)?;
+    }
+    let mut contradictions: BTreeMap<&str, usize> = BTreeMap::new();
+    for (region, catalog) in context.feeds.catalogs() {
+        let found = residency::contradictions(&catalog).count();
+        let most = contradictions.entry(region).or_default();
+        *most = found.max(*most);
+    }
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_catalog_contradictions",
+        "Profiles whose listed destinations differ from those of the embedded data: residency is judged by both",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (region, found) in contradictions {
+        gauge(found).encode(metric.encode_family(&[("region", region)])?)?;
     }
     Ok(())
 }

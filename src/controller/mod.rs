@@ -28,11 +28,12 @@ use tokio::{
 
 use crate::{
     api::{TargetKind, names},
-    cache::Cache,
+    cache::{Cache, FeedLimits, FeedRules},
     catalog::{
         FeedState, Source,
         access::{AccessChecks, Pair},
-        feed::{FeedChange, Feeds},
+        feed::{FeedChange, Feeds, Schedule},
+        roles::AllowedRoles,
     },
     leader::Leadership,
     metrics::{Metrics, Operation, Visit},
@@ -68,8 +69,12 @@ pub struct Config {
     pub default_region: Region,
     /// How many bindings are visited at once.
     pub workers: usize,
-    /// How often a catalog is listed anew.
-    pub refresh_interval: Duration,
+    /// When catalogs are listed anew, and when they are old.
+    pub schedule: Schedule,
+    /// Which roles bindings may name.
+    pub allowed_roles: AllowedRoles,
+    /// How many catalogs are kept.
+    pub feed_limits: FeedLimits,
     /// How many workloads restart at once.
     pub concurrent_rollouts: usize,
     /// What plans are told.
@@ -193,20 +198,28 @@ impl Controller {
         metrics: Metrics,
     ) -> Self {
         let (tell, changes) = mpsc::unbounded_channel();
-        let (begun, restarts) = mpsc::unbounded_channel();
-        let roles = source.kind().is_live();
+        let rules = FeedRules {
+            roles: source
+                .kind()
+                .is_live()
+                .then(|| config.allowed_roles.clone()),
+            limits: config.feed_limits,
+            // A watch of all namespaces, or one for each.
+            lists: config.namespaces.len().max(1),
+        };
         let access = config.settings.check_access.then(|| {
             AccessChecks::of(
                 &source,
-                config.refresh_interval * REFRESHES_PER_ACCESS_CHECK,
+                config.schedule.interval * REFRESHES_PER_ACCESS_CHECK,
             )
         });
-        let feeds = Feeds::new(source, config.refresh_interval, tell, metrics.clone());
+        let feeds = Feeds::new(source, config.schedule, tell, metrics.clone());
+        let (begun, restarts) = mpsc::unbounded_channel();
         // One replica asks AWS; those that stand by watch the cluster only.
         feeds.pause();
         let context = Arc::new(Context {
             recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
-            cache: Mutex::new(Cache::new(roles)),
+            cache: Mutex::new(Cache::new(rules)),
             queue: WorkQueue::new(config.workers),
             feeds,
             access: access.flatten(),
@@ -296,6 +309,7 @@ fn start_watches(context: &Arc<Context>, tasks: &mut JoinSet<()>) -> Vec<oneshot
         tell
     };
     for scope in scopes {
+        tasks.spawn(watch::namespaces(context.clone(), scope.clone(), wait()));
         tasks.spawn(watch::bindings(context.clone(), scope.clone(), wait()));
         tasks.spawn(watch::targets::<ConfigMap>(
             context.clone(),

@@ -9,11 +9,11 @@ use kube_runtime::events::{Event, EventType};
 use tokio::time::Instant;
 
 use crate::{
-    api::InferenceProfileBinding,
+    api::{InferenceProfileBinding, condition::ConditionType},
     catalog::{FeedState, Freshness},
     metrics::Operation,
     plan::{
-        Notice, Plan, Retry, WriteOutcome,
+        Notice, Plan, Removal, Retry, WriteOutcome,
         identity::ObjectKey,
         observed::{Binding, Observed},
         plan,
@@ -67,9 +67,10 @@ impl Context {
         .await;
         plan.plan_restarts(binding, &writes);
         let restarts = self.restart_all(binding, &plan.restarts).await;
+        let plan_removals = plan.removals.clone();
         let conclusion = plan.conclude(binding, &writes, &removals, &restarts, now);
         if let Some(status) = conclusion.status {
-            log_decision(binding, &status);
+            log_decision(binding, &status, &plan_removals);
             self.write_status(binding, status).await?;
         }
         if conclusion.drop_finalizer {
@@ -149,17 +150,35 @@ impl Context {
     }
 }
 
-/// Logs what a visit decided, one line for each status that is written.
-fn log_decision(binding: &Binding, status: &Status) {
+/// Logs what a visit decided: one line for each status that is written, with all that an audit asks for.
+fn log_decision(binding: &Binding, status: &Status, removals: &[Removal]) {
     let Some(ready) = status.conditions.first() else {
         return;
     };
+    let (before, after) = (&binding.status.profile, &status.profile);
+    let decision = match (before, after) {
+        (Some(_), None) => "withdraw",
+        (_, Some(_)) if before != after => "publish",
+        _ => "keep",
+    };
+    let profile = after.as_deref().or(before.as_deref());
+    let residency = status.condition(ConditionType::ResidencySatisfied);
+    let removed: Vec<String> = removals
+        .iter()
+        .map(|removal| format!("{} ({:?})", removal.key, removal.cause))
+        .collect();
     tracing::info!(
         binding = %binding.key,
+        decision,
         ready = %ready.status,
         reason = %ready.reason,
-        profile = status.profile.as_ref().map(|written| written.profile.id()),
-        source_region = status.profile.as_ref().map(|written| written.profile.source_region.as_str()),
+        profile = profile.map(|written| written.profile.id()),
+        source_region = profile.map(|written| written.profile.source_region.as_str()),
+        destinations = profile.map(|written| written.profile.destinations.to_string()),
+        catalog = profile.map(|written| written.provenance.source.as_ref()),
+        residency = residency.map(|residency| residency.message.as_ref()),
+        targets = status.targets.len(),
+        removed = removed.join(", "),
         message = %ready.message,
     );
 }

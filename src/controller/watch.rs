@@ -15,7 +15,7 @@ use crate::{
     api::TargetKind,
     cache::{
         Cache, Effect,
-        decode::{WatchedBinding, WatchedTarget},
+        decode::{WatchedBinding, WatchedNamespace, WatchedTarget},
         target_selector,
     },
     plan::identity::{ObjectKey, TargetKey},
@@ -38,6 +38,17 @@ fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    attempts(api, config).filter_map(|event| ready(event.ok()))
+}
+
+/// Streams events and failures; after a failure the watch is started again.
+fn attempts<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let lists = watcher::watcher(api.clone(), config.clone().streaming_lists());
     let kind = K::kind(&()).into_owned();
     let mut fallback = false;
@@ -50,7 +61,7 @@ where
     streaming
         .chain(plain)
         .default_backoff()
-        .filter_map(move |event| ready(event.inspect_err(|error| log_failure(&kind, error)).ok()))
+        .map(move |event| event.inspect_err(|error| log_failure(&kind, error)))
 }
 
 fn log_failure(kind: &str, error: &watcher::Error) {
@@ -103,10 +114,64 @@ pub(super) async fn bindings(
             Event::InitDone => {
                 context.change(|cache| cache.retain_bindings(namespace.as_deref(), &seen));
                 seen = HashSet::new();
+                if synced.is_some() {
+                    context.change(Cache::list_complete);
+                }
                 tell(&mut synced);
             }
             Event::Apply(binding) => context.take_binding(binding),
             Event::Delete(binding) => context.change(|cache| cache.delete_binding(&binding.key())),
+        }
+    }
+}
+
+/// Keeps the limits of one Namespace, or of all, in the cache. Where the apiserver refuses, work begins all the same: such
+/// limits are not known.
+pub(super) async fn namespaces(
+    context: Arc<Context>,
+    only: Option<String>,
+    synced: oneshot::Sender<()>,
+) {
+    let api: Api<WatchedNamespace> = Api::all(context.client.clone());
+    let config = watcher::Config {
+        // RBAC can allow single Namespaces: they are listed by name then.
+        field_selector: only.as_ref().map(|name| format!("metadata.name={name}")),
+        ..watcher::Config::default()
+    };
+    let attempts = attempts(api, config);
+    pin_mut!(attempts);
+    let mut synced = Some(synced);
+    let mut seen = HashSet::new();
+    while let Some(attempt) = attempts.next().await {
+        let event = match attempt {
+            Ok(event) => event,
+            Err(error) => {
+                if refusal(&error).is_some() {
+                    tell(&mut synced);
+                }
+                continue;
+            }
+        };
+        match event {
+            Event::Init => seen.clear(),
+            Event::InitApply(namespace) => {
+                let (name, limit) = namespace.limit();
+                seen.insert(name.clone());
+                context.change(|cache| cache.apply_namespace(&name, limit));
+            }
+            Event::InitDone => {
+                context.change(|cache| cache.retain_namespaces(only.as_deref(), &seen));
+                seen = HashSet::new();
+                tell(&mut synced);
+            }
+            Event::Apply(namespace) => {
+                let (name, limit) = namespace.limit();
+                context.change(|cache| cache.apply_namespace(&name, limit));
+            }
+            Event::Delete(namespace) => {
+                let (name, _) = namespace.limit();
+                context.change(|cache| cache.delete_namespace(&name));
+            }
         }
     }
 }
@@ -205,6 +270,9 @@ impl Context {
         }
         for feed in &effect.release {
             self.feeds.release(feed);
+        }
+        for feed in &effect.refresh {
+            self.feeds.refresh(feed);
         }
         for (key, lane) in effect.wake {
             self.queue.push(key, lane);

@@ -93,7 +93,7 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
                 now,
             ));
             Answer::Yes {
-                verdict: limits.judge(&request.source_region, &profile.profile.destinations),
+                verdict: limits.judge(&request.source_region, &profile.profile.reachable()),
                 finding: Finding::new(
                     ConditionStatus::True,
                     resolution.reason(request),
@@ -130,7 +130,9 @@ fn written(
     let region = &request.source_region;
     let (invocation, arn) = match &resolution.found {
         Found::Profile(found) => {
-            let account = catalog.account().or(settings.account.as_ref());
+            // A snapshot can be of another account than the workloads'.
+            let listed = catalog.account().filter(|_| catalog.source().is_live());
+            let account = listed.or(settings.account.as_ref());
             let invocation = Invocation::Profile {
                 id: found.id.clone(),
                 geography: found.geography.clone(),

@@ -230,7 +230,7 @@ pub fn residency(
         return verdict_finding(
             verdict,
             &profile.profile.source_region,
-            &profile.profile.destinations,
+            &profile.profile.reachable(),
         );
     }
     let written = binding
@@ -240,11 +240,8 @@ pub fn residency(
         .filter(|_| *publication != Publication::Nothing);
     match written {
         Some(written) => {
-            let (source, destinations) = (
-                &written.profile.source_region,
-                &written.profile.destinations,
-            );
-            verdict_finding(&limits.judge(source, destinations), source, destinations)
+            let (source, reachable) = (&written.profile.source_region, written.profile.reachable());
+            verdict_finding(&limits.judge(source, &reachable), source, &reachable)
         }
         None => match answer {
             Answer::Unknown(_) => standing(binding, ConditionType::ResidencySatisfied, feed),
@@ -266,6 +263,8 @@ fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinatio
         Verdict::AllRegionsAllowed => (ConditionStatus::True, Reason::AllRegionsAllowed),
         Verdict::RegionNotAllowed { .. } => (ConditionStatus::False, Reason::RegionNotAllowed),
         Verdict::LimitInvalid(_) => (ConditionStatus::False, Reason::LimitInvalid),
+        Verdict::LimitMissing => (ConditionStatus::False, Reason::NoLimitSet),
+        Verdict::LimitUnknown => (ConditionStatus::Unknown, Reason::LimitUnknown),
     };
     Finding::new(status, reason, verdict.message(source, destinations))
 }

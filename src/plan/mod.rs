@@ -15,11 +15,12 @@ mod publication;
 mod restarts;
 pub mod status;
 mod targets;
+mod upgrade;
 mod values_hash;
 
 use crate::residency::Limits;
 
-use observed::{Binding, Observed};
+use observed::Observed;
 use publication::Publication;
 
 pub use action::{How, Problem, Removal, RemovalCause, RemovalOutcome, Retry, Write, WriteOutcome};
@@ -32,8 +33,9 @@ pub use targets::{check_merge, foreign_object};
 #[must_use]
 pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
     let binding = &*observed.binding;
-    let limits = limits(binding, settings);
+    let limits = limits(observed, settings);
     let answer = answer::answer(observed, &limits, settings, now);
+    let answer = upgrade::hold_back(answer, observed, &limits, settings);
     let publication = if binding.deleting {
         Publication::Leave
     } else {
@@ -68,11 +70,13 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
     }
 }
 
-/// Returns all limits that hold for a binding. The Namespace's joins here.
+/// Returns all limits that hold for a binding.
 #[must_use]
-pub fn limits(binding: &Binding, settings: &Settings) -> Limits {
-    let own = binding.spec.limit.as_deref().cloned();
+pub fn limits(observed: &Observed, settings: &Settings) -> Limits {
+    let own = observed.binding.spec.limit.as_deref().cloned();
     Limits::all(own.into_iter().chain(settings.limit.clone().map(Ok)))
+        .and_namespace(&observed.namespace)
+        .required(settings.require_limit)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
     api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName, WorkloadKind},
     catalog::{FeedState, Usability},
     render::DEFAULT_KEYS,
-    residency::{Limit, LimitError, LimitOrigin},
+    residency::{Limit, LimitError, LimitOrigin, NamespaceLimit},
     resolve::Request,
     types::{AccountId, ModelId, ParseError, Region},
 };
@@ -187,6 +187,8 @@ pub struct Binding {
     pub deleting: bool,
     /// Whether our finalizer is on it.
     pub finalizer: bool,
+    /// Fingerprint of the annotation that asks for a listing.
+    pub refresh: Option<u64>,
     /// The spec.
     pub spec: Spec,
     /// The status last seen or written.
@@ -338,6 +340,10 @@ pub struct Settings {
     pub account: Option<AccountId>,
     /// The operator's own residency limit.
     pub limit: Option<Limit>,
+    /// Whether a binding without any limit is not written.
+    pub require_limit: bool,
+    /// Whether newer data compiled in may move what is written from older ones.
+    pub follow_embedded: bool,
 }
 
 /// Everything that one plan is made from.
@@ -345,6 +351,8 @@ pub struct Settings {
 pub struct Observed {
     /// The binding.
     pub binding: Arc<Binding>,
+    /// The limit that its Namespace sets.
+    pub namespace: NamespaceLimit,
     /// What its feed knows.
     pub feed: FeedState,
     /// Whether its model can be used, where that is asked and known.

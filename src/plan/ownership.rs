@@ -183,6 +183,7 @@ mod tests {
             created,
             deleting: false,
             finalizer: false,
+            refresh: None,
             status: Status::default(),
         }
     }

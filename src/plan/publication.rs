@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    catalog::SourceKind,
     render::Invocation,
     residency::{Limits, Verdict},
 };
@@ -61,7 +62,9 @@ pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
             .role
             .as_deref()
             .and_then(|role| role.split(':').nth(4));
-        let asked = written.provenance.account.as_deref();
+        // Roles are for the live catalog: the account of a snapshot is nobody's.
+        let live = written.provenance.source.as_ref() == SourceKind::Bedrock.as_str();
+        let asked = written.provenance.account.as_deref().filter(|_| live);
         matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != asked)
     };
     let allowed = match &written.profile.invocation {
@@ -86,7 +89,22 @@ pub fn decide(observed: &Observed, answer: &Answer, limits: &Limits) -> Publicat
         } if verdict.permits() => Some(profile.clone()),
         _ => None,
     };
+    let unknown = matches!(
+        answer,
+        Answer::Yes {
+            verdict: Verdict::LimitUnknown,
+            ..
+        }
+    );
     let publication = match (&binding.status.profile, fresh) {
+        // What would be allowed is not known: nothing is written, and nothing is taken back that no limit forbids.
+        (written, _) if unknown && !residency_violated(binding, answer, limits) => {
+            if written.is_none() && binding.status.targets.is_empty() {
+                Publication::Nothing
+            } else {
+                Publication::Leave
+            }
+        }
         (None, Some(fresh)) => Publication::Publish(fresh),
         // An inventory without a profile: the rest of a withdrawal, or of a status that can't be read.
         (None, None) if !binding.status.targets.is_empty() && answer.is_definite() => {
@@ -130,10 +148,7 @@ fn decide_on_written(
         answer.is_definite(),
         residency_violated(binding, answer, limits),
     ) {
-        let verdict = limits.judge(
-            &written.profile.source_region,
-            &written.profile.destinations,
-        );
+        let verdict = limits.judge(&written.profile.source_region, &written.profile.reachable());
         return Publication::Withdraw {
             why: reason_of_withdrawal(answer, Some((written, verdict))),
         };
@@ -151,17 +166,14 @@ pub fn residency_violated(binding: &Binding, answer: &Answer, limits: &Limits) -
     let Some(written) = &binding.status.profile else {
         return false;
     };
-    let as_written = limits.judge(
-        &written.profile.source_region,
-        &written.profile.destinations,
-    );
+    let as_written = limits.judge(&written.profile.source_region, &written.profile.reachable());
     let now = match answer {
         Answer::Yes {
             profile, verdict, ..
-        } if profile.profile.id() == written.profile.id() => verdict.permits(),
-        _ => true,
+        } if profile.profile.id() == written.profile.id() => verdict.forbids(),
+        _ => false,
     };
-    !as_written.permits() || !now
+    as_written.forbids() || now
 }
 
 fn reason_of_withdrawal(
@@ -172,20 +184,14 @@ fn reason_of_withdrawal(
         && !verdict.permits()
     {
         return verdict
-            .message(
-                &written.profile.source_region,
-                &written.profile.destinations,
-            )
+            .message(&written.profile.source_region, &written.profile.reachable())
             .into();
     }
     match answer {
         Answer::Yes {
             profile, verdict, ..
         } => verdict
-            .message(
-                &profile.profile.source_region,
-                &profile.profile.destinations,
-            )
+            .message(&profile.profile.source_region, &profile.profile.reachable())
             .into(),
         Answer::No { finding, .. } | Answer::Unknown(finding) => format!(
             "the spec asks for something else now, and {}",

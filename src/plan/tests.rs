@@ -11,13 +11,15 @@ use crate::{
         Catalog, FeedState, FoundationModel, Freshness, Lifecycle, Profile, SourceKind, Usability,
         embedded::Embedded,
     },
-    residency::{Limit, LimitOrigin},
+    residency::{Limit, LimitOrigin, NamespaceLimit},
     types::Region,
 };
 
 use super::{
     identity::{ObjectKey, TargetKey},
-    observed::{Controller, Holding, ObservedTarget, Spec, TargetView, Trace, fingerprints},
+    observed::{
+        Binding, Controller, Holding, ObservedTarget, Spec, TargetView, Trace, fingerprints,
+    },
     publication::must_withdraw,
     status::Status,
     *,
@@ -46,6 +48,7 @@ fn binding(yaml: &str) -> Binding {
         created: NOW,
         deleting: false,
         finalizer: false,
+        refresh: None,
         spec: spec(yaml),
         status: Status::default(),
     }
@@ -113,6 +116,7 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 fn observed(binding: &Binding, feed: FeedState) -> Observed {
     Observed {
+        namespace: NamespaceLimit::Unset,
         targets: vec![ObservedTarget::default(); binding.spec.targets.len()],
         binding: Arc::new(binding.clone()),
         feed,
@@ -435,6 +439,80 @@ fn the_operators_limit_counts_too() {
         residency.message.contains("--allowed-regions: eu-west-1"),
         "{}",
         residency.message
+    );
+}
+
+/// Plans for a binding in a Namespace of which this is known.
+fn planned_in(binding: &Binding, namespace: NamespaceLimit) -> Plan {
+    let observed = Observed {
+        namespace,
+        ..observed(binding, full())
+    };
+    plan(&observed, &SETTINGS, NOW)
+}
+
+#[test]
+fn a_namespace_that_cannot_be_read_takes_nothing_back_and_adds_nothing() {
+    let unknown = || NamespaceLimit::Unknown;
+    let new = planned_in(&sonnet("geography: eu"), unknown());
+    assert_eq!(new.publication, Publication::Nothing);
+    let before = bound("geography: eu");
+    for (name, rest) in [
+        ("unchanged", "geography: eu"),
+        ("another geography", "geography: global"),
+        (
+            "another target",
+            "geography: eu, targets: [{kind: ConfigMap, name: b}]",
+        ),
+        ("suspended", "geography: eu, suspend: true"),
+    ] {
+        let plan = planned_in(&edited(&before, rest), unknown());
+        assert_eq!(plan.publication, Publication::Leave, "{name}");
+        assert!(plan.writes.is_empty() && plan.removals.is_empty(), "{name}");
+        assert_eq!(plan.residency.reason, Reason::LimitUnknown, "{name}");
+    }
+    // What is known still acts: a limit that is broken, and a request that nothing serves.
+    let limited = edited(&before, "geography: eu, allowedRegions: ['@us']");
+    let plan = planned_in(&limited, unknown());
+    assert_eq!(plan.residency.reason, Reason::RegionNotAllowed);
+    assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn);
+    let unserved = edited(&before, "geography: jp");
+    assert_eq!(planned_in(&unserved, unknown()).removals.len(), 1);
+}
+
+#[test]
+fn the_limit_of_a_namespace_counts_too() {
+    let annotated = |text: &str| NamespaceLimit::of_annotation(Some(text));
+    let before = bound("geography: eu");
+    let plan = planned_in(&before, annotated("@eu"));
+    assert!(matches!(plan.publication, Publication::Publish(_)));
+    for (limit, reason) in [
+        ("@us", Reason::RegionNotAllowed),
+        ("europe", Reason::LimitInvalid),
+    ] {
+        let plan = planned_in(&before, annotated(limit));
+        assert_eq!(plan.residency.reason, reason);
+        assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn, "{limit}");
+    }
+}
+
+#[test]
+fn a_limit_can_be_required() {
+    let settings = Settings {
+        require_limit: true,
+        ..Settings::default()
+    };
+    let (after, plan, _) = visit(&bound("geography: eu"), full(), &settings);
+    assert_eq!(plan.removals.len(), 1);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::False, Reason::NoLimitSet)
+    );
+    let limited = sonnet("geography: eu, allowedRegions: ['@eu']");
+    let (after, _, _) = visit(&limited, full(), &settings);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
     );
 }
 
@@ -1348,6 +1426,341 @@ fn drift_is_a_correction_while_a_restart_is_due() {
     assert!(!plan(&observed(&changed, full()), &RESTARTING, NOW).corrects(&changed));
     let (waiting, ..) = visit_restarting(&changed, full(), &Ok(Restarted::Waits), NOW);
     assert!(plan(&observed(&waiting, full()), &RESTARTING, NOW).corrects(&waiting));
+}
+
+/// Returns a catalog of another kind, account or date than the usual ones: the usual profiles without a geography.
+fn lists(
+    source: SourceKind,
+    account: Option<&str>,
+    as_of: Option<&str>,
+    without_geography: &str,
+) -> FeedState {
+    let catalog = Embedded::load().catalog(&region());
+    let profiles = catalog.profiles().iter();
+    let kept = profiles.filter(|profile| profile.geography.as_str() != without_geography);
+    FeedState {
+        catalog: Some(Arc::new(Catalog::new(
+            source,
+            region(),
+            account.map(|account| account.parse().expect("an account")),
+            as_of.map(str::to_owned),
+            kept.cloned().collect(),
+        ))),
+        freshness: if source.is_live() {
+            Freshness::Fresh
+        } else {
+            Freshness::Snapshot
+        },
+    }
+}
+
+#[test]
+fn only_a_live_listing_of_the_account_that_had_it_retires_a_profile() {
+    use SourceKind::{Bedrock, Directory, Embedded};
+    let (one, two) = (Some("111122223333"), Some("444455556666"));
+    let date = Some("2026-01-01");
+    for (had, gone, retired) in [
+        ((Bedrock, one), (Bedrock, one), true),
+        ((Bedrock, None), (Bedrock, one), true),
+        ((Bedrock, one), (Bedrock, None), true),
+        ((Bedrock, one), (Bedrock, two), false),
+        ((Bedrock, one), (Directory, one), false),
+        ((Bedrock, one), (Embedded, None), false),
+        ((Directory, one), (Bedrock, one), false),
+        ((Directory, one), (Directory, one), false),
+        ((Embedded, None), (Bedrock, one), false),
+        ((Embedded, None), (Embedded, None), false),
+    ] {
+        let dated = |source: SourceKind| date.filter(|_| !source.is_live());
+        let before = lists(had.0, had.1, dated(had.0), "none");
+        let before = visit(&sonnet("geography: eu"), before, &SETTINGS).0;
+        let after = lists(gone.0, gone.1, dated(gone.0), "eu");
+        let (after, plan, _) = visit(&before, after, &SETTINGS);
+        let expected = if retired {
+            Reason::ProfileRetired
+        } else {
+            Reason::GeographyUnsupported
+        };
+        assert_eq!(
+            says(&after, ConditionType::RegionSupported),
+            (ConditionStatus::False, expected),
+            "{had:?} {gone:?}"
+        );
+        assert!(plan.removals.is_empty(), "{had:?} {gone:?}");
+        assert_eq!(after.status.profile, before.status.profile, "it stays");
+    }
+}
+
+#[test]
+fn a_profile_is_retired_for_who_had_it_in_this_account_only() {
+    // Had in one account, found in another, then gone there: that account had it too.
+    let of = |account, without| lists(SourceKind::Bedrock, Some(account), None, without);
+    let moved = visit(
+        &bound("geography: eu"),
+        of("444455556666", "none"),
+        &SETTINGS,
+    )
+    .0;
+    let (gone, ..) = visit(&moved, of("444455556666", "eu"), &SETTINGS);
+    let retired = gone.status.condition(ConditionType::RegionSupported);
+    let retired = retired.expect("a condition");
+    assert_eq!(retired.reason, Reason::ProfileRetired);
+    assert!(
+        retired.message.contains("444455556666"),
+        "{}",
+        retired.message
+    );
+}
+
+#[test]
+fn the_account_of_a_role_contradicts_only_what_was_listed_live() {
+    let role = "roleARN: 'arn:aws:iam::444455556666:role/r', geography: eu";
+    let none = |feed| lists(feed, Some("444455556666"), Some("2026-01-01"), "eu");
+    for (source, withdrawn) in [(SourceKind::Bedrock, true), (SourceKind::Directory, false)] {
+        let first = lists(source, Some("111122223333"), Some("2026-01-01"), "none");
+        let before = visit(&sonnet("geography: eu"), first, &SETTINGS).0;
+        let (_, plan, _) = visit(&edited(&before, role), none(source), &SETTINGS);
+        assert_eq!(!plan.removals.is_empty(), withdrawn, "{source:?}");
+    }
+}
+
+#[test]
+fn arns_of_a_snapshot_are_of_the_given_account_or_of_none() {
+    let (listed, given) = (Some("111122223333"), Some("444455556666"));
+    for (source, account, expected) in [
+        (SourceKind::Bedrock, None, listed),
+        (SourceKind::Bedrock, given, listed),
+        (SourceKind::Directory, None, None),
+        (SourceKind::Directory, given, given),
+        (SourceKind::Embedded, given, given),
+    ] {
+        let settings = Settings {
+            account: account.map(|account| account.parse().expect("an account")),
+            ..Settings::default()
+        };
+        let feed = lists(source, listed, Some("2026-01-01"), "none");
+        let (after, ..) = visit(&sonnet("geography: eu"), feed, &settings);
+        let written = after.status.profile.expect("a profile");
+        let account = written
+            .profile
+            .arn
+            .as_deref()
+            .and_then(|arn| arn.split(':').nth(4));
+        assert_eq!(account, expected, "{source:?} {account:?}");
+        assert_eq!(
+            written.provenance.account.as_deref(),
+            listed,
+            "who was asked"
+        );
+    }
+}
+
+/// Returns the embedded catalog of a date, without a geography.
+fn data_of(as_of: &str, without_geography: &str) -> FeedState {
+    lists(SourceKind::Embedded, None, Some(as_of), without_geography)
+}
+
+const FALLBACK: &str = "geography: jp, fallback: {geographies: [eu, global]}";
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn newer_embedded_data_move_nothing_by_themselves() {
+    const EU: &str = "eu";
+    const GLOBAL: &str = "global";
+    let usual: &Settings = &SETTINGS;
+    // In the old data eu is not known, so that the fallback is global; in the new ones it is.
+    let bound_to = |feed, rest: &str| visit(&sonnet(rest), feed, &SETTINGS).0;
+    let old = || bound_to(data_of("2026-01-01", EU), FALLBACK);
+    let following = Settings {
+        follow_embedded: true,
+        ..Settings::default()
+    };
+    let limited = |limit: &str| Settings {
+        limit: Limit::parse(LimitOrigin::Operator, &[limit]).ok(),
+        ..Settings::default()
+    };
+    let new = || data_of("2026-02-01", "none");
+    let directory = || lists(SourceKind::Directory, None, Some("2026-02-01"), "none");
+    for (name, before, feed, settings, expected) in [
+        ("newer data", old(), new(), usual, Some(GLOBAL)),
+        (
+            "older data",
+            old(),
+            data_of("2025-12-01", "none"),
+            usual,
+            Some(GLOBAL),
+        ),
+        ("the flag", old(), new(), &following, Some(EU)),
+        (
+            "the same date: something else than the data changed",
+            old(),
+            data_of("2026-01-01", "none"),
+            usual,
+            Some(EU),
+        ),
+        ("an edit", edited(&old(), FALLBACK), new(), usual, Some(EU)),
+        (
+            "an edit to what contradicts",
+            edited(&old(), "geography: eu"),
+            new(),
+            usual,
+            Some(EU),
+        ),
+        ("another catalog", old(), full(), usual, Some(EU)),
+        ("files", old(), directory(), usual, Some(EU)),
+        (
+            "a limit that forbids it",
+            old(),
+            new(),
+            &limited("@eu"),
+            Some(EU),
+        ),
+        (
+            "a limit that forbids both",
+            old(),
+            new(),
+            &limited("@us"),
+            None,
+        ),
+    ] {
+        let (after, ..) = visit(&before, feed, settings);
+        let found = after.status.profile.as_ref();
+        let found = found.map(|written| written.profile.geography());
+        assert_eq!(found, expected, "{name}");
+    }
+
+    let (after, plan, conclusion) = visit(&old(), new(), &SETTINGS);
+    assert!(plan.removals.is_empty() && conclusion.notices.is_empty());
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
+    );
+    let supported = after.status.condition(ConditionType::RegionSupported);
+    let supported = supported.expect("a condition");
+    assert_eq!(supported.reason, Reason::FallbackGeographyUsed);
+    for part in [
+        &format!("global.{SONNET} stays"),
+        "2026-01-01",
+        "2026-02-01",
+        &format!("gives eu.{SONNET}"),
+        "--follow-embedded",
+    ] {
+        assert!(
+            supported.message.contains(part),
+            "{part:?} in {}",
+            supported.message
+        );
+    }
+    let (_, _, again) = visit(&after, new(), &SETTINGS);
+    assert_eq!(again.status, None, "said once");
+}
+
+#[test]
+fn corrected_destinations_move_nothing_but_count_for_residency() {
+    let nearer = |as_of: &str, reached: &[&str]| {
+        let catalog = Embedded::load().catalog(&region());
+        let reached = reached.iter().map(|name| name.parse().expect("a region"));
+        let destinations = crate::catalog::Destinations::regions(reached.collect());
+        let profiles = catalog.profiles().iter().map(|profile| {
+            Arc::new(Profile {
+                destinations: destinations.clone(),
+                ..(**profile).clone()
+            })
+        });
+        FeedState {
+            catalog: Some(Arc::new(Catalog::new(
+                SourceKind::Embedded,
+                region(),
+                None,
+                Some(as_of.to_owned()),
+                profiles.collect(),
+            ))),
+            freshness: Freshness::Snapshot,
+        }
+    };
+    let rest = "geography: eu, allowedRegions: ['@eu']";
+    let before = visit(
+        &sonnet(rest),
+        nearer("2026-01-01", &["eu-west-1"]),
+        &SETTINGS,
+    )
+    .0;
+    let harmless = nearer("2026-02-01", &["eu-west-1", "eu-west-3"]);
+    let (after, plan, _) = visit(&before, harmless, &SETTINGS);
+    assert_eq!(after.status.profile, before.status.profile);
+    assert!(plan.removals.is_empty());
+    let said = after.status.condition(ConditionType::RegionSupported);
+    let said = &said.expect("a condition").message;
+    assert!(
+        said.contains("other destinations: eu-west-1,eu-west-3"),
+        "{said}"
+    );
+
+    let outside = nearer("2026-02-01", &["eu-west-1", "eu-west-2"]);
+    let (after, plan, _) = visit(&before, outside, &SETTINGS);
+    assert_eq!(plan.removals.len(), 1);
+    assert_eq!(after.status.profile, None);
+}
+
+#[test]
+fn an_account_completes_the_arn_of_what_stays() {
+    let before = visit(&sonnet(FALLBACK), data_of("2026-01-01", "eu"), &SETTINGS).0;
+    let settings = Settings {
+        account: "111122223333".parse().ok(),
+        ..Settings::default()
+    };
+    let (after, ..) = visit(&before, data_of("2026-02-01", "none"), &settings);
+    let written = after.status.profile.expect("a profile");
+    let arn = format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.{SONNET}");
+    assert_eq!(written.profile.arn.as_deref(), Some(arn.as_str()));
+}
+
+#[test]
+fn a_stale_snapshot_is_used_all_the_same() {
+    let mut feed = data_of("2026-01-01", "none");
+    feed.freshness = Freshness::Failed {
+        reason: Reason::SnapshotStale,
+        message: "old".into(),
+    };
+    let (after, ..) = visit(&sonnet("geography: eu"), feed, &SETTINGS);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
+    );
+    assert_eq!(
+        says(&after, ConditionType::CatalogFresh),
+        (ConditionStatus::False, Reason::SnapshotStale)
+    );
+}
+
+#[test]
+fn a_binding_without_a_feed_keeps_its_value() {
+    for reason in [Reason::FeedLimitReached, Reason::RoleNotAllowed] {
+        let none = || FeedState {
+            catalog: None,
+            freshness: Freshness::Failed {
+                reason,
+                message: "not you".into(),
+            },
+        };
+        let (after, plan, conclusion) = visit(&bound("geography: eu"), none(), &SETTINGS);
+        assert!(plan.removals.is_empty() && conclusion.notices.is_empty());
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        let (fresh, ..) = visit(&sonnet("geography: eu"), none(), &SETTINGS);
+        assert_eq!(
+            says(&fresh, ConditionType::Ready),
+            (ConditionStatus::Unknown, Reason::CatalogUnavailable)
+        );
+        for binding in [after, fresh] {
+            assert_eq!(
+                says(&binding, ConditionType::CatalogFresh),
+                (ConditionStatus::False, reason)
+            );
+        }
+    }
 }
 
 const ON_DEMAND: &str = "geography: jp, fallback: {onDemand: true}";

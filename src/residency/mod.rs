@@ -5,9 +5,13 @@
 
 pub mod sets;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::{catalog::Destinations, types::Region};
+use crate::{
+    api::names,
+    catalog::{Catalog, Destinations, Profile, embedded::Embedded},
+    types::{ProfileId, Region},
+};
 
 use sets::{RegionSet, SETS};
 
@@ -16,16 +20,23 @@ use sets::{RegionSet, SETS};
 pub enum LimitOrigin {
     /// `spec.allowedRegions` of the binding.
     Binding,
+    /// The annotation `inferenceprofiles.dev/allowed-regions` of the binding's Namespace.
+    Namespace,
     /// `--allowed-regions` of the operator.
     Operator,
 }
 
 impl fmt::Display for LimitOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Binding => "spec.allowedRegions",
-            Self::Operator => "the operator's --allowed-regions",
-        })
+        match self {
+            Self::Binding => f.write_str("spec.allowedRegions"),
+            Self::Namespace => write!(
+                f,
+                "the Namespace's annotation {}",
+                names::ALLOWED_REGIONS_ANNOTATION
+            ),
+            Self::Operator => f.write_str("the operator's --allowed-regions"),
+        }
     }
 }
 
@@ -125,6 +136,36 @@ impl Limit {
         Ok(Self { origin, entries })
     }
 
+    /// Parses a limit as an annotation has it: entries separated by commas.
+    ///
+    /// # Errors
+    /// [`LimitError`] names the first entry that is none.
+    pub fn parse_annotation(text: &str) -> Result<Self, LimitError> {
+        let origin = LimitOrigin::Namespace;
+        if text.trim().is_empty() {
+            return Err(LimitError::Empty { origin });
+        }
+        Self::parse(origin, &text.split(',').collect::<Vec<_>>())
+    }
+
+    /// Returns the names and patterns of this limit, its sets as the names in them, sorted. `*` alone is no border.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .entries
+            .iter()
+            .flat_map(|entry| match entry {
+                Entry::Anywhere => vec!["*".to_owned()],
+                Entry::Region(region) => vec![region.to_string()],
+                Entry::Pattern(pattern) => vec![pattern.clone()],
+                Entry::Set(set) => set.regions.iter().map(ToString::to_string).collect(),
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     fn allows(&self, region: &Region) -> bool {
         self.entries.iter().any(|entry| entry.matches(region))
     }
@@ -151,29 +192,79 @@ fn parse_entry(text: &str) -> Option<Entry> {
     text.parse().ok().map(Entry::Region)
 }
 
-/// The limits that hold for one binding.
-///
-/// Limits of further origins (the Namespace's, a required one) join by another element of the list.
+/// What is known of the limit that a Namespace sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits(Vec<Result<Limit, LimitError>>);
+pub enum NamespaceLimit {
+    /// The Namespace can't be read.
+    #[default]
+    Unknown,
+    /// It sets none.
+    Unset,
+    /// It sets this one.
+    Set(Arc<Result<Limit, LimitError>>),
+}
+
+impl NamespaceLimit {
+    /// Returns what a Namespace sets whose annotation is this.
+    #[must_use]
+    pub fn of_annotation(annotation: Option<&str>) -> Self {
+        annotation.map_or(Self::Unset, |text| {
+            Self::Set(Arc::new(Limit::parse_annotation(text)))
+        })
+    }
+}
+
+/// The limits that hold for one binding.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    set: Vec<Result<Limit, LimitError>>,
+    /// Whether some limit can't be read.
+    unknown: bool,
+    /// Whether there must be one.
+    required: bool,
+}
 
 impl Limits {
     /// Returns these limits together; all of them must hold.
     #[must_use]
     pub fn all(limits: impl IntoIterator<Item = Result<Limit, LimitError>>) -> Self {
-        Self(limits.into_iter().collect())
+        Self {
+            set: limits.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds the limit of the Namespace.
+    #[must_use]
+    pub fn and_namespace(mut self, limit: &NamespaceLimit) -> Self {
+        match limit {
+            NamespaceLimit::Unknown => self.unknown = true,
+            NamespaceLimit::Unset => {}
+            NamespaceLimit::Set(limit) => self.set.push((**limit).clone()),
+        }
+        self
+    }
+
+    /// Says that there must be a limit: without one nothing is allowed.
+    #[must_use]
+    pub fn required(mut self, required: bool) -> Self {
+        self.required = required;
+        self
+    }
+
+    /// Says whether some limit can't be read.
+    #[must_use]
+    pub fn are_unknown(&self) -> bool {
+        self.unknown
     }
 
     /// Judges a route by every limit.
     #[must_use]
     pub fn judge(&self, source: &Region, destinations: &Destinations) -> Verdict {
-        if let Some(error) = self.0.iter().find_map(|limit| limit.as_ref().err()) {
+        if let Some(error) = self.set.iter().find_map(|limit| limit.as_ref().err()) {
             return Verdict::LimitInvalid(error.clone());
         }
-        if self.0.is_empty() {
-            return Verdict::NoLimitSet;
-        }
-        let broken = self.0.iter().flatten().find_map(|limit| {
+        let broken = self.set.iter().flatten().find_map(|limit| {
             let regions = match destinations {
                 Destinations::Anywhere if limit.allows_anywhere() => return None,
                 Destinations::Anywhere => return Some((limit.origin, Outside::AnyRegion)),
@@ -188,9 +279,48 @@ impl Limits {
         });
         match broken {
             Some((origin, outside)) => Verdict::RegionNotAllowed { origin, outside },
-            None => Verdict::AllRegionsAllowed,
+            None if self.unknown => Verdict::LimitUnknown,
+            None if !self.set.is_empty() => Verdict::AllRegionsAllowed,
+            None if self.required => Verdict::LimitMissing,
+            None => Verdict::NoLimitSet,
         }
     }
+}
+
+/// Returns where requests to a profile can be served as far as anybody knows: as listed, and as the embedded data have it.
+///
+/// The destinations of a geographic profile never change
+/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>), so where the two differ
+/// one of them is wrong; a limit must hold for both.
+#[must_use]
+pub fn reachable(profile: &ProfileId, source: &Region, listed: &Destinations) -> Destinations {
+    let known = Embedded::load().destinations(profile, source);
+    match (listed, known) {
+        (Destinations::Regions(listed), Some(Destinations::Regions(known))) if listed != known => {
+            Destinations::regions(listed.iter().chain(known.iter()).cloned().collect())
+        }
+        _ => listed.clone(),
+    }
+}
+
+/// Returns the profiles whose listed destinations differ from those of the embedded data.
+pub fn contradictions(catalog: &Catalog) -> impl Iterator<Item = &Profile> {
+    let source = catalog.source_region();
+    catalog
+        .profiles()
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|profile| {
+            match (
+                &profile.destinations,
+                Embedded::load().destinations(&profile.id, source),
+            ) {
+                (Destinations::Regions(listed), Some(Destinations::Regions(known))) => {
+                    listed != known
+                }
+                _ => false,
+            }
+        })
 }
 
 /// What lies outside a limit.
@@ -235,6 +365,10 @@ pub enum Verdict {
     },
     /// A limit is malformed, which fails closed.
     LimitInvalid(LimitError),
+    /// Nobody set a limit, and there must be one.
+    LimitMissing,
+    /// Some limit can't be read; those that can be hold.
+    LimitUnknown,
 }
 
 impl Verdict {
@@ -242,6 +376,12 @@ impl Verdict {
     #[must_use]
     pub fn permits(&self) -> bool {
         matches!(self, Self::NoLimitSet | Self::AllRegionsAllowed)
+    }
+
+    /// Says whether a value may not stay where it is written: not knowing forbids nothing that is there.
+    #[must_use]
+    pub fn forbids(&self) -> bool {
+        !self.permits() && *self != Self::LimitUnknown
     }
 
     /// Returns the verdict in words, for the route it was made of.
@@ -264,6 +404,14 @@ impl Verdict {
                 "not allowed by {origin}: {outside}; called from {source}, requests may be served in {served}; choose another geography, or widen the limit"
             ),
             Self::LimitInvalid(error) => error.to_string(),
+            Self::LimitMissing => format!(
+                "no limit is set, and this operator requires one (--require-residency): set spec.allowedRegions, or the annotation {} of the Namespace",
+                names::ALLOWED_REGIONS_ANNOTATION
+            ),
+            Self::LimitUnknown => format!(
+                "the Namespace can't be read, so its annotation {} is not known: allow the operator's service account to get, list and watch it",
+                names::ALLOWED_REGIONS_ANNOTATION
+            ),
         }
     }
 }
@@ -370,6 +518,103 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_known_permits_nothing_and_forbids_nothing() {
+        let (source, destinations) = (region("eu-west-1"), route(&["eu-west-1"]));
+        let own = || Limits::all([Limit::parse(LimitOrigin::Binding, &["@eu"])]);
+        let set = |text: &str| NamespaceLimit::of_annotation(Some(text));
+        let cases = [
+            (
+                own().and_namespace(&NamespaceLimit::Unknown),
+                "LimitUnknown",
+                false,
+                false,
+            ),
+            (
+                own().and_namespace(&NamespaceLimit::Unset),
+                "AllRegionsAllowed",
+                true,
+                false,
+            ),
+            (
+                own().and_namespace(&set("eu-west-1, eu-west-3")),
+                "AllRegionsAllowed",
+                true,
+                false,
+            ),
+            (
+                own().and_namespace(&set("@us")),
+                "RegionNotAllowed",
+                false,
+                true,
+            ),
+            (own().and_namespace(&set("")), "LimitInvalid", false, true),
+            (
+                own().and_namespace(&set("europe")),
+                "LimitInvalid",
+                false,
+                true,
+            ),
+            // A limit that is known and broken counts, whatever else is not known.
+            (
+                Limits::all([Limit::parse(LimitOrigin::Binding, &["@us"])])
+                    .and_namespace(&NamespaceLimit::Unknown),
+                "RegionNotAllowed",
+                false,
+                true,
+            ),
+            (
+                Limits::default().required(true),
+                "LimitMissing",
+                false,
+                true,
+            ),
+            (own().required(true), "AllRegionsAllowed", true, false),
+            (
+                Limits::default()
+                    .required(true)
+                    .and_namespace(&NamespaceLimit::Unknown),
+                "LimitUnknown",
+                false,
+                false,
+            ),
+        ];
+        for (limits, expected, permits, forbids) in cases {
+            let verdict = limits.judge(&source, &destinations);
+            let name = format!("{verdict:?}");
+            assert!(name.starts_with(expected), "{expected}: {name}");
+            assert_eq!(
+                (verdict.permits(), verdict.forbids()),
+                (permits, forbids),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn data_that_contradict_each_other_both_count() {
+        let id: ProfileId = "eu.amazon.nova-lite-v1:0".parse().expect("an ID");
+        let source = region("eu-west-1");
+        let known = Embedded::load()
+            .destinations(&id, &source)
+            .expect("a route")
+            .clone();
+        assert_eq!(reachable(&id, &source, &known), known);
+        let listed = route(&["eu-west-1", "il-central-1"]);
+        let both = reachable(&id, &source, &listed).names();
+        assert!(both.contains(&"il-central-1".to_owned()));
+        assert!(
+            known.names().iter().all(|name| both.contains(name)),
+            "{both:?}"
+        );
+        let new: ProfileId = "eu.example.new-v1:0".parse().expect("an ID");
+        assert_eq!(reachable(&new, &source, &listed), listed);
+        assert_eq!(
+            reachable(&id, &source, &Destinations::Anywhere),
+            Destinations::Anywhere
+        );
+    }
+
+    #[test]
     fn malformed_limits_fail_closed() {
         for bad in [
             "",
@@ -391,6 +636,15 @@ mod tests {
             !limits(&[])
                 .judge(&region("eu-west-1"), &route(&["eu-west-1"]))
                 .permits()
+        );
+    }
+
+    #[test]
+    fn names_of_a_limit_hold_what_is_in_its_sets() {
+        let limit = Limit::parse(LimitOrigin::Operator, &["us-*", "@jp", "ap-northeast-1"]);
+        assert_eq!(
+            limit.expect("a limit").names(),
+            ["ap-northeast-1", "ap-northeast-3", "us-*"]
         );
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    catalog::{Lifecycle, Profile, embedded::Embedded},
+    catalog::{Lifecycle, Profile, embedded::Embedded, regions},
     types::{Geography, ModelId, ProfileId, Region},
 };
 
@@ -49,6 +49,21 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> Str
 
 /// Returns the message where the source region lists no profile at all.
 pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
+    let advice = "set sourceRegion to the region that the workload calls Bedrock from";
+    let why = match regions::facts(region) {
+        None => {
+            return format!(
+                "no inference profile is callable from {region}: AWS had no such region on {}; nearest: {}; {advice}",
+                regions::as_of(),
+                regions::nearest(region).join(", ")
+            );
+        }
+        Some(facts) if !facts.bedrock => format!(
+            ": Amazon Bedrock had no endpoint there on {}",
+            regions::as_of()
+        ),
+        Some(_) => String::new(),
+    };
     let area = region.as_str().split('-').next().unwrap_or_default();
     let nearby: Vec<&str> = hints
         .source_regions()
@@ -63,9 +78,7 @@ pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
             list(nearby.into_iter(), 12)
         )
     };
-    format!(
-        "no inference profile is callable from {region}{instead}; set sourceRegion to the region that the workload calls Bedrock from"
-    )
+    format!("no inference profile is callable from {region}{why}{instead}; {advice}")
 }
 
 /// Returns the message where the model has profiles callable from the source region, but of other geographies.

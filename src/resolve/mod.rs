@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     api::condition::Reason,
     catalog::{Catalog, Destinations, Profile, SourceKind, embedded::Embedded},
-    residency::{Limits, Outside, Verdict},
+    residency::{Limits, Outside, Verdict, reachable},
     types::{Geography, ModelId, ON_DEMAND, Region},
 };
 
@@ -51,6 +51,17 @@ impl Found {
         match self {
             Self::Profile(profile) => profile.destinations.clone(),
             Self::OnDemand => Destinations::regions(vec![request.source_region.clone()]),
+        }
+    }
+
+    /// Returns where requests can be served as far as anybody knows: what residency is judged by.
+    #[must_use]
+    pub fn reachable(&self, request: &Request) -> Destinations {
+        match self {
+            Self::Profile(profile) => {
+                reachable(&profile.id, &request.source_region, &profile.destinations)
+            }
+            Self::OnDemand => self.destinations(request),
         }
     }
 
@@ -243,15 +254,19 @@ pub fn resolve(
                 last_listed: hints::last_listed(hints, &request.model, geography),
             },
             Some(_) if chosen.is_some() => Outcome::NotNeeded,
-            Some(profile) => match limits.judge(&request.source_region, &profile.destinations) {
-                Verdict::RegionNotAllowed { outside, .. } if position > 0 => {
-                    Outcome::NotAllowed(outside)
+            Some(profile) => {
+                let source = &request.source_region;
+                let reachable = reachable(&profile.id, source, &profile.destinations);
+                match limits.judge(source, &reachable) {
+                    Verdict::RegionNotAllowed { outside, .. } if position > 0 => {
+                        Outcome::NotAllowed(outside)
+                    }
+                    _ => {
+                        chosen = Some(Found::Profile(profile.clone()));
+                        Outcome::Chosen
+                    }
                 }
-                _ => {
-                    chosen = Some(Found::Profile(profile.clone()));
-                    Outcome::Chosen
-                }
-            },
+            }
         };
         candidates.push(Candidate {
             choice: Choice::Geography(geography.clone()),

@@ -129,7 +129,17 @@ fn unresolved_requests_say_what_is_available() {
             request(SONNET, "eu", &[], "xx-nowhere-1"),
             Reason::SourceRegionUnsupported,
             vec![
-                "no inference profile is callable from xx-nowhere-1",
+                "no inference profile is callable from xx-nowhere-1: AWS had no such region on",
+                "nearest: ",
+                "set sourceRegion",
+            ],
+        ),
+        (
+            request(SONNET, "eu", &[], "ap-east-1"),
+            Reason::SourceRegionUnsupported,
+            vec![
+                "no inference profile is callable from ap-east-1: Amazon Bedrock had no endpoint there on",
+                "regions of this area that are source regions: ap-east-2",
                 "set sourceRegion",
             ],
         ),

@@ -18,6 +18,7 @@ mod cleaned;
 mod controllers;
 mod crd;
 mod examples;
+mod feeds;
 mod gitops;
 mod guard;
 mod injection;
@@ -32,6 +33,7 @@ mod published;
 mod reasons;
 #[path = "../support/chart.rs"]
 mod rendered;
+mod residency;
 mod rollout;
 mod secrets;
 mod stage;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             examples::cases(),
+            feeds::cases(),
             gitops::cases(),
             guard::cases(),
             injection::cases(),
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
             probes::cases(),
             published::cases(),
             reasons::cases(),
+            residency::cases(),
             rollout::cases(),
             secrets::cases(),
             steady::cases(),

@@ -1,7 +1,7 @@
 //! The operator in this process, limited to one namespace, on a catalog that a case scripts.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -12,9 +12,10 @@ use std::{
 use futures::future::BoxFuture;
 use inference_profile_operator::{
     api::{InferenceProfileBinding, condition::Reason},
+    cache::FeedLimits,
     catalog::{
         Access, Catalog, CatalogError, Destinations, FeedKey, FoundationModel, Lifecycle, Profile,
-        Source, SourceKind, Usability, embedded::Embedded,
+        Source, SourceKind, Usability, embedded::Embedded, feed::Schedule, roles::AllowedRoles,
     },
     controller::{Config, Controller, Health},
     leader::Leadership,
@@ -51,6 +52,11 @@ pub struct Options {
     /// Namespaces that are served beside the first.
     pub more_namespaces: Vec<String>,
     pub leadership: Leadership,
+    pub require_limit: bool,
+    pub schedule: Schedule,
+    pub feed_limits: FeedLimits,
+    pub allowed_roles: Vec<String>,
+    pub follow_embedded: bool,
 }
 
 impl Default for Options {
@@ -66,6 +72,15 @@ impl Default for Options {
             selector: None,
             more_namespaces: Vec::new(),
             leadership: Leadership::always(),
+            require_limit: false,
+            schedule: Schedule {
+                interval: REFRESH,
+                // The embedded data grows old while the tests stay as they are.
+                max_age: Duration::from_hours(24 * 365 * 100),
+            },
+            feed_limits: FeedLimits::default(),
+            allowed_roles: Vec::new(),
+            follow_embedded: false,
         }
     }
 }
@@ -90,7 +105,9 @@ impl Operator {
             selector: options.selector,
             default_region: "eu-west-1".parse().expect("a region"),
             workers: 8,
-            refresh_interval: REFRESH,
+            schedule: options.schedule,
+            allowed_roles: AllowedRoles::parse(&options.allowed_roles).expect("an allow-list"),
+            feed_limits: options.feed_limits,
             concurrent_rollouts: options.concurrent_rollouts,
             settings: Settings {
                 enable_secrets: options.enable_secrets,
@@ -100,6 +117,8 @@ impl Operator {
                     .account
                     .map(|account| account.parse().expect("an account")),
                 limit,
+                require_limit: options.require_limit,
+                follow_embedded: options.follow_embedded,
             },
         };
         let (stop, stopped) = oneshot::channel();
@@ -140,8 +159,10 @@ pub struct Script {
     models: Mutex<HashMap<Region, Vec<FoundationModel>>>,
     usability: Mutex<Option<Usability>>,
     asked_of_access: AtomicUsize,
+    /// Regions that fail the next time, and then answer again.
+    stumbling: Mutex<HashSet<Region>>,
     asked: AtomicUsize,
-    asked_of: Mutex<HashMap<Region, usize>>,
+    asked_of: Mutex<HashMap<FeedKey, usize>>,
     silent: watch::Sender<bool>,
 }
 
@@ -244,6 +265,12 @@ impl Script {
         self.answer(region, Answer::Fails);
     }
 
+    /// The next call fails, and those after it do not.
+    pub fn stumbles(&self, region: &str) {
+        let mut stumbling = self.stumbling.lock().expect("not poisoned");
+        stumbling.insert(region.parse().expect("a region"));
+    }
+
     /// From now on, the region lists what the embedded catalog has there, as at the beginning.
     pub fn recovers(&self, region: &str) {
         self.lists(region, Self::embedded(region));
@@ -266,9 +293,14 @@ impl Script {
 
     /// Returns how often a region was asked.
     pub fn asked_of(&self, region: &str) -> usize {
-        let asked = self.asked_of.lock().expect("not poisoned");
-        let region: Region = region.parse().expect("a region");
-        asked.get(&region).copied().unwrap_or_default()
+        let log = self.log();
+        let of_region = log.iter().filter(|(key, _)| key.region.as_str() == region);
+        of_region.map(|(_, count)| count).sum()
+    }
+
+    /// Returns how often each role and region was asked.
+    pub fn log(&self) -> HashMap<FeedKey, usize> {
+        self.asked_of.lock().expect("not poisoned").clone()
     }
 
     fn answer(&self, region: &str, answer: Answer) {
@@ -290,7 +322,7 @@ impl Source for Script {
             .asked_of
             .lock()
             .expect("not poisoned")
-            .entry(key.region.clone())
+            .entry(key.clone())
             .or_default() += 1;
         let mut silent = self.silent.subscribe();
         Box::pin(async move {
@@ -304,12 +336,15 @@ impl Source for Script {
                 .expect("not poisoned")
                 .get(&key.region)
                 .cloned();
-            if key.role.is_some() {
-                return Err(CatalogError::RoleNotAllowed(
-                    "this operator allows no roles".to_owned(),
-                ));
-            }
+            let stumbles = self
+                .stumbling
+                .lock()
+                .expect("not poisoned")
+                .remove(&key.region);
             let profiles = match answer {
+                _ if stumbles => {
+                    return Err(CatalogError::ServiceError("stumbled by script".to_owned()));
+                }
                 None => Self::embedded(key.region.as_str()),
                 Some(Answer::Lists(profiles)) => profiles,
                 Some(Answer::Denies) => {
@@ -325,7 +360,8 @@ impl Source for Script {
                     return Err(CatalogError::ServiceError("failed by script".to_owned()));
                 }
             };
-            let account: AccountId = ACCOUNT.parse().expect("an account");
+            let of_role = key.role.as_deref().and_then(|role| role.split(':').nth(4));
+            let account: AccountId = of_role.unwrap_or(ACCOUNT).parse().expect("an account");
             let models = self.models.lock().expect("not poisoned");
             let models = models.get(&key.region).cloned();
             Ok(Catalog::new(

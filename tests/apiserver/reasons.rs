@@ -420,6 +420,10 @@ async fn role_not_allowed(cluster: Cluster) {
         .until("claude", "CatalogFresh", "False", Reason::RoleNotAllowed)
         .await;
     assert!(why.contains("allows no roles"), "{why}");
+    assert!(
+        stage.script.log().keys().all(|key| key.role.is_none()),
+        "nobody is asked"
+    );
     stage
         .until("claude", "Ready", "Unknown", Reason::CatalogUnavailable)
         .await;

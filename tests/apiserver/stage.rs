@@ -7,9 +7,9 @@ use inference_profile_operator::{
 };
 use k8s_openapi::api::{
     admissionregistration::v1::ValidatingWebhookConfiguration,
-    core::v1::{ConfigMap, Secret},
+    core::v1::{ConfigMap, Namespace, Secret},
     events::v1::Event,
-    rbac::v1::{Role, RoleBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
 };
 use kube::{
     Api, Resource,
@@ -116,6 +116,19 @@ impl Stage {
         self.start(options);
     }
 
+    /// Sets, or for null takes away, the residency limit of the Namespace.
+    pub async fn limit_namespace(&self, limit: Option<&str>) {
+        let annotations = json!({"inferenceprofiles.dev/allowed-regions": limit});
+        Api::<Namespace>::all(self.cluster.client.clone())
+            .patch(
+                &self.namespace,
+                &PatchParams::default(),
+                &Patch::Merge(json!({"metadata": {"annotations": annotations}})),
+            )
+            .await
+            .expect("annotated");
+    }
+
     /// Returns the bindings of the namespace.
     pub fn bindings(&self) -> Api<InferenceProfileBinding> {
         self.cluster.bindings(&self.namespace)
@@ -217,9 +230,45 @@ impl Stage {
         .await;
     }
 
-    /// Gives a user, in this namespace alone, the rights to read bindings and to publish Events, and these (group,
-    /// resource, verbs), in the place of those it had.
+    /// Gives a user, in this namespace alone, the rights to read the Namespace and bindings and to publish Events, and these
+    /// (group, resource, verbs), in the place of those it had.
     pub async fn grant_all(&self, user: &str, rights: &[(&str, &str, &[&str])]) {
+        self.show_namespace(user).await;
+        self.grant_inside(user, rights).await;
+    }
+
+    /// Lets a user read the Namespace itself, which no Role can.
+    pub async fn show_namespace(&self, user: &str) {
+        let name = format!("{}-{user}", self.namespace);
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name},
+            "rules": [{
+                "apiGroups": [""], "resources": ["namespaces"], "resourceNames": [self.namespace],
+                "verbs": ["get", "list", "watch"],
+            }],
+        });
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        });
+        let force = PatchParams::apply("cases").force();
+        Api::<ClusterRole>::all(self.cluster.client.clone())
+            .patch(&name, &force, &Patch::Apply(role))
+            .await
+            .expect("a role");
+        Api::<ClusterRoleBinding>::all(self.cluster.client.clone())
+            .patch(&name, &force, &Patch::Apply(binding))
+            .await
+            .expect("a role binding");
+    }
+
+    /// As [`Stage::grant_all`], without the right to read the Namespace.
+    pub async fn grant_inside(&self, user: &str, rights: &[(&str, &str, &[&str])]) {
         let always: [(&str, &str, &[&str]); 2] = [
             (
                 "inferenceprofiles.dev",

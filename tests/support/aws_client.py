@@ -1,8 +1,10 @@
-"""Checks the stand-in server, and listings that were exported, with AWS's own client.
+"""Checks the stand-in servers, and listings that were exported, with AWS's own client.
 
-aws_client.py server URL     calls the server, which has the profiles of tests/bedrock.rs
-aws_client.py faults URL     calls the server, which fails first as tests/bedrock.rs has scripted
-aws_client.py listing FILE   checks a file against the service model of ListInferenceProfiles
+aws_client.py server URL         calls Bedrock, which has the profiles and models of tests/bedrock
+aws_client.py faults URL         calls Bedrock, which fails first as tests/bedrock/faults.rs has scripted
+aws_client.py sts URL            calls STS, which fails first as tests/bedrock/roles.rs has scripted
+aws_client.py credentials ID     obtains credentials from the environment, which have this access key ID
+aws_client.py listing FILE       checks a file against the service model of ListInferenceProfiles
 """
 
 import json
@@ -18,9 +20,9 @@ NOVA = "eu.amazon.nova-lite-v1:0"
 NOVA_ARN = "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/" + NOVA
 
 
-def client(url):
+def client(url, service="bedrock"):
     return boto3.client(
-        "bedrock",
+        service,
         region_name="eu-west-1",
         endpoint_url=url,
         aws_access_key_id="AKIDEXAMPLE",
@@ -60,15 +62,56 @@ def check_server(url):
     expect_error("ResourceNotFoundException", 404, missing)
     expect_error("ValidationException", 400, lambda: bedrock.list_inference_profiles(nextToken="nonsense"))
 
+    models = {model["modelId"]: model for model in bedrock.list_foundation_models()["modelSummaries"]}
+    legacy = models["amazon.nova-lite-v1:0"]
+    assert legacy["modelLifecycle"]["endOfLifeTime"].isoformat().startswith("2026-12-01T00:00:00"), legacy
+    assert legacy["inferenceTypesSupported"] == ["ON_DEMAND", "PROVISIONED"], legacy
+    available = bedrock.get_foundation_model_availability(modelId="amazon.nova-lite-v1:0")
+    assert available["agreementAvailability"]["status"] == "AVAILABLE", available
+    assert available["authorizationStatus"] == "AUTHORIZED", available
+    unknown = lambda: bedrock.get_foundation_model_availability(modelId="a.b")
+    expect_error("ResourceNotFoundException", 404, unknown)
+
 
 def check_faults(url):
     listing = client(url).list_inference_profiles
     expect_error("ThrottlingException", 429, listing)
+    expect_error("ThrottlingException", 429, listing)
     expect_error("AccessDeniedException", 403, listing)
     expect_error("InternalServerException", 500, listing)
-    # Not in the service model: boto3 has no class for it.
-    expect_error("UnrecognizedClientException", 403, listing, exception="ClientError")
+    expect_error("ServiceUnavailableException", 503, listing)
+    # Not in the service model: boto3 has no class for these.
+    for code in "UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException", "RequestTimeTooSkewed":
+        expect_error(code, 403, listing, exception="ClientError")
+    expect_error("502", 502, listing, exception="ClientError")
+    # boto3 takes a cut-off document for an empty one.
+    assert "inferenceProfileSummaries" not in listing()
+    try:
+        listing()
+    except botocore.exceptions.HTTPClientError:
+        pass
+    else:
+        raise AssertionError("no broken connection")
     assert listing()["inferenceProfileSummaries"]
+
+
+def check_sts(url):
+    sts = client(url, "sts")
+    role = {"RoleArn": "arn:aws:iam::444455556666:role/discovery", "RoleSessionName": "session"}
+    expect_error("AccessDenied", 403, lambda: sts.assume_role(**role), exception="ClientError")
+    token = lambda: sts.assume_role_with_web_identity(WebIdentityToken="a.b.c.d", **role)
+    expect_error("ExpiredTokenException", 400, token)
+    for answer in (sts.assume_role(**role), token()):
+        assert answer["Credentials"]["AccessKeyId"] == "ASIAXXXXXXXXDISCOVERY", answer
+        assert answer["Credentials"]["Expiration"].tzinfo, answer
+        assert answer["AssumedRoleUser"]["Arn"] == "arn:aws:sts::444455556666:assumed-role/discovery/session", answer
+    expect_error("ValidationError", 400, sts.get_caller_identity, exception="ClientError")
+
+
+def check_credentials(access_key_id):
+    credentials = boto3.Session().get_credentials()
+    assert credentials and credentials.access_key == access_key_id, credentials
+    assert credentials.token == "token", credentials
 
 
 def check_shape(shape, value, where):
@@ -106,4 +149,11 @@ def check_listing(path):
 
 
 if __name__ == "__main__":
-    {"server": check_server, "faults": check_faults, "listing": check_listing}[sys.argv[1]](sys.argv[2])
+    checks = {
+        "server": check_server,
+        "faults": check_faults,
+        "sts": check_sts,
+        "credentials": check_credentials,
+        "listing": check_listing,
+    }
+    checks[sys.argv[1]](sys.argv[2])

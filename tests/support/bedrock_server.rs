@@ -1,13 +1,17 @@
-//! A stand-in for the control plane of Amazon Bedrock that speaks its wire protocol (restJson1): listing and getting
-//! inference profiles, paging, errors, and faults on demand. It listens on 127.0.0.1 and notes every request.
+//! A stand-in for the control plane of Amazon Bedrock that speaks its wire protocol (restJson1): inference profiles,
+//! foundation models and their availability, paging, errors, and faults on demand. It listens on 127.0.0.1 and notes every
+//! request and connection.
 //!
-//! tests/bedrock.rs checks it with boto3, so that what passes here passes there.
+//! tests/bedrock checks it with boto3, so that what passes here passes there.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -18,6 +22,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
+    serve::ListenerExt,
 };
 use serde_json::{Value, json};
 
@@ -32,6 +37,8 @@ pub struct Fault {
     pub body: String,
     /// Value of `retry-after`, if there is one.
     pub retry_after: Option<u64>,
+    /// Value of `date`, instead of the time.
+    pub date: Option<String>,
 }
 
 impl Fault {
@@ -42,6 +49,7 @@ impl Fault {
             error_type: Some(code.to_owned()),
             body: json!({ "message": message }).to_string(),
             retry_after: None,
+            date: None,
         }
     }
 
@@ -61,15 +69,43 @@ impl Fault {
     }
 
     pub fn access_denied(principal: &str) -> Self {
+        Self::denied(
+            principal,
+            "bedrock:ListInferenceProfiles",
+            "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/*",
+        )
+    }
+
+    /// A denial in the words that AWS has for it.
+    pub fn denied(principal: &str, action: &str, resource: &str) -> Self {
         Self::error(
             403,
             "AccessDeniedException",
             &format!(
-                "User: {principal} is not authorized to perform: bedrock:ListInferenceProfiles on resource: \
-                 arn:aws:bedrock:eu-west-1:111122223333:inference-profile/* because no identity-based policy allows \
-                 the bedrock:ListInferenceProfiles action"
+                "User: {principal} is not authorized to perform: {action} on resource: {resource} because no \
+                 identity-based policy allows the {action} action"
             ),
         )
+    }
+
+    /// What a server says whose clock is so many seconds ahead of the caller's.
+    pub fn skewed(code: &str, seconds: i64) -> Self {
+        let theirs = jiff::Timestamp::now()
+            .checked_add(jiff::SignedDuration::from_secs(seconds))
+            .expect("time");
+        let basic = |time: jiff::Timestamp| time.strftime("%Y%m%dT%H%M%SZ").to_string();
+        Self {
+            date: Some(theirs.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()),
+            ..Self::error(
+                403,
+                code,
+                &format!(
+                    "Signature expired: {} is now earlier than {}",
+                    basic(jiff::Timestamp::now()),
+                    basic(theirs)
+                ),
+            )
+        }
     }
 
     /// Bad credentials; the error type goes on after a colon, and the message is not where it mostly is.
@@ -100,6 +136,7 @@ impl Fault {
             error_type: None,
             body: "<html>no</html>".to_owned(),
             retry_after: None,
+            date: None,
         }
     }
 }
@@ -119,6 +156,9 @@ impl IntoResponse for Fault {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        if let Some(date) = &self.date {
+            headers.insert(header::DATE, date.parse().expect("header"));
+        }
         response
     }
 }
@@ -130,8 +170,14 @@ pub enum Scripted {
     Fault(Fault),
     /// Never answers.
     Hang,
-    /// Answers a listing with this body, whatever was asked.
+    /// Answers with this body, whatever was asked.
     Body(Value),
+    /// Answers with a part of a document, as if it were whole.
+    Truncated,
+    /// Begins to answer and closes the connection.
+    Reset,
+    /// Answers as usual.
+    Pass,
 }
 
 /// A request that came in.
@@ -155,6 +201,10 @@ pub struct Logged {
 struct Content {
     /// Region -> summaries as the wire has them.
     profiles: HashMap<String, Vec<Value>>,
+    /// Region -> summaries as the wire has them.
+    models: HashMap<String, Vec<Value>>,
+    /// Model -> its availability as the wire has it.
+    availability: HashMap<String, Value>,
     page_size: Option<usize>,
     script: VecDeque<Scripted>,
     log: Vec<Logged>,
@@ -174,6 +224,7 @@ impl Shared {
 pub struct BedrockServer {
     address: SocketAddr,
     content: Shared,
+    connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -190,20 +241,38 @@ impl BedrockServer {
         let router = Router::new()
             .route("/inference-profiles", get(list))
             .route("/inference-profiles/{id}", get(fetch))
+            .route("/foundation-models", get(list_models))
+            .route("/foundation-model-availability/{id}", get(availability))
             .layer(middleware::from_fn_with_state(content.clone(), note))
             .with_state(content.clone());
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        let listener = listener.tap_io(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
         let task = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("server");
         });
         Self {
             address,
             content,
+            connections,
             task,
         }
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns how many connections were accepted so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Returns the URL for `AWS_ENDPOINT_URL_BEDROCK`.
@@ -217,6 +286,19 @@ impl BedrockServer {
             .lock()
             .profiles
             .insert(region.to_owned(), profiles);
+    }
+
+    /// Sets which foundation models a region lists.
+    pub fn set_models(&self, region: &str, models: Vec<Value>) {
+        self.content.lock().models.insert(region.to_owned(), models);
+    }
+
+    /// Sets what the server says of a model's availability.
+    pub fn set_availability(&self, model: &str, availability: Value) {
+        self.content
+            .lock()
+            .availability
+            .insert(model.to_owned(), availability);
     }
 
     /// Gives at most so many profiles on a page, whatever is asked for.
@@ -238,6 +320,33 @@ impl BedrockServer {
     pub fn log(&self) -> Vec<Logged> {
         self.content.lock().log.clone()
     }
+
+    /// Returns the requests so far for pages of inference profiles.
+    pub fn listings(&self) -> Vec<Logged> {
+        let mut log = self.log();
+        log.retain(|request| request.path == "/inference-profiles");
+        log
+    }
+}
+
+/// Returns a foundation model as the wire has it. `rest` is merged into it.
+pub fn model(source: &str, id: &str, inference_types: &[&str], rest: &Value) -> Value {
+    let mut model = json!({
+        "modelArn": format!("arn:aws:bedrock:{source}::foundation-model/{id}"),
+        "modelId": id,
+        "modelName": id,
+        "providerName": "Provider",
+        "inputModalities": ["TEXT"],
+        "outputModalities": ["TEXT"],
+        "responseStreamingSupported": true,
+        "customizationsSupported": [],
+        "inferenceTypesSupported": inference_types,
+        "modelLifecycle": { "status": "ACTIVE" },
+    });
+    for (name, value) in rest.as_object().into_iter().flatten() {
+        model[name] = value.clone();
+    }
+    model
 }
 
 /// Returns a system-defined profile as the wire has it. No destinations: a global one.
@@ -305,7 +414,18 @@ async fn note(State(content): State<Shared>, request: Request, next: Next) -> Re
         Some(Scripted::Fault(fault)) => return with_request_id(fault.into_response()),
         Some(Scripted::Hang) => std::future::pending().await,
         Some(Scripted::Body(body)) => return with_request_id(axum::Json(body).into_response()),
-        None => {}
+        Some(Scripted::Truncated) => {
+            let body = r#"{"inferenceProfileSummaries":[{"inferenceProfileName":"EU "#;
+            return with_request_id(json_of(Body::from(body)));
+        }
+        Some(Scripted::Reset) => {
+            let part = futures::stream::iter([
+                Ok(r#"{"inferenceProfileSummaries":["#),
+                Err(std::io::Error::other("reset")),
+            ]);
+            return with_request_id(json_of(Body::from_stream(part)));
+        }
+        Some(Scripted::Pass) | None => {}
     }
     if scope.is_none_or(|scope| scope.get(3).is_none_or(|name| name != "bedrock")) {
         let fault = Fault::error(
@@ -316,6 +436,13 @@ async fn note(State(content): State<Shared>, request: Request, next: Next) -> Re
         return with_request_id(fault.into_response());
     }
     with_request_id(next.run(request).await)
+}
+
+fn json_of(body: Body) -> Response {
+    Response::builder()
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .expect("response")
 }
 
 /// Gives each answer an ID of its own, as AWS does: nothing that users see may depend on it.
@@ -403,14 +530,30 @@ async fn fetch(
                 || profile["inferenceProfileArn"] == id.as_str()
         });
     match found {
-        Some(profile) => Response::builder()
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(profile.to_string()))
-            .expect("response"),
+        Some(profile) => json_of(Body::from(profile.to_string())),
         None => Fault::error(
             404,
             "ResourceNotFoundException",
             "The specified inference profile was not found.",
+        )
+        .into_response(),
+    }
+}
+
+async fn list_models(State(content): State<Shared>, headers: HeaderMap) -> Response {
+    let region = credential_scope(&headers).and_then(|scope| scope.get(2).cloned());
+    let content = content.lock();
+    let models = region.and_then(|region| content.models.get(&region));
+    axum::Json(json!({ "modelSummaries": models.cloned().unwrap_or_default() })).into_response()
+}
+
+async fn availability(State(content): State<Shared>, Path(id): Path<String>) -> Response {
+    match content.lock().availability.get(&id) {
+        Some(availability) => axum::Json(availability).into_response(),
+        None => Fault::error(
+            404,
+            "ResourceNotFoundException",
+            "Could not resolve the foundation model from the model identifier.",
         )
         .into_response(),
     }

@@ -14,11 +14,16 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    let message = format!("SKIPPED: {name} is not built: tests/tools/build {name}");
+    skipped(&format!("{name} is not built: tests/tools/build {name}"));
+    None
+}
+
+/// Says that something is skipped and why, past the capture of test output, and fails where `REQUIRE_TOOLS` is 1.
+pub fn skipped(why: &str) {
+    let message = format!("SKIPPED: {why}");
     assert!(
         std::env::var("REQUIRE_TOOLS").as_deref() != Ok("1"),
         "{message}"
     );
     writeln!(std::io::stderr(), "{message}").expect("stderr");
-    None
 }

@@ -1,0 +1,955 @@
+//! What a failed request means, and what to do about it.
+//!
+//! Two steps: [`failure`] reduces an error of the SDK to what is the same for equal failures, [`classify`] makes of that a
+//! class and a text.
+
+use std::{
+    error::Error,
+    io,
+    time::{Duration, SystemTime},
+};
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_bedrock::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use aws_sdk_sts::operation::{
+    assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
+};
+
+use super::super::{CatalogError, regions};
+use crate::types::{Arn, Region};
+
+/// What is known of a failed request, without anything that differs between two equal failures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// AWS answered with an error.
+    Answer(Answer),
+    /// An answer that is not one of Bedrock.
+    NotUnderstood { status: u16 },
+    /// The host name has no address.
+    NameNotResolved,
+    /// No connection, or one that broke.
+    NoConnection,
+    /// The certificate of the other side is not trusted.
+    NotTrusted,
+    /// No answer in time.
+    TimedOut,
+    /// There are no credentials to sign with.
+    Credentials(CredentialsFailure),
+    /// The request could not even be made.
+    NotSent,
+}
+
+/// An error that AWS answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Answer {
+    pub(super) code: Option<String>,
+    pub(super) status: u16,
+    pub(super) message: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+    /// By how many minutes the operator's clock is ahead of AWS's, in steps of five; nothing where the clocks agree as
+    /// far as signatures need it.
+    pub(super) minutes_ahead: Option<i64>,
+}
+
+impl Answer {
+    fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or_default()
+    }
+}
+
+/// Why there are no credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CredentialsFailure {
+    /// Nothing provides any.
+    Missing,
+    /// STS refused the role of the feed.
+    Role(Answer),
+    /// STS refused the role of the operator's service account.
+    WebIdentity(Answer),
+    /// What provides them can't be reached.
+    Unreachable,
+    /// Something provides them, and failed to.
+    Failed,
+}
+
+/// Reduces an error.
+pub(super) fn failure<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
+            if let Some(answer) = answer(error, now) {
+                return Failure::Answer(answer);
+            }
+            // A connection that breaks in the middle of an answer leaves one that can't be read.
+            if causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some()) {
+                return Failure::NoConnection;
+            }
+            Failure::NotUnderstood {
+                status: error.raw_response().map_or(0, |raw| raw.status().as_u16()),
+            }
+        }
+        SdkError::TimeoutError(_) => Failure::TimedOut,
+        SdkError::DispatchFailure(dispatch) => {
+            if find::<CredentialsError>(error).is_some() {
+                Failure::Credentials(credentials_failure(error, now))
+            } else if name_not_resolved(error) {
+                Failure::NameNotResolved
+            } else if not_trusted(error) {
+                Failure::NotTrusted
+            } else if dispatch.is_timeout() {
+                Failure::TimedOut
+            } else {
+                Failure::NoConnection
+            }
+        }
+        _ => Failure::NotSent,
+    }
+}
+
+/// Returns what AWS answered, where it was an error of its own.
+fn answer<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Option<Answer>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let SdkError::ServiceError(answer) = error else {
+        return None;
+    };
+    let headers = answer.raw().headers();
+    (!answer.raw().status().is_success()).then(|| Answer {
+        code: answer.err().code().map(ToOwned::to_owned),
+        status: answer.raw().status().as_u16(),
+        message: answer.err().message().map(ToOwned::to_owned),
+        retry_after: headers
+            .get("retry-after")
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs),
+        minutes_ahead: headers
+            .get("date")
+            .and_then(|date| minutes_ahead(date, now)),
+    })
+}
+
+/// Returns by how many minutes `now` is ahead of the time of an answer. Steps of five make equal failures equal texts.
+fn minutes_ahead(date: &str, now: SystemTime) -> Option<i64> {
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let ours = jiff::Timestamp::try_from(now).ok()?;
+    let seconds = ours.as_second() - theirs.as_second();
+    let steps = (seconds + 150).div_euclid(300);
+    (steps != 0).then_some(steps * 5)
+}
+
+fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> CredentialsFailure {
+    // The credentials of a role need others first: what is innermost went wrong.
+    let innermost = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<CredentialsError>())
+        .last();
+    if matches!(innermost, Some(CredentialsError::CredentialsNotLoaded(_))) {
+        return CredentialsFailure::Missing;
+    }
+    if let Some(answer) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error)
+        .and_then(|error| answer(error, now))
+    {
+        return CredentialsFailure::WebIdentity(answer);
+    }
+    if let Some(answer) =
+        find::<SdkError<AssumeRoleError, HttpResponse>>(error).and_then(|error| answer(error, now))
+    {
+        return CredentialsFailure::Role(answer);
+    }
+    let timed_out = matches!(innermost, Some(CredentialsError::ProviderTimedOut(_)));
+    let no_connection = causes(error).any(|cause| {
+        cause
+            .downcast_ref::<aws_smithy_runtime_api::client::result::ConnectorError>()
+            .is_some()
+    });
+    if timed_out || no_connection {
+        CredentialsFailure::Unreachable
+    } else {
+        CredentialsFailure::Failed
+    }
+}
+
+/// The HTTP client gives the resolver's failure no type of its own.
+fn name_not_resolved(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.to_string().starts_with("dns error"))
+}
+
+fn not_trusted(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        let mut cause = cause;
+        // What an io::Error wraps is no source of it.
+        while let Some(wrapped) = cause.downcast_ref().and_then(io::Error::get_ref) {
+            cause = wrapped;
+        }
+        let tls = cause.downcast_ref::<rustls::Error>();
+        matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    })
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// What was asked of Bedrock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    ListInferenceProfiles,
+    ListFoundationModels,
+    GetFoundationModelAvailability,
+}
+
+impl Action {
+    /// Returns the permission that it needs.
+    pub(super) fn permission(self) -> &'static str {
+        match self {
+            Self::ListInferenceProfiles => "bedrock:ListInferenceProfiles",
+            Self::ListFoundationModels => "bedrock:ListFoundationModels",
+            Self::GetFoundationModelAvailability => "bedrock:GetFoundationModelAvailability",
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::ListInferenceProfiles => "list the inference profiles of",
+            Self::ListFoundationModels => "list the foundation models of",
+            Self::GetFoundationModelAvailability => "ask for the availability of models in",
+        }
+    }
+
+    /// Returns what the permission is to be allowed on: the others know no resources.
+    fn resource(self, partition: &str, account: &str) -> String {
+        match self {
+            Self::ListInferenceProfiles => {
+                format!("arn:{partition}:bedrock:*:{account}:inference-profile/*")
+            }
+            Self::ListFoundationModels | Self::GetFoundationModelAvailability => "*".to_owned(),
+        }
+    }
+}
+
+/// What was asked, where and as whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) action: Action,
+    pub(super) region: &'a Region,
+    /// The operator's own region.
+    pub(super) own_region: &'a Region,
+    /// The host; nothing where no request was made.
+    pub(super) host: Option<&'a str>,
+    pub(super) role: Option<&'a str>,
+    /// Whether an external ID is sent with the role.
+    pub(super) external_id: bool,
+}
+
+/// Codes that mean: slow down.
+const THROTTLING: &[&str] = &[
+    "ThrottlingException",
+    "Throttling",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "ServiceQuotaExceededException",
+    "SlowDown",
+];
+/// Codes that mean: these credentials were good once.
+const EXPIRED: &[&str] = &["ExpiredTokenException", "ExpiredToken"];
+/// Codes that mean: nobody knows these credentials.
+///
+/// Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html>
+const UNKNOWN: &[&str] = &[
+    "UnrecognizedClientException",
+    "UnrecognizedClient",
+    "InvalidClientTokenId",
+    "AuthFailure",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+];
+/// Codes that mean: the signature is wrong, or its time.
+const BAD_SIGNATURE: &[&str] = &[
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "RequestExpired",
+];
+/// Codes that mean: the time of the signature is wrong.
+const SKEWED: &[&str] = &["RequestTimeTooSkewed", "RequestInTheFuture"];
+
+/// Returns what a failure means and what to do about it: equal failures make equal texts.
+pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
+    let region = asked.region;
+    match failure {
+        Failure::Answer(answer) => classify_answer(answer, asked),
+        Failure::NotUnderstood { status } => CatalogError::ServiceError(format!(
+            "the answer for {region} is not one of Bedrock (HTTP {status}): check proxies and AWS_ENDPOINT_URL_BEDROCK"
+        )),
+        Failure::NameNotResolved => CatalogError::EndpointUnreachable(name_advice(asked)),
+        Failure::NoConnection => CatalogError::EndpointUnreachable(format!(
+            "no connection to {}, or it broke: check egress rules, HTTPS_PROXY and NO_PROXY, and the VPC endpoint of \
+             `bedrock`",
+            endpoint(asked)
+        )),
+        Failure::NotTrusted => CatalogError::EndpointUnreachable(format!(
+            "the certificate of {} is not trusted: if a proxy or a private endpoint has an authority of its own, name its \
+             certificates in AWS_CA_BUNDLE; otherwise check AWS_ENDPOINT_URL_BEDROCK",
+            endpoint(asked)
+        )),
+        Failure::TimedOut => CatalogError::EndpointUnreachable(format!(
+            "{} did not answer in time: check egress rules, HTTPS_PROXY and NO_PROXY, and the VPC endpoint of `bedrock`",
+            endpoint(asked)
+        )),
+        Failure::Credentials(why) => classify_credentials(why, asked),
+        Failure::NotSent => CatalogError::ServiceError(format!(
+            "the request for {region} could not be made: check the AWS configuration (AWS_ENDPOINT_URL_BEDROCK, which \
+             excludes AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT, and the shared configuration file)"
+        )),
+    }
+}
+
+fn classify_answer(answer: &Answer, asked: Asked) -> CatalogError {
+    let region = asked.region;
+    let (code, status) = (answer.code(), answer.status);
+    if status == 429 || THROTTLING.contains(&code) {
+        return CatalogError::Throttled {
+            message: format!(
+                "Bedrock in {region} limits the rate of requests; the operator tries again by itself"
+            ),
+            retry_after: answer.retry_after,
+        };
+    }
+    if let Some(problem) = bad_credentials(answer) {
+        let hint = if UNKNOWN.contains(&code) {
+            format!("; {}", unknown_credentials(asked))
+        } else {
+            String::new()
+        };
+        return CatalogError::CredentialsUnavailable(format!(
+            "Bedrock in {region} does not accept the operator's credentials ({code}): {problem}{hint}"
+        ));
+    }
+    if status == 401 || status == 403 {
+        return CatalogError::AccessDenied(denied(answer.message.as_deref(), asked));
+    }
+    let code = if code.is_empty() { "no code" } else { code };
+    CatalogError::ServiceError(format!(
+        "Bedrock in {region} failed (HTTP {status}, {code}); the operator tries again by itself; see \
+         https://health.aws.amazon.com if it goes on"
+    ))
+}
+
+/// Says what is wrong with credentials or clock, where a code says that something is.
+fn bad_credentials(answer: &Answer) -> Option<String> {
+    let code = answer.code();
+    if EXPIRED.contains(&code) {
+        return Some(
+            "they are expired; what provides them must renew them: a session token in AWS_SESSION_TOKEN is never renewed"
+                .to_owned(),
+        );
+    }
+    let signature = BAD_SIGNATURE.contains(&code);
+    let skewed = SKEWED.contains(&code);
+    if !signature && !skewed {
+        return UNKNOWN
+            .contains(&code)
+            .then(|| "check that they still exist and are not expired".to_owned());
+    }
+    let clock = "correct the clock of the node (NTP)";
+    Some(match answer.minutes_ahead {
+        Some(minutes) => format!(
+            "the operator's clock is about {} minutes {} AWS's: {clock}",
+            minutes.abs(),
+            if minutes > 0 { "ahead of" } else { "behind" }
+        ),
+        None if skewed => format!("the operator's clock differs from AWS's: {clock}"),
+        None => {
+            "the signature is wrong: check the secret access key, and that no proxy changes requests"
+                .to_owned()
+        }
+    })
+}
+
+/// Says why AWS may not know credentials, beyond that they are gone.
+fn unknown_credentials(asked: Asked) -> String {
+    let (region, partition) = (asked.region, asked.region.partition().name);
+    let own = asked.own_region.partition().name;
+    if own == partition {
+        format!(
+            "check that they are of the partition {partition}, and that the account has opted in to {region}"
+        )
+    } else {
+        format!(
+            "{region} is of the partition {partition}, the operator's region {} of {own}, and credentials hold in one \
+             partition only: serve {region} by an operator with credentials of {partition}",
+            asked.own_region
+        )
+    }
+}
+
+/// Returns what was to be reached, with its host where that is known.
+fn endpoint(asked: Asked) -> String {
+    let region = asked.region;
+    match asked.host {
+        Some(host) => format!("the Bedrock control plane of {region} ({host})"),
+        None => format!("the Bedrock control plane of {region}"),
+    }
+}
+
+/// Says whether a host is the one that AWS has for the region, rather than one that was configured.
+pub(super) fn is_public_host(host: &str, region: &Region) -> bool {
+    host.starts_with(&format!("bedrock.{region}."))
+}
+
+fn name_advice(asked: Asked) -> String {
+    let region = asked.region;
+    let head = format!("the name of {} does not resolve", endpoint(asked));
+    let host = asked.host.unwrap_or_default();
+    if host.starts_with("bedrock-fips.") {
+        let known = regions::with_fips(region);
+        if !known.contains(&region.as_str()) {
+            return format!(
+                "{head}: FIPS endpoints of Bedrock are known only in {}: unset AWS_USE_FIPS_ENDPOINT, or choose one of \
+                 these as sourceRegion",
+                if known.is_empty() {
+                    "other partitions".to_owned()
+                } else {
+                    known.join(", ")
+                }
+            );
+        }
+    } else if !is_public_host(host, region) {
+        return format!("{head}: check --bedrock-endpoint or AWS_ENDPOINT_URL_BEDROCK, and DNS");
+    }
+    let known = match regions::facts(region) {
+        None => format!(
+            "AWS had no region {region} on {}: check its name, and ",
+            regions::as_of()
+        ),
+        Some(facts) if !facts.bedrock => format!(
+            "Bedrock had no endpoint in {region} on {}: check sourceRegion, and ",
+            regions::as_of()
+        ),
+        Some(_) => "check ".to_owned(),
+    };
+    format!(
+        "{head}: {known}DNS, and that a VPC endpoint is one of `bedrock`, not only of `bedrock-runtime`"
+    )
+}
+
+fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError {
+    match why {
+        CredentialsFailure::Missing => CatalogError::CredentialsUnavailable(
+            "no AWS credentials were found: give the operator's service account an IAM role (EKS Pod Identity or \
+             IRSA), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without an account use --catalog embedded"
+                .to_owned(),
+        ),
+        CredentialsFailure::Role(answer) => role_refused(answer, asked),
+        CredentialsFailure::WebIdentity(answer) => web_identity_refused(answer),
+        CredentialsFailure::Unreachable => CatalogError::CredentialsUnavailable(
+            "what provides the operator's AWS credentials can't be reached: check the way to STS (IRSA, roles), to the \
+             Pod Identity agent or to the instance metadata service, that NO_PROXY names the latter two, and the VPC \
+             endpoint of `sts`"
+                .to_owned(),
+        ),
+        CredentialsFailure::Failed => CatalogError::CredentialsUnavailable(
+            "AWS credentials could not be obtained: check that the role exists, that its trust policy names the \
+             operator's service account, and that STS, the Pod Identity agent or the instance metadata service answers"
+                .to_owned(),
+        ),
+    }
+}
+
+fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
+    let role = asked.role.unwrap_or("of the operator");
+    let code = answer.code();
+    if answer.status == 429 || THROTTLING.contains(&code) {
+        return CatalogError::Throttled {
+            message: format!(
+                "STS limits the rate at which the role {role} is assumed; the operator tries again by itself"
+            ),
+            retry_after: answer.retry_after,
+        };
+    }
+    if let Some(problem) = bad_credentials(answer) {
+        return CatalogError::CredentialsUnavailable(format!(
+            "STS does not accept the operator's credentials ({code}): {problem}"
+        ));
+    }
+    if code == "RegionDisabledException" {
+        return CatalogError::CredentialsUnavailable(format!(
+            "the role {role} can't be assumed: STS is not active in {} for its account: activate it there, or run the \
+             operator with another --region",
+            asked.own_region
+        ));
+    }
+    if answer.status == 403 {
+        let caller = answer.message.as_deref().and_then(caller);
+        let caller = caller.as_deref().unwrap_or("the operator's role");
+        let with = if asked.external_id {
+            "the external ID of --allow-role-arn"
+        } else {
+            "no external ID, for --allow-role-arn gives none"
+        };
+        return CatalogError::AccessDenied(format!(
+            "role {role} can't be assumed: its trust policy must allow {caller} sts:AssumeRole (with {with}), and the \
+             policy of {caller} must allow sts:AssumeRole on it"
+        ));
+    }
+    let code = if code.is_empty() { "no code" } else { code };
+    CatalogError::ServiceError(format!(
+        "STS failed to assume the role {role} (HTTP {}, {code}); the operator tries again by itself",
+        answer.status
+    ))
+}
+
+fn web_identity_refused(answer: &Answer) -> CatalogError {
+    let advice = match answer.code() {
+        "AccessDenied" | "AccessDeniedException" => {
+            "the trust policy of the role in AWS_ROLE_ARN must allow sts:AssumeRoleWithWebIdentity for the operator's \
+             service account (its sub and aud conditions)"
+        }
+        "ExpiredTokenException" | "ExpiredToken" => {
+            "the token in AWS_WEB_IDENTITY_TOKEN_FILE is expired: the kubelet renews it only where it is a projected volume"
+        }
+        "InvalidIdentityToken" | "InvalidIdentityTokenException" => {
+            "the account of the role needs an IAM OIDC provider for this cluster's issuer, with the audience of the token"
+        }
+        _ => "check AWS_ROLE_ARN and the IAM OIDC provider of the cluster",
+    };
+    let code = match answer.code() {
+        "" => "no code",
+        code => code,
+    };
+    CatalogError::CredentialsUnavailable(format!(
+        "STS does not accept the token of the operator's service account ({code}): {advice}"
+    ))
+}
+
+/// Returns who may not do what was asked and why, as far as AWS says so in its usual form; the name of the session, which
+/// differs each time, is left out.
+fn denied(message: Option<&str>, asked: Asked) -> String {
+    let (who, account) = message
+        .and_then(user)
+        .and_then(principal)
+        .unwrap_or_else(|| ("the operator".to_owned(), "ACCOUNT".to_owned()));
+    let why = message.and_then(reason).unwrap_or_default();
+    let Asked { action, region, .. } = asked;
+    format!(
+        "{who} may not {} {region}{why}: allow {} on {}",
+        action.in_words(),
+        action.permission(),
+        action.resource(region.partition().name, &account)
+    )
+}
+
+/// Returns the ARN of the caller out of AWS's usual sentence.
+fn user(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("User: ")?;
+    Some(rest.split_once(" is not authorized")?.0)
+}
+
+/// Returns a principal without its session, and its account.
+fn principal(user: &str) -> Option<(String, String)> {
+    let arn = Arn::parse(user).ok()?;
+    let account = arn.account.as_ref()?.to_string();
+    let who = match role_name(&arn) {
+        Some(role) => format!("the role {role} of account {account}"),
+        None => user.to_owned(),
+    };
+    Some((who, account))
+}
+
+/// Returns the caller as a trust policy names it. The path of a role does not show in the ARNs of its sessions.
+fn caller(message: &str) -> Option<String> {
+    let user = user(message)?;
+    let arn = Arn::parse(user).ok()?;
+    let account = arn.account.as_ref()?;
+    Some(match role_name(&arn) {
+        Some(role) => format!("arn:{}:iam::{account}:role/{role}", arn.partition),
+        None => user.to_owned(),
+    })
+}
+
+fn role_name<'a>(arn: &Arn<'a>) -> Option<&'a str> {
+    let role = arn.resource.strip_prefix("assumed-role/")?;
+    Some(role.rsplit_once('/').map_or(role, |(role, _session)| role))
+}
+
+/// Returns AWS's reason where it is one of the sentences it is known to give.
+fn reason(message: &str) -> Option<String> {
+    let start = message
+        .find("because no ")
+        .or_else(|| message.find("with an explicit deny in "))?;
+    let reason = message[start..].split(['\n', '.', '(']).next()?.trim_end();
+    (reason.len() <= 160).then(|| format!(", {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::condition::Reason;
+
+    fn region(name: &str) -> Region {
+        name.parse().expect(name)
+    }
+
+    fn refusal(status: u16, code: &str, message: &str) -> Answer {
+        Answer {
+            code: (!code.is_empty()).then(|| code.to_owned()),
+            status,
+            message: (!message.is_empty()).then(|| message.to_owned()),
+            ..Answer::default()
+        }
+    }
+
+    fn answer(status: u16, code: &str, message: &str) -> Failure {
+        Failure::Answer(refusal(status, code, message))
+    }
+
+    fn in_region(failure: &Failure, name: &str) -> CatalogError {
+        let region = region(name);
+        classify(
+            failure,
+            Asked {
+                action: Action::ListInferenceProfiles,
+                region: &region,
+                own_region: &region,
+                host: Some(&format!("bedrock.{name}.amazonaws.com")),
+                role: None,
+                external_id: false,
+            },
+        )
+    }
+
+    #[test]
+    fn each_failure_has_its_class() {
+        for (failure, reason) in [
+            (
+                answer(403, "AccessDeniedException", ""),
+                Reason::AccessDenied,
+            ),
+            (answer(403, "", ""), Reason::AccessDenied),
+            (
+                answer(403, "UnrecognizedClientException", ""),
+                Reason::CredentialsUnavailable,
+            ),
+            (
+                answer(403, "ExpiredTokenException", ""),
+                Reason::CredentialsUnavailable,
+            ),
+            (
+                answer(403, "InvalidSignatureException", ""),
+                Reason::CredentialsUnavailable,
+            ),
+            (
+                answer(403, "RequestTimeTooSkewed", ""),
+                Reason::CredentialsUnavailable,
+            ),
+            (answer(429, "ThrottlingException", ""), Reason::Throttled),
+            (answer(429, "", ""), Reason::Throttled),
+            (answer(400, "ThrottlingException", ""), Reason::Throttled),
+            (
+                answer(500, "InternalServerException", ""),
+                Reason::ServiceError,
+            ),
+            (answer(400, "ValidationException", ""), Reason::ServiceError),
+            (answer(503, "", ""), Reason::ServiceError),
+            (Failure::NotUnderstood { status: 200 }, Reason::ServiceError),
+            (Failure::NotSent, Reason::ServiceError),
+            (Failure::NameNotResolved, Reason::EndpointUnreachable),
+            (Failure::NoConnection, Reason::EndpointUnreachable),
+            (Failure::NotTrusted, Reason::EndpointUnreachable),
+            (Failure::TimedOut, Reason::EndpointUnreachable),
+            (
+                Failure::Credentials(CredentialsFailure::Missing),
+                Reason::CredentialsUnavailable,
+            ),
+            (
+                Failure::Credentials(CredentialsFailure::Failed),
+                Reason::CredentialsUnavailable,
+            ),
+            (
+                Failure::Credentials(CredentialsFailure::Unreachable),
+                Reason::CredentialsUnavailable,
+            ),
+        ] {
+            let error = in_region(&failure, "eu-west-1");
+            assert_eq!(error.reason(), reason, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_denial_says_who_and_why_and_never_which_session() {
+        let message = |session: &str, why: &str| {
+            format!(
+                "User: arn:aws:sts::111122223333:assumed-role/discovery/{session} is not authorized to perform: \
+                 bedrock:ListInferenceProfiles on resource: arn:aws:bedrock:eu-west-2:111122223333:inference-profile/* \
+                 {why}"
+            )
+        };
+        let because =
+            "because no identity-based policy allows the bedrock:ListInferenceProfiles action";
+        let text = |message: &str| {
+            in_region(&answer(403, "AccessDeniedException", message), "eu-west-2").to_string()
+        };
+        assert_eq!(
+            text(&message("web-identity-token-1", because)),
+            "the role discovery of account 111122223333 may not list the inference profiles of eu-west-2, because no \
+             identity-based policy allows the bedrock:ListInferenceProfiles action: allow \
+             bedrock:ListInferenceProfiles on arn:aws:bedrock:*:111122223333:inference-profile/*"
+        );
+        assert_eq!(
+            text(&message("web-identity-token-1", because)),
+            text(&message("web-identity-token-2", because))
+        );
+        assert!(
+            text(&message(
+                "s",
+                "with an explicit deny in a service control policy"
+            ))
+            .contains(", with an explicit deny in a service control policy: allow")
+        );
+        for odd in [
+            "",
+            "no",
+            "request 4d5f1c0e-0000-4000-8000-000000000000 refused",
+            "User: x is not authorized",
+        ] {
+            assert_eq!(
+                text(odd),
+                "the operator may not list the inference profiles of eu-west-2: allow bedrock:ListInferenceProfiles \
+                 on arn:aws:bedrock:*:ACCOUNT:inference-profile/*"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_says_what_to_look_at() {
+        let own = region("eu-west-1");
+        for (name, host, says) in [
+            (
+                "eu-west-1",
+                "bedrock.eu-west-1.amazonaws.com",
+                "check DNS, and that a VPC endpoint",
+            ),
+            (
+                "ap-east-1",
+                "bedrock.ap-east-1.amazonaws.com",
+                "Bedrock had no endpoint in ap-east-1 on",
+            ),
+            (
+                "eu-west-9",
+                "bedrock.eu-west-9.amazonaws.com",
+                "AWS had no region eu-west-9 on",
+            ),
+            (
+                "eu-west-1",
+                "bedrock.invalid:8080",
+                "check --bedrock-endpoint or AWS_ENDPOINT_URL_BEDROCK",
+            ),
+            (
+                "us-east-1",
+                "bedrock-fips.us-east-1.amazonaws.com",
+                "check DNS",
+            ),
+            (
+                "eu-west-1",
+                "bedrock-fips.eu-west-1.amazonaws.com",
+                "known only in ca-central-1, us-east-1, us-east-2, us-west-1, us-west-2: unset AWS_USE_FIPS_ENDPOINT",
+            ),
+            (
+                "eusc-de-east-1",
+                "bedrock-fips.eusc-de-east-1.amazonaws.eu",
+                "only in other partitions",
+            ),
+        ] {
+            let region = region(name);
+            let asked = Asked {
+                action: Action::ListInferenceProfiles,
+                region: &region,
+                own_region: &own,
+                host: Some(host),
+                role: None,
+                external_id: false,
+            };
+            let text = classify(&Failure::NameNotResolved, asked).to_string();
+            assert!(text.contains(says) && text.contains(host), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_said_with_its_difference() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_000_000);
+        let date = |seconds: i64| {
+            let time = jiff::Timestamp::from_second(1_793_000_000 + seconds).expect("time");
+            time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        };
+        for (theirs, minutes) in [
+            (0, None),
+            (100, None),
+            (-149, None),
+            (600, Some(-10)),
+            (655, Some(-10)),
+            (-3600, Some(60)),
+        ] {
+            assert_eq!(minutes_ahead(&date(theirs), now), minutes, "{theirs}");
+        }
+        assert_eq!(minutes_ahead("yesterday", now), None);
+
+        let text = |code: &str, minutes_ahead| {
+            let answer = Answer {
+                minutes_ahead,
+                ..refusal(403, code, "Signature expired: 20261123T050949Z")
+            };
+            in_region(&Failure::Answer(answer), "eu-west-1").to_string()
+        };
+        for (code, minutes, says) in [
+            (
+                "InvalidSignatureException",
+                Some(10),
+                "about 10 minutes ahead of AWS's",
+            ),
+            (
+                "SignatureDoesNotMatch",
+                Some(-60),
+                "about 60 minutes behind AWS's",
+            ),
+            (
+                "RequestTimeTooSkewed",
+                None,
+                "the operator's clock differs from AWS's",
+            ),
+            ("InvalidSignatureException", None, "the signature is wrong"),
+        ] {
+            let text = text(code, minutes);
+            assert!(text.contains(says), "{text}");
+            assert!(!text.contains("2026"), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_of_another_partition_are_said_so() {
+        let (own, asked_region) = (region("eu-west-1"), region("us-gov-west-1"));
+        let text = classify(
+            &answer(403, "UnrecognizedClientException", ""),
+            Asked {
+                action: Action::ListInferenceProfiles,
+                region: &asked_region,
+                own_region: &own,
+                host: None,
+                role: None,
+                external_id: false,
+            },
+        )
+        .to_string();
+        assert!(
+            text.contains("us-gov-west-1 is of the partition aws-us-gov, the operator's region eu-west-1 of aws"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_role_that_can_not_be_assumed_says_what_must_be_allowed() {
+        let region = region("eu-west-1");
+        let role = "arn:aws:iam::444455556666:role/bedrock";
+        let error = |status, code: &str, message: &str, external_id| {
+            classify(
+                &Failure::Credentials(CredentialsFailure::Role(refusal(status, code, message))),
+                Asked {
+                    action: Action::ListInferenceProfiles,
+                    region: &region,
+                    own_region: &region,
+                    host: None,
+                    role: Some(role),
+                    external_id,
+                },
+            )
+        };
+        let message = format!(
+            "User: arn:aws:sts::111122223333:assumed-role/operator/session-1 is not authorized to perform: sts:AssumeRole \
+             on resource: {role}"
+        );
+        let denied = error(403, "AccessDenied", &message, true);
+        assert_eq!(denied.reason(), Reason::AccessDenied);
+        assert_eq!(
+            denied.to_string(),
+            "role arn:aws:iam::444455556666:role/bedrock can't be assumed: its trust policy must allow \
+             arn:aws:iam::111122223333:role/operator sts:AssumeRole (with the external ID of --allow-role-arn), and the \
+             policy of arn:aws:iam::111122223333:role/operator must allow sts:AssumeRole on it"
+        );
+        assert!(
+            error(403, "AccessDenied", "", false)
+                .to_string()
+                .contains("allow the operator's role sts:AssumeRole (with no external ID")
+        );
+        for (status, code, reason) in [
+            (429, "Throttling", Reason::Throttled),
+            (400, "Throttling", Reason::Throttled),
+            (403, "ExpiredToken", Reason::CredentialsUnavailable),
+            (403, "InvalidClientTokenId", Reason::CredentialsUnavailable),
+            (403, "SignatureDoesNotMatch", Reason::CredentialsUnavailable),
+            (
+                403,
+                "RegionDisabledException",
+                Reason::CredentialsUnavailable,
+            ),
+            (500, "InternalFailure", Reason::ServiceError),
+            (400, "ValidationError", Reason::ServiceError),
+        ] {
+            let error = error(status, code, "", false);
+            assert_eq!(error.reason(), reason, "{code}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_service_account_that_is_refused_says_what_to_check() {
+        for (code, says) in [
+            ("AccessDenied", "must allow sts:AssumeRoleWithWebIdentity"),
+            ("ExpiredTokenException", "is expired"),
+            ("InvalidIdentityToken", "IAM OIDC provider"),
+            ("IDPCommunicationError", "check AWS_ROLE_ARN"),
+        ] {
+            let failure = CredentialsFailure::WebIdentity(refusal(400, code, "1"));
+            let error = in_region(&Failure::Credentials(failure), "eu-west-1");
+            assert_eq!(error.reason(), Reason::CredentialsUnavailable);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_action_names_its_permission() {
+        let region = region("us-gov-west-1");
+        for (action, says) in [
+            (
+                Action::ListInferenceProfiles,
+                "allow bedrock:ListInferenceProfiles on arn:aws-us-gov:bedrock:*:ACCOUNT:inference-profile/*",
+            ),
+            (
+                Action::ListFoundationModels,
+                "allow bedrock:ListFoundationModels on *",
+            ),
+            (
+                Action::GetFoundationModelAvailability,
+                "allow bedrock:GetFoundationModelAvailability on *",
+            ),
+        ] {
+            let asked = Asked {
+                action,
+                region: &region,
+                own_region: &region,
+                host: None,
+                role: None,
+                external_id: false,
+            };
+            let text = classify(&answer(403, "AccessDeniedException", ""), asked).to_string();
+            assert!(text.ends_with(says), "{text}");
+        }
+    }
+}

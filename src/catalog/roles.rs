@@ -1,0 +1,494 @@
+//! Which roles the operator may assume for whom: its allow-list. Nothing is allowed unless it says so.
+//!
+//! An entry is `ARN-PATTERN;namespaces=A,B[;external-id=X]`. Whoever writes a binding chooses a role; whether it may, and
+//! with which external ID, is the operator's configuration alone.
+
+use std::{fmt, sync::Arc};
+
+use crate::types::Arn;
+
+/// What an entry looks like, for messages.
+const EXAMPLE: &str = "arn:aws:iam::111122223333:role/bedrock-*;namespaces=shop,pay-*";
+
+/// Says why an entry of the allow-list is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AllowedRolesError {
+    /// One entry is malformed.
+    #[error("allowed role {entry:?}: {problem}; expected such as {EXAMPLE}")]
+    Entry {
+        /// The entry as it was given.
+        entry: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A role would have two external IDs.
+    #[error(
+        "allowed roles {first} and {second} can be the same role and have different external IDs: give both the same one, or \
+         narrow one of them"
+    )]
+    ExternalIds {
+        /// Pattern of the earlier entry.
+        first: String,
+        /// Pattern of the later one.
+        second: String,
+    },
+}
+
+/// Says that a role may not be assumed, what may be instead, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RoleNotAllowed(String);
+
+/// What goes with a role that is allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Permission {
+    /// The external ID that the role's trust policy asks for.
+    pub external_id: Option<Arc<str>>,
+}
+
+/// The roles that bindings may name, by namespace. The default allows none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedRoles {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    /// An ARN whose part after `role/` may hold `*`.
+    role: String,
+    namespaces: Vec<String>,
+    external_id: Option<Arc<str>>,
+}
+
+impl AllowedRoles {
+    /// Returns the allow-list of these texts, each one entry or several separated by white space: no part of an entry
+    /// can hold any.
+    ///
+    /// # Errors
+    /// [`AllowedRolesError`] where an entry is malformed, or where two entries that one role can match have different
+    /// external IDs: a role is assumed once for all that use it.
+    pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, AllowedRolesError> {
+        let entries: Vec<Entry> = texts
+            .iter()
+            .flat_map(|text| text.as_ref().split_whitespace())
+            .map(|entry| {
+                Entry::parse(entry).map_err(|problem| AllowedRolesError::Entry {
+                    entry: entry.to_owned(),
+                    problem,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        for (position, second) in entries.iter().enumerate() {
+            let contradicts = |first: &&Entry| {
+                first.external_id != second.external_id && overlap(&first.role, &second.role)
+            };
+            if let Some(first) = entries[..position].iter().find(contradicts) {
+                return Err(AllowedRolesError::ExternalIds {
+                    first: first.role.clone(),
+                    second: second.role.clone(),
+                });
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// Says whether bindings of a namespace may use a role.
+    ///
+    /// # Errors
+    /// [`RoleNotAllowed`], which names the roles that this namespace may use, and no entry of other namespaces.
+    pub fn permits(&self, role_arn: &str, namespace: &str) -> Result<Permission, RoleNotAllowed> {
+        let here = || self.entries.iter().filter(|entry| entry.is_for(namespace));
+        find(here(), role_arn).ok_or_else(|| {
+            let allowed: Vec<&str> = here().map(|entry| entry.role.as_str()).collect();
+            RoleNotAllowed(if allowed.is_empty() {
+                format!(
+                    "the operator allows no roles in namespace {namespace}: remove roleARN, or let whoever runs the \
+                     operator give it --allow-role-arn '{role_arn};namespaces={namespace}'"
+                )
+            } else {
+                format!(
+                    "the operator does not allow the role {role_arn} in namespace {namespace}: set roleARN to one of {}, \
+                     or let whoever runs the operator give it --allow-role-arn '{role_arn};namespaces={namespace}'",
+                    allowed.join(", ")
+                )
+            })
+        })
+    }
+
+    /// Says whether bindings of any namespace may use a role.
+    ///
+    /// # Errors
+    /// [`RoleNotAllowed`], which names no entry.
+    pub fn permits_anywhere(&self, role_arn: &str) -> Result<Permission, RoleNotAllowed> {
+        find(self.entries.iter(), role_arn).ok_or_else(|| {
+            RoleNotAllowed(format!(
+                "the operator does not allow the role {role_arn}: remove roleARN, or let whoever runs the operator give \
+                 it --allow-role-arn '{role_arn};namespaces=NAMESPACE'"
+            ))
+        })
+    }
+}
+
+/// Returns what the first entry that fits says. All that fit say the same.
+fn find<'a>(mut entries: impl Iterator<Item = &'a Entry>, role_arn: &str) -> Option<Permission> {
+    if check_role(role_arn).is_err() || role_arn.contains('*') {
+        return None;
+    }
+    let entry = entries.find(|entry| fits(&entry.role, role_arn))?;
+    Some(Permission {
+        external_id: entry.external_id.clone(),
+    })
+}
+
+impl Entry {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut parts = text.split(';');
+        let role = parts.next().unwrap_or_default();
+        check_role(role)?;
+        let (mut namespaces, mut external_id) = (None, None);
+        for part in parts {
+            let (seen, value) = match part.split_once('=') {
+                Some(("namespaces", value)) => (&mut namespaces, value),
+                Some(("external-id", value)) => (&mut external_id, value),
+                _ => return Err("after a semicolon comes namespaces= or external-id="),
+            };
+            if seen.replace(value).is_some() {
+                return Err("something is given twice");
+            }
+        }
+        let namespaces: Vec<String> = namespaces
+            .ok_or("namespaces= is missing; namespaces=* means all")?
+            .split(',')
+            .map(ToOwned::to_owned)
+            .collect();
+        if !namespaces.iter().all(|name| is_namespace(name)) {
+            return Err("namespaces are comma-separated names, in which * stands for any text");
+        }
+        if external_id.is_some_and(|id| !is_external_id(id)) {
+            return Err("an external ID has 2 to 1224 letters, digits and characters of _+=,.@:/-");
+        }
+        Ok(Self {
+            role: role.to_owned(),
+            namespaces,
+            external_id: external_id.map(Into::into),
+        })
+    }
+
+    fn is_for(&self, namespace: &str) -> bool {
+        self.namespaces
+            .iter()
+            .any(|pattern| fits(pattern, namespace))
+    }
+}
+
+impl fmt::Display for AllowedRoles {
+    /// Writes the entries as they are given, without external IDs, or `none`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.entries.is_empty() {
+            return f.write_str("none");
+        }
+        for (position, entry) in self.entries.iter().enumerate() {
+            let space = if position == 0 { "" } else { " " };
+            write!(
+                f,
+                "{space}{};namespaces={}",
+                entry.role,
+                entry.namespaces.join(",")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks an ARN of a role, or a pattern of ones: partition and account are always literal.
+///
+/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+fn check_role(text: &str) -> Result<(), &'static str> {
+    let arn =
+        Arn::parse(text).map_err(|_| "it is not an ARN with a literal partition and account")?;
+    let name = arn.resource.strip_prefix("role/").unwrap_or_default();
+    let character = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/*".contains(c);
+    let literal = !arn.partition.contains('*');
+    if !literal || arn.service != "iam" || arn.region.is_some() || arn.account.is_none() {
+        return Err("it is not an ARN with a literal partition and account");
+    }
+    if name.is_empty() || name.len() > 576 || !name.chars().all(character) {
+        return Err(
+            "the ARN does not name a role: role/NAME, in which * stands for any text without /",
+        );
+    }
+    Ok(())
+}
+
+fn is_namespace(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '*')
+}
+
+/// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+fn is_external_id(text: &str) -> bool {
+    (2..=1224).contains(&text.len())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c))
+}
+
+/// Says whether a text fits a pattern, in which `*` stands for any text without `/`: `role/app-*` does not reach into
+/// the path `role/app-1/`, which other people may fill.
+fn fits(pattern: &str, text: &str) -> bool {
+    overlap(pattern, text)
+}
+
+/// Says whether some text fits both patterns. The time is the product of the lengths: who writes a role can't make it
+/// longer.
+fn overlap(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let width = other.len() + 1;
+    // Whether what follows from here in both overlaps, filled from the end.
+    let mut cells = vec![false; (one.len() + 1) * width];
+    for i in (0..=one.len()).rev() {
+        for j in (0..=other.len()).rev() {
+            let down = || cells[(i + 1) * width + j];
+            let right = || cells[i * width + j + 1];
+            cells[i * width + j] = match (one.get(i), other.get(j)) {
+                (None, None) => true,
+                (Some(b'*'), next) => down() || next.is_some_and(|c| *c != b'/' && right()),
+                (next, Some(b'*')) => right() || next.is_some_and(|c| *c != b'/' && down()),
+                (Some(a), Some(b)) => a == b && cells[(i + 1) * width + j + 1],
+                _ => false,
+            };
+        }
+    }
+    cells[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOP: &str =
+        "arn:aws:iam::111122223333:role/bedrock-*;namespaces=shop,pay-*;external-id=abc";
+    const ALL: &str = "arn:aws:iam::444455556666:role/team/x;namespaces=*";
+
+    #[test]
+    fn nothing_is_allowed_by_default() {
+        let none = AllowedRoles::default();
+        assert_eq!(AllowedRoles::parse::<&str>(&[]), Ok(none.clone()));
+        assert_eq!(none.to_string(), "none");
+        assert_eq!(
+            none.permits("arn:aws:iam::111122223333:role/r", "shop")
+                .expect_err("refused")
+                .to_string(),
+            "the operator allows no roles in namespace shop: remove roleARN, or let whoever runs the operator give it \
+             --allow-role-arn 'arn:aws:iam::111122223333:role/r;namespaces=shop'"
+        );
+        assert!(
+            none.permits_anywhere("arn:aws:iam::111122223333:role/r")
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_role_is_allowed_by_pattern_and_namespace() {
+        let roles = AllowedRoles::parse(&[SHOP, ALL]).expect("entries");
+        for (role, namespace, external_id) in [
+            (
+                "arn:aws:iam::111122223333:role/bedrock-a",
+                "shop",
+                Some(Some("abc")),
+            ),
+            (
+                "arn:aws:iam::111122223333:role/bedrock-",
+                "pay-1",
+                Some(Some("abc")),
+            ),
+            ("arn:aws:iam::111122223333:role/bedrock-a", "shop-2", None),
+            ("arn:aws:iam::111122223333:role/bedrock-a", "xpay-1", None),
+            ("arn:aws:iam::111122223333:role/bedrock", "shop", None),
+            (
+                "arn:aws:iam::111122223333:role/bedrock-a/admin",
+                "shop",
+                None,
+            ),
+            ("arn:aws:iam::111122223333:role/bedrock-*", "shop", None),
+            ("arn:aws:iam::111122223333:role/x/bedrock-a", "shop", None),
+            ("arn:aws:iam::111122223334:role/bedrock-a", "shop", None),
+            (
+                "arn:aws-us-gov:iam::111122223333:role/bedrock-a",
+                "shop",
+                None,
+            ),
+            (
+                "arn:aws:iam::444455556666:role/team/x",
+                "anything",
+                Some(None),
+            ),
+            ("arn:aws:iam::444455556666:role/team/xy", "anything", None),
+            ("not an ARN", "shop", None),
+        ] {
+            let found = roles.permits(role, namespace).ok();
+            let found = found.map(|permission| permission.external_id);
+            let expected = external_id.map(|id| id.map(Arc::from));
+            assert_eq!(found, expected, "{role} in {namespace}");
+        }
+        let anywhere = roles.permits_anywhere("arn:aws:iam::111122223333:role/bedrock-a");
+        assert_eq!(
+            anywhere.expect("some namespace").external_id.as_deref(),
+            Some("abc")
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_what_this_namespace_may_use_and_nothing_of_others() {
+        let roles = AllowedRoles::parse(&[SHOP]).expect("entries");
+        let refusal = |namespace| {
+            roles
+                .permits("arn:aws:iam::999999999999:role/r", namespace)
+                .expect_err("refused")
+                .to_string()
+        };
+        assert_eq!(
+            refusal("shop"),
+            "the operator does not allow the role arn:aws:iam::999999999999:role/r in namespace shop: set roleARN to one \
+             of arn:aws:iam::111122223333:role/bedrock-*, or let whoever runs the operator give it --allow-role-arn \
+             'arn:aws:iam::999999999999:role/r;namespaces=shop'"
+        );
+        assert!(!refusal("shop").contains("abc"));
+        for secret in ["111122223333", "bedrock-", "pay", "abc"] {
+            assert!(!refusal("other").contains(secret), "{}", refusal("other"));
+        }
+        let anywhere = roles.permits_anywhere("arn:aws:iam::999999999999:role/r");
+        assert!(
+            !anywhere
+                .expect_err("refused")
+                .to_string()
+                .contains("111122223333")
+        );
+    }
+
+    #[test]
+    fn several_entries_stand_in_one_text() {
+        let text = format!("  {SHOP}\n{ALL} ");
+        let roles = AllowedRoles::parse(&[text]).expect("entries");
+        assert_eq!(Ok(roles.clone()), AllowedRoles::parse(&[SHOP, ALL]));
+        assert_eq!(
+            roles.to_string(),
+            "arn:aws:iam::111122223333:role/bedrock-*;namespaces=shop,pay-* \
+             arn:aws:iam::444455556666:role/team/x;namespaces=*"
+        );
+    }
+
+    #[test]
+    fn malformed_entries_say_what_is_wrong() {
+        let role = "arn:aws:iam::111122223333:role/r";
+        for (entry, says) in [
+            (role.to_owned(), "namespaces= is missing"),
+            (format!("{role};namespaces="), "comma-separated names"),
+            (format!("{role};namespaces=a,"), "comma-separated names"),
+            (format!("{role};namespaces=A"), "comma-separated names"),
+            (format!("{role};namespaces=a;namespaces=b"), "twice"),
+            (format!("{role};namespaces=a;external-id=x"), "2 to 1224"),
+            (
+                format!("{role};namespaces=a;session=x"),
+                "after a semicolon",
+            ),
+            (format!("{role};namespaces=a;"), "after a semicolon"),
+            ("*;namespaces=*".to_owned(), "literal partition and account"),
+            (
+                "arn:aws:iam::*:role/r;namespaces=*".to_owned(),
+                "literal partition",
+            ),
+            (
+                "arn:aws-*:iam::111122223333:role/r;namespaces=*".to_owned(),
+                "literal partition",
+            ),
+            (
+                "arn:aws:sts::111122223333:role/r;namespaces=*".to_owned(),
+                "literal partition",
+            ),
+            (
+                "arn:aws:iam:us-east-1:111122223333:role/r;namespaces=*".to_owned(),
+                "literal",
+            ),
+            (
+                "arn:aws:iam::111122223333:user/u;namespaces=*".to_owned(),
+                "does not name a role",
+            ),
+            (
+                "arn:aws:iam::111122223333:*;namespaces=*".to_owned(),
+                "does not name a role",
+            ),
+            (
+                "arn:aws:iam::111122223333:role/;namespaces=*".to_owned(),
+                "does not name a role",
+            ),
+            (
+                "arn:aws:iam::111122223333:role/ü;namespaces=*".to_owned(),
+                "does not name a role",
+            ),
+        ] {
+            let error = AllowedRoles::parse(&[&entry])
+                .expect_err(&entry)
+                .to_string();
+            assert!(error.contains(says) && error.contains(EXAMPLE), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_role_has_one_external_id() {
+        let entry = |pattern: &str, rest: &str| {
+            format!("arn:aws:iam::111122223333:role/{pattern};namespaces=a{rest}")
+        };
+        for (first, second, consistent) in [
+            (
+                entry("x*", ";external-id=11"),
+                entry("x*", ";external-id=11"),
+                true,
+            ),
+            (
+                entry("x*", ";external-id=11"),
+                entry("*y", ";external-id=22"),
+                false,
+            ),
+            (entry("x*", ";external-id=11"), entry("x1", ""), false),
+            (
+                entry("x*", ";external-id=11"),
+                entry("y*", ";external-id=22"),
+                true,
+            ),
+            (
+                entry("x*", ";external-id=11"),
+                entry("x/*", ";external-id=22"),
+                true,
+            ),
+        ] {
+            let parsed = AllowedRoles::parse(&[&first, &second]);
+            assert_eq!(parsed.is_ok(), consistent, "{first} {second}");
+            assert_eq!(
+                parsed.is_ok(),
+                AllowedRoles::parse(&[&second, &first]).is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("*", "", true),
+            ("*", "abc", true),
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "abcd", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*", "a/b", false),
+            ("a*/b", "aX/b", true),
+            ("**", "x", true),
+            ("abc", "ab", false),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

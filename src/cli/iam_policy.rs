@@ -1,0 +1,675 @@
+//! `iam-policy`: the least that workloads and the operator need, what enforces a limit, and what service control policies
+//! deny.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Write,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    catalog::{Catalog, FeedKey, Profile, Source, embedded::Embedded},
+    iam::{
+        self, Action, Check, Place, Principal, Route,
+        document::{
+            Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT,
+        },
+        evaluate::{self, Decision, Level, Policy},
+        format::{self, Kind},
+        guardrail, operator,
+        workload::{self, WorkloadPolicy},
+    },
+    residency::Limits,
+    resolve::{self, Request},
+    types::{AccountId, Geography, ModelId},
+};
+
+use super::{
+    Error, NOT_READY, catalog,
+    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+    render::{Input, parse_binding},
+};
+
+/// Options of `iam-policy`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("subject").required(true)))]
+pub struct IamPolicyArgs {
+    /// Bindings: file, folder (its *.yaml, *.yml and *.json files) or - for standard input; repeatable
+    #[arg(long = "filename", short = 'f', value_name = "PATH", group = "subject")]
+    paths: Vec<PathBuf>,
+    /// Foundation model ID, instead of bindings
+    #[arg(long, group = "subject", requires = "geography")]
+    model: Option<String>,
+    /// Geography wanted: the prefix of the profile ID
+    #[arg(long, value_name = "GEOGRAPHY", requires = "model")]
+    geography: Option<Geography>,
+    /// Geography that may be used instead; repeatable, tried in this order
+    #[arg(long, value_name = "GEOGRAPHY", requires = "model")]
+    fallback: Vec<Geography>,
+    /// Prints the policy of the operator itself, which discovers profiles and invokes none
+    #[arg(long, group = "subject")]
+    operator: bool,
+    /// Prints denials that enforce --allowed-regions, for a service control policy or a permissions boundary
+    #[arg(long, group = "subject")]
+    guardrail: bool,
+    /// Namespace of bindings that name none
+    #[arg(long, short, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
+    #[command(flatten)]
+    region: RegionOptions,
+    #[command(flatten)]
+    account: AccountOptions,
+    #[command(flatten)]
+    limit: LimitOptions,
+    #[command(flatten)]
+    catalog: CatalogOptions,
+    /// What workloads do: invoke is `InvokeModel` and Converse, stream their streaming forms, batch submits batch jobs
+    #[arg(
+        long,
+        value_name = "ACTION",
+        value_delimiter = ',',
+        default_value = "invoke,stream"
+    )]
+    actions: Vec<ActionName>,
+    /// Allows the fallback geographies of each binding too, so that a later fallback needs no new policy
+    #[arg(long)]
+    with_fallbacks: bool,
+    /// ARN of a role that the operator may assume, * standing for any text; repeatable
+    #[arg(long, value_name = "ARN", requires = "operator")]
+    assume_role: Vec<String>,
+    /// Says what these service control policies deny instead of printing policies; one option per level, from the root
+    /// down to the account, the files of a level separated by commas
+    #[arg(
+        long,
+        value_name = "FILE[,FILE...]",
+        conflicts_with_all = ["operator", "guardrail", "output"]
+    )]
+    scp: Vec<String>,
+    /// ARN of the workload's role or user, for policies that name principals
+    #[arg(long, value_name = "ARN", requires = "scp")]
+    principal: Option<Principal>,
+    /// Form of policies: documents of IAM, Terraform data sources, or a CloudFormation template
+    #[arg(long, short, value_name = "FORMAT", default_value = "json")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ActionName {
+    Invoke,
+    Stream,
+    Batch,
+}
+
+impl From<ActionName> for Action {
+    fn from(name: ActionName) -> Self {
+        match name {
+            ActionName::Invoke => Self::Invoke,
+            ActionName::Stream => Self::Stream,
+            ActionName::Batch => Self::Batch,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// Policy documents, one after the other
+    Json,
+    /// Terraform: data sources `aws_iam_policy_document`
+    Hcl,
+    /// A CloudFormation template, as YAML
+    Cloudformation,
+}
+
+/// Somebody who asks for a profile.
+struct Wanted {
+    name: String,
+    request: Arc<Request>,
+    limits: Limits,
+    role: Option<Arc<str>>,
+}
+
+/// A route, and whose it is.
+struct Found {
+    name: String,
+    route: Route,
+}
+
+pub(super) async fn run(
+    args: IamPolicyArgs,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<u8, Error> {
+    if args.operator {
+        let document = operator_policy(&args)?;
+        print(out, args.output, "bedrock_discovery", &[&document])?;
+        return Ok(0);
+    }
+    if args.guardrail {
+        let document = guardrail_policy(&args)?;
+        print_guardrail(out, args.output, &document)?;
+        return Ok(0);
+    }
+    // Before the catalog is asked: a file that can't be read is told at once.
+    let levels = read_levels(&args.scp)?;
+    let wanted = wanted(&args)?;
+    let (found, all_found) = find(&args, &wanted, err).await?;
+    let mut actions: Vec<Action> = args.actions.iter().map(|name| (*name).into()).collect();
+    actions.sort();
+    actions.dedup();
+    let all_allowed = if levels.is_empty() {
+        let routes: Vec<Route> = found.into_iter().map(|found| found.route).collect();
+        let policies = workload::policies(&routes, &actions);
+        let documents: Vec<&Document> = policies.iter().map(|policy| &policy.document).collect();
+        print(out, args.output, "bedrock_workload", &documents)?;
+        remark(err, &policies, &actions)?;
+        true
+    } else {
+        report(out, &found, &actions, &levels, args.principal.as_ref())?
+    };
+    Ok(if all_found && all_allowed {
+        0
+    } else {
+        NOT_READY
+    })
+}
+
+fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
+    let limit = args.limit.parse()?;
+    if let (Some(model), Some(geography)) = (&args.model, &args.geography) {
+        let request = Request {
+            model: ModelId::parse_given(model)
+                .map_err(|error| Error::BadInput(error.to_string()))?,
+            geography: geography.clone(),
+            fallbacks: args.fallback.clone(),
+            on_demand: false,
+            source_region: args.region.required()?,
+        };
+        return Ok(vec![Wanted {
+            name: request.model.to_string(),
+            limits: Limits::all(limit.map(Ok)),
+            request: Arc::new(request),
+            role: None,
+        }]);
+    }
+    let region = args.region.optional()?;
+    let input = Input::read(&args.paths, &args.namespace)?;
+    let mut wanted = Vec::new();
+    for (position, wire) in input.bindings.iter().enumerate() {
+        let binding = parse_binding(wire, region.as_ref(), position)?;
+        let own = binding.spec.limit.map(|limit| limit.as_ref().clone());
+        wanted.push(Wanted {
+            name: binding.key.to_string(),
+            request: binding
+                .spec
+                .request
+                .map_err(|error| Error::BadInput(error.to_string()))?,
+            limits: Limits::all(own.into_iter().chain(limit.clone().map(Ok)))
+                .and_namespace(&input.limit_of(&binding.key.namespace)),
+            role: binding.spec.role,
+        });
+    }
+    Ok(wanted)
+}
+
+/// Returns the routes, and whether everybody has one. Those who have none are told.
+async fn find(
+    args: &IamPolicyArgs,
+    wanted: &[Wanted],
+    err: &mut impl Write,
+) -> Result<(Vec<Found>, bool), Error> {
+    let mut catalogs = Catalogs::new(&args.catalog);
+    let mut found = Vec::new();
+    let mut all_found = true;
+    for one in wanted {
+        let request = &*one.request;
+        let catalog = catalogs.of(request, one.role.clone()).await?;
+        match profiles(one, &catalog, args.with_fallbacks) {
+            Err(message) => {
+                writeln!(err, "{}: left out: {message}", one.name)?;
+                all_found = false;
+            }
+            Ok(profiles) => {
+                let account = account(args, &catalog)?;
+                found.extend(profiles.into_iter().map(|profile| Found {
+                    name: one.name.clone(),
+                    route: Route {
+                        account: account.clone(),
+                        source: request.source_region.clone(),
+                        profile,
+                    },
+                }));
+            }
+        }
+    }
+    Ok((found, all_found))
+}
+
+/// Returns the profile that the operator would publish, with the fallbacks where they are wanted, or why there is none.
+fn profiles(
+    wanted: &Wanted,
+    catalog: &Catalog,
+    with_fallbacks: bool,
+) -> Result<Vec<Arc<Profile>>, String> {
+    let Wanted {
+        request, limits, ..
+    } = wanted;
+    let permitted = |profile: &Profile| limits.judge(&request.source_region, &profile.destinations);
+    let resolution = resolve::resolve(request, catalog, limits, Embedded::load())
+        .map_err(|unresolved| unresolved.message)?;
+    let resolve::Found::Profile(chosen) = resolution.found else {
+        return Err(format!(
+            "{} is used on demand, without a profile: allow the actions on {}",
+            request.model,
+            request.source_region.foundation_model_arn(&request.model)
+        ));
+    };
+    let verdict = permitted(&chosen);
+    if !verdict.permits() {
+        return Err(verdict.message(&request.source_region, &chosen.destinations));
+    }
+    let mut profiles = vec![chosen];
+    if with_fallbacks {
+        let others = request
+            .geographies()
+            .filter_map(|geography| catalog.find(&request.model, geography))
+            .filter(|profile| permitted(profile).permits());
+        for other in others {
+            if !profiles.contains(other) {
+                profiles.push(other.clone());
+            }
+        }
+    }
+    Ok(profiles)
+}
+
+/// Returns the account of the workload: as given, as its principal has it, or as the catalog knows it.
+fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<AccountId, Error> {
+    let principal = args.principal.as_ref().map(Principal::account);
+    let given = args.account.account.as_ref();
+    if let (Some(principal), Some(given)) = (principal, given)
+        && principal != given
+    {
+        return Err(Error::BadInput(format!(
+            "--principal is of account {principal}, --account is {given}: profiles are called by principals of their own account"
+        )));
+    }
+    given.or(principal).or(catalog.account()).cloned().ok_or_else(|| {
+        Error::BadInput(format!(
+            "no account is known: the {} catalog names none, and ARNs of profiles do; give --account",
+            catalog.source().as_str()
+        ))
+    })
+}
+
+/// The catalogs asked so far.
+struct Catalogs<'a> {
+    options: &'a CatalogOptions,
+    source: Option<Arc<dyn Source>>,
+    known: BTreeMap<FeedKey, Arc<Catalog>>,
+}
+
+impl<'a> Catalogs<'a> {
+    fn new(options: &'a CatalogOptions) -> Self {
+        Self {
+            options,
+            source: None,
+            known: BTreeMap::new(),
+        }
+    }
+
+    async fn of(
+        &mut self,
+        request: &Request,
+        role: Option<Arc<str>>,
+    ) -> Result<Arc<Catalog>, Error> {
+        let key = FeedKey {
+            role: role.filter(|_| self.options.catalog.is_live()),
+            region: request.source_region.clone(),
+        };
+        if let Some(catalog) = self.known.get(&key) {
+            return Ok(catalog.clone());
+        }
+        let source = match &self.source {
+            Some(source) => source.clone(),
+            None => self
+                .source
+                .insert(self.options.open(&key.region).await?)
+                .clone(),
+        };
+        let catalog = Arc::new(source.list(&key).await?);
+        self.known.insert(key, catalog.clone());
+        Ok(catalog)
+    }
+}
+
+fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
+    let account = args.account.account.as_ref().ok_or_else(|| {
+        Error::BadInput(
+            "no account is known: the operator's policy names its profiles; give --account"
+                .to_owned(),
+        )
+    })?;
+    for role in &args.assume_role {
+        if !(role.starts_with("arn:") && role.contains(":iam::") && role.contains(":role/")) {
+            return Err(Error::BadInput(format!(
+                "{role:?} is not the ARN of a role, such as arn:aws:iam::111122223333:role/discovery"
+            )));
+        }
+    }
+    let region = args.region.optional()?;
+    let partition = region
+        .as_ref()
+        .map_or("aws", |region| region.partition().name);
+    let roles: BTreeSet<String> = args.assume_role.iter().cloned().collect();
+    let document = operator::policy(partition, account, &roles);
+    within(
+        &document,
+        MANAGED_POLICY_LIMIT,
+        "name roles by a pattern with *",
+    )?;
+    Ok(document)
+}
+
+fn guardrail_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
+    let limit = args
+        .limit
+        .parse()?
+        .ok_or_else(|| Error::BadInput("no limit to enforce: give --allowed-regions".to_owned()))?;
+    let names = limit.names();
+    if names.iter().any(|name| name == "*") {
+        return Err(Error::BadInput(
+            "the limit * is no border: there is nothing to deny".to_owned(),
+        ));
+    }
+    let document = guardrail::policy(&names);
+    within(
+        &document,
+        SERVICE_CONTROL_POLICY_LIMIT,
+        "name regions by a pattern with *",
+    )?;
+    Ok(document)
+}
+
+fn within(document: &Document, limit: usize, instead: &str) -> Result<(), Error> {
+    let size = document.size();
+    if size <= limit {
+        return Ok(());
+    }
+    Err(Error::BadInput(format!(
+        "the policy would have {size} characters, and AWS takes {limit}: {instead}"
+    )))
+}
+
+/// Prints policies. Where there are several, all but the first have a number.
+fn print(
+    out: &mut impl Write,
+    output: Output,
+    name: &str,
+    documents: &[&Document],
+) -> Result<(), Error> {
+    let numbered = |name: &str, separator: &str, index: usize| match index {
+        0 => name.to_owned(),
+        _ => format!("{name}{separator}{}", index + 1),
+    };
+    match output {
+        Output::Json => {
+            for document in documents {
+                writeln!(out, "{}", to_json(document)?)?;
+            }
+        }
+        Output::Hcl => {
+            for (index, document) in documents.iter().enumerate() {
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                write!(
+                    out,
+                    "{}",
+                    format::hcl(&numbered(name, "_", index), document)
+                )?;
+            }
+        }
+        Output::Cloudformation if documents.is_empty() => {}
+        Output::Cloudformation => {
+            let policies: Vec<(String, &Document)> = documents
+                .iter()
+                .enumerate()
+                .map(|(index, document)| (numbered(&logical_id(name), "", index), *document))
+                .collect();
+            print_template(out, Kind::ManagedPolicy, &policies)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_guardrail(out: &mut impl Write, output: Output, document: &Document) -> Result<(), Error> {
+    const NAME: &str = "bedrock_guardrail";
+    if let Output::Cloudformation = output {
+        let policies = [(logical_id(NAME), document)];
+        return print_template(out, Kind::ServiceControlPolicy, &policies);
+    }
+    print(out, output, NAME, &[document])
+}
+
+fn print_template(
+    out: &mut impl Write,
+    kind: Kind,
+    policies: &[(String, &Document)],
+) -> Result<(), Error> {
+    let yaml = format::cloudformation(kind, policies).map_err(|source| Error::Malformed {
+        path: "the output".to_owned(),
+        source,
+    })?;
+    out.write_all(yaml.as_bytes())?;
+    Ok(())
+}
+
+/// Returns a name as CloudFormation takes it: letters and digits.
+fn logical_id(name: &str) -> String {
+    name.split('_')
+        .filter_map(|word| {
+            let (first, rest) = word.split_at_checked(1)?;
+            Some(format!("{}{rest}", first.to_ascii_uppercase()))
+        })
+        .collect()
+}
+
+fn to_json(document: &Document) -> Result<String, Error> {
+    serde_json::to_string_pretty(document).map_err(|error| Error::BadInput(error.to_string()))
+}
+
+/// Says what a reader of the policies can't see in them.
+fn remark(
+    err: &mut impl Write,
+    policies: &[WorkloadPolicy],
+    actions: &[Action],
+) -> Result<(), Error> {
+    if policies.len() > 1 {
+        writeln!(
+            err,
+            "{} policies: IAM takes one partition a policy, {MANAGED_POLICY_LIMIT} characters a managed policy, and {INLINE_POLICIES_LIMIT} in all inline policies of a role",
+            policies.len()
+        )?;
+        for (index, policy) in policies.iter().enumerate() {
+            writeln!(
+                err,
+                "policy {}: partition {}, account {}, {} characters",
+                index + 1,
+                policy.partition,
+                policy.account,
+                policy.document.size()
+            )?;
+        }
+    }
+    if actions.contains(&Action::Batch) && !policies.is_empty() {
+        writeln!(
+            err,
+            "batch: who submits a job also needs iam:PassRole on the job's service role; that role needs its buckets, and the policy of --actions invoke"
+        )?;
+    }
+    Ok(())
+}
+
+/// Reads the policies of each level.
+fn read_levels(options: &[String]) -> Result<Vec<Level>, Error> {
+    options
+        .iter()
+        .map(|level| level.split(',').map(read_policy).collect())
+        .collect()
+}
+
+fn read_policy(path: &str) -> Result<Policy, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    Policy::parse(path, &text).map_err(|error| Error::BadInput(format!("{path}: {error}")))
+}
+
+/// A line of a report.
+struct Line {
+    place: Place,
+    /// The action, where actions differ.
+    action: Option<Action>,
+    decision: Decision,
+}
+
+impl Line {
+    fn check(&self) -> String {
+        match self.action {
+            None => self.place.to_string(),
+            Some(action) => format!("{}, {}", self.place, action.as_str()),
+        }
+    }
+}
+
+/// Prints what the policies say to each check, and returns whether all are allowed. What can't be judged is not.
+fn report(
+    out: &mut impl Write,
+    found: &[Found],
+    actions: &[Action],
+    levels: &[Level],
+    principal: Option<&Principal>,
+) -> Result<bool, Error> {
+    let mut all_allowed = true;
+    for (index, Found { name, route }) in found.iter().enumerate() {
+        let lines = lines(route, actions, levels, principal);
+        all_allowed &= lines.iter().all(|line| line.decision == Decision::Allowed);
+        if index > 0 {
+            writeln!(out)?;
+        }
+        let (profile, source) = (&route.profile.id, &route.source);
+        writeln!(out, "{name}: {profile} from {source}")?;
+        writeln!(out, "  {}", verdict(&lines))?;
+        let header = ["CHECK", "VERDICT", "WHY"];
+        let mut table = catalog::table(header.map(ToOwned::to_owned).to_vec(), None);
+        for line in &lines {
+            let (word, why) = match &line.decision {
+                Decision::Allowed => ("allowed", String::new()),
+                Decision::Denied(denial) => ("denied", denial.to_string()),
+                Decision::CantJudge(doubts) => {
+                    let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                    ("can't judge", doubts.join("; "))
+                }
+            };
+            table.add_row([line.check(), word.to_owned(), why]);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 1));
+        }
+        for line in table.lines() {
+            writeln!(out, "  {}", line.trim_end())?;
+        }
+    }
+    Ok(all_allowed)
+}
+
+/// Returns a line per check, or per check and action where actions differ.
+fn lines(
+    route: &Route,
+    actions: &[Action],
+    levels: &[Level],
+    principal: Option<&Principal>,
+) -> Vec<Line> {
+    let caller = iam::caller(&route.account, principal);
+    let decide = |check: &Check| {
+        let (action, context) = (check.action.as_str(), check.context(&caller));
+        evaluate::judge(levels, action, &check.resource, &context)
+    };
+    let mut places: BTreeMap<_, Vec<(Action, Decision)>> = BTreeMap::new();
+    for action in actions {
+        for check in route.checks(*action) {
+            let decision = decide(&check);
+            places
+                .entry(check.place)
+                .or_default()
+                .push((*action, decision));
+        }
+    }
+    let mut lines = Vec::new();
+    for (place, decisions) in places {
+        let (_, first) = &decisions[0];
+        if decisions.iter().all(|(_, decision)| decision == first) {
+            lines.push(Line {
+                place,
+                action: None,
+                decision: first.clone(),
+            });
+            continue;
+        }
+        lines.extend(decisions.into_iter().map(|(action, decision)| Line {
+            place: place.clone(),
+            action: Some(action),
+            decision,
+        }));
+    }
+    lines
+}
+
+/// Says in words what all checks together mean.
+fn verdict(lines: &[Line]) -> String {
+    let regions = |wanted: fn(&Decision) -> bool| {
+        let found: BTreeSet<&str> = lines
+            .iter()
+            .filter(|line| wanted(&line.decision))
+            .map(|line| line.place.requested_region())
+            .collect();
+        found.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let denied = regions(|decision| matches!(decision, Decision::Denied(_)));
+    if !denied.is_empty() {
+        return format!(
+            "DENIED in {denied}: every request fails where one check is denied, even if others are allowed"
+        );
+    }
+    let unknown: BTreeSet<&str> = lines
+        .iter()
+        .filter_map(|line| match &line.decision {
+            Decision::CantJudge(doubts) => Some(doubts),
+            Decision::Allowed | Decision::Denied(_) => None,
+        })
+        .flatten()
+        .flat_map(|doubt| doubt.unknown.iter().map(String::as_str))
+        .collect();
+    if unknown.is_empty() {
+        return "NOT DENIED: these policies let it pass; the workload's own policy must allow it, too"
+            .to_owned();
+    }
+    let by_principal = unknown
+        .iter()
+        .any(|key| key.eq_ignore_ascii_case("aws:PrincipalArn"));
+    format!(
+        "CAN'T JUDGE in {}: it depends on {}{}",
+        regions(|decision| matches!(decision, Decision::CantJudge(_))),
+        unknown.into_iter().collect::<Vec<_>>().join(", "),
+        if by_principal {
+            "; give --principal"
+        } else {
+            ""
+        }
+    )
+}

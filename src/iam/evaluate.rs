@@ -1,0 +1,645 @@
+//! What policies say to a request, in three values: yes, no, and can't be judged.
+//!
+//! A condition key that is not known is neither true nor false. It is named, with the statement that asks for it.
+//!
+//! Sources: <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_evaluation.html>,
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde_json::Value as Json;
+
+use super::{
+    document::Effect,
+    pattern::{Pattern, Wildcards},
+};
+
+/// Whether something holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Truth {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It depends on these, which are not known.
+    Unknown(BTreeSet<String>),
+}
+
+impl Truth {
+    /// Returns that it depends on something that is not known.
+    #[must_use]
+    pub fn unknown(what: impl Into<String>) -> Self {
+        Self::Unknown(BTreeSet::from([what.into()]))
+    }
+
+    /// Says whether both hold.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Yes, other) => other,
+            (truth, Self::Yes) => truth,
+            (Self::Unknown(a), Self::Unknown(b)) => Self::Unknown(&a | &b),
+        }
+    }
+
+    /// Says whether one of both holds.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        self.not().and(other.not()).not()
+    }
+
+    /// Says whether all hold. Nothing is asked after one that does not.
+    #[must_use]
+    pub fn all(truths: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::Yes;
+        for truth in truths {
+            all = all.and(truth);
+            if all == Self::No {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Says whether any holds. Nothing is asked after one that does.
+    #[must_use]
+    pub fn any(truths: impl IntoIterator<Item = Self>) -> Self {
+        Self::all(truths.into_iter().map(Self::not)).not()
+    }
+
+    /// Says whether it does not hold.
+    #[must_use]
+    #[allow(clippy::should_implement_trait, reason = "beside and() and or()")]
+    pub fn not(self) -> Self {
+        match self {
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            unknown @ Self::Unknown(_) => unknown,
+        }
+    }
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+/// Value of a condition key in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// The request has it.
+    Is(String),
+    /// The request does not have it.
+    Absent,
+    /// It is not known.
+    Unknown,
+}
+
+/// Condition keys of a request. A key that is not named is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context(BTreeMap<String, Value>);
+
+impl Context {
+    /// Returns this context with one key more. Names of keys have no case.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: Value) -> Self {
+        self.0.insert(key.to_ascii_lowercase(), value);
+        self
+    }
+
+    /// Returns the value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> &Value {
+        self.0
+            .get(&key.to_ascii_lowercase())
+            .unwrap_or(&Value::Unknown)
+    }
+
+    /// Returns the keys whose values are known, in lower case.
+    pub fn known(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
+    }
+}
+
+/// Says what in a policy is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The document is no JSON.
+    #[error("not JSON: {0}")]
+    NotJson(String),
+    /// The document has no statements.
+    #[error("no policy: expected an object with a list Statement")]
+    NoStatements,
+    /// A statement is not as IAM has them.
+    #[error("{statement}: {problem}")]
+    Statement {
+        /// Its Sid or number.
+        statement: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// A policy as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    name: String,
+    statements: Vec<Statement>,
+}
+
+/// Policies attached at one level: the root, an organizational unit, the account.
+pub type Level = Vec<Policy>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Statement {
+    name: String,
+    effect: Effect,
+    action: Names,
+    resource: Names,
+    conditions: Vec<Condition>,
+}
+
+/// `Action` or `NotAction`, `Resource` or `NotResource`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Names {
+    not: bool,
+    patterns: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Condition {
+    test: Test,
+    negated: bool,
+    if_exists: bool,
+    set: Option<Set>,
+    key: String,
+    values: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Test {
+    Equals,
+    EqualsIgnoreCase,
+    Like,
+    Arn,
+    Bool,
+    Null,
+    /// One that is not evaluated here.
+    Other(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Any,
+    All,
+}
+
+impl Policy {
+    /// Parses a policy document. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// [`PolicyError`] says what is not understood: nothing is passed over.
+    pub fn parse(name: &str, text: &str) -> Result<Self, PolicyError> {
+        let document: Json =
+            serde_json::from_str(text).map_err(|error| PolicyError::NotJson(error.to_string()))?;
+        let statements = match document.get("Statement") {
+            Some(Json::Array(list)) => list.clone(),
+            Some(one @ Json::Object(_)) => vec![one.clone()],
+            _ => return Err(PolicyError::NoStatements),
+        };
+        let statements = statements
+            .iter()
+            .enumerate()
+            .map(|(index, statement)| parse_statement(index, statement))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: name.to_owned(),
+            statements,
+        })
+    }
+
+    /// Returns what messages call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Elements of a statement of a service control policy.
+const ELEMENTS: [&str; 7] = [
+    "Sid",
+    "Effect",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+];
+
+fn parse_statement(index: usize, json: &Json) -> Result<Statement, PolicyError> {
+    let name = match json.get("Sid").and_then(Json::as_str) {
+        Some(sid) if !sid.is_empty() => sid.to_owned(),
+        _ => format!("statement {}", index + 1),
+    };
+    let bad = |problem: String| PolicyError::Statement {
+        statement: name.clone(),
+        problem,
+    };
+    let fields = json
+        .as_object()
+        .ok_or_else(|| bad("not an object".to_owned()))?;
+    if let Some(unknown) = fields.keys().find(|key| !ELEMENTS.contains(&key.as_str())) {
+        return Err(bad(format!(
+            "{unknown} is no element of a service control policy"
+        )));
+    }
+    let effect = match fields.get("Effect").and_then(Json::as_str) {
+        Some("Allow") => Effect::Allow,
+        Some("Deny") => Effect::Deny,
+        _ => return Err(bad("Effect is neither Allow nor Deny".to_owned())),
+    };
+    let names = |element: &str, opposite: &str| match (fields.get(element), fields.get(opposite)) {
+        (Some(json), None) | (None, Some(json)) => texts(json)
+            .map(|patterns| Names {
+                not: fields.contains_key(opposite),
+                patterns,
+            })
+            .ok_or_else(|| bad(format!("{element} is neither a text nor a list of texts"))),
+        _ => Err(bad(format!("expected either {element} or {opposite}"))),
+    };
+    let action = names("Action", "NotAction")?;
+    let resource = names("Resource", "NotResource")?;
+    let mut conditions = Vec::new();
+    if let Some(json) = fields.get("Condition") {
+        let operators = json
+            .as_object()
+            .ok_or_else(|| bad("Condition is no object".to_owned()))?;
+        for (operator, keys) in operators {
+            let keys = keys
+                .as_object()
+                .ok_or_else(|| bad(format!("{operator} is no object")))?;
+            for (key, values) in keys {
+                let values = texts(values)
+                    .ok_or_else(|| bad(format!("{key} is neither a text nor a list of texts")))?;
+                conditions.push(parse_condition(operator, key, values));
+            }
+        }
+    }
+    Ok(Statement {
+        name,
+        effect,
+        action,
+        resource,
+        conditions,
+    })
+}
+
+/// Returns a text, a list of texts, or the words of booleans, as a list.
+fn texts(json: &Json) -> Option<Vec<String>> {
+    match json {
+        Json::Array(list) => list.iter().map(text).collect(),
+        one => Some(vec![text(one)?]),
+    }
+}
+
+fn text(json: &Json) -> Option<String> {
+    match json {
+        Json::String(text) => Some(text.clone()),
+        Json::Bool(_) | Json::Number(_) => Some(json.to_string()),
+        _ => None,
+    }
+}
+
+fn parse_condition(operator: &str, key: &str, values: Vec<String>) -> Condition {
+    let lower = operator.to_ascii_lowercase();
+    let (set, rest) = if let Some(rest) = lower.strip_prefix("foranyvalue:") {
+        (Some(Set::Any), rest)
+    } else if let Some(rest) = lower.strip_prefix("forallvalues:") {
+        (Some(Set::All), rest)
+    } else {
+        (None, lower.as_str())
+    };
+    let (base, if_exists) = match rest.strip_suffix("ifexists") {
+        Some(base) => (base, true),
+        None => (rest, false),
+    };
+    let (test, negated) = match base {
+        "stringequals" => (Test::Equals, false),
+        "stringnotequals" => (Test::Equals, true),
+        "stringequalsignorecase" => (Test::EqualsIgnoreCase, false),
+        "stringnotequalsignorecase" => (Test::EqualsIgnoreCase, true),
+        "stringlike" => (Test::Like, false),
+        "stringnotlike" => (Test::Like, true),
+        "arnlike" | "arnequals" => (Test::Arn, false),
+        "arnnotlike" | "arnnotequals" => (Test::Arn, true),
+        "bool" => (Test::Bool, false),
+        "null" => (Test::Null, false),
+        _ => (Test::Other(operator.to_owned()), false),
+    };
+    Condition {
+        test,
+        negated,
+        if_exists,
+        set,
+        key: key.to_owned(),
+        values,
+    }
+}
+
+impl Condition {
+    fn holds(&self, context: &Context) -> Truth {
+        let value = match (context.get(&self.key), &self.test) {
+            (_, Test::Other(operator)) => {
+                return Truth::unknown(format!("{operator} of {}", self.key));
+            }
+            (Value::Unknown, _) => return Truth::unknown(&self.key),
+            (value, Test::Null) => {
+                let absent = *value == Value::Absent;
+                let wanted = |text: &String| text.eq_ignore_ascii_case(&absent.to_string());
+                return self.values.iter().any(wanted).into();
+            }
+            (Value::Absent, _) => return self.holds_without_key().into(),
+            (Value::Is(value), _) => value,
+        };
+        let matches = |wanted: &String| self.matches(wanted, value, context);
+        let any = Truth::any(self.values.iter().map(matches));
+        if self.negated { any.not() } else { any }
+    }
+
+    /// Says whether the condition holds where the request does not have the key.
+    fn holds_without_key(&self) -> bool {
+        match self.set {
+            _ if self.if_exists => true,
+            Some(Set::All) => true,
+            Some(Set::Any) => false,
+            None => self.negated,
+        }
+    }
+
+    fn matches(&self, wanted: &str, value: &str, context: &Context) -> Truth {
+        let wildcards = if matches!(self.test, Test::Like | Test::Arn) {
+            Wildcards::Meant
+        } else {
+            Wildcards::Literal
+        };
+        let lower = str::to_ascii_lowercase;
+        match self.test {
+            Test::EqualsIgnoreCase | Test::Bool => {
+                Pattern::new(&lower(wanted), wildcards, context).matches(&lower(value))
+            }
+            Test::Arn => Pattern::new(wanted, wildcards, context).matches_arn(value),
+            Test::Equals | Test::Like | Test::Null | Test::Other(_) => {
+                Pattern::new(wanted, wildcards, context).matches(value)
+            }
+        }
+    }
+}
+
+impl Statement {
+    fn applies(&self, action: &str, resource: &str, context: &Context) -> Truth {
+        let action = action.to_ascii_lowercase();
+        let acts = self.action.holds(|pattern| {
+            Pattern::new(&pattern.to_ascii_lowercase(), Wildcards::Meant, context).matches(&action)
+        });
+        if acts == Truth::No {
+            return Truth::No;
+        }
+        let conditions = Truth::all(self.conditions.iter().map(|one| one.holds(context)));
+        if conditions == Truth::No {
+            return Truth::No;
+        }
+        let concerns = self.resource.holds(|pattern| {
+            Pattern::new(pattern, Wildcards::Meant, context).matches_resource(resource)
+        });
+        acts.and(conditions).and(concerns)
+    }
+}
+
+impl Names {
+    fn holds(&self, matches: impl Fn(&str) -> Truth) -> Truth {
+        let any = Truth::any(self.patterns.iter().map(|pattern| matches(pattern)));
+        if self.not { any.not() } else { any }
+    }
+}
+
+/// What the policies of all levels say to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Every level allows it and nothing denies it.
+    Allowed,
+    /// It is denied.
+    Denied(Denial),
+    /// It depends on what is not known.
+    CantJudge(Vec<Doubt>),
+}
+
+/// Why a request is denied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// A statement denies it.
+    Statement {
+        /// The policy.
+        policy: String,
+        /// Its Sid or number.
+        statement: String,
+    },
+    /// No statement of a level allows it.
+    NotAllowed {
+        /// Number of the level, from 1.
+        level: usize,
+        /// The policies of that level.
+        policies: Vec<String>,
+    },
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Statement { policy, statement } => write!(f, "{statement} of {policy}"),
+            Self::NotAllowed { level, policies } => write!(
+                f,
+                "no statement of level {level} ({}) allows it",
+                policies.join(", ")
+            ),
+        }
+    }
+}
+
+/// A statement that can't be judged.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Doubt {
+    /// The policy.
+    pub policy: String,
+    /// Its Sid or number.
+    pub statement: String,
+    /// What is not known.
+    pub unknown: Vec<String>,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unknown, statement, policy) = (self.unknown.join(", "), &self.statement, &self.policy);
+        write!(f, "{statement} of {policy} depends on {unknown}")
+    }
+}
+
+/// Judges a request: any Deny wins, and every level must have an Allow.
+#[must_use]
+pub fn judge(levels: &[Level], action: &str, resource: &str, context: &Context) -> Decision {
+    let mut doubts = Vec::new();
+    let mut not_allowed = None;
+    for (index, level) in levels.iter().enumerate() {
+        let mut allowed = Truth::No;
+        let mut allow_doubts = Vec::new();
+        for (policy, statement) in level
+            .iter()
+            .flat_map(|policy| policy.statements.iter().map(move |one| (policy, one)))
+        {
+            let truth = statement.applies(action, resource, context);
+            if let Truth::Unknown(unknown) = &truth {
+                let doubt = Doubt {
+                    policy: policy.name.clone(),
+                    statement: statement.name.clone(),
+                    unknown: unknown.iter().cloned().collect(),
+                };
+                match statement.effect {
+                    Effect::Allow => allow_doubts.push(doubt),
+                    Effect::Deny => doubts.push(doubt),
+                }
+            }
+            match (statement.effect, truth) {
+                (Effect::Deny, Truth::Yes) => {
+                    return Decision::Denied(Denial::Statement {
+                        policy: policy.name.clone(),
+                        statement: statement.name.clone(),
+                    });
+                }
+                (Effect::Deny, _) => {}
+                (Effect::Allow, truth) => allowed = allowed.or(truth),
+            }
+        }
+        match allowed {
+            Truth::Yes => {}
+            Truth::No => {
+                not_allowed.get_or_insert_with(|| Denial::NotAllowed {
+                    level: index + 1,
+                    policies: level.iter().map(|policy| policy.name.clone()).collect(),
+                });
+            }
+            Truth::Unknown(_) => doubts.extend(allow_doubts),
+        }
+    }
+    match not_allowed {
+        Some(denial) => Decision::Denied(denial),
+        None if doubts.is_empty() => Decision::Allowed,
+        None => {
+            doubts.sort();
+            doubts.dedup();
+            Decision::CantJudge(doubts)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:bedrock:eu-west-1::foundation-model/a.b";
+
+    fn policy(name: &str, statements: &[(&str, &str)]) -> Policy {
+        let statements: Vec<Json> = statements
+            .iter()
+            .map(|(effect, condition)| {
+                let condition: Json = serde_json::from_str(condition).expect("JSON");
+                serde_json::json!({
+                    "Sid": format!("{effect}It"), "Effect": effect, "Action": "bedrock:*",
+                    "Resource": "*", "Condition": condition,
+                })
+            })
+            .collect();
+        let document = serde_json::json!({"Statement": statements});
+        Policy::parse(name, &document.to_string()).expect("a policy")
+    }
+
+    #[test]
+    fn three_values() {
+        let (yes, no, unknown) = (Truth::Yes, Truth::No, Truth::unknown("a"));
+        for (a, b, and, or) in [
+            (&yes, &yes, &yes, &yes),
+            (&yes, &no, &no, &yes),
+            (&no, &no, &no, &no),
+            (&unknown, &yes, &unknown, &yes),
+            (&unknown, &no, &no, &unknown),
+            (&unknown, &unknown, &unknown, &unknown),
+        ] {
+            for (a, b) in [(a, b), (b, a)] {
+                assert_eq!(a.clone().and(b.clone()), *and, "{a:?} and {b:?}");
+                assert_eq!(a.clone().or(b.clone()), *or, "{a:?} or {b:?}");
+            }
+        }
+        assert_eq!(Truth::all([]), Truth::Yes);
+        assert_eq!(Truth::any([]), Truth::No);
+    }
+
+    /// Policies of each level, and what they say.
+    type Case<'a> = (&'a [&'a [(&'a str, &'a str)]], &'a str);
+
+    #[test]
+    fn levels() {
+        const ALWAYS: &str = "{}";
+        const NEVER: &str = r#"{"Bool": {"aws:SecureTransport": "false"}}"#;
+        const MAYBE: &str = r#"{"StringEquals": {"aws:PrincipalTag/team": "chat"}}"#;
+        let context = Context::default().with("AWS:SecureTransport", Value::Is("true".to_owned()));
+        let cases: &[Case<'_>] = &[
+            (&[], "allowed"),
+            (&[&[("Allow", ALWAYS)]], "allowed"),
+            (&[&[("Allow", ALWAYS), ("Deny", NEVER)]], "allowed"),
+            (&[&[("Allow", ALWAYS), ("Deny", ALWAYS)]], "DenyIt of 1"),
+            (
+                &[&[("Allow", ALWAYS)], &[]],
+                "no statement of level 2 (2) allows it",
+            ),
+            (
+                &[&[("Allow", NEVER)]],
+                "no statement of level 1 (1) allows it",
+            ),
+            (
+                &[&[("Allow", ALWAYS), ("Deny", MAYBE)]],
+                "DenyIt of 1 depends on aws:PrincipalTag/team",
+            ),
+            (
+                &[&[("Allow", MAYBE)]],
+                "AllowIt of 1 depends on aws:PrincipalTag/team",
+            ),
+            // One that allows for certain is enough.
+            (&[&[("Allow", MAYBE), ("Allow", ALWAYS)]], "allowed"),
+            // What is certain counts, on whatever level.
+            (
+                &[&[("Allow", MAYBE), ("Deny", MAYBE)], &[("Deny", ALWAYS)]],
+                "DenyIt of 2",
+            ),
+            (
+                &[&[("Allow", MAYBE)], &[("Allow", NEVER)]],
+                "no statement of level 2 (2) allows it",
+            ),
+        ];
+        for (levels, expected) in cases {
+            let levels: Vec<Level> = levels
+                .iter()
+                .enumerate()
+                .map(|(index, statements)| vec![policy(&(index + 1).to_string(), statements)])
+                .collect();
+            let found = match judge(&levels, "bedrock:InvokeModel", ARN, &context) {
+                Decision::Allowed => "allowed".to_owned(),
+                Decision::Denied(denial) => denial.to_string(),
+                Decision::CantJudge(doubts) => doubts[0].to_string(),
+            };
+            assert_eq!(found, *expected, "{levels:?}");
+        }
+    }
+}

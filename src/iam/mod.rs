@@ -1,0 +1,331 @@
+//! What IAM checks when a workload invokes a profile, the policies that allow it, and what service control policies say.
+//!
+//! All pure. [`Route`] knows the checks, [`workload`] and [`guardrail`] build policies, [`evaluate`] judges them, and
+//! [`format`](mod@format) writes them down.
+//!
+//! Sources: <https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>,
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/global-cross-region-inference.html>.
+
+pub mod document;
+pub mod evaluate;
+pub mod format;
+pub mod guardrail;
+pub mod operator;
+mod pattern;
+pub mod workload;
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    catalog::{Destinations, Profile},
+    types::{AccountId, Arn, Region},
+};
+
+use evaluate::{Context, Value};
+
+/// What `aws:RequestedRegion` is where a global profile is routed.
+pub const UNSPECIFIED: &str = "unspecified";
+
+/// The condition key that names the profile behind a request to a model.
+pub const INFERENCE_PROFILE_ARN: &str = "bedrock:InferenceProfileArn";
+/// The condition key that names the region of a request.
+pub const REQUESTED_REGION: &str = "aws:RequestedRegion";
+
+/// What a workload does with a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// `InvokeModel` and Converse.
+    Invoke,
+    /// `InvokeModelWithResponseStream` and `ConverseStream`.
+    Stream,
+    /// `CreateModelInvocationJob`: batch inference.
+    Batch,
+}
+
+impl Action {
+    /// Returns the name that policies have.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invoke => "bedrock:InvokeModel",
+            Self::Stream => "bedrock:InvokeModelWithResponseStream",
+            Self::Batch => "bedrock:CreateModelInvocationJob",
+        }
+    }
+}
+
+/// A profile as an account calls it from a source region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The account of the workload.
+    pub account: AccountId,
+    /// Where it calls Bedrock.
+    pub source: Region,
+    /// The profile.
+    pub profile: Arc<Profile>,
+}
+
+impl Route {
+    /// Returns the ARN of the profile. It names the source region, which pins the route.
+    #[must_use]
+    pub fn profile_arn(&self) -> String {
+        self.source.profile_arn(&self.account, &self.profile.id)
+    }
+
+    /// Returns the regions in which the model is checked, sorted: the source and every destination; of a global profile
+    /// the source alone.
+    #[must_use]
+    pub fn model_regions(&self) -> Vec<Region> {
+        let mut regions = match &self.profile.destinations {
+            Destinations::Regions(regions) => regions.to_vec(),
+            Destinations::Anywhere => Vec::new(),
+        };
+        regions.push(self.source.clone());
+        regions.sort();
+        regions.dedup();
+        regions
+    }
+
+    /// Says whether the profile is a global one.
+    #[must_use]
+    pub fn is_global(&self) -> bool {
+        self.profile.destinations == Destinations::Anywhere
+    }
+
+    /// Returns the ARN of the model without a region, by which a global profile reaches it anywhere.
+    #[must_use]
+    pub fn anywhere_arn(&self) -> String {
+        format!(
+            "arn:{}:bedrock:::foundation-model/{}",
+            self.source.partition().name,
+            self.profile.model
+        )
+    }
+
+    /// Returns what IAM checks when the profile is used; all of it must be allowed.
+    ///
+    /// `bedrock:InferenceProfileArn` is there when a model is checked, and is not when the profile is. AWS does not
+    /// document it for batch jobs, so it is unknown there.
+    #[must_use]
+    pub fn checks(&self, action: Action) -> Vec<Check> {
+        let through = match action {
+            Action::Batch => Value::Unknown,
+            Action::Invoke | Action::Stream => Value::Is(self.profile_arn()),
+        };
+        let model_in = |region: &Region| Check {
+            place: if *region == self.source {
+                Place::Source(region.clone())
+            } else {
+                Place::Destination(region.clone())
+            },
+            action,
+            resource: region.foundation_model_arn(&self.profile.model),
+            inference_profile: through.clone(),
+        };
+        let mut checks = vec![Check {
+            place: Place::Profile(self.source.clone()),
+            action,
+            resource: self.profile_arn(),
+            inference_profile: Value::Absent,
+        }];
+        checks.extend(self.model_regions().iter().map(model_in));
+        if self.is_global() {
+            checks.push(Check {
+                place: Place::Anywhere,
+                action,
+                resource: self.anywhere_arn(),
+                inference_profile: through.clone(),
+            });
+        }
+        if action == Action::Batch {
+            checks.push(Check {
+                place: Place::Job(self.source.clone()),
+                action,
+                resource: self.job_arn("job"),
+                inference_profile: Value::Absent,
+            });
+        }
+        checks
+    }
+
+    /// Returns the ARN of a batch job, or a pattern of such.
+    fn job_arn(&self, id: &str) -> String {
+        format!(
+            "arn:{}:bedrock:{}:{}:model-invocation-job/{id}",
+            self.source.partition().name,
+            self.source,
+            self.account
+        )
+    }
+}
+
+/// What a check is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The profile itself, in its source region.
+    Profile(Region),
+    /// The model in the source region.
+    Source(Region),
+    /// The model in a destination.
+    Destination(Region),
+    /// The model without a region, for a global profile.
+    Anywhere,
+    /// The batch job, in the source region.
+    Job(Region),
+}
+
+impl Place {
+    /// Returns `aws:RequestedRegion` of the check.
+    #[must_use]
+    pub fn requested_region(&self) -> &str {
+        match self {
+            Self::Profile(region)
+            | Self::Source(region)
+            | Self::Destination(region)
+            | Self::Job(region) => region.as_str(),
+            Self::Anywhere => UNSPECIFIED,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profile(region) => write!(f, "profile in {region}"),
+            Self::Source(region) => write!(f, "model in {region} (source)"),
+            Self::Destination(region) => write!(f, "model in {region}"),
+            Self::Anywhere => write!(f, "model anywhere ({UNSPECIFIED})"),
+            Self::Job(region) => write!(f, "batch job in {region}"),
+        }
+    }
+}
+
+/// One of the checks that IAM makes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What it is about.
+    pub place: Place,
+    /// The action.
+    pub action: Action,
+    /// ARN of the resource.
+    pub resource: String,
+    /// `bedrock:InferenceProfileArn`.
+    pub inference_profile: Value,
+}
+
+impl Check {
+    /// Returns the condition keys of this check, added to those of the caller.
+    #[must_use]
+    pub fn context(&self, caller: &Context) -> Context {
+        caller
+            .clone()
+            .with(
+                REQUESTED_REGION,
+                Value::Is(self.place.requested_region().to_owned()),
+            )
+            .with(INFERENCE_PROFILE_ARN, self.inference_profile.clone())
+    }
+}
+
+/// Who makes a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    arn: String,
+    kind: &'static str,
+    account: AccountId,
+}
+
+/// Says why a text names no principal that `aws:PrincipalArn` could have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrincipalError {
+    /// The ARN is that of a session.
+    #[error(
+        "{0} is the ARN of a session: give that of its role, arn:aws:iam::ACCOUNT:role/NAME, with its path"
+    )]
+    Session(String),
+    /// The text is something else.
+    #[error("{0:?} is not the ARN of a role or user, such as arn:aws:iam::111122223333:role/chat")]
+    NotAPrincipal(String),
+}
+
+impl std::str::FromStr for Principal {
+    type Err = PrincipalError;
+
+    fn from_str(text: &str) -> Result<Self, PrincipalError> {
+        let not_a_principal = || PrincipalError::NotAPrincipal(text.to_owned());
+        let arn = Arn::parse(text).map_err(|_| not_a_principal())?;
+        if arn.service == "sts" {
+            return Err(PrincipalError::Session(text.to_owned()));
+        }
+        let kind = match arn.resource.split_once('/') {
+            Some(("role", _)) => "AssumedRole",
+            Some(("user", _)) => "User",
+            _ if arn.resource == "root" => "Account",
+            _ => return Err(not_a_principal()),
+        };
+        match arn.account {
+            Some(account) if arn.service == "iam" => Ok(Self {
+                arn: text.to_owned(),
+                kind,
+                account,
+            }),
+            _ => Err(not_a_principal()),
+        }
+    }
+}
+
+impl Principal {
+    /// Returns the account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+}
+
+/// Returns the condition keys of a caller that are known: it calls Bedrock itself, by TLS. Without a principal, its
+/// account alone is known.
+#[must_use]
+pub fn caller(account: &AccountId, principal: Option<&Principal>) -> Context {
+    let context = Context::default()
+        .with("aws:PrincipalAccount", Value::Is(account.to_string()))
+        .with("aws:PrincipalIsAWSService", Value::Is("false".to_owned()))
+        .with("aws:ViaAWSService", Value::Is("false".to_owned()))
+        .with("aws:SecureTransport", Value::Is("true".to_owned()));
+    match principal {
+        None => context,
+        Some(principal) => context
+            .with("aws:PrincipalArn", Value::Is(principal.arn.clone()))
+            .with("aws:PrincipalType", Value::Is(principal.kind.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principals() {
+        for (text, kind) in [
+            ("arn:aws:iam::111122223333:role/path/chat", "AssumedRole"),
+            ("arn:aws-us-gov:iam::111122223333:user/a", "User"),
+            ("arn:aws:iam::111122223333:root", "Account"),
+        ] {
+            let principal: Principal = text.parse().expect(text);
+            assert_eq!(principal.kind, kind, "{text}");
+            assert_eq!(principal.account().as_str(), "111122223333");
+        }
+        let session = "arn:aws:sts::111122223333:assumed-role/chat/s";
+        assert_eq!(
+            session.parse::<Principal>(),
+            Err(PrincipalError::Session(session.to_owned()))
+        );
+        for text in [
+            "chat",
+            "arn:aws:iam::111122223333:policy/a",
+            "arn:aws:iam:::role/a",
+            "arn:aws:s3::111122223333:role/a",
+        ] {
+            assert!(text.parse::<Principal>().is_err(), "{text}");
+        }
+    }
+}

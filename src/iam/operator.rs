@@ -1,0 +1,53 @@
+//! What the operator itself needs: to see which profiles and models there are, and to take on roles.
+
+use std::collections::BTreeSet;
+
+use crate::types::AccountId;
+
+use super::document::{Conditions, Document, Effect, Statement};
+
+/// Returns the policy of the operator. It invokes nothing.
+///
+/// `sts:TagSession` stands beside `sts:AssumeRole` because sessions of EKS Pod Identity carry tags that go on to the
+/// next role.
+#[must_use]
+pub fn policy(partition: &str, account: &AccountId, roles: &BTreeSet<String>) -> Document {
+    let mut statements = vec![
+        allow(
+            "DiscoverProfiles",
+            &[
+                "bedrock:GetInferenceProfile",
+                "bedrock:ListInferenceProfiles",
+            ],
+            vec![format!(
+                "arn:{partition}:bedrock:*:{account}:inference-profile/*"
+            )],
+        ),
+        allow(
+            "DiscoverModels",
+            &[
+                "bedrock:GetFoundationModelAvailability",
+                "bedrock:ListFoundationModels",
+            ],
+            vec!["*".to_owned()],
+        ),
+    ];
+    if !roles.is_empty() {
+        statements.push(allow(
+            "AssumeRoles",
+            &["sts:AssumeRole", "sts:TagSession"],
+            roles.iter().cloned().collect(),
+        ));
+    }
+    Document::new(statements)
+}
+
+fn allow(sid: &str, actions: &[&str], resource: Vec<String>) -> Statement {
+    Statement {
+        sid: sid.to_owned(),
+        effect: Effect::Allow,
+        action: actions.iter().map(ToString::to_string).collect(),
+        resource,
+        condition: Conditions::new(),
+    }
+}

@@ -1,0 +1,282 @@
+//! Texts of policies: wildcards, ARNs and policy variables.
+//!
+//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
+
+use super::evaluate::{Context, Truth, Value};
+
+/// A piece of a text, variables replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    /// This character.
+    Literal(char),
+    /// `?`
+    One,
+    /// `*`
+    Any,
+}
+
+/// A text of a policy, ready to be compared.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    tokens: Vec<Token>,
+    /// Variables whose values are not known. Anything may stand there.
+    unknown: Vec<String>,
+    /// Whether a variable has no value: then nothing matches.
+    void: bool,
+    /// Whether a variable stands before the fifth colon, where resources can't have one.
+    early: bool,
+}
+
+/// What `*` and `?` are in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wildcards {
+    /// Wildcards.
+    Meant,
+    /// Characters as any other.
+    Literal,
+}
+
+impl Pattern {
+    /// Reads a text, with the variables that the context knows.
+    pub(super) fn new(text: &str, wildcards: Wildcards, context: &Context) -> Self {
+        let mut pattern = Self {
+            tokens: Vec::new(),
+            unknown: Vec::new(),
+            void: false,
+            early: false,
+        };
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            if let Some((variable, after)) = rest
+                .strip_prefix("${")
+                .and_then(|inside| inside.split_once('}'))
+            {
+                pattern.variable(variable, context);
+                rest = after;
+                continue;
+            }
+            pattern.tokens.push(match (next, wildcards) {
+                ('*', Wildcards::Meant) => Token::Any,
+                ('?', Wildcards::Meant) => Token::One,
+                _ => Token::Literal(next),
+            });
+            rest = &rest[next.len_utf8()..];
+        }
+        pattern
+    }
+
+    /// Appends the value of what stands between `${` and `}`: a key, perhaps with a default, or an escaped character.
+    fn variable(&mut self, text: &str, context: &Context) {
+        let (key, default) = match text.split_once(',') {
+            Some((key, default)) => (key.trim(), Some(default.trim().trim_matches('\''))),
+            None => (text.trim(), None),
+        };
+        if matches!(key, "*" | "?" | "$") {
+            self.tokens.extend(key.chars().map(Token::Literal));
+            return;
+        }
+        self.early |= arn_parts(&self.tokens).is_none();
+        match (context.get(key), default) {
+            (Value::Is(value), _) => self.tokens.extend(value.chars().map(Token::Literal)),
+            (Value::Absent, Some(default)) => {
+                self.tokens.extend(default.chars().map(Token::Literal));
+            }
+            (Value::Absent, None) => self.void = true,
+            (Value::Unknown, _) => {
+                self.tokens.push(Token::Any);
+                self.unknown.push(format!("${{{text}}}"));
+            }
+        }
+    }
+
+    /// Says whether the whole text matches.
+    pub(super) fn matches(&self, text: &str) -> Truth {
+        let text: Vec<char> = text.chars().collect();
+        self.truth(glob(&self.tokens, &text))
+    }
+
+    /// Says whether an ARN matches, each of its six parts by itself, as `ArnLike` has it. A pattern that is no ARN
+    /// can't be judged.
+    pub(super) fn matches_arn(&self, text: &str) -> Truth {
+        let (Some(parts), Some(given)) = (arn_parts(&self.tokens), arn_parts(&literal(text)))
+        else {
+            let is_arn = arn_parts(&self.tokens).is_some();
+            return if is_arn || self.void {
+                Truth::No
+            } else {
+                Truth::unknown("a value that is no ARN")
+            };
+        };
+        let all = parts
+            .iter()
+            .zip(&given)
+            .all(|(part, given)| glob(part, &characters(given)));
+        self.truth(all)
+    }
+
+    /// Says whether the resource of a request matches, part by part. Parts that the pattern leaves out may be anything:
+    /// `arn:aws:bedrock:*` are all resources of Bedrock. What does not begin as an ARN, as `*`, is compared as a whole.
+    pub(super) fn matches_resource(&self, resource: &str) -> Truth {
+        if self.early {
+            return Truth::unknown("a variable before the fifth colon of its resource");
+        }
+        if !self.tokens.starts_with(&literal("arn:")) {
+            return self.matches(resource);
+        }
+        let mut whole = self.clone();
+        while arn_parts(&whole.tokens).is_none() {
+            whole.tokens.extend([Token::Literal(':'), Token::Any]);
+        }
+        whole.matches_arn(resource)
+    }
+
+    fn truth(&self, matched: bool) -> Truth {
+        if self.void || !matched {
+            Truth::No
+        } else if self.unknown.is_empty() {
+            Truth::Yes
+        } else {
+            self.unknown
+                .iter()
+                .fold(Truth::Yes, |all, name| all.and(Truth::unknown(name)))
+        }
+    }
+}
+
+fn literal(text: &str) -> Vec<Token> {
+    text.chars().map(Token::Literal).collect()
+}
+
+fn characters(tokens: &[Token]) -> Vec<char> {
+    tokens
+        .iter()
+        .filter_map(|token| match token {
+            Token::Literal(character) => Some(*character),
+            Token::One | Token::Any => None,
+        })
+        .collect()
+}
+
+/// Splits an ARN at its first five colons.
+fn arn_parts(tokens: &[Token]) -> Option<Vec<Vec<Token>>> {
+    let parts: Vec<Vec<Token>> = tokens
+        .splitn(6, |token| *token == Token::Literal(':'))
+        .map(<[Token]>::to_vec)
+        .collect();
+    (parts.len() == 6).then_some(parts)
+}
+
+/// Matches with one step back: a `*` takes one character more whenever what follows it fails.
+fn glob(pattern: &[Token], text: &[char]) -> bool {
+    let (mut at, mut position) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while position < text.len() {
+        match pattern.get(at) {
+            Some(Token::Any) => {
+                star = Some((at, position));
+                at += 1;
+            }
+            Some(Token::One) => {
+                at += 1;
+                position += 1;
+            }
+            Some(Token::Literal(character)) if *character == text[position] => {
+                at += 1;
+                position += 1;
+            }
+            _ => match star {
+                Some((of, from)) => {
+                    star = Some((of, from + 1));
+                    at = of + 1;
+                    position = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|token| *token == Token::Any)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Context {
+        Context::default()
+            .with("aws:PrincipalAccount", Value::Is("111122223333".to_owned()))
+            .with("aws:SourceVpc", Value::Absent)
+    }
+
+    #[test]
+    fn wildcards() {
+        for (pattern, text, matched) in [
+            ("*", "", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("eu-*", "eu-west-1", true),
+            ("*-1", "eu-west-1", true),
+            ("e*w*1", "eu-west-1", true),
+            ("e*w*2", "eu-west-1", false),
+            ("eu-west-1*", "eu-west-1", true),
+            ("a*b*c", "abcbcd", false),
+        ] {
+            let found = Pattern::new(pattern, Wildcards::Meant, &context()).matches(text);
+            let expected = if matched { Truth::Yes } else { Truth::No };
+            assert_eq!(found, expected, "{pattern} {text}");
+        }
+        let literal = Pattern::new("eu-*", Wildcards::Literal, &context());
+        assert_eq!(literal.matches("eu-west-1"), Truth::No);
+        assert_eq!(literal.matches("eu-*"), Truth::Yes);
+    }
+
+    #[test]
+    fn variables() {
+        let role = "arn:aws:iam::111122223333:role/a";
+        for (pattern, expected) in [
+            (
+                "arn:aws:iam::${aws:PrincipalAccount}:role/a",
+                Some(Truth::Yes),
+            ),
+            (
+                "arn:aws:iam::${aws:PrincipalAccount}:role/b",
+                Some(Truth::No),
+            ),
+            ("arn:aws:iam::${aws:SourceVpc}:role/*", Some(Truth::No)),
+            (
+                "arn:aws:iam::${aws:SourceVpc, '111122223333'}:role/*",
+                Some(Truth::Yes),
+            ),
+            ("arn:aws:iam::111122223333:role/${*}", Some(Truth::No)),
+            ("arn:aws:iam::${Account}:role/a", None),
+            ("arn:aws:iam::${Account}:role/b", Some(Truth::No)),
+        ] {
+            let found = Pattern::new(pattern, Wildcards::Meant, &context()).matches_arn(role);
+            let expected = expected.unwrap_or_else(|| Truth::unknown("${Account}"));
+            assert_eq!(found, expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_stays_within_its_part_of_an_arn() {
+        let model = "arn:aws:bedrock:::foundation-model/a.b:0";
+        for (pattern, matched) in [
+            ("arn:aws:bedrock:*::foundation-model/*", true),
+            ("arn:*:bedrock:::foundation-model/a.b:0", true),
+            ("arn:aws:bedrock:us-east-1::foundation-model/*", false),
+            ("arn:aws:bedrock:*:foundation-model/*", false),
+            ("arn:aws:bedrock:*", true),
+            (
+                "arn:aws:bedrock:::foundation-model/${aws:PrincipalAccount}",
+                false,
+            ),
+            ("*", true),
+        ] {
+            let found = Pattern::new(pattern, Wildcards::Meant, &context()).matches_resource(model);
+            let expected = if matched { Truth::Yes } else { Truth::No };
+            assert_eq!(found, expected, "{pattern}");
+        }
+        let early = "arn:aws:bedrock:*:${aws:PrincipalAccount}:inference-profile/*";
+        let found = Pattern::new(early, Wildcards::Meant, &context()).matches_resource(model);
+        assert!(matches!(found, Truth::Unknown(_)), "{found:?}");
+    }
+}

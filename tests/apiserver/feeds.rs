@@ -1,0 +1,537 @@
+//! What bindings ask of the catalog: how often, for whom, within which limits, and what they learn of it.
+
+use std::{collections::HashSet, fs, os::unix::fs::symlink, path::Path, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use inference_profile_operator::{
+    api::condition::Reason,
+    cache::FeedLimits,
+    catalog::{
+        Catalog, CatalogError, FeedKey, Source, SourceKind,
+        directory::{Directory, MANIFEST},
+        listing,
+    },
+};
+use jiff::Timestamp;
+use kube::{
+    ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    operator::{ACCOUNT, Options, SONNET, Script, condition},
+    stage::{EU, GLOBAL, REGION, Stage, message, profile_in_use, sonnet, verdict},
+    support::{Case, Cluster, case, eventually},
+};
+
+/// Longer than any case takes: a catalog is listed once, unless something else asks for it.
+const ONCE: Duration = Duration::from_hours(1);
+/// Another account than the scripted one.
+const OTHER_ACCOUNT: &str = "444455556666";
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "feeds::a_thousand_bindings_cost_one_listing_each_role_and_region",
+            thousand,
+        ),
+        case("feeds::a_role_works_where_it_is_allowed", roles),
+        case("feeds::a_binding_beyond_the_limit_waits", limits),
+        case(
+            "feeds::a_lower_limit_leaves_values_as_they_are",
+            lower_limit,
+        ),
+        case("feeds::a_changed_annotation_lists_now", annotation),
+        case("feeds::one_failed_listing_is_not_told", stumble),
+        case("feeds::files_that_change_are_read_soon", mounted),
+        case("feeds::a_snapshot_that_grows_old_is_told_once", stale),
+        case(
+            "feeds::newer_embedded_data_move_nothing_by_themselves",
+            upgrade,
+        ),
+    ]
+}
+
+fn once(stage: &Stage) -> Options {
+    let mut options = stage.options();
+    options.schedule.interval = ONCE;
+    options
+}
+
+/// Returns a spec that gets a profile from any region, called from this one, by this role.
+fn from(region: &str, role: Option<&str>) -> Value {
+    let mut spec = json!({"model": SONNET, "geography": "global", "sourceRegion": region});
+    if let Some(role) = role {
+        spec["roleARN"] = json!(role);
+    }
+    spec
+}
+
+async fn thousand(cluster: Cluster) {
+    const BINDINGS: usize = 1000;
+    const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-northeast-1"];
+    let roles: [String; 2] = [ACCOUNT, OTHER_ACCOUNT]
+        .map(|account| format!("arn:aws:iam::{account}:role/bedrock-discovery"));
+    let mut stage = Stage::empty(cluster).await;
+    let namespace = stage.namespace.clone();
+    let specs = (0..BINDINGS).map(|number| {
+        let role = &roles[number / 3 % 2];
+        (format!("b{number}"), from(REGIONS[number % 3], Some(role)))
+    });
+    let asleep = |number: usize| {
+        let mut spec = from("us-west-2", None);
+        spec["suspend"] = json!(true);
+        (format!("suspended{number}"), spec)
+    };
+    let vanishing = |number: usize| (format!("deleted{number}"), from("eu-west-3", None));
+    stream::iter(
+        specs
+            .chain((0..20).map(asleep))
+            .chain((0..20).map(vanishing)),
+    )
+    .for_each_concurrent(16, |(name, spec)| {
+        let stage = &stage;
+        async move {
+            stage.bind(&name, spec).await;
+        }
+    })
+    .await;
+    let held = |finalizers: Value| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+    for number in 0..20 {
+        let name = format!("deleted{number}");
+        let patch = held(json!(["example.com/held"]));
+        let params = PatchParams::default();
+        stage
+            .bindings()
+            .patch(&name, &params, &patch)
+            .await
+            .expect("held");
+        stage.delete(&name).await;
+    }
+    stage.start(Options {
+        allowed_roles: roles
+            .iter()
+            .map(|role| format!("{role};namespaces={namespace}"))
+            .collect(),
+        ..once(&stage)
+    });
+    eventually("all are Ready", || async {
+        let list = stage
+            .bindings()
+            .list(&ListParams::default())
+            .await
+            .expect("a list");
+        let ready = list.iter().filter(|binding| {
+            verdict(binding, "Ready").is_some_and(|(status, _)| status == "True")
+        });
+        let ready = ready.count();
+        if ready == BINDINGS {
+            Ok(())
+        } else {
+            Err(ready)
+        }
+    })
+    .await;
+    let expected: HashSet<FeedKey> = REGIONS
+        .iter()
+        .flat_map(|region| {
+            roles.iter().map(|role| FeedKey {
+                role: Some(role.as_str().into()),
+                region: region.parse().expect("a region"),
+            })
+        })
+        .collect();
+    let log = stage.script.log();
+    assert!(log.values().all(|listings| *listings == 1), "{log:?}");
+    let asked: HashSet<FeedKey> = log.into_keys().collect();
+    assert_eq!(asked, expected, "none for the suspended and the deleted");
+    for number in 0..20 {
+        let name = format!("deleted{number}");
+        let params = PatchParams::default();
+        stage
+            .bindings()
+            .patch(&name, &params, &held(json!(null)))
+            .await
+            .expect("let go");
+    }
+    stage.stop().await;
+}
+
+async fn roles(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    let namespace = stage.namespace.clone();
+    stage.start(Options {
+        allowed_roles: vec![
+            format!("arn:aws:iam::{OTHER_ACCOUNT}:role/bedrock-*;namespaces={namespace}"),
+            format!("arn:aws:iam::{OTHER_ACCOUNT}:role/team;namespaces=another"),
+        ],
+        ..stage.options()
+    });
+    let role = |name: &str| format!("arn:aws:iam::{OTHER_ACCOUNT}:role/{name}");
+    for refused in ["admin", "team"] {
+        stage
+            .bind(refused, from(REGION, Some(&role(refused))))
+            .await;
+        let why = stage
+            .until(refused, "CatalogFresh", "False", Reason::RoleNotAllowed)
+            .await;
+        assert!(
+            why.contains("bedrock-*") && why.contains(&role(refused)),
+            "{why}"
+        );
+        let ready = stage
+            .until(refused, "Ready", "Unknown", Reason::CatalogUnavailable)
+            .await;
+        assert!(ready.contains(&why), "{ready}");
+    }
+    stage
+        .bound("allowed", from(REGION, Some(&role("bedrock-shop"))))
+        .await;
+    let status = stage.binding("allowed").await.status.expect("a status");
+    let account = status.profile.expect("a profile").catalog.account;
+    assert_eq!(account.as_deref(), Some(OTHER_ACCOUNT));
+    let asked: Vec<FeedKey> = stage.script.log().into_keys().collect();
+    let roles: Vec<Option<&str>> = asked.iter().map(|feed| feed.role.as_deref()).collect();
+    assert_eq!(roles, [Some(role("bedrock-shop").as_str())]);
+    stage.stop().await;
+}
+
+async fn limits(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    stage.start(Options {
+        feed_limits: FeedLimits {
+            total: 64,
+            per_namespace: 1,
+        },
+        ..stage.options()
+    });
+    stage.bound("first", from("eu-west-1", None)).await;
+    stage.bind("second", from("us-east-1", None)).await;
+    let why = stage
+        .until("second", "CatalogFresh", "False", Reason::FeedLimitReached)
+        .await;
+    for part in [
+        "us-east-1 waits",
+        "uses: eu-west-1",
+        "--max-feeds-per-namespace",
+    ] {
+        assert!(why.contains(part), "{part:?} in {why:?}");
+    }
+    stage
+        .until("second", "Ready", "Unknown", Reason::CatalogUnavailable)
+        .await;
+    assert_eq!(stage.config_map("second").await, None);
+    stage.bound("beside", from("eu-west-1", None)).await;
+    assert_eq!(stage.script.asked_of("us-east-1"), 0);
+    stage.unbind("first").await;
+    stage.settled().await;
+    assert_eq!(
+        stage.script.asked_of("us-east-1"),
+        0,
+        "the region is still used"
+    );
+    stage.edit("beside", json!({"suspend": true})).await;
+    stage.ready("second").await;
+    stage
+        .until("second", "CatalogFresh", "True", Reason::Fresh)
+        .await;
+    stage.stop().await;
+}
+
+async fn lower_limit(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bound("older", from("us-east-1", None)).await;
+    stage.bound("younger", from("eu-west-1", None)).await;
+    let created = async |name: &str| stage.binding(name).await.creation_timestamp();
+    if created("older").await == created("younger").await {
+        // Of the same age the lower UID has it: tell which.
+        eventually("another second", || async {
+            stage.unbind("younger").await;
+            stage.bound("younger", from("eu-west-1", None)).await;
+            if created("older").await == created("younger").await {
+                Err(())
+            } else {
+                Ok(())
+            }
+        })
+        .await;
+    }
+    let limited = || Options {
+        feed_limits: FeedLimits {
+            total: 1,
+            per_namespace: 8,
+        },
+        ..stage.options()
+    };
+    let options = [limited(), limited()];
+    for options in options {
+        stage.restart(options).await;
+        let why = stage
+            .until("younger", "CatalogFresh", "False", Reason::FeedLimitReached)
+            .await;
+        assert!(
+            why.contains("--max-feeds allows") && why.contains("uses: us-east-1"),
+            "{why}"
+        );
+        for name in ["older", "younger"] {
+            stage.ready(name).await;
+            assert_eq!(stage.id(name).await.as_deref(), Some(GLOBAL));
+        }
+        stage
+            .until("older", "CatalogFresh", "True", Reason::Fresh)
+            .await;
+    }
+    stage.unbind("older").await;
+    stage
+        .until("younger", "CatalogFresh", "True", Reason::Fresh)
+        .await;
+    stage.stop().await;
+}
+
+async fn annotate(stage: &Stage, name: &str, value: &str) {
+    let annotation = format!("inferenceprofiles.dev/refresh={value}");
+    stage
+        .cluster
+        .kubectl(&[
+            "annotate",
+            "--overwrite",
+            "-n",
+            &stage.namespace,
+            "ipb",
+            name,
+            &annotation,
+        ])
+        .await
+        .ok();
+}
+
+async fn annotation(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    stage.start(once(&stage));
+    stage.bound("claude", sonnet()).await;
+    stage.bound("elsewhere", from("us-east-1", None)).await;
+    stage.script.lists_without(REGION, EU);
+    annotate(&stage, "claude", "1").await;
+    stage
+        .until("claude", "Ready", "False", Reason::ProfileRetired)
+        .await;
+    assert_eq!(stage.script.asked_of(REGION), 2);
+    let before = stage.binding("claude").await;
+    annotate(&stage, "claude", "2").await;
+    eventually("another listing", || async {
+        match stage.script.asked_of(REGION) {
+            3 => Ok(()),
+            asked => Err(asked),
+        }
+    })
+    .await;
+    stage.settled().await;
+    let after = stage.binding("claude").await;
+    assert_eq!(after.status, before.status, "nothing is written to say so");
+    assert_eq!(stage.script.asked_of("us-east-1"), 1, "only its own region");
+    stage.restart(once(&stage)).await;
+    stage.settled().await;
+    assert_eq!(stage.script.asked_of(REGION), 4, "a start is no change");
+    stage.stop().await;
+}
+
+async fn stumble(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let before = stage.bound("claude", sonnet()).await;
+    for _ in 0..3 {
+        stage.script.stumbles(REGION);
+        stage.asked(4).await;
+    }
+    stage.settled().await;
+    assert_eq!(stage.binding("claude").await, before);
+    stage.script.fails(REGION);
+    stage
+        .until("claude", "CatalogFresh", "False", Reason::ServiceError)
+        .await;
+    stage.stop().await;
+}
+
+/// Returns a file of a directory catalog: what the embedded data have for the region, without the profile of an ID.
+fn file(without: &str) -> String {
+    let (region, account) = (REGION.parse().expect("a region"), ACCOUNT.parse().ok());
+    let profiles = Script::embedded(REGION);
+    let summaries = profiles
+        .iter()
+        .filter(|profile| profile.id.as_str() != without)
+        .map(|profile| listing::summary(profile, &region, account.as_ref()))
+        .collect();
+    let listing = listing::Listing {
+        summaries,
+        next_token: None,
+    };
+    serde_json::to_string(&listing).expect("JSON")
+}
+
+/// Writes files as the kubelet mounts a `ConfigMap`: the names lead through `..data`, which is replaced whole.
+fn mount(folder: &Path, generation: &str, listing: &str) {
+    fs::create_dir(folder.join(generation)).expect("a folder");
+    fs::write(folder.join(generation).join("eu-west-1.json"), listing).expect("a file");
+    symlink(generation, folder.join("..data_tmp")).expect("a link");
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("replaced");
+    let name = folder.join("eu-west-1.json");
+    if fs::symlink_metadata(&name).is_err() {
+        symlink("..data/eu-west-1.json", name).expect("a link");
+    }
+}
+
+async fn mounted(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    mount(folder.path(), "..1", &file(EU));
+    let options = |account| {
+        let mut options = Options {
+            source: Arc::new(Directory::open(folder.path()).expect("opened")),
+            account,
+            ..once(&stage)
+        };
+        options.schedule.max_age = ONCE * 24;
+        options
+    };
+    let (without, with) = (options(None), options(Some(OTHER_ACCOUNT)));
+    stage.start(without);
+    stage.bind("claude", sonnet()).await;
+    stage
+        .until("claude", "Ready", "False", Reason::GeographyUnsupported)
+        .await;
+    mount(folder.path(), "..2", &file("none"));
+    let binding = stage.ready("claude").await;
+    let profile = binding.status.and_then(|status| status.profile);
+    let profile = profile.expect("a profile");
+    assert_eq!(profile.catalog.account.as_deref(), Some(ACCOUNT));
+    assert_eq!(profile.arn, None, "the workloads' account is not known");
+    mount(folder.path(), "..3", "{");
+    let why = stage
+        .until("claude", "CatalogFresh", "False", Reason::SnapshotInvalid)
+        .await;
+    assert!(why.contains("eu-west-1.json"), "{why}");
+    stage.ready("claude").await;
+    mount(folder.path(), "..4", &file("none"));
+    stage
+        .until("claude", "CatalogFresh", "True", Reason::Snapshot)
+        .await;
+    stage.restart(with).await;
+    let arn = format!("arn:aws:bedrock:{REGION}:{OTHER_ACCOUNT}:inference-profile/{EU}");
+    eventually("the ARN of the given account", || async {
+        let status = stage.binding("claude").await.status;
+        let found = status
+            .and_then(|status| status.profile)
+            .and_then(|it| it.arn);
+        if found.as_ref() == Some(&arn) {
+            Ok(())
+        } else {
+            Err(found)
+        }
+    })
+    .await;
+    stage.stop().await;
+}
+
+async fn stale(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let dated = |time: Timestamp| {
+        let manifest = json!({"asOf": time.to_string()}).to_string();
+        fs::write(folder.path().join(MANIFEST), manifest).expect("a manifest");
+    };
+    fs::write(folder.path().join("eu-west-1.json"), file("none")).expect("a file");
+    let made = Timestamp::now();
+    dated(made);
+    let mut options = Options {
+        source: Arc::new(Directory::open(folder.path()).expect("opened")),
+        ..stage.options()
+    };
+    options.schedule.max_age = Duration::from_secs(3);
+    stage.start(options);
+    stage.bound("claude", sonnet()).await;
+    let why = stage
+        .until("claude", "CatalogFresh", "False", Reason::SnapshotStale)
+        .await;
+    assert!(why.contains(&made.to_string()), "{why}");
+    let before = stage.ready("claude").await;
+    stage.settled().await;
+    // A new binding resolves all the same.
+    stage.bound("later", sonnet()).await;
+    assert_eq!(stage.binding("claude").await, before, "told once");
+    dated(made + jiff::SignedDuration::from_hours(1));
+    stage
+        .until("claude", "CatalogFresh", "True", Reason::Snapshot)
+        .await;
+    stage.stop().await;
+}
+
+/// The embedded catalog of another program: of a date, without the profile of an ID.
+struct Data {
+    as_of: &'static str,
+    without: &'static str,
+}
+
+impl Source for Data {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Embedded
+    }
+
+    fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>> {
+        let mut profiles = Script::embedded(key.region.as_str());
+        profiles.retain(|profile| profile.id.as_str() != self.without);
+        let date = Some(self.as_of.to_owned());
+        let catalog = Catalog::new(
+            SourceKind::Embedded,
+            key.region.clone(),
+            None,
+            date,
+            profiles,
+        );
+        async { Ok(catalog) }.boxed()
+    }
+}
+
+async fn upgrade(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    let program = |as_of, without| Options {
+        source: Arc::new(Data { as_of, without }),
+        ..Options::default()
+    };
+    let falling_back = || json!({"model": SONNET, "geography": "jp", "fallback": {"geographies": ["eu", "global"]}});
+    stage.start(program("2026-01-01", EU));
+    for name in ["kept", "edited"] {
+        let binding = stage.bound(name, falling_back()).await;
+        assert_eq!(profile_in_use(&binding), Some(GLOBAL));
+    }
+    let object = stage.object("kept").await;
+    stage.restart(program("2026-02-01", "none")).await;
+    eventually("it is told what the newer data give", || async {
+        let said = message(&stage.binding("kept").await, "RegionSupported");
+        let parts = [GLOBAL, EU, "2026-01-01", "2026-02-01", "--follow-embedded"];
+        if parts.iter().all(|part| said.contains(part)) {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    })
+    .await;
+    stage.ready("kept").await;
+    stage.settled().await;
+    assert_eq!(stage.object("kept").await, object);
+    assert_eq!(
+        condition(&stage.binding("kept").await, "TargetsSynced")
+            .expect("it")
+            .1,
+        "Synced"
+    );
+    stage.edit("edited", json!({"allowedRegions": ["*"]})).await;
+    stage.until_id("edited", Some(EU)).await;
+    stage
+        .restart(Options {
+            follow_embedded: true,
+            ..program("2026-02-01", "none")
+        })
+        .await;
+    stage.until_id("kept", Some(EU)).await;
+    stage.stop().await;
+}

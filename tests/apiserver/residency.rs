@@ -1,0 +1,303 @@
+//! Residency limits of Namespaces: who is withdrawn, who is left alone, and what happens while they can't be read.
+
+use inference_profile_operator::api::{InferenceProfileBinding, condition::Reason};
+use k8s_openapi::api::{core::v1::ConfigMap, events::v1::Event};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, PartialObjectMeta},
+};
+use serde_json::json;
+
+use crate::{
+    operator::{Options, SONNET},
+    stage::{EU, GLOBAL, REGION, Stage, sonnet, verdict},
+    support::{Case, Cluster, case, eventually},
+    targets::History,
+};
+
+/// How many bindings of a namespace a limit lets stand, and how many it does not.
+const EACH: usize = 25;
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "residency::an_annotation_withdraws_just_what_it_forbids",
+            just_what_it_forbids,
+        ),
+        case(
+            "residency::an_annotation_acts_while_suspended_and_without_aws",
+            suspended_without_aws,
+        ),
+        case("residency::a_malformed_annotation_fails_closed", malformed),
+        case(
+            "residency::an_annotation_is_read_before_the_first_write",
+            before_the_first_write,
+        ),
+        case(
+            "residency::an_unreadable_namespace_writes_nothing_new",
+            unreadable,
+        ),
+        case("residency::a_limit_can_be_required", required),
+        case(
+            "residency::a_fallback_that_breaks_a_limit_is_passed_over",
+            fallback,
+        ),
+    ]
+}
+
+/// Returns the names and versions of the objects that the operator wrote, sorted.
+async fn versions(stage: &Stage) -> Vec<(String, String)> {
+    let targets: Vec<ConfigMap> = stage
+        .config_maps()
+        .list(&ListParams::default().labels("inferenceprofiles.dev/managed=true"))
+        .await
+        .expect("a list")
+        .items;
+    let mut versions: Vec<(String, String)> = targets
+        .iter()
+        .map(|target| (target.name_any(), target.resource_version().expect("one")))
+        .collect();
+    versions.sort();
+    versions
+}
+
+/// Returns what Events of a reason say of a binding.
+async fn notes(stage: &Stage, name: &str, reason: &str) -> Vec<String> {
+    let events: Api<Event> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
+    let params = ListParams::default().fields(&format!("reason={reason},regarding.name={name}"));
+    let found = events.list(&params).await.expect("events").items;
+    found.into_iter().filter_map(|event| event.note).collect()
+}
+
+async fn just_what_it_forbids(cluster: Cluster) {
+    let stage = Stage::live(cluster).await;
+    for number in 0..EACH {
+        let inside = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["@eu"]});
+        stage.bind(&format!("inside-{number}"), inside).await;
+        let outside = json!({"model": SONNET, "geography": "global"});
+        stage.bind(&format!("outside-{number}"), outside).await;
+    }
+    for number in 0..EACH {
+        stage.ready(&format!("inside-{number}")).await;
+        stage.ready(&format!("outside-{number}")).await;
+    }
+    let before = versions(&stage).await;
+    assert_eq!(before.len(), 2 * EACH);
+    let of_inside = |versions: &[(String, String)]| -> Vec<(String, String)> {
+        let inside = versions
+            .iter()
+            .filter(|(name, _)| name.starts_with("inside"));
+        inside.cloned().collect()
+    };
+    let bindings = stage.cluster.bindings(&stage.namespace);
+    let history: History<PartialObjectMeta<InferenceProfileBinding>> = History::watch(
+        Api::namespaced(stage.cluster.client.clone(), &stage.namespace),
+    )
+    .await;
+
+    stage.limit_namespace(Some("@eu, @uk")).await;
+    for number in 0..EACH {
+        let name = format!("outside-{number}");
+        let message = stage
+            .until(
+                &name,
+                "ResidencySatisfied",
+                "False",
+                Reason::RegionNotAllowed,
+            )
+            .await;
+        assert!(
+            message.contains("the Namespace's annotation inferenceprofiles.dev/allowed-regions"),
+            "{message}"
+        );
+        stage.until_gone(&name).await;
+    }
+    assert_eq!(versions(&stage).await, of_inside(&before), "the others");
+    let written = |history: &History<PartialObjectMeta<InferenceProfileBinding>>| {
+        let mut names: Vec<String> = history.states().iter().map(ResourceExt::name_any).collect();
+        names.sort();
+        let all = names.len();
+        names.dedup();
+        (
+            all,
+            names.len(),
+            names.iter().all(|name| name.starts_with("outside")),
+        )
+    };
+    assert_eq!(written(&history), (EACH, EACH, true), "one status each");
+
+    stage.limit_namespace(None).await;
+    for number in 0..EACH {
+        let name = format!("outside-{number}");
+        stage.ready(&name).await;
+        assert_eq!(stage.id(&name).await.as_deref(), Some(GLOBAL));
+    }
+    assert_eq!(of_inside(&versions(&stage).await), of_inside(&before));
+    assert_eq!(written(&history), (2 * EACH, EACH, true), "and one more");
+    let notes = notes(&stage, "outside-0", "Withdrawn").await;
+    assert!(
+        notes.len() == 1
+            && notes[0].contains("the Namespace's annotation")
+            && notes[0].contains("any commercial region"),
+        "{notes:?}"
+    );
+    let count = bindings.list(&ListParams::default()).await.expect("a list");
+    assert_eq!(count.items.len(), 2 * EACH);
+}
+
+async fn suspended_without_aws(cluster: Cluster) {
+    let stage = Stage::live(cluster).await;
+    stage.bound("claude", sonnet()).await;
+    stage.edit("claude", json!({"suspend": true})).await;
+    stage
+        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
+        .await;
+    stage.script.falls_silent();
+    stage.limit_namespace(Some("us-*")).await;
+    stage.until_gone("claude").await;
+    let binding = stage.observed("claude").await;
+    assert_eq!(binding.status.expect("a status").profile, None);
+}
+
+async fn malformed(cluster: Cluster) {
+    let stage = Stage::live(cluster).await;
+    stage.bound("a", sonnet()).await;
+    stage
+        .bound("b", json!({"model": SONNET, "geography": "global"}))
+        .await;
+    stage.limit_namespace(Some("@eu, europe")).await;
+    for name in ["a", "b"] {
+        let message = stage
+            .until(name, "ResidencySatisfied", "False", Reason::LimitInvalid)
+            .await;
+        assert!(
+            message.contains("\" europe\" in the Namespace's annotation"),
+            "{message}"
+        );
+        stage.until_gone(name).await;
+    }
+    stage.limit_namespace(Some("@eu")).await;
+    stage.ready("a").await;
+    stage
+        .until("b", "ResidencySatisfied", "False", Reason::RegionNotAllowed)
+        .await;
+}
+
+async fn before_the_first_write(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    stage.limit_namespace(Some("@us")).await;
+    for number in 0..10 {
+        stage.bind(&format!("b{number}"), sonnet()).await;
+    }
+    let history: History<ConfigMap> = History::watch(stage.config_maps()).await;
+    stage.start(stage.options());
+    for number in 0..10 {
+        stage
+            .until(
+                &format!("b{number}"),
+                "ResidencySatisfied",
+                "False",
+                Reason::RegionNotAllowed,
+            )
+            .await;
+    }
+    let written = history.states();
+    let ours = written.iter().filter(|object| {
+        object
+            .labels()
+            .contains_key("inferenceprofiles.dev/managed")
+    });
+    assert_eq!(ours.count(), 0);
+}
+
+async fn unreadable(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage.bound("before", sonnet()).await;
+    stage.stop().await;
+    let rights: [(&str, &str, &[&str]); 2] = [
+        (
+            "inferenceprofiles.dev",
+            "inferenceprofilebindings/status",
+            &["patch"],
+        ),
+        (
+            "",
+            "configmaps",
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+    ];
+    stage.grant_inside("blind", &rights).await;
+    stage.bind("new", sonnet()).await;
+    stage.start_as("blind", stage.options()).await;
+    for name in ["before", "new"] {
+        let message = stage
+            .until(name, "ResidencySatisfied", "Unknown", Reason::LimitUnknown)
+            .await;
+        assert!(message.contains("get, list and watch"), "{message}");
+    }
+    assert_eq!(stage.id("before").await.as_deref(), Some(EU));
+    assert_eq!(stage.config_map("new").await, None);
+    let binding = stage.binding("before").await;
+    assert_eq!(
+        verdict(&binding, "Ready"),
+        Some(("Unknown".to_owned(), "LimitUnknown".to_owned()))
+    );
+
+    stage.show_namespace("blind").await;
+    stage.ready("before").await;
+    stage.ready("new").await;
+    assert_eq!(stage.id("new").await.as_deref(), Some(EU));
+}
+
+async fn required(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    stage
+        .bound(
+            "limited",
+            json!({"model": SONNET, "geography": "eu", "allowedRegions": ["@eu"]}),
+        )
+        .await;
+    stage.bound("free", sonnet()).await;
+    let options = Options {
+        require_limit: true,
+        ..stage.options()
+    };
+    stage.restart(options).await;
+    let message = stage
+        .until("free", "ResidencySatisfied", "False", Reason::NoLimitSet)
+        .await;
+    assert!(message.contains("--require-residency"), "{message}");
+    stage.until_gone("free").await;
+    assert_eq!(stage.id("limited").await.as_deref(), Some(EU));
+    stage.limit_namespace(Some("eu-*")).await;
+    stage.ready("free").await;
+}
+
+async fn fallback(cluster: Cluster) {
+    let stage = Stage::live(cluster).await;
+    stage.script.lists_without(REGION, EU);
+    let spec = json!({
+        "model": SONNET, "geography": "eu", "fallback": {"geographies": ["global"]},
+    });
+    stage.bind("claude", spec).await;
+    eventually("the fallback is written", || async {
+        let id = stage.id("claude").await;
+        if id.as_deref() == Some(GLOBAL) {
+            Ok(())
+        } else {
+            Err(id)
+        }
+    })
+    .await;
+    stage.limit_namespace(Some("@eu")).await;
+    let message = stage
+        .until(
+            "claude",
+            "RegionSupported",
+            "False",
+            Reason::GeographyUnsupported,
+        )
+        .await;
+    assert!(message.contains("breaks the residency limit"), "{message}");
+    stage.until_gone("claude").await;
+}
