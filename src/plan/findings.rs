@@ -131,7 +131,7 @@ fn legacy(binding: &Binding, request: &Request, end_of_life: Option<&str>) -> Fi
         |date| format!("at its end of life on {date}"),
     );
     let message = format!(
-        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before: ",
+        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before then; successors: ",
         request.model
     );
     let stands = |before: &Finding| {
