@@ -238,6 +238,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         version = env!("CARGO_PKG_VERSION"),
         catalog = source.kind().as_str(),
         region = %config.default_region,
+        allowed_roles = %config.allowed_roles,
         "started"
     );
     if args.check_access && source.access().is_none() {

@@ -50,7 +50,8 @@ pub fn must_withdraw(contradicts: bool, definite_no: bool, residency_violated: b
 }
 
 /// Says whether a written value contradicts the spec: another model, a geography that is neither wanted nor a fallback, the
-/// model itself where `fallback.onDemand` is not true, another source region, or the account of another role.
+/// model itself where `fallback.onDemand` is not true, another source region, or, where it was listed live, the account of
+/// another role.
 #[must_use]
 pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
     let Ok(request) = &binding.spec.request else {

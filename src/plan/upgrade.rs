@@ -6,7 +6,7 @@ use crate::{
     api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, SourceKind},
     render::{Invocation, ProfileInUse},
-    residency::Limits,
+    residency::{Limits, reachable},
 };
 
 use super::{
@@ -59,11 +59,10 @@ fn allowed_by_both(written: &WrittenProfile, catalog: &Catalog, limits: &Limits)
         .profiles_of(&profile.model)
         .iter()
         .find(|listed| listed.id.as_str() == profile.id());
-    let mut destinations = now
-        .map(|listed| &listed.destinations)
-        .into_iter()
-        .chain([&profile.destinations]);
-    destinations.all(|reached| limits.judge(&profile.source_region, reached).permits())
+    let source = &profile.source_region;
+    let now = now.map(|listed| reachable(&listed.id, source, &listed.destinations));
+    let mut destinations = now.into_iter().chain([profile.reachable()]);
+    destinations.all(|reached| limits.judge(source, &reached).permits())
 }
 
 fn kept(
@@ -115,7 +114,7 @@ fn kept(
         })
     };
     Answer::Yes {
-        verdict: limits.judge(&old.source_region, &old.destinations),
+        verdict: limits.judge(&old.source_region, &old.reachable()),
         finding: Finding::new(ConditionStatus::True, reason, message),
         profile,
     }

@@ -1,6 +1,6 @@
 //! How requests travel: endpoints, proxies, certificates, connections.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 use inference_profile_operator::{
     api::condition::Reason,
@@ -8,12 +8,12 @@ use inference_profile_operator::{
 };
 
 use super::{
-    Names, connect, error, key,
+    Names, connect,
+    credentials_servers::InstanceMetadata,
+    error, key,
     network_servers::{ProxyServer, TlsServer},
     operator, options, server, text,
 };
-use std::sync::Arc;
-
 const LIST: [&str; 6] = [
     "catalog",
     "list",
@@ -151,6 +151,80 @@ async fn hosts_are_those_that_aws_has() {
         assert_eq!(proxy.asked(), [host]);
         assert_eq!(server.listings()[0].signing_region.as_deref(), Some(region));
     }
+}
+
+/// Roles are assumed at STS of the operator's own region, not at the global endpoint.
+#[tokio::test]
+async fn sts_is_that_of_the_region() {
+    let server = server().await;
+    let tls = TlsServer::start(server.address(), &["sts.eu-west-1.amazonaws.com"]).await;
+    let proxy = ProxyServer::start(tls.address()).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let (bundle, token) = (folder.path().join("ca.pem"), folder.path().join("token"));
+    fs::write(&bundle, tls.authority()).expect("bundle");
+    fs::write(&token, "a.b.c").expect("token");
+    let path = |path: &std::path::Path| path.to_str().expect("path").to_owned();
+    let variables = [
+        (
+            "AWS_ROLE_ARN",
+            "arn:aws:iam::111122223333:role/irsa".to_owned(),
+        ),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", path(&token)),
+        ("AWS_CA_BUNDLE", path(&bundle)),
+        ("HTTPS_PROXY", proxy.url()),
+    ];
+    // What answers there is no STS.
+    let output = operator(&LIST, &variables).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(proxy.asked()[0], "sts.eu-west-1.amazonaws.com:443");
+}
+
+/// The proxy of plain HTTP is not there, and is not asked.
+#[tokio::test]
+async fn instance_metadata_passes_by_the_proxy_where_it_is_said_so() {
+    let (server, metadata) = (server().await, InstanceMetadata::start().await);
+    let variables = [
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url()),
+        ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+        ("AWS_ENDPOINT_URL_BEDROCK", server.url()),
+        ("HTTP_PROXY", "http://127.0.0.1:1".to_owned()),
+        ("NO_PROXY", "127.0.0.1".to_owned()),
+    ];
+    let output = operator(&LIST, &variables).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(server.listings().len(), 1);
+}
+
+#[tokio::test]
+async fn the_certificates_of_the_system_can_be_elsewhere() {
+    let server = server().await;
+    let tls = TlsServer::start(server.address(), &["localhost"]).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let bundle = folder.path().join("system.pem");
+    fs::write(&bundle, tls.authority()).expect("bundle");
+    let mut variables = credentials();
+    variables.push((
+        "AWS_ENDPOINT_URL_BEDROCK",
+        format!("https://localhost:{}", tls.address().port()),
+    ));
+    variables.push(("SSL_CERT_FILE", bundle.to_str().expect("path").to_owned()));
+    let output = operator(&LIST, &variables).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn fips_and_an_endpoint_of_ones_own_exclude_each_other() {
+    let server = server().await;
+    let mut variables = credentials();
+    variables.push(("AWS_ENDPOINT_URL_BEDROCK", server.url()));
+    variables.push(("AWS_USE_FIPS_ENDPOINT", "true".to_owned()));
+    let output = operator(&LIST, &variables).await;
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("which excludes AWS_USE_FIPS_ENDPOINT"),
+        "{said}"
+    );
+    assert!(server.log().is_empty());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::{
     bedrock_server::BedrockServer,
     connect,
     credentials_servers::{StsFault, StsServer},
-    options, server,
+    operator, options, server, text,
 };
 
 const ROLE: &str = "arn:aws:iam::444455556666:role/bedrock-discovery";
@@ -188,6 +188,29 @@ async fn sts_that_can_not_be_reached_is_said_so() {
         .expect_err("unreachable");
     assert_eq!(error.reason(), Reason::CredentialsUnavailable);
     assert!(error.to_string().contains("can't be reached"), "{error}");
+}
+
+#[tokio::test]
+async fn a_malformed_allow_list_ends_the_program_at_once() {
+    let option = ["run", "--region", "eu-west-1", "--allow-role-arn", ROLE];
+    let variable = [(
+        "IPO_ALLOW_ROLE_ARN",
+        format!("{ALLOWED} {ROLE};namespaces=pay;external-id=cluster-2"),
+    )];
+    for (output, says) in [
+        (operator(&option, &[]).await, "namespaces= is missing"),
+        (
+            operator(&option[..3], &variable).await,
+            "different external IDs",
+        ),
+    ] {
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            text(&output.stderr).contains(says),
+            "{}",
+            text(&output.stderr)
+        );
+    }
 }
 
 #[tokio::test]

@@ -287,6 +287,8 @@ const SKEWED: &[&str] = &["RequestTimeTooSkewed", "RequestInTheFuture"];
 pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
     let region = asked.region;
     match failure {
+        // An endpoint that can't be made up looks like one that can't be reached.
+        Failure::NoConnection if asked.host.is_none() => classify(&Failure::NotSent, asked),
         Failure::Answer(answer) => classify_answer(answer, asked),
         Failure::NotUnderstood { status } => CatalogError::ServiceError(format!(
             "the answer for {region} is not one of Bedrock (HTTP {status}): check proxies and AWS_ENDPOINT_URL_BEDROCK"

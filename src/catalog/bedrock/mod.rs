@@ -13,10 +13,7 @@ mod network;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     error::Error,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -159,6 +156,8 @@ impl Default for Timeouts {
 }
 
 /// The live service, with one control plane per role and region.
+///
+/// Only what answered is kept: bindings can name regions and roles that there are not, again and again others.
 #[derive(Debug)]
 pub struct Bedrock {
     config: SdkConfig,
@@ -174,10 +173,17 @@ pub struct Bedrock {
 struct ControlPlane {
     client: Client,
     host: Host,
-    external_id: bool,
-    /// Whether it ever answered: then its region has Bedrock, whatever the data say.
-    answered: AtomicBool,
+    /// Nothing for the operator's own credentials.
+    role: Option<AssumedRole>,
     models: Mutex<KnownModels>,
+}
+
+/// A role and what assumes it.
+#[derive(Debug)]
+struct AssumedRole {
+    arn: Arc<str>,
+    external_id: Option<Arc<str>>,
+    credentials: SharedCredentialsProvider,
 }
 
 /// The foundation models that were listed last.
@@ -238,26 +244,33 @@ impl Bedrock {
         if let Some(url) = url.or(self.options.endpoint_url.as_ref()) {
             builder = builder.endpoint_url(url);
         }
-        let mut external_id = None;
-        if let Some(role) = &key.role {
-            external_id = self.check_role(role, &key.region)?;
-            let provider = self.role_provider(role, external_id.as_deref()).await;
+        let mut role = None;
+        if let Some(arn) = &key.role {
+            let assumed = self.assume(arn, &key.region).await?;
             // Wrapped anew it would have a cache of its own, and each region would assume the role again.
-            builder.set_credentials_provider(Some(provider));
+            builder.set_credentials_provider(Some(assumed.credentials.clone()));
             // A key in AWS_BEARER_TOKEN_BEDROCK would otherwise come before the role.
             builder = builder.auth_scheme_preference([AuthSchemeId::from("sigv4")]);
+            role = Some(assumed);
         }
-        let plane = Arc::new(ControlPlane {
+        Ok(Arc::new(ControlPlane {
             client: Client::from_conf(builder.build()),
             host,
-            external_id: external_id.is_some(),
-            answered: AtomicBool::new(false),
+            role,
             models: Mutex::default(),
-        });
-        Ok(lock(&self.planes)
+        }))
+    }
+
+    /// Keeps a control plane that answered.
+    fn keep(&self, key: &FeedKey, plane: &Arc<ControlPlane>) {
+        if let Some(role) = &plane.role {
+            lock(&self.roles)
+                .entry(role.arn.clone())
+                .or_insert_with(|| role.credentials.clone());
+        }
+        lock(&self.planes)
             .entry(key.clone())
-            .or_insert(plane)
-            .clone())
+            .or_insert_with(|| plane.clone());
     }
 
     /// Returns the external ID of a role, if it may be assumed at all. Which namespaces may use it was checked where the
@@ -272,21 +285,38 @@ impl Bedrock {
             .allowed_roles
             .permits_anywhere(role)
             .map_err(|refusal| CatalogError::RoleNotAllowed(refusal.to_string()))?;
-        let of_role =
-            Arn::parse(role).map_or_else(|_| String::new(), |arn| arn.partition.to_owned());
-        for (what, other) in [
-            ("sourceRegion", region),
-            ("the operator's region", &self.options.region),
-        ] {
-            let partition = other.partition().name;
-            if of_role != partition {
-                return Err(CatalogError::RoleNotAllowed(format!(
-                    "the role {role} is of the partition {of_role}, {what} {other} of {partition}, and roles hold in one \
-                     partition only: set roleARN to a role of {partition}, or leave it out"
-                )));
-            }
+        let refuse = |message| Err(CatalogError::RoleNotAllowed(message));
+        let of_role = Arn::parse(role).map_or("none", |arn| arn.partition);
+        let (own, partition) = (&self.options.region, region.partition().name);
+        if of_role != partition {
+            return refuse(format!(
+                "the role {role} is of the partition {of_role}, sourceRegion {region} of {partition}, and roles hold in one \
+                 partition only: set roleARN to a role of {partition}, or leave it out"
+            ));
+        }
+        if of_role != own.partition().name {
+            return refuse(format!(
+                "the role {role} is of the partition {of_role}, the operator's region {own} of {}, and roles are assumed in \
+                 one partition only: serve {region} by an operator of {of_role}",
+                own.partition().name
+            ));
         }
         Ok(permission.external_id)
+    }
+
+    /// Returns a role for a region, if it may be assumed; sends nothing.
+    async fn assume(&self, arn: &Arc<str>, region: &Region) -> Result<AssumedRole, CatalogError> {
+        let external_id = self.check_role(arn, region)?;
+        let known = lock(&self.roles).get(arn).cloned();
+        let credentials = match known {
+            Some(credentials) => credentials,
+            None => self.role_provider(arn, external_id.as_deref()).await,
+        };
+        Ok(AssumedRole {
+            arn: arn.clone(),
+            external_id,
+            credentials,
+        })
     }
 
     async fn role_provider(
@@ -294,9 +324,6 @@ impl Bedrock {
         role: &Arc<str>,
         external_id: Option<&str>,
     ) -> SharedCredentialsProvider {
-        if let Some(provider) = lock(&self.roles).get(role) {
-            return provider.clone();
-        }
         let mut config = self.config.clone();
         if let Some(url) = &self.options.sts_endpoint_url {
             config = config.into_builder().endpoint_url(url).build();
@@ -307,11 +334,7 @@ impl Bedrock {
         if let Some(external_id) = external_id {
             builder = builder.external_id(external_id);
         }
-        let provider = SharedCredentialsProvider::new(builder.build().await);
-        lock(&self.roles)
-            .entry(role.clone())
-            .or_insert(provider)
-            .clone()
+        SharedCredentialsProvider::new(builder.build().await)
     }
 
     async fn listing(&self, key: &FeedKey) -> Result<Catalog, CatalogError> {
@@ -340,7 +363,7 @@ impl Bedrock {
                 key.region
             ))
         })?;
-        plane.answered.store(true, Ordering::Relaxed);
+        self.keep(key, &plane);
         let models = self.models(&plane, key).await;
         Ok(catalog(key, found).with_models(models))
     }
@@ -356,12 +379,15 @@ impl Bedrock {
     ///
     /// In all other cases it stays an error, and what is written stays too.
     async fn region_has_no_bedrock(&self, plane: &ControlPlane, region: &Region) -> bool {
-        let known = regions::facts(region).is_some_and(|facts| facts.bedrock);
+        let known = regions::facts(region).is_some_and(|facts| facts.bedrock)
+            || lock(&self.planes)
+                .keys()
+                .any(|known| known.region == *region);
         let public = plane
             .host
             .get()
             .is_some_and(|host| failure::is_public_host(host, region));
-        if known || !public || self.behind_proxy || plane.answered.load(Ordering::Relaxed) {
+        if known || !public || self.behind_proxy {
             return false;
         }
         let own = &self.options.region;
@@ -416,7 +442,10 @@ impl Bedrock {
             own_region: &self.options.region,
             host: plane.host.get(),
             role: key.role.as_deref(),
-            external_id: plane.external_id,
+            external_id: plane
+                .role
+                .as_ref()
+                .is_some_and(|role| role.external_id.is_some()),
         };
         failure::classify(failure, asked)
     }
