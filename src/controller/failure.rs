@@ -158,6 +158,21 @@ impl CallError {
         }
     }
 
+    /// Returns what to do about a binding's own object that can't be written, as the end of a sentence.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self.status().map(|status| status.code) {
+            // The apiserver says no more than that where a field is not in its schema.
+            Some(500) => {
+                "; where this lasts, the CRD is older than this program: apply the one of this version"
+            }
+            Some(403) => {
+                "; the operator's service account must be allowed to patch bindings and their status"
+            }
+            _ => "",
+        }
+    }
+
     /// Returns the failure without what varies between equal failures.
     #[must_use]
     pub fn in_words(&self) -> String {

@@ -349,7 +349,7 @@ async fn work(context: Arc<Context>) {
             // Another replica leads now; this visit is due again where this one comes to lead once more.
             Ok(Err(CallError::NotLeading)) => (Visit::Requeued, Next::Backoff(RETRY_CAP)),
             Ok(Err(error)) => {
-                tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed; it is tried again");
+                tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed; it is tried again{}", error.hint());
                 (Visit::Error, Next::Backoff(RETRY_CAP))
             }
             Err(_) => {

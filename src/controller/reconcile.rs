@@ -67,10 +67,10 @@ impl Context {
         .await;
         plan.plan_restarts(binding, &writes);
         let restarts = self.restart_all(binding, &plan.restarts).await;
-        let plan_removals = plan.removals.clone();
+        let removed = plan.removals.clone();
         let conclusion = plan.conclude(binding, &writes, &removals, &restarts, now);
         if let Some(status) = conclusion.status {
-            log_decision(binding, &status, &plan_removals);
+            log_decision(binding, &status, &removed);
             self.write_status(binding, status).await?;
         }
         if conclusion.drop_finalizer {
