@@ -12,7 +12,7 @@ use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
     catalog::Destinations,
     residency,
-    types::{Geography, ModelId, ProfileId, Region},
+    types::{Geography, ModelId, ON_DEMAND, ProfileId, Region},
 };
 
 /// Keys written where a target names neither keys nor templates.
@@ -33,17 +33,29 @@ const TEMPLATE_FUEL: u64 = 50_000;
 /// Bytes that one template may write.
 const TEMPLATE_OUTPUT: usize = 64 * 1024;
 
-/// A profile whose values are written.
+/// How a foundation model is invoked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Invocation {
+    /// By an inference profile.
+    Profile {
+        /// ID of the profile.
+        id: ProfileId,
+        /// Geography of the profile.
+        geography: Geography,
+    },
+    /// By its own ID, on demand in the source region.
+    OnDemand,
+}
+
+/// What the written values are made of: a profile, or a foundation model that is invoked without one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ProfileInUse {
-    /// ID of the profile.
-    pub id: ProfileId,
-    /// ARN of the profile, where the account is known.
+    /// How the model is invoked.
+    pub invocation: Invocation,
+    /// ARN that can be given in the place of the ID, where it is known: a profile's holds an account, a model's does not.
     pub arn: Option<Arc<str>>,
     /// Foundation model behind it.
     pub model: ModelId,
-    /// Geography of the profile.
-    pub geography: Geography,
     /// Where the workload calls Bedrock from.
     pub source_region: Region,
     /// Where requests may be served.
@@ -51,10 +63,33 @@ pub struct ProfileInUse {
 }
 
 impl ProfileInUse {
+    /// Returns what workloads give as model ID.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match &self.invocation {
+            Invocation::Profile { id, .. } => id.as_str(),
+            Invocation::OnDemand => self.model.as_str(),
+        }
+    }
+
+    /// Returns the geography's name; `on-demand` where there is no profile.
+    #[must_use]
+    pub fn geography(&self) -> &str {
+        match &self.invocation {
+            Invocation::Profile { geography, .. } => geography.as_str(),
+            Invocation::OnDemand => ON_DEMAND,
+        }
+    }
+
     /// Returns where requests can be served as far as anybody knows: what residency is judged by.
     #[must_use]
     pub fn reachable(&self) -> Destinations {
-        residency::reachable(&self.id, &self.source_region, &self.destinations)
+        match &self.invocation {
+            Invocation::Profile { id, .. } => {
+                residency::reachable(id, &self.source_region, &self.destinations)
+            }
+            Invocation::OnDemand => self.destinations.clone(),
+        }
     }
 }
 
@@ -85,12 +120,12 @@ pub enum RenderError {
 #[must_use]
 pub fn value(profile: &ProfileInUse, name: ValueName) -> Option<String> {
     Some(match name {
-        ValueName::ProfileID => profile.id.to_string(),
+        ValueName::ProfileID => profile.id().to_owned(),
         ValueName::ProfileARN => return profile.arn.as_deref().map(str::to_owned),
         ValueName::FoundationModelID => profile.model.to_string(),
         ValueName::FoundationModelARN => profile.source_region.foundation_model_arn(&profile.model),
         ValueName::Provider => profile.model.provider().to_owned(),
-        ValueName::Geography => profile.geography.to_string(),
+        ValueName::Geography => profile.geography().to_owned(),
         ValueName::SourceRegion => profile.source_region.to_string(),
         ValueName::DestinationRegions => profile.destinations.to_string(),
         ValueName::RuntimeEndpoint => profile.source_region.runtime_endpoint(),
@@ -137,9 +172,9 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 fn render_template(key: &str, source: &str, profile: &ProfileInUse) -> Result<String, RenderError> {
     let names = context! {
         profile => context! {
-            id => profile.id.as_str(),
+            id => profile.id(),
             arn => profile.arn.as_deref().map_or(minijinja::Value::UNDEFINED, minijinja::Value::from),
-            geography => profile.geography.as_str(),
+            geography => profile.geography(),
             sourceRegion => profile.source_region.as_str(),
             destinationRegions => profile.destinations.names(),
             foundationModelID => profile.model.as_str(),
@@ -204,14 +239,16 @@ mod tests {
 
     fn profile() -> ProfileInUse {
         ProfileInUse {
-            id: "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
-                .parse()
-                .expect("id"),
+            invocation: Invocation::Profile {
+                id: "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
+                    .parse()
+                    .expect("id"),
+                geography: "eu".parse().expect("geography"),
+            },
             arn: None,
             model: "anthropic.claude-sonnet-4-5-20250929-v1:0"
                 .parse()
                 .expect("model"),
-            geography: "eu".parse().expect("geography"),
             source_region: "eu-west-1".parse().expect("region"),
             destinations: Destinations::regions(vec![
                 "eu-west-3".parse().expect("region"),
@@ -251,6 +288,39 @@ mod tests {
                 "BEDROCK_INFERENCE_PROFILE_ID=eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
                 "BEDROCK_SOURCE_REGION=eu-west-1",
             ]
+        );
+    }
+
+    #[test]
+    fn values_of_a_model_on_demand() {
+        let profile = ProfileInUse {
+            invocation: Invocation::OnDemand,
+            arn: Some("arn:aws:bedrock:eu-west-2::foundation-model/amazon.nova-pro-v1:0".into()),
+            model: "amazon.nova-pro-v1:0".parse().expect("model"),
+            source_region: "eu-west-2".parse().expect("region"),
+            destinations: Destinations::regions(vec!["eu-west-2".parse().expect("region")]),
+        };
+        let arn = "arn:aws:bedrock:eu-west-2::foundation-model/amazon.nova-pro-v1:0";
+        for (name, expected) in [
+            (ValueName::ProfileID, "amazon.nova-pro-v1:0"),
+            (ValueName::ProfileARN, arn),
+            (ValueName::FoundationModelID, "amazon.nova-pro-v1:0"),
+            (ValueName::FoundationModelARN, arn),
+            (ValueName::Provider, "amazon"),
+            (ValueName::Geography, "on-demand"),
+            (ValueName::SourceRegion, "eu-west-2"),
+            (ValueName::DestinationRegions, "eu-west-2"),
+            (
+                ValueName::RuntimeEndpoint,
+                "https://bedrock-runtime.eu-west-2.amazonaws.com",
+            ),
+        ] {
+            assert_eq!(value(&profile, name).as_deref(), Some(expected));
+        }
+        let template = "{{ profile.id }} {{ profile.geography }} {{ profile.arn }}";
+        assert_eq!(
+            render_template("f", template, &profile),
+            Ok(format!("amazon.nova-pro-v1:0 on-demand {arn}"))
         );
     }
 

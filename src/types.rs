@@ -99,6 +99,9 @@ macro_rules! text_type {
     };
 }
 
+/// What stands in the place of a geography where a model is invoked by its own ID, on demand.
+pub const ON_DEMAND: &str = "on-demand";
+
 /// Pattern of a foundation model ID, as the service model of Bedrock gives it (`BedrockModelId`), lower case only.
 pub const MODEL_ID_PATTERN: &str = r"^[a-z0-9-]{1,63}[.][a-z0-9-]{1,63}([.:][a-z0-9-]{1,63}){0,2}$";
 /// Pattern of a geography: the part of a profile ID before the foundation model ID.

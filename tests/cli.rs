@@ -344,6 +344,44 @@ fn explain_is_golden() {
 }
 
 #[test]
+fn a_model_on_demand_is_explained_and_rendered_where_it_is_allowed() {
+    const RERANK: &str = "amazon.rerank-v1:0";
+    let explain = |arguments: &[&str]| {
+        let request = [
+            "explain",
+            RERANK,
+            "--region",
+            "eu-central-1",
+            "--geography",
+            "eu",
+        ];
+        program(&[&request[..], arguments].concat())
+    };
+    assert_golden(
+        "explain-on-demand.txt",
+        &explain(&["--on-demand"]).ends_with(0),
+    );
+    let hint = explain(&[]).ends_with(3);
+    assert!(
+        hint.contains("is on demand in eu-central-1: set fallback.onDemand"),
+        "{hint}"
+    );
+    let binding = format!(
+        "{{apiVersion: inferenceprofiles.dev/v1alpha1, kind: InferenceProfileBinding, metadata: {{name: rerank}}, \
+         spec: {{model: '{RERANK}', geography: eu, sourceRegion: eu-central-1, fallback: {{onDemand: true}}}}}}"
+    );
+    let written = program_in(&[], &binding, &["render", "-f", "-"]).ends_with(0);
+    for line in [
+        "BEDROCK_GEOGRAPHY: on-demand",
+        "BEDROCK_INFERENCE_PROFILE_ID: amazon.rerank-v1:0",
+        "BEDROCK_DESTINATION_REGIONS: eu-central-1",
+        "reason: OnDemandFallback",
+    ] {
+        assert!(written.contains(line), "{line} in {written}");
+    }
+}
+
+#[test]
 fn explain_refuses_bad_input() {
     program(&[
         "explain",

@@ -38,7 +38,7 @@ macro_rules! wire_enum {
 
 wire_enum!(
     /// Types of conditions, in the order in which a status lists them.
-    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, Reconciling, Stalled, Suspended }
+    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, ModelActive, ModelUsable, Reconciling, Stalled, Suspended }
 );
 
 wire_enum!(
@@ -47,7 +47,7 @@ wire_enum!(
         // Ready
         Bound,
         // RegionSupported
-        ProfileFound, FallbackGeographyUsed, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
+        ProfileFound, FallbackGeographyUsed, OnDemandFallback, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
         CatalogUnavailable, Pending,
         // ResidencySatisfied
         NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, LimitUnknown, NoProfile,
@@ -57,6 +57,10 @@ wire_enum!(
         // CatalogFresh
         Fresh, Snapshot, AccessDenied, Throttled, CredentialsUnavailable, EndpointUnreachable,
         RoleNotAllowed, FeedLimitReached, SnapshotStale, SnapshotInvalid, ServiceError,
+        // ModelActive
+        Active, LegacyModel,
+        // ModelUsable
+        Usable, NotUsable,
         // Suspended
         SuspendedBySpec,
     }

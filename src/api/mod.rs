@@ -301,7 +301,7 @@ pub struct InferenceProfileBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; Reconciling, Stalled and Suspended while true.
+    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; `ModelActive` and `ModelUsable` where they are known; Reconciling, Stalled and Suspended while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -324,12 +324,12 @@ pub struct InferenceProfileBindingStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileStatus {
-    /// ID of the profile: what workloads give as model ID.
+    /// What workloads give as model ID: the ID of the profile, or, on demand, of the foundation model.
     pub id: String,
-    /// ARN of the profile, where the account is known.
+    /// ARN that can be given in the place of the ID; a profile's is known where the account is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
-    /// Geography of the profile; another one than the spec's where a fallback is used.
+    /// Geography of the profile; another one than the spec's where a fallback is used, `on-demand` where there is no profile.
     pub geography: String,
     /// Region that workloads call Bedrock from.
     pub source_region: String,

@@ -458,6 +458,7 @@ impl Cache {
         };
         let namespace = self.namespaces.get(&key.namespace);
         Some(Observed {
+            usability: None,
             namespace: namespace.cloned().unwrap_or_default(),
             binding,
             feed,

@@ -2,6 +2,7 @@
 //!
 //! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
 
+pub mod access;
 pub mod age;
 pub mod bedrock;
 pub mod directory;
@@ -296,6 +297,11 @@ pub trait Source: Send + Sync {
     /// Returns the whole catalog of a role and region, or why it can't be had. A listing is never partial: one that is
     /// cut off is an error.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>>;
+
+    /// Returns what knows whether models can be used; nothing where this source can't say.
+    fn access(&self) -> Option<&dyn Access> {
+        None
+    }
 
     /// Returns a number that differs once a listing may say something else, cheaply; nothing where only a listing tells.
     fn version(&self, _: &FeedKey) -> Option<u64> {

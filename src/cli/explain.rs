@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     catalog::FeedKey,
     catalog::embedded::Embedded,
-    residency::{Limits, reachable},
+    residency::Limits,
     resolve::{self, Candidate, Request},
     types::{Geography, ModelId, Region},
 };
@@ -29,6 +29,9 @@ pub struct ExplainArgs {
     /// Geography that may be used instead; repeatable, tried in this order
     #[arg(long, value_name = "GEOGRAPHY")]
     fallback: Vec<Geography>,
+    /// Lets the bare model ID be used, last of all, where the model is on demand in the region
+    #[arg(long)]
+    on_demand: bool,
     #[command(flatten)]
     region: RegionOptions,
     #[command(flatten)]
@@ -62,6 +65,7 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
             .map_err(|error| Error::BadInput(error.to_string()))?,
         geography: args.geography,
         fallbacks: args.fallback,
+        on_demand: args.on_demand,
         source_region: args.region.required()?,
     };
     let limits = Limits::all(args.limit.parse()?.map(Ok));
@@ -73,11 +77,11 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
     let catalog = source.list(&key).await?;
     let verdict = match resolve::resolve(&request, &catalog, &limits, Embedded::load()) {
         Ok(resolution) => {
-            let (source, profile) = (&request.source_region, &resolution.profile);
-            let reachable = reachable(&profile.id, source, &profile.destinations);
+            let (source, reachable) =
+                (&request.source_region, resolution.found.reachable(&request));
             let judged = limits.judge(source, &reachable);
             Verdict {
-                reason: resolution.reason().as_str(),
+                reason: resolution.reason(&request).as_str(),
                 message: resolution.message(&request),
                 residency: Some((judged.permits(), judged.message(source, &reachable))),
                 candidates: resolution.candidates,
@@ -117,9 +121,9 @@ fn print_text(out: &mut impl Write, request: &Request, verdict: &Verdict) -> Res
     }
     writeln!(out, "Candidates:")?;
     for candidate in &verdict.candidates {
-        let profile = candidate.profile.as_ref().map_or("-", |id| id.as_str());
-        writeln!(out, "  {:<8}  {profile}", candidate.geography)?;
-        writeln!(out, "            {}", candidate.outcome)?;
+        let id = candidate.id.as_deref().unwrap_or("-");
+        writeln!(out, "  {:<9}  {id}", candidate.choice)?;
+        writeln!(out, "             {}", candidate.outcome)?;
     }
     Ok(())
 }
@@ -134,8 +138,8 @@ fn print_json(
         .iter()
         .map(|candidate| {
             json!({
-                "geography": candidate.geography,
-                "profile": candidate.profile,
+                "geography": candidate.choice.to_string(),
+                "profile": candidate.id.as_deref(),
                 "outcome": candidate.outcome.to_string(),
             })
         })

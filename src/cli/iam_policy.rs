@@ -185,6 +185,7 @@ fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
                 .map_err(|error| Error::BadInput(error.to_string()))?,
             geography: geography.clone(),
             fallbacks: args.fallback.clone(),
+            on_demand: false,
             source_region: args.region.required()?,
         };
         return Ok(vec![Wanted {
@@ -257,9 +258,15 @@ fn profiles(
         request, limits, ..
     } = wanted;
     let permitted = |profile: &Profile| limits.judge(&request.source_region, &profile.destinations);
-    let chosen = resolve::resolve(request, catalog, limits, Embedded::load())
-        .map_err(|unresolved| unresolved.message)?
-        .profile;
+    let resolution = resolve::resolve(request, catalog, limits, Embedded::load())
+        .map_err(|unresolved| unresolved.message)?;
+    let resolve::Found::Profile(chosen) = resolution.found else {
+        return Err(format!(
+            "{} is used on demand, without a profile: allow the actions on {}",
+            request.model,
+            request.source_region.foundation_model_arn(&request.model)
+        ));
+    };
     let verdict = permitted(&chosen);
     if !verdict.permits() {
         return Err(verdict.message(&request.source_region, &chosen.destinations));

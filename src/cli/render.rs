@@ -78,6 +78,8 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         enable_secrets: args.enable_secrets,
         // A first write restarts nothing; what an operator is allowed to do is not known here.
         enable_rollout: true,
+        // An account's access is no matter of files.
+        check_access: false,
         account: args.account,
         limit: args.limit.parse()?,
         require_limit: args.require_residency,

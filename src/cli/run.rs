@@ -81,6 +81,9 @@ pub struct RunArgs {
     /// How many workloads restart at once, over all bindings
     #[arg(long, env = "IPO_CONCURRENT_ROLLOUTS", value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrent_rollouts: u16,
+    /// Asks AWS whether the models of bindings can be used, and shows it as the condition `ModelUsable`
+    #[arg(long, env = "IPO_CHECK_ACCESS")]
+    check_access: bool,
     #[command(flatten)]
     limit: LimitOptions,
     /// Writes no binding that no residency limit holds for
@@ -224,6 +227,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         settings: Settings {
             enable_secrets: args.enable_secrets,
             enable_rollout: args.enable_rollout,
+            check_access: args.check_access,
             account: args.account,
             limit,
             require_limit: args.require_residency,
@@ -237,6 +241,11 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         allowed_roles = %config.allowed_roles,
         "started"
     );
+    if args.check_access && source.access().is_none() {
+        tracing::warn!(
+            "--check-access has no effect: only the bedrock catalog knows whether models can be used"
+        );
+    }
     let shutdown = termination()?;
     let metrics = Metrics::new();
     let mut election = args.election.start(&client, &metrics);

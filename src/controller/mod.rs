@@ -31,6 +31,7 @@ use crate::{
     cache::{Cache, FeedLimits, FeedRules},
     catalog::{
         FeedState, Source,
+        access::{AccessChecks, Pair},
         feed::{FeedChange, Feeds, Schedule},
         roles::AllowedRoles,
     },
@@ -54,6 +55,8 @@ pub use health::Health;
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest wait for visits under way when the operator stops: below the 30 s that Kubernetes gives a pod.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many refreshes of the catalog pass before it is asked again whether a model can be used.
+const REFRESHES_PER_ACCESS_CHECK: u32 = 4;
 
 /// What the controller is told.
 #[derive(Debug, Clone)]
@@ -93,6 +96,8 @@ struct Context {
     cache: Mutex<Cache>,
     queue: WorkQueue<ObjectKey>,
     feeds: Feeds,
+    /// Nothing where it is not asked whether models can be used.
+    access: Option<AccessChecks>,
     backoff: Mutex<Backoff<ObjectKey>>,
     corrections: Mutex<Corrections<ObjectKey>>,
     rollouts: Mutex<Rollouts<ObjectKey, WorkloadKey>>,
@@ -202,6 +207,12 @@ impl Controller {
             // A watch of all namespaces, or one for each.
             lists: config.namespaces.len().max(1),
         };
+        let access = config.settings.check_access.then(|| {
+            AccessChecks::of(
+                &source,
+                config.schedule.interval * REFRESHES_PER_ACCESS_CHECK,
+            )
+        });
         let feeds = Feeds::new(source, config.schedule, tell, metrics.clone());
         let (begun, restarts) = mpsc::unbounded_channel();
         // One replica asks AWS; those that stand by watch the cluster only.
@@ -211,6 +222,7 @@ impl Controller {
             cache: Mutex::new(Cache::new(rules)),
             queue: WorkQueue::new(config.workers),
             feeds,
+            access: access.flatten(),
             backoff: Mutex::default(),
             corrections: Mutex::default(),
             rollouts: Mutex::new(Rollouts::new(config.concurrent_rollouts)),
@@ -250,6 +262,7 @@ impl Controller {
         let mut essential = JoinSet::new();
         let synced = start_watches(&context, &mut essential);
         essential.spawn(follow_feeds(context.clone(), changes));
+        essential.spawn(follow_access(context.clone()));
         essential.spawn(rollout::follow_rollouts(context.clone(), restarts));
         essential.spawn(follow_leadership(context.clone()));
         let mut workers = JoinSet::new();
@@ -364,6 +377,31 @@ async fn follow_leadership(context: Arc<Context>) {
         context.feeds.resume();
         context.leadership.lost().await;
         context.feeds.pause();
+    }
+}
+
+/// Asks whether the models of bindings can be used while this replica leads, and wakes those whose answer differs.
+async fn follow_access(context: Arc<Context>) {
+    let Some(checks) = &context.access else {
+        return std::future::pending().await;
+    };
+    loop {
+        context.leadership.acquired().await;
+        checks.wait().await;
+        if context.leadership.remaining().is_none() {
+            continue;
+        }
+        let audience = |(feed, model): &Pair| {
+            let models = BTreeSet::from([model.clone()]);
+            context.cache().audience(feed, Some(&models))
+        };
+        for pair in checks.due(|pair| !audience(pair).is_empty()) {
+            if checks.ask(&pair).await {
+                for key in audience(&pair) {
+                    context.queue.push(key, Lane::Low);
+                }
+            }
+        }
     }
 }
 

@@ -13,7 +13,10 @@ use crate::{
     catalog::{FeedState, Freshness},
     metrics::Operation,
     plan::{
-        Notice, Plan, Removal, Retry, WriteOutcome, identity::ObjectKey, observed::Binding, plan,
+        Notice, Plan, Removal, Retry, WriteOutcome,
+        identity::ObjectKey,
+        observed::{Binding, Observed},
+        plan,
         status::Status,
     },
 };
@@ -40,13 +43,7 @@ impl Context {
     /// # Errors
     /// [`CallError`] where its own object could not be written; nothing is lost, the next visit does it again.
     pub(super) async fn reconcile(&self, key: &ObjectKey) -> Result<Next, CallError> {
-        let Some(observed) = self.cache().observe(key, |feed| match feed {
-            Some(feed) => self.feeds.state(feed),
-            None => FeedState {
-                catalog: None,
-                freshness: Freshness::Pending,
-            },
-        }) else {
+        let Some(observed) = self.gather(key) else {
             self.forget_restarts(key);
             return Ok(Next::OnChange);
         };
@@ -87,6 +84,29 @@ impl Context {
             Retry::Wait => Next::Backoff(WAIT_CAP),
             Retry::Retry => Next::Backoff(RETRY_CAP),
         })
+    }
+
+    /// Returns everything that is known of a binding; nothing where it is gone.
+    fn gather(&self, key: &ObjectKey) -> Option<Observed> {
+        let mut observed = self.cache().observe(key, |feed| match feed {
+            Some(feed) => self.feeds.state(feed),
+            None => FeedState {
+                catalog: None,
+                freshness: Freshness::Pending,
+            },
+        })?;
+        let binding = &observed.binding;
+        // Who may not see the catalog, may not see this; a suspended binding asks AWS nothing.
+        if let (Some(checks), Some(_), false, Ok(request)) = (
+            &self.access,
+            &observed.feed.catalog,
+            binding.spec.suspend || binding.deleting,
+            &binding.spec.request,
+        ) {
+            let feed = self.cache().feed_of(binding);
+            observed.usability = feed.and_then(|feed| checks.look((feed, request.model.clone())));
+        }
+        Some(observed)
     }
 
     async fn write_all(&self, binding: &Binding, plan: &Plan) -> Vec<WriteOutcome> {
@@ -152,7 +172,7 @@ fn log_decision(binding: &Binding, status: &Status, removals: &[Removal]) {
         decision,
         ready = %ready.status,
         reason = %ready.reason,
-        profile = profile.map(|written| written.profile.id.as_str()),
+        profile = profile.map(|written| written.profile.id()),
         source_region = profile.map(|written| written.profile.source_region.as_str()),
         destinations = profile.map(|written| written.profile.destinations.to_string()),
         catalog = profile.map(|written| written.provenance.source.as_ref()),

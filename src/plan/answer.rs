@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use crate::{
     api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, Freshness, embedded::Embedded},
-    render::ProfileInUse,
+    render::{Invocation, ProfileInUse},
     residency::{Limits, Verdict},
-    resolve::{self, Request, Resolution},
+    resolve::{self, Found, Request, Resolution},
 };
 
 use super::{
@@ -29,15 +29,28 @@ pub enum Answer {
         /// What `RegionSupported` says.
         finding: Finding,
     },
-    /// None does, definitely.
+    /// None does.
     No {
         /// What `RegionSupported` says.
         finding: Finding,
         /// Who says so.
         authority: Authority,
+        /// Whether that is all there is to say: not where on demand might serve, and the models could not be listed.
+        definite: bool,
     },
     /// It can't be known now.
     Unknown(Finding),
+}
+
+impl Answer {
+    /// Says whether this is known for sure: only then may something be withdrawn for it.
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Yes { .. } => true,
+            Self::No { definite, .. } => *definite,
+            Self::Unknown(_) => false,
+        }
+    }
 }
 
 /// Who says that nothing serves a request.
@@ -62,6 +75,7 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
                     error.to_string(),
                 ),
                 authority: Authority::Other,
+                definite: true,
             };
         }
     };
@@ -82,13 +96,14 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
                 verdict: limits.judge(&request.source_region, &profile.profile.reachable()),
                 finding: Finding::new(
                     ConditionStatus::True,
-                    resolution.reason(),
+                    resolution.reason(request),
                     resolution.message(request),
                 ),
                 profile,
             }
         }
         Err(unresolved) => Answer::No {
+            definite: unresolved.is_definite(),
             finding: Finding::new(
                 ConditionStatus::False,
                 unresolved.reason,
@@ -112,19 +127,32 @@ fn written(
     settings: &Settings,
     now: i64,
 ) -> WrittenProfile {
-    let found = &resolution.profile;
-    // A snapshot can be of another account than the workloads'.
-    let listed = catalog.account().filter(|_| catalog.source().is_live());
-    let account = listed.or(settings.account.as_ref());
-    let arn =
-        account.map(|account| Arc::from(request.source_region.profile_arn(account, &found.id)));
+    let region = &request.source_region;
+    let (invocation, arn) = match &resolution.found {
+        Found::Profile(found) => {
+            // A snapshot can be of another account than the workloads'.
+            let listed = catalog.account().filter(|_| catalog.source().is_live());
+            let account = listed.or(settings.account.as_ref());
+            let invocation = Invocation::Profile {
+                id: found.id.clone(),
+                geography: found.geography.clone(),
+            };
+            (
+                invocation,
+                account.map(|account| region.profile_arn(account, &found.id)),
+            )
+        }
+        Found::OnDemand => (
+            Invocation::OnDemand,
+            Some(region.foundation_model_arn(&request.model)),
+        ),
+    };
     let profile = ProfileInUse {
-        id: found.id.clone(),
-        arn,
-        model: found.model.clone(),
-        geography: found.geography.clone(),
-        source_region: request.source_region.clone(),
-        destinations: found.destinations.clone(),
+        invocation,
+        arn: arn.map(Arc::from),
+        model: request.model.clone(),
+        source_region: region.clone(),
+        destinations: resolution.found.destinations(request),
     };
     let source = catalog.source().as_str();
     let account: Option<Arc<str>> = catalog.account().cloned().map(Into::into);
@@ -175,7 +203,7 @@ fn unknown(
         Ok(resolution) => format!(
             "the snapshot of {} would give {}: run with --catalog embedded to use it",
             embedded.as_of(),
-            resolution.profile.id
+            resolution.found.id(request)
         ),
         Err(unresolved) => format!(
             "the snapshot of {} has none either: {}",

@@ -51,6 +51,10 @@ pub struct Plan {
     pub(super) supported: Finding,
     pub(super) residency: Finding,
     pub(super) catalog: Finding,
+    /// Nothing where the catalog does not know the model.
+    pub(super) active: Option<Finding>,
+    /// Nothing where it is not asked whether the model can be used, or not known.
+    pub(super) usable: Option<Finding>,
 }
 
 /// What came of a plan.
@@ -265,6 +269,12 @@ impl Plan {
         set(ConditionType::ResidencySatisfied, self.residency.clone());
         set(ConditionType::TargetsSynced, synced);
         set(ConditionType::CatalogFresh, self.catalog.clone());
+        if let Some(active) = &self.active {
+            set(ConditionType::ModelActive, active.clone());
+        }
+        if let Some(usable) = &self.usable {
+            set(ConditionType::ModelUsable, usable.clone());
+        }
         if let Some((kind, ready)) = progress {
             set(
                 kind,
@@ -332,10 +342,6 @@ impl Plan {
     fn up_to_date(&self, binding: &Binding, restarts: &[RestartOutcome]) -> Finding {
         let names = self.writes.iter().flatten();
         let mut message = format!("up to date: {}", joined(names.map(|write| &write.key)));
-        if !binding.spec.ignored.is_empty() {
-            let fields = binding.spec.ignored.join(", ");
-            message = format!("{message}; this version does not act on {fields}");
-        }
         if !binding.spec.rollout.is_empty() && !self.restarts_enabled {
             message.push_str(
                 "; this operator does not restart workloads (start it with --enable-rollout)",
@@ -397,7 +403,7 @@ impl Plan {
             let id = prior
                 .profile
                 .as_ref()
-                .map(|written| written.profile.id.to_string())
+                .map(|written| written.profile.id())
                 .unwrap_or_default();
             notices.push(Notice {
                 warning: true,
@@ -408,14 +414,15 @@ impl Plan {
             });
         }
         if let (Some(old), Some(new)) = (&prior.profile, &status.profile)
-            && old.profile.id != new.profile.id
+            && old.profile.id() != new.profile.id()
         {
             notices.push(Notice {
                 warning: false,
                 reason: "ProfileChanged",
-                message: format!("{} replaces {}", new.profile.id, old.profile.id),
+                message: format!("{} replaces {}", new.profile.id(), old.profile.id()),
             });
         }
+        notices.extend(became_legacy(prior, status));
         if let Some(after) = after
             && before
                 .is_none_or(|before| (before.status, before.reason) != (after.status, after.reason))
@@ -441,6 +448,18 @@ impl Plan {
         }
         notices
     }
+}
+
+/// Returns the Event that tells that a model which was active is legacy now. That it is legacy from the beginning, the status
+/// says: an Event would be one more write per new binding.
+fn became_legacy(prior: &Status, status: &Status) -> Option<Notice> {
+    let was_active = prior.finding(ConditionType::ModelActive)?.is_true();
+    let now = status.finding(ConditionType::ModelActive)?;
+    (was_active && !now.is_true()).then(|| Notice {
+        warning: true,
+        reason: now.reason.as_str(),
+        message: now.message.to_string(),
+    })
 }
 
 fn joined(names: impl Iterator<Item = impl ToString>) -> String {

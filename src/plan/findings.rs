@@ -2,14 +2,19 @@
 
 use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
-    catalog::{Catalog, Destinations, FeedState, Freshness, SourceKind},
+    catalog::{
+        Catalog, Destinations, FeedState, Freshness, Lifecycle, SourceKind, Usability,
+        embedded::Embedded,
+    },
+    render::Invocation,
     residency::{Limits, Verdict},
+    resolve::{self, Request},
     types::Region,
 };
 
 use super::{
     answer::{Answer, Authority, pending},
-    observed::Binding,
+    observed::{Binding, Observed, Settings},
     publication::{Publication, contradicts},
     status::{Finding, WrittenProfile},
 };
@@ -24,14 +29,23 @@ pub fn supported(
     let kept = matches!(publication, Publication::Keep(_) | Publication::Leave);
     match answer {
         Answer::Yes { finding, .. } => finding.clone(),
-        Answer::No { finding, authority } => match &binding.status.profile {
+        Answer::No {
+            finding,
+            authority,
+            definite,
+        } => match &binding.status.profile {
             Some(written) if kept && !contradicts(binding, written) => {
-                if had_it_live(written, authority) {
+                let on_demand = written.profile.invocation == Invocation::OnDemand;
+                if on_demand && !definite {
+                    standing(binding, ConditionType::RegionSupported, feed)
+                        .unwrap_or_else(|| finding.clone())
+                } else if had_it_live(written, authority) {
                     retired(written, finding)
                 } else {
                     let message = format!(
                         "{}; {}, written earlier, stays",
-                        finding.message, written.profile.id
+                        finding.message,
+                        written.profile.id()
                     );
                     Finding::new(finding.status, finding.reason, message)
                 }
@@ -72,14 +86,95 @@ fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
         .account
         .as_deref()
         .unwrap_or("of the operator");
+    let (id, region) = (written.profile.id(), &written.profile.source_region);
+    let gone = match &written.profile.invocation {
+        Invocation::Profile { .. } => {
+            format!("{id} is no longer listed for account {account} from {region}")
+        }
+        Invocation::OnDemand => {
+            format!("{id} is no longer on demand for account {account} in {region}")
+        }
+    };
     Finding::new(
         ConditionStatus::False,
         Reason::ProfileRetired,
         format!(
-            "{} is no longer listed for account {account} from {}; the value stays where it is written until the spec names a successor; {}",
-            written.profile.id, written.profile.source_region, finding.message
+            "{gone}; the value stays where it is written until the spec names a successor; {}",
+            finding.message
         ),
     )
+}
+
+/// Returns what `ModelActive` says; nothing where it is not known.
+pub fn active(binding: &Binding, feed: &FeedState) -> Option<Finding> {
+    let request = binding.spec.request.as_deref().ok()?;
+    let catalog = feed.catalog.as_deref();
+    let Some(catalog) = catalog.filter(|catalog| catalog.models().is_some()) else {
+        return standing(binding, ConditionType::ModelActive, feed);
+    };
+    let lifecycle = &catalog.model(&request.model)?.lifecycle;
+    Some(match lifecycle {
+        Lifecycle::Active => Finding::new(
+            ConditionStatus::True,
+            Reason::Active,
+            format!("{} is active in {}", request.model, request.source_region),
+        ),
+        Lifecycle::Legacy { end_of_life } => legacy(binding, request, end_of_life.as_deref()),
+    })
+}
+
+/// Returns what `ModelActive` says of a legacy model. The successors are hints: once named they stand until the spec or the
+/// end of life changes, so that newer hints rewrite no status.
+fn legacy(binding: &Binding, request: &Request, end_of_life: Option<&str>) -> Finding {
+    let end = end_of_life.map_or_else(
+        || "at its end of life, of a date not known here,".to_owned(),
+        |date| format!("at its end of life on {date}"),
+    );
+    let message = format!(
+        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before then; successors: ",
+        request.model
+    );
+    let stands = |before: &Finding| {
+        binding.status.observed_generation == Some(binding.generation)
+            && before.message.starts_with(&message)
+    };
+    let before = binding.status.finding(ConditionType::ModelActive);
+    before.filter(stands).unwrap_or_else(|| {
+        let successors = resolve::successors(request, Embedded::load());
+        Finding::new(
+            ConditionStatus::False,
+            Reason::LegacyModel,
+            format!("{message}{successors}"),
+        )
+    })
+}
+
+/// Returns what `ModelUsable` says; nothing where that is not asked, or not known.
+pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
+    if !settings.check_access {
+        return None;
+    }
+    let request = observed.binding.spec.request.as_deref().ok()?;
+    match &observed.usability {
+        None => standing(
+            &observed.binding,
+            ConditionType::ModelUsable,
+            &observed.feed,
+        ),
+        Some(Usability::Usable) => Some(Finding::new(
+            ConditionStatus::True,
+            Reason::Usable,
+            format!(
+                "AWS names nothing that keeps the account from using {} from {}",
+                request.model, request.source_region
+            ),
+        )),
+        Some(Usability::NotUsable { message }) => Some(Finding::new(
+            ConditionStatus::False,
+            Reason::NotUsable,
+            message.clone(),
+        )),
+    }
 }
 
 /// Returns what `CatalogFresh` says.
@@ -188,7 +283,7 @@ pub fn ready(
         return first.clone();
     }
     let id = profile
-        .map(|written| written.profile.id.as_str())
+        .map(|written| written.profile.id())
         .unwrap_or_default();
     let region = profile
         .map(|written| written.profile.source_region.as_str())

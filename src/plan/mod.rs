@@ -61,6 +61,8 @@ pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
         supported: findings::supported(binding, &answer, &publication, &observed.feed),
         residency: findings::residency(binding, &answer, &publication, &limits, &observed.feed),
         catalog: findings::catalog(binding, &observed.feed),
+        active: findings::active(binding, &observed.feed),
+        usable: findings::usable(observed, settings),
         writes,
         restarts: Vec::new(),
         restarts_enabled: settings.enable_rollout,

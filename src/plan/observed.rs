@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName, WorkloadKind},
-    catalog::FeedState,
+    catalog::{FeedState, Usability},
     render::DEFAULT_KEYS,
     residency::{Limit, LimitError, LimitOrigin, NamespaceLimit},
     resolve::Request,
@@ -67,8 +67,6 @@ pub struct Spec {
     pub rollout: Workloads,
     /// Whether targets and workloads are left as they are.
     pub suspend: bool,
-    /// Fields that are given and not acted on, for the message that says so.
-    pub ignored: &'static [&'static str],
 }
 
 static SHARED_DEFAULT_KEYS: LazyLock<Keys> = LazyLock::new(|| {
@@ -114,7 +112,6 @@ impl Spec {
                     .collect(),
             },
             suspend: wire.suspend.unwrap_or_default(),
-            ignored: ignored_fields(wire),
         }
     }
 
@@ -127,27 +124,12 @@ impl Spec {
     }
 }
 
-/// Returns the fields that the API has and this version does not act on.
-fn ignored_fields(wire: &InferenceProfileBindingSpec) -> &'static [&'static str] {
-    let on_demand = wire
-        .fallback
-        .as_ref()
-        .and_then(|fallback| fallback.on_demand);
-    if on_demand.unwrap_or_default() {
-        &["spec.fallback.onDemand"]
-    } else {
-        &[]
-    }
-}
-
 fn parse_request(
     wire: &InferenceProfileBindingSpec,
     default_region: &Region,
 ) -> Result<Request, ParseError> {
-    let fallbacks = wire
-        .fallback
-        .as_ref()
-        .and_then(|fallback| fallback.geographies.as_deref());
+    let fallback = wire.fallback.as_ref();
+    let fallbacks = fallback.and_then(|fallback| fallback.geographies.as_deref());
     Ok(Request {
         model: ModelId::parse_given(&wire.model)?,
         geography: wire.geography.parse()?,
@@ -156,6 +138,9 @@ fn parse_request(
             .iter()
             .map(|name| name.parse())
             .collect::<Result<_, _>>()?,
+        on_demand: fallback
+            .and_then(|fallback| fallback.on_demand)
+            .unwrap_or_default(),
         source_region: match &wire.source_region {
             Some(name) => name.parse()?,
             None => default_region.clone(),
@@ -349,6 +334,8 @@ pub struct Settings {
     pub enable_secrets: bool,
     /// Whether workloads may be restarted.
     pub enable_rollout: bool,
+    /// Whether it is asked if models can be used.
+    pub check_access: bool,
     /// Account for ARNs where the catalog knows none.
     pub account: Option<AccountId>,
     /// The operator's own residency limit.
@@ -368,6 +355,8 @@ pub struct Observed {
     pub namespace: NamespaceLimit,
     /// What its feed knows.
     pub feed: FeedState,
+    /// Whether its model can be used, where that is asked and known.
+    pub usability: Option<Usability>,
     /// What is known of the targets of the spec, in their order.
     pub targets: Vec<ObservedTarget>,
     /// Objects that carry this binding's writes, in the spec or not.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     catalog::SourceKind,
+    render::Invocation,
     residency::{Limits, Verdict},
 };
 
@@ -48,8 +49,9 @@ pub fn must_withdraw(contradicts: bool, definite_no: bool, residency_violated: b
     residency_violated || (contradicts && definite_no)
 }
 
-/// Says whether a written value contradicts the spec: another model, a geography that is neither wanted nor a fallback,
-/// another source region, or, where it was listed live, the account of another role.
+/// Says whether a written value contradicts the spec: another model, a geography that is neither wanted nor a fallback, the
+/// model itself where `fallback.onDemand` is not true, another source region, or, where it was listed live, the account of
+/// another role.
 #[must_use]
 pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
     let Ok(request) = &binding.spec.request else {
@@ -66,11 +68,15 @@ pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
         let asked = written.provenance.account.as_deref().filter(|_| live);
         matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != asked)
     };
+    let allowed = match &written.profile.invocation {
+        Invocation::Profile { geography, .. } => {
+            request.geographies().any(|wanted| wanted == geography)
+        }
+        Invocation::OnDemand => request.on_demand,
+    };
     written.profile.model != request.model
         || written.profile.source_region != request.source_region
-        || !request
-            .geographies()
-            .any(|geography| *geography == written.profile.geography)
+        || !allowed
         || other_account()
 }
 
@@ -102,9 +108,7 @@ pub fn decide(observed: &Observed, answer: &Answer, limits: &Limits) -> Publicat
         }
         (None, Some(fresh)) => Publication::Publish(fresh),
         // An inventory without a profile: the rest of a withdrawal, or of a status that can't be read.
-        (None, None)
-            if !binding.status.targets.is_empty() && !matches!(answer, Answer::Unknown(_)) =>
-        {
+        (None, None) if !binding.status.targets.is_empty() && answer.is_definite() => {
             Publication::Withdraw {
                 why: reason_of_withdrawal(answer, None),
             }
@@ -140,10 +144,9 @@ fn decide_on_written(
         }
     }
     let contradicts = contradicts(binding, written);
-    let definite_no = !matches!(answer, Answer::Unknown(_));
     if must_withdraw(
         contradicts,
-        definite_no,
+        answer.is_definite(),
         residency_violated(binding, answer, limits),
     ) {
         let verdict = limits.judge(&written.profile.source_region, &written.profile.reachable());
@@ -168,7 +171,7 @@ pub fn residency_violated(binding: &Binding, answer: &Answer, limits: &Limits) -
     let now = match answer {
         Answer::Yes {
             profile, verdict, ..
-        } if profile.profile.id == written.profile.id => verdict.forbids(),
+        } if profile.profile.id() == written.profile.id() => verdict.forbids(),
         _ => false,
     };
     as_written.forbids() || now

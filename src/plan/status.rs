@@ -12,8 +12,8 @@ use crate::{
         condition::{ConditionStatus, ConditionType, Reason},
     },
     catalog::Destinations,
-    render::ProfileInUse,
-    types::ParseError,
+    render::{Invocation, ProfileInUse},
+    types::{ModelId, ON_DEMAND, ParseError},
 };
 
 use super::identity::TargetKey;
@@ -267,12 +267,12 @@ fn read_profile(wire: &ProfileStatus) -> Result<WrittenProfile, ParseError> {
                 .collect::<Result<_, _>>()?,
         )
     };
+    let model: ModelId = wire.foundation_model_id.parse()?;
     Ok(WrittenProfile {
         profile: ProfileInUse {
-            id: wire.id.parse()?,
+            invocation: read_invocation(wire, &model)?,
             arn: wire.arn.as_deref().map(Arc::from),
-            model: wire.foundation_model_id.parse()?,
-            geography: wire.geography.parse()?,
+            model,
             source_region: wire.source_region.parse()?,
             destinations,
         },
@@ -284,15 +284,26 @@ fn read_profile(wire: &ProfileStatus) -> Result<WrittenProfile, ParseError> {
     })
 }
 
+/// A model on demand stands there by its own ID: no profile has that.
+fn read_invocation(wire: &ProfileStatus, model: &ModelId) -> Result<Invocation, ParseError> {
+    if wire.id == model.as_str() && wire.geography == ON_DEMAND {
+        return Ok(Invocation::OnDemand);
+    }
+    Ok(Invocation::Profile {
+        id: wire.id.parse()?,
+        geography: wire.geography.parse()?,
+    })
+}
+
 fn write_profile(written: &WrittenProfile) -> ProfileStatus {
     let WrittenProfile {
         profile,
         provenance,
     } = written;
     ProfileStatus {
-        id: profile.id.to_string(),
+        id: profile.id().to_owned(),
         arn: profile.arn.as_deref().map(str::to_owned),
-        geography: profile.geography.to_string(),
+        geography: profile.geography().to_owned(),
         source_region: profile.source_region.to_string(),
         foundation_model_id: profile.model.to_string(),
         destination_regions: profile.destinations.names(),

@@ -7,7 +7,10 @@ use crate::{
         CreationPolicy, InferenceProfileBindingSpec, TargetKind,
         condition::{ConditionStatus, ConditionType, Reason},
     },
-    catalog::{Catalog, FeedState, Freshness, Profile, SourceKind, embedded::Embedded},
+    catalog::{
+        Catalog, FeedState, FoundationModel, Freshness, Lifecycle, Profile, SourceKind, Usability,
+        embedded::Embedded,
+    },
     residency::{Limit, LimitOrigin, NamespaceLimit},
     types::Region,
 };
@@ -83,6 +86,22 @@ fn without(geography: &str) -> FeedState {
     )
 }
 
+/// The same feed with what is known of the models of its region.
+fn knowing(mut feed: FeedState, models: Option<Vec<FoundationModel>>) -> FeedState {
+    feed.catalog = feed
+        .catalog
+        .map(|catalog| Arc::new((*catalog).clone().with_models(models)));
+    feed
+}
+
+fn sonnet_model(lifecycle: Lifecycle, on_demand: bool) -> FoundationModel {
+    FoundationModel {
+        id: SONNET.parse().expect("a model"),
+        lifecycle,
+        on_demand,
+    }
+}
+
 fn failing() -> FeedState {
     FeedState {
         catalog: None,
@@ -101,6 +120,7 @@ fn observed(binding: &Binding, feed: FeedState) -> Observed {
         targets: vec![ObservedTarget::default(); binding.spec.targets.len()],
         binding: Arc::new(binding.clone()),
         feed,
+        usability: None,
         traces: Vec::new(),
     }
 }
@@ -829,26 +849,6 @@ fn every_problem_is_named_and_what_failed_on_the_way_comes_first() {
 }
 
 #[test]
-fn fields_that_are_not_acted_on_are_said() {
-    let (after, ..) = visit(
-        &sonnet("geography: eu, fallback: {onDemand: true}"),
-        full(),
-        &SETTINGS,
-    );
-    let synced = after
-        .status
-        .condition(ConditionType::TargetsSynced)
-        .expect("a condition");
-    assert!(
-        synced
-            .message
-            .ends_with("this version does not act on spec.fallback.onDemand"),
-        "{}",
-        synced.message
-    );
-}
-
-#[test]
 fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_place() {
     let two = |rest: &str| {
         format!(
@@ -1247,7 +1247,7 @@ fn message_of(binding: &Binding) -> Arc<str> {
 
 fn profile_id(binding: &Binding) -> String {
     let profile = binding.status.profile.as_ref().expect("a profile");
-    profile.profile.id.to_string()
+    profile.profile.id().to_owned()
 }
 
 #[test]
@@ -1625,7 +1625,7 @@ fn newer_embedded_data_move_nothing_by_themselves() {
     ] {
         let (after, ..) = visit(&before, feed, settings);
         let found = after.status.profile.as_ref();
-        let found = found.map(|written| written.profile.geography.as_str());
+        let found = found.map(|written| written.profile.geography());
         assert_eq!(found, expected, "{name}");
     }
 
@@ -1761,4 +1761,311 @@ fn a_binding_without_a_feed_keeps_its_value() {
             );
         }
     }
+}
+
+const ON_DEMAND: &str = "geography: jp, fallback: {onDemand: true}";
+
+/// A live listing in which the model is on demand, or is not.
+fn on_demand(is: bool) -> FeedState {
+    knowing(full(), Some(vec![sonnet_model(Lifecycle::Active, is)]))
+}
+
+fn bound_on_demand() -> Binding {
+    let before = visit(&sonnet(ON_DEMAND), on_demand(true), &SETTINGS).0;
+    assert_eq!(
+        says(&before, ConditionType::RegionSupported),
+        (ConditionStatus::True, Reason::OnDemandFallback)
+    );
+    before
+}
+
+#[test]
+fn a_model_on_demand_is_written_by_its_own_id() {
+    let spec = "geography: jp, fallback: {onDemand: true}, targets: [{kind: ConfigMap, name: t, keys: {ID: ProfileID, ARN: ProfileARN, GEOGRAPHY: Geography, REGIONS: DestinationRegions}}]";
+    // No account is needed for a model's ARN.
+    let mut feed = on_demand(true);
+    feed.catalog = feed.catalog.map(|live| {
+        let profiles = live.profiles().to_vec();
+        let models = live.models().map(<[_]>::to_vec);
+        let anonymous = Catalog::new(SourceKind::Bedrock, region(), None, None, profiles);
+        Arc::new(anonymous.with_models(models))
+    });
+    let (after, plan, _) = visit(&sonnet(spec), feed, &SETTINGS);
+    let content = &plan.writes[0].as_ref().expect("a write").content;
+    let arn = format!("arn:aws:bedrock:eu-west-1::foundation-model/{SONNET}");
+    let expected = [
+        ("ARN", arn.as_str()),
+        ("GEOGRAPHY", "on-demand"),
+        ("ID", SONNET),
+        ("REGIONS", "eu-west-1"),
+    ];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(*content, expected.into());
+    let wire = after.status.to_wire().profile.expect("a profile");
+    assert_eq!(
+        (wire.id.as_str(), wire.geography.as_str()),
+        (SONNET, "on-demand")
+    );
+    assert_eq!(
+        Status::from_wire(&after.status.to_wire(), &"shop".into()),
+        after.status
+    );
+}
+
+fn ready_message(binding: &Binding) -> Arc<str> {
+    let ready = binding.status.finding(ConditionType::Ready);
+    ready.expect("Ready").message
+}
+
+#[test]
+fn a_profile_that_appears_takes_the_place_of_the_model_itself() {
+    let (after, _, conclusion) = visit(
+        &Binding {
+            status: bound_on_demand().status,
+            ..sonnet(ON_DEMAND)
+        },
+        knowing(
+            live(
+                Embedded::load()
+                    .catalog(&"ap-northeast-1".parse().expect("a region"))
+                    .profiles()
+                    .to_vec(),
+            ),
+            Some(vec![sonnet_model(Lifecycle::Active, true)]),
+        ),
+        &SETTINGS,
+    );
+    assert_eq!(profile_id(&after), format!("jp.{SONNET}"));
+    let reasons: Vec<_> = conclusion
+        .notices
+        .iter()
+        .map(|notice| notice.reason)
+        .collect();
+    assert_eq!(reasons, ["ProfileChanged"]);
+}
+
+#[test]
+fn what_happens_to_a_value_that_was_written_on_demand() {
+    use ConditionStatus::{False, True, Unknown};
+    let unlisted = || knowing(full(), None);
+    let same = bound_on_demand;
+    let edit = |rest: &str| edited(&bound_on_demand(), rest);
+    let limited = "geography: jp, fallback: {onDemand: true}, allowedRegions: ['us-*']";
+    for (case, binding, feed, kept, ready) in [
+        (
+            "still on demand",
+            same(),
+            on_demand(true),
+            true,
+            (True, Reason::Bound),
+        ),
+        (
+            "no longer on demand",
+            same(),
+            on_demand(false),
+            true,
+            (False, Reason::ProfileRetired),
+        ),
+        (
+            "the models can't be listed",
+            same(),
+            unlisted(),
+            true,
+            (True, Reason::Bound),
+        ),
+        (
+            "nothing can be listed",
+            same(),
+            failing(),
+            true,
+            (True, Reason::Bound),
+        ),
+        (
+            "no longer wanted",
+            edit("geography: jp"),
+            on_demand(true),
+            false,
+            (False, Reason::GeographyUnsupported),
+        ),
+        (
+            "something else is wanted, and the models can't be listed",
+            edit("geography: jp, sourceRegion: eu-west-3, fallback: {onDemand: true}"),
+            unlisted(),
+            true,
+            (False, Reason::GeographyUnsupported),
+        ),
+        (
+            "something else is wanted, and nothing can be listed",
+            edit("geography: jp"),
+            failing(),
+            true,
+            (Unknown, Reason::CatalogUnavailable),
+        ),
+        (
+            "outside a limit",
+            edit(limited),
+            on_demand(true),
+            false,
+            (False, Reason::GeographyUnsupported),
+        ),
+        (
+            "outside a limit, and nothing can be listed",
+            edit(limited),
+            failing(),
+            false,
+            (False, Reason::RegionNotAllowed),
+        ),
+    ] {
+        let (after, ..) = visit(&binding, feed, &SETTINGS);
+        assert_eq!(after.status.profile.is_some(), kept, "{case}");
+        assert_eq!(says(&after, ConditionType::Ready), ready, "{case}");
+    }
+    let (after, ..) = visit(&same(), on_demand(false), &SETTINGS);
+    let message = ready_message(&after);
+    for part in [
+        "no longer on demand for account 111122223333 in eu-west-1",
+        "the value stays",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn models_that_could_not_be_listed_take_no_profile_back() {
+    let unlisted = |geography| knowing(without(geography), None);
+    let before = visit(
+        &sonnet("geography: eu, fallback: {onDemand: true}"),
+        unlisted("jp"),
+        &SETTINGS,
+    )
+    .0;
+    let (after, ..) = visit(&before, unlisted("eu"), &SETTINGS);
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::False, Reason::ProfileRetired)
+    );
+    let message = ready_message(&after);
+    assert!(
+        message.contains("allow bedrock:ListFoundationModels"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_life_of_a_model_is_told_and_changes_nothing_else() {
+    let legacy = |end: Option<&str>| Lifecycle::Legacy {
+        end_of_life: end.map(Arc::from),
+    };
+    let feed = |lifecycle| knowing(full(), Some(vec![sonnet_model(lifecycle, false)]));
+    let without_models = bound("geography: eu");
+    assert_eq!(
+        without_models.status.condition(ConditionType::ModelActive),
+        None
+    );
+
+    let (active, _, conclusion) = visit(&without_models, feed(Lifecycle::Active), &SETTINGS);
+    assert_eq!(
+        says(&active, ConditionType::ModelActive),
+        (ConditionStatus::True, Reason::Active)
+    );
+    assert_eq!(conclusion.notices, []);
+
+    let (after, _, conclusion) = visit(&active, feed(legacy(Some("2027-03-31"))), &SETTINGS);
+    assert_eq!(
+        says(&after, ConditionType::ModelActive),
+        (ConditionStatus::False, Reason::LegacyModel)
+    );
+    assert_eq!(
+        says(&after, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
+    );
+    assert_eq!(after.status.condition(ConditionType::Stalled), None);
+    let [notice] = conclusion.notices.as_slice() else {
+        panic!("one Event: {:?}", conclusion.notices)
+    };
+    assert_eq!((notice.warning, notice.reason), (true, "LegacyModel"));
+    for part in [SONNET, "2027-03-31", "anthropic.claude-sonnet-4-6"] {
+        assert!(
+            notice.message.contains(part),
+            "{part} in {}",
+            notice.message
+        );
+    }
+
+    let (_, _, again) = visit(&after, feed(legacy(Some("2027-03-31"))), &SETTINGS);
+    assert_eq!((again.status, again.notices), (None, vec![]));
+    for unknown in [failing(), knowing(full(), None)] {
+        let (later, ..) = visit(&after, unknown, &SETTINGS);
+        assert_eq!(
+            later.status.condition(ConditionType::ModelActive),
+            after.status.condition(ConditionType::ModelActive),
+            "what was known stays known"
+        );
+    }
+    let (gone, ..) = visit(&after, knowing(full(), Some(Vec::new())), &SETTINGS);
+    assert_eq!(gone.status.condition(ConditionType::ModelActive), None);
+
+    let (new, _, conclusion) = visit(&sonnet("geography: eu"), feed(legacy(None)), &SETTINGS);
+    assert_eq!(
+        says(&new, ConditionType::ModelActive).1,
+        Reason::LegacyModel
+    );
+    assert_eq!(conclusion.notices, [], "the status says it");
+}
+
+#[test]
+fn whether_a_model_can_be_used_is_told_where_it_is_asked() {
+    let checking = Settings {
+        check_access: true,
+        ..Settings::default()
+    };
+    let plan_with = |binding: &Binding, usability: Option<Usability>, settings: &Settings| {
+        let observed = Observed {
+            usability,
+            ..observed(binding, full())
+        };
+        plan(&observed, settings, NOW)
+            .conclude(binding, &[Ok("uid-t".into())], &[], &[], NOW)
+            .status
+    };
+    let not_usable = || {
+        Some(Usability::NotUsable {
+            message: "its agreement is not accepted".into(),
+        })
+    };
+    let before = bound("geography: eu");
+    assert_eq!(plan_with(&before, None, &checking), None, "not known yet");
+    assert_eq!(plan_with(&before, not_usable(), &SETTINGS), None, "off");
+
+    let mut refused = before.clone();
+    refused.status = plan_with(&before, not_usable(), &checking).expect("a condition more");
+    assert_eq!(
+        says(&refused, ConditionType::ModelUsable),
+        (ConditionStatus::False, Reason::NotUsable)
+    );
+    assert_eq!(
+        says(&refused, ConditionType::Ready),
+        (ConditionStatus::True, Reason::Bound)
+    );
+    let message = refused.status.finding(ConditionType::ModelUsable);
+    assert_eq!(
+        message.expect("a finding").message.as_ref(),
+        "its agreement is not accepted"
+    );
+    assert_eq!(
+        plan_with(&refused, None, &checking),
+        None,
+        "what was known stays known"
+    );
+
+    let usable = plan_with(&refused, Some(Usability::Usable), &checking).expect("it changed");
+    let condition = usable
+        .condition(ConditionType::ModelUsable)
+        .expect("it is set");
+    assert_eq!(
+        (condition.status, condition.reason),
+        (ConditionStatus::True, Reason::Usable)
+    );
+    let off = plan_with(&refused, None, &SETTINGS).expect("it changed");
+    assert_eq!(off.condition(ConditionType::ModelUsable), None);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, SourceKind},
-    render::ProfileInUse,
+    render::{Invocation, ProfileInUse},
     residency::{Limits, reachable},
 };
 
@@ -58,7 +58,7 @@ fn allowed_by_both(written: &WrittenProfile, catalog: &Catalog, limits: &Limits)
     let now = catalog
         .profiles_of(&profile.model)
         .iter()
-        .find(|listed| listed.id == profile.id);
+        .find(|listed| listed.id.as_str() == profile.id());
     let source = &profile.source_region;
     let now = now.map(|listed| reachable(&listed.id, source, &listed.destinations));
     let mut destinations = now.into_iter().chain([profile.reachable()]);
@@ -75,15 +75,15 @@ fn kept(
 ) -> Answer {
     let old = &written.profile;
     let new = &fresh.profile;
-    let other = if old.id == new.id {
+    let other = if old.id() == new.id() {
         format!("other destinations: {}", new.destinations)
     } else {
-        new.id.to_string()
+        new.id().to_owned()
     };
     let message = format!(
         "{} stays, as the embedded catalog of {} gave it; that of {} gives {other}: edit the spec, or start the operator \
          with --follow-embedded, to take this",
-        old.id,
+        old.id(),
         written.provenance.as_of,
         catalog.as_of().unwrap_or_default()
     );
@@ -92,16 +92,19 @@ fn kept(
         .request
         .as_ref()
         .map(|request| &request.geography);
-    let reason = if wanted == Ok(&old.geography) {
-        Reason::ProfileFound
-    } else {
-        Reason::FallbackGeographyUsed
-    };
     // The account is the operator's: that it is another one now is no news of the data.
-    let arn = settings
-        .account
-        .as_ref()
-        .map(|account| Arc::from(old.source_region.profile_arn(account, &old.id)));
+    let account = settings.account.as_ref();
+    let (reason, arn) = match &old.invocation {
+        Invocation::Profile { id, geography } => (
+            if wanted == Ok(geography) {
+                Reason::ProfileFound
+            } else {
+                Reason::FallbackGeographyUsed
+            },
+            account.map(|account| Arc::from(old.source_region.profile_arn(account, id))),
+        ),
+        Invocation::OnDemand => (Reason::OnDemandFallback, old.arn.clone()),
+    };
     let profile = if old.arn == arn {
         written.clone()
     } else {

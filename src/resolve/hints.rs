@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    catalog::{Profile, embedded::Embedded, regions},
+    catalog::{Lifecycle, Profile, embedded::Embedded, regions},
     types::{Geography, ModelId, ProfileId, Region},
 };
 
-use super::{Candidate, Outcome, Request};
+use super::{Candidate, Choice, Outcome, Request};
 
 /// How many suggestions a message carries: more are not read.
 const SUGGESTIONS: usize = 3;
@@ -106,13 +106,13 @@ pub(super) fn no_profile_in_geography(
             Outcome::NotCallable { callable_from, .. } if !callable_from.is_empty() => {
                 Some(format!(
                     "{} from: {}",
-                    candidate.geography,
+                    candidate.choice,
                     list(callable_from.iter().map(Region::as_str), 8)
                 ))
             }
-            Outcome::NotAllowed(outside) => Some(format!(
+            Outcome::NotAllowed(outside) if candidate.choice != Choice::OnDemand => Some(format!(
                 "fallback {} passed over, it breaks the residency limit: {outside}",
-                candidate.geography
+                candidate.choice
             )),
             _ => None,
         });
@@ -122,6 +122,29 @@ pub(super) fn no_profile_in_geography(
         .chain([advice])
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+/// Returns what to say of the model itself where no profile serves: how it could be used, or why it is not.
+pub(super) fn on_demand(
+    request: &Request,
+    is_on_demand: bool,
+    candidates: &[Candidate],
+) -> Option<String> {
+    let Request {
+        model,
+        source_region,
+        ..
+    } = request;
+    let considered = candidates
+        .iter()
+        .find(|candidate| candidate.choice == Choice::OnDemand);
+    match considered {
+        None if is_on_demand => Some(format!(
+            "{model} is on demand in {source_region}: set fallback.onDemand to use it without a profile"
+        )),
+        None => None,
+        Some(candidate) => Some(format!("fallback.onDemand: {}", candidate.outcome)),
+    }
 }
 
 /// Returns the message where no profile of the model is callable from the source region.
@@ -210,11 +233,17 @@ fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
 
 /// Returns models of the same family that the requested geography serves from the source region, newest names first;
 /// where there are none, those it serves from anywhere.
-fn successors(request: &Request, hints: &Embedded) -> String {
+pub(super) fn successors(request: &Request, hints: &Embedded) -> String {
     let family = words(&request.model);
+    let snapshot = hints.catalog(&request.source_region);
+    let is_legacy = |model: &ModelId| {
+        let known = snapshot.model(model);
+        known.is_some_and(|known| known.lifecycle != Lifecycle::Active)
+    };
     let mut known: Vec<(usize, &ModelId)> = hints
         .models()
         .filter(|known| known.provider() == request.model.provider() && **known != request.model)
+        .filter(|known| !is_legacy(known))
         .filter(|known| {
             hints
                 .current_routes(known)

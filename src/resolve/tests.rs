@@ -1,5 +1,8 @@
 use super::*;
-use crate::residency::{Limit, LimitOrigin};
+use crate::{
+    catalog::{FoundationModel, Lifecycle},
+    residency::{Limit, LimitOrigin},
+};
 
 fn request(model: &str, geography: &str, fallbacks: &[&str], from: &str) -> Request {
     Request {
@@ -9,7 +12,16 @@ fn request(model: &str, geography: &str, fallbacks: &[&str], from: &str) -> Requ
             .iter()
             .map(|name| name.parse().expect(name))
             .collect(),
+        on_demand: false,
         source_region: from.parse().expect(from),
+    }
+}
+
+/// Returns the profile that a request resolved to.
+fn profile(resolution: &Resolution) -> &Profile {
+    match &resolution.found {
+        Found::Profile(profile) => profile,
+        Found::OnDemand => panic!("a profile: {resolution:?}"),
     }
 }
 
@@ -36,10 +48,10 @@ fn the_wanted_geography_is_taken_where_it_is_callable() {
         let request = request(SONNET, geography, &[], from);
         let resolution = resolved(&request, &Limits::default()).expect(geography);
         assert_eq!(
-            resolution.profile.id.as_str(),
+            profile(&resolution).id.as_str(),
             format!("{geography}.{SONNET}")
         );
-        assert_eq!(resolution.reason(), Reason::ProfileFound);
+        assert_eq!(resolution.reason(&request), Reason::ProfileFound);
     }
 }
 
@@ -47,7 +59,7 @@ fn the_wanted_geography_is_taken_where_it_is_callable() {
 fn a_fallback_is_taken_only_where_it_is_listed_and_says_what_was_passed_over() {
     let request = request(SONNET, "jp", &["eu"], "eu-west-1");
     let resolution = resolved(&request, &Limits::default()).expect("fallback");
-    assert_eq!(resolution.reason(), Reason::FallbackGeographyUsed);
+    assert_eq!(resolution.reason(&request), Reason::FallbackGeographyUsed);
     assert_eq!(
         resolution.message(&request),
         format!(
@@ -61,7 +73,7 @@ fn a_fallback_that_breaks_residency_is_passed_over() {
     let request = request(SONNET, "jp", &["global", "eu"], "eu-west-1");
     let limits = Limits::all([Limit::parse(LimitOrigin::Binding, &["@eu"])]);
     let resolution = resolved(&request, &limits).expect("second fallback");
-    assert_eq!(resolution.profile.geography.as_str(), "eu");
+    assert_eq!(profile(&resolution).geography.as_str(), "eu");
     assert!(matches!(
         resolution.candidates[1].outcome,
         Outcome::NotAllowed(Outside::AnyRegion)
@@ -151,18 +163,242 @@ fn every_current_route_resolves_to_itself_and_no_other() {
     let mut routes = 0;
     for source in embedded.source_regions() {
         let catalog = embedded.catalog(source);
-        for profile in catalog.profiles() {
+        for listed in catalog.profiles() {
             let request = request(
-                profile.model.as_str(),
-                profile.geography.as_str(),
+                listed.model.as_str(),
+                listed.geography.as_str(),
                 &[],
                 source.as_str(),
             );
             let resolution =
                 resolve(&request, &catalog, &Limits::default(), embedded).expect("current route");
-            assert_eq!(resolution.profile, *profile);
+            assert_eq!(profile(&resolution), &**listed);
             routes += 1;
         }
     }
     assert!(routes > 1_000, "{routes}");
+}
+
+/// Returns the embedded profiles of eu-west-1 as a live listing with these models, each with whether it is on demand.
+fn with_models(models: Option<&[(&str, bool)]>) -> Catalog {
+    let region: Region = "eu-west-1".parse().expect("region");
+    let profiles = Embedded::load().catalog(&region).profiles().to_vec();
+    let model = |(id, on_demand): &(&str, bool)| FoundationModel {
+        id: id.parse().expect("model"),
+        lifecycle: Lifecycle::Active,
+        on_demand: *on_demand,
+    };
+    Catalog::new(SourceKind::Bedrock, region, None, None, profiles)
+        .with_models(models.map(|models| models.iter().map(model).collect()))
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn on_demand_comes_last_and_only_where_it_is_asked_for_and_known() {
+    const BARE: &str = "amazon.bare-v1:0";
+    let models: &[(&str, bool)] = &[(SONNET, true), (BARE, true)];
+    let not: &[(&str, bool)] = &[(SONNET, false)];
+    let stays = "requests stay in eu-west-1";
+    let set = "is on demand in eu-west-1: set fallback.onDemand";
+    // Model, geography, fallbacks, onDemand, limit, models -> reason, whether it is definite, words.
+    #[allow(clippy::type_complexity, reason = "a table")]
+    let cases: [(
+        &str,
+        &str,
+        &[&str],
+        bool,
+        &str,
+        Option<&[(&str, bool)]>,
+        Reason,
+        bool,
+        &[&str],
+    ); 12] = [
+        (
+            SONNET,
+            "eu",
+            &[],
+            true,
+            "*",
+            Some(models),
+            Reason::ProfileFound,
+            true,
+            &[],
+        ),
+        (
+            SONNET,
+            "jp",
+            &["eu"],
+            true,
+            "*",
+            Some(models),
+            Reason::FallbackGeographyUsed,
+            true,
+            &[],
+        ),
+        (
+            SONNET,
+            "jp",
+            &[],
+            true,
+            "*",
+            Some(models),
+            Reason::OnDemandFallback,
+            true,
+            &[
+                stays,
+                "throughput",
+                "passed over: jp: callable only from ap-northeast-1",
+            ],
+        ),
+        (
+            SONNET,
+            "jp",
+            &["global"],
+            true,
+            "@eu",
+            Some(models),
+            Reason::OnDemandFallback,
+            true,
+            &[stays, "global: breaks the residency limit"],
+        ),
+        (
+            BARE,
+            "eu",
+            &[],
+            true,
+            "*",
+            Some(models),
+            Reason::OnDemandFallback,
+            true,
+            &[stays],
+        ),
+        (
+            SONNET,
+            "jp",
+            &[],
+            false,
+            "*",
+            Some(models),
+            Reason::GeographyUnsupported,
+            true,
+            &[set],
+        ),
+        (
+            BARE,
+            "eu",
+            &[],
+            false,
+            "*",
+            Some(models),
+            Reason::ModelUnsupported,
+            true,
+            &[set],
+        ),
+        (
+            SONNET,
+            "jp",
+            &[],
+            true,
+            "us-*",
+            Some(models),
+            Reason::GeographyUnsupported,
+            true,
+            &["fallback.onDemand: breaks the residency limit: eu-west-1"],
+        ),
+        (
+            SONNET,
+            "jp",
+            &[],
+            true,
+            "*",
+            Some(not),
+            Reason::GeographyUnsupported,
+            true,
+            &["fallback.onDemand: the model is not on demand there"],
+        ),
+        (
+            BARE,
+            "jp",
+            &[],
+            true,
+            "*",
+            Some(not),
+            Reason::ModelUnsupported,
+            true,
+            &["not on demand"],
+        ),
+        (
+            SONNET,
+            "jp",
+            &[],
+            true,
+            "*",
+            None,
+            Reason::GeographyUnsupported,
+            false,
+            &[
+                "fallback.onDemand: the models could not be listed",
+                "bedrock:ListFoundationModels",
+            ],
+        ),
+        (
+            SONNET,
+            "jp",
+            &[],
+            false,
+            "*",
+            None,
+            Reason::GeographyUnsupported,
+            true,
+            &[],
+        ),
+    ];
+    for (model, geography, fallbacks, on_demand, limit, models, reason, definite, parts) in cases {
+        let request = Request {
+            on_demand,
+            ..request(model, geography, fallbacks, "eu-west-1")
+        };
+        let limits = Limits::all([Limit::parse(LimitOrigin::Binding, &[limit])]);
+        let (found, certain, message) =
+            match resolve(&request, &with_models(models), &limits, Embedded::load()) {
+                Ok(resolution) => (
+                    resolution.reason(&request),
+                    true,
+                    resolution.message(&request),
+                ),
+                Err(unresolved) => (
+                    unresolved.reason,
+                    unresolved.is_definite(),
+                    unresolved.message,
+                ),
+            };
+        assert_eq!((found, certain), (reason, definite), "{message}");
+        for part in parts {
+            assert!(message.contains(part), "{part:?} in {message:?}");
+        }
+    }
+}
+
+#[test]
+fn a_region_without_profiles_has_models_on_demand() {
+    let region: Region = "eu-west-1".parse().expect("region");
+    let model = FoundationModel {
+        id: SONNET.parse().expect("model"),
+        lifecycle: Lifecycle::Active,
+        on_demand: true,
+    };
+    let catalog = Catalog::new(SourceKind::Bedrock, region, None, None, Vec::new())
+        .with_models(Some(vec![model]));
+    let request = Request {
+        on_demand: true,
+        ..request(SONNET, "eu", &[], "eu-west-1")
+    };
+    let resolution =
+        resolve(&request, &catalog, &Limits::default(), Embedded::load()).expect("on demand");
+    assert_eq!(resolution.found, Found::OnDemand);
+    assert_eq!(resolution.found.id(&request), SONNET);
+    assert_eq!(
+        resolution.found.destinations(&request).to_string(),
+        "eu-west-1"
+    );
 }

@@ -28,6 +28,7 @@ mod injection;
 mod kubectl;
 mod leader;
 mod merge;
+mod models;
 mod operator;
 mod ownership;
 mod probes;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
             kubectl::cases(),
             leader::cases(),
             merge::cases(),
+            models::cases(),
             ownership::cases(),
             probes::cases(),
             published::cases(),

@@ -14,15 +14,15 @@ use inference_profile_operator::{
     api::{InferenceProfileBinding, condition::Reason},
     cache::FeedLimits,
     catalog::{
-        Catalog, CatalogError, Destinations, FeedKey, Profile, Source, SourceKind,
-        embedded::Embedded, feed::Schedule, roles::AllowedRoles,
+        Access, Catalog, CatalogError, Destinations, FeedKey, FoundationModel, Lifecycle, Profile,
+        Source, SourceKind, Usability, embedded::Embedded, feed::Schedule, roles::AllowedRoles,
     },
     controller::{Config, Controller, Health},
     leader::Leadership,
     metrics::Metrics,
     plan::Settings,
     residency::{Limit, LimitOrigin},
-    types::{AccountId, Region},
+    types::{AccountId, ModelId, Region},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::{
@@ -45,6 +45,7 @@ pub struct Options {
     pub allowed_regions: Vec<&'static str>,
     pub enable_secrets: bool,
     pub enable_rollout: bool,
+    pub check_access: bool,
     pub concurrent_rollouts: usize,
     pub account: Option<&'static str>,
     pub selector: Option<String>,
@@ -65,6 +66,7 @@ impl Default for Options {
             allowed_regions: Vec::new(),
             enable_secrets: false,
             enable_rollout: false,
+            check_access: false,
             concurrent_rollouts: 4,
             account: None,
             selector: None,
@@ -110,6 +112,7 @@ impl Operator {
             settings: Settings {
                 enable_secrets: options.enable_secrets,
                 enable_rollout: options.enable_rollout,
+                check_access: options.check_access,
                 account: options
                     .account
                     .map(|account| account.parse().expect("an account")),
@@ -153,6 +156,9 @@ pub const FAILURES: [Failure; 3] = [
 #[derive(Default)]
 pub struct Script {
     answers: Mutex<HashMap<Region, Answer>>,
+    models: Mutex<HashMap<Region, Vec<FoundationModel>>>,
+    usability: Mutex<Option<Usability>>,
+    asked_of_access: AtomicUsize,
     /// Regions that fail the next time, and then answer again.
     stumbling: Mutex<HashSet<Region>>,
     asked: AtomicUsize,
@@ -215,6 +221,33 @@ impl Script {
             })
             .collect();
         self.lists(region, profiles);
+    }
+
+    /// From now on, the region has this one model, with what is told of it. Before, models can't be listed.
+    pub fn knows(&self, region: &str, model: &str, lifecycle: Lifecycle, on_demand: bool) {
+        let model = FoundationModel {
+            id: model.parse().expect("a model"),
+            lifecycle,
+            on_demand,
+        };
+        let mut models = self.models.lock().expect("not poisoned");
+        models.insert(region.parse().expect("a region"), vec![model]);
+    }
+
+    /// From now on, the models of the region can't be listed.
+    pub fn forgets_models(&self, region: &str) {
+        let region: Region = region.parse().expect("a region");
+        self.models.lock().expect("not poisoned").remove(&region);
+    }
+
+    /// From now on, this is said of whether models can be used. Before, it can't be told.
+    pub fn tells_access(&self, usability: Usability) {
+        *self.usability.lock().expect("not poisoned") = Some(usability);
+    }
+
+    /// Returns how often it was asked whether a model can be used.
+    pub fn asked_of_access(&self) -> usize {
+        self.asked_of_access.load(Ordering::SeqCst)
     }
 
     /// From now on, the call is denied.
@@ -329,14 +362,34 @@ impl Source for Script {
             };
             let of_role = key.role.as_deref().and_then(|role| role.split(':').nth(4));
             let account: AccountId = of_role.unwrap_or(ACCOUNT).parse().expect("an account");
+            let models = self.models.lock().expect("not poisoned");
+            let models = models.get(&key.region).cloned();
             Ok(Catalog::new(
                 SourceKind::Bedrock,
                 key.region.clone(),
                 Some(account),
                 None,
                 profiles,
-            ))
+            )
+            .with_models(models))
         })
+    }
+
+    fn access(&self) -> Option<&dyn Access> {
+        Some(self)
+    }
+}
+
+impl Access for Script {
+    fn usability<'a>(
+        &'a self,
+        _: &'a FeedKey,
+        _: &'a ModelId,
+    ) -> BoxFuture<'a, Result<Usability, CatalogError>> {
+        self.asked_of_access.fetch_add(1, Ordering::SeqCst);
+        let answer = self.usability.lock().expect("not poisoned").clone();
+        let untold = || CatalogError::AccessDenied("denied by script".to_owned());
+        Box::pin(std::future::ready(answer.ok_or_else(untold)))
     }
 }
 

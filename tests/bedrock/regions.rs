@@ -53,6 +53,7 @@ async fn a_region_without_bedrock_is_an_outcome_where_dns_works() {
             model: "anthropic.claude-sonnet-4-6".parse().expect("model"),
             geography: "eu".parse().expect("geography"),
             fallbacks: Vec::new(),
+            on_demand: false,
             source_region: region.parse().expect("region"),
         };
         let unresolved = resolve::resolve(&request, &catalog, &Limits::default(), Embedded::load())

@@ -460,6 +460,10 @@ impl Source for Bedrock {
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>> {
         self.listing(key).boxed()
     }
+
+    fn access(&self) -> Option<&dyn Access> {
+        Some(self)
+    }
 }
 
 impl Access for Bedrock {

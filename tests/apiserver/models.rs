@@ -1,0 +1,329 @@
+//! Models without a profile, models on their way out, and models that the account can't use.
+
+use inference_profile_operator::{
+    api::condition::Reason,
+    catalog::{Lifecycle, Usability},
+};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::{
+    operator::{Options, SONNET, Script},
+    stage::{ID, REGION, Stage, profile_in_use, sonnet, verdict},
+    support::{Case, Cluster, case, eventually},
+};
+
+/// A profile of [`SONNET`] that the region of the cases does not list.
+const JP: &str = "jp.anthropic.claude-sonnet-4-5-20250929-v1:0";
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case(
+            "models::on_demand_is_written_where_it_is_allowed",
+            on_demand,
+        ),
+        case("models::on_demand_is_judged_by_its_region_alone", residency),
+        case(
+            "models::a_profile_that_appears_replaces_it",
+            profile_appears,
+        ),
+        case("models::what_is_no_longer_on_demand_stays_written", lost),
+        case(
+            "models::models_that_cannot_be_listed_take_nothing_back",
+            not_listed,
+        ),
+        case("models::a_legacy_model_is_told_once", legacy),
+        case(
+            "models::whether_a_model_can_be_used_is_asked_rarely",
+            usable,
+        ),
+    ]
+}
+
+/// Returns a spec that no profile of the region serves, and the model itself does.
+fn last_of_all() -> Value {
+    json!({"model": SONNET, "geography": "jp", "fallback": {"onDemand": true}})
+}
+
+/// Returns the same spec with a limit.
+fn limited(limit: &str) -> Value {
+    let mut spec = last_of_all();
+    spec["allowedRegions"] = json!([limit]);
+    spec
+}
+
+fn legacy_until(date: &str) -> Lifecycle {
+    Lifecycle::Legacy {
+        end_of_life: Some(date.into()),
+    }
+}
+
+/// Sets up an operator in whose region the model is on demand.
+async fn stage_on_demand(cluster: Cluster) -> Stage {
+    let mut stage = Stage::empty(cluster).await;
+    stage.script.knows(REGION, SONNET, Lifecycle::Active, true);
+    stage.start(stage.options());
+    stage
+}
+
+async fn on_demand(cluster: Cluster) {
+    let mut stage = stage_on_demand(cluster).await;
+    stage
+        .bind("hint", json!({"model": SONNET, "geography": "jp"}))
+        .await;
+    let why = stage
+        .until("hint", "Ready", "False", Reason::GeographyUnsupported)
+        .await;
+    assert!(
+        why.contains(&format!(
+            "{SONNET} is on demand in {REGION}: set fallback.onDemand"
+        )),
+        "{why}"
+    );
+
+    let keys = json!({ID: "ProfileID", "ARN": "ProfileARN", "GEOGRAPHY": "Geography", "REGIONS": "DestinationRegions"});
+    let mut spec = last_of_all();
+    spec["targets"] = json!([{"kind": "ConfigMap", "name": "claude", "keys": keys}]);
+    let binding = stage.bound("claude", spec).await;
+    let why = stage
+        .until(
+            "claude",
+            "RegionSupported",
+            "True",
+            Reason::OnDemandFallback,
+        )
+        .await;
+    for part in [
+        "requests stay in eu-west-1",
+        "passed over: jp: callable only from",
+    ] {
+        assert!(why.contains(part), "{part} in {why}");
+    }
+    let data = stage.object("claude").await.data.expect("values");
+    let expected = [
+        (
+            "ARN",
+            format!("arn:aws:bedrock:{REGION}::foundation-model/{SONNET}"),
+        ),
+        (ID, SONNET.to_owned()),
+        ("GEOGRAPHY", "on-demand".to_owned()),
+        ("REGIONS", REGION.to_owned()),
+    ];
+    assert_eq!(
+        data,
+        expected.map(|(key, value)| (key.to_owned(), value)).into()
+    );
+    let profile = binding
+        .status
+        .expect("a status")
+        .profile
+        .expect("a profile");
+    assert_eq!(
+        (profile.id.as_str(), profile.geography.as_str()),
+        (SONNET, "on-demand")
+    );
+
+    let before = stage.binding("claude").await.resource_version();
+    stage.restart(stage.options()).await;
+    stage.asked(3).await;
+    stage.settled().await;
+    assert_eq!(stage.binding("claude").await.resource_version(), before);
+
+    stage.edit("claude", json!({"fallback": null})).await;
+    stage
+        .until("claude", "Ready", "False", Reason::GeographyUnsupported)
+        .await;
+    stage.until_gone("claude").await;
+    stage.stop().await;
+}
+
+async fn residency(cluster: Cluster) {
+    let mut stage = stage_on_demand(cluster).await;
+    stage.bound("inside", limited(REGION)).await;
+    let why = stage
+        .until(
+            "inside",
+            "ResidencySatisfied",
+            "True",
+            Reason::AllRegionsAllowed,
+        )
+        .await;
+    assert!(why.contains("destinations eu-west-1;"), "{why}");
+    stage.bind("outside", limited("ap-*")).await;
+    let why = stage
+        .until("outside", "Ready", "False", Reason::GeographyUnsupported)
+        .await;
+    assert!(
+        why.contains("fallback.onDemand: breaks the residency limit: eu-west-1"),
+        "{why}"
+    );
+    assert_eq!(stage.config_map("outside").await, None);
+
+    stage
+        .edit("inside", json!({"allowedRegions": ["ap-*"]}))
+        .await;
+    stage.until_gone("inside").await;
+    stage.stop().await;
+}
+
+async fn profile_appears(cluster: Cluster) {
+    let mut stage = stage_on_demand(cluster).await;
+    stage.bound("claude", last_of_all()).await;
+    stage.until_id("claude", Some(SONNET)).await;
+    let mut profiles = Script::embedded(REGION);
+    let elsewhere = Script::embedded("ap-northeast-1").into_iter();
+    profiles.extend(elsewhere.filter(|profile| profile.id.as_str() == JP));
+    stage.script.lists(REGION, profiles);
+    stage.until_id("claude", Some(JP)).await;
+    stage
+        .until("claude", "RegionSupported", "True", Reason::ProfileFound)
+        .await;
+    assert_eq!(profile_in_use(&stage.binding("claude").await), Some(JP));
+    stage
+        .until_events("claude", &[("Normal", "ProfileChanged", 1)])
+        .await;
+    stage.stop().await;
+}
+
+async fn lost(cluster: Cluster) {
+    let mut stage = stage_on_demand(cluster).await;
+    stage.bound("claude", last_of_all()).await;
+    stage.script.knows(REGION, SONNET, Lifecycle::Active, false);
+    let why = stage
+        .until("claude", "Ready", "False", Reason::ProfileRetired)
+        .await;
+    for part in ["no longer on demand", "111122223333", "the value stays"] {
+        assert!(why.contains(part), "{part} in {why}");
+    }
+    stage.settled().await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(SONNET));
+    stage.script.knows(REGION, SONNET, Lifecycle::Active, true);
+    stage.ready("claude").await;
+    stage
+        .until_events(
+            "claude",
+            &[("Warning", "ProfileRetired", 1), ("Normal", "Bound", 1)],
+        )
+        .await;
+    stage.stop().await;
+}
+
+async fn not_listed(cluster: Cluster) {
+    let mut stage = stage_on_demand(cluster).await;
+    let before = stage.bound("claude", last_of_all()).await;
+    stage.script.forgets_models(REGION);
+    stage.asked(2).await;
+    stage.bind("new", last_of_all()).await;
+    let why = stage
+        .until("new", "Ready", "False", Reason::GeographyUnsupported)
+        .await;
+    assert!(why.contains("allow bedrock:ListFoundationModels"), "{why}");
+    stage.asked(2).await;
+    stage.settled().await;
+    assert_eq!(stage.binding("claude").await, before);
+
+    // Something else is asked for, and whether that is on demand is not known: nothing is withdrawn.
+    stage
+        .edit("claude", json!({"model": "amazon.titan-embed-text-v2:0"}))
+        .await;
+    stage
+        .until("claude", "Ready", "False", Reason::ModelUnsupported)
+        .await;
+    stage.settled().await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(SONNET));
+    stage.stop().await;
+}
+
+async fn legacy(cluster: Cluster) {
+    let mut stage = Stage::live(cluster).await;
+    let bound = stage.bound("claude", sonnet()).await;
+    assert_eq!(verdict(&bound, "ModelActive"), None, "not known");
+    stage.script.knows(REGION, SONNET, Lifecycle::Active, false);
+    stage
+        .until("claude", "ModelActive", "True", Reason::Active)
+        .await;
+    stage
+        .script
+        .knows(REGION, SONNET, legacy_until("2027-03-31"), false);
+    let why = stage
+        .until("claude", "ModelActive", "False", Reason::LegacyModel)
+        .await;
+    for part in ["2027-03-31", "successor", "anthropic.claude-sonnet-4-6"] {
+        assert!(why.contains(part), "{part} in {why}");
+    }
+    let binding = stage.ready("claude").await;
+    assert_eq!(verdict(&binding, "Stalled"), None);
+    let told = [("Warning", "LegacyModel", 1)];
+    stage.until_events("claude", &told).await;
+
+    let before = stage.binding("claude").await;
+    stage.asked(4).await;
+    stage.script.forgets_models(REGION);
+    stage.asked(2).await;
+    stage
+        .script
+        .knows(REGION, SONNET, legacy_until("2027-03-31"), false);
+    stage.restart(stage.options()).await;
+    stage.asked(2).await;
+    stage.settled().await;
+    assert_eq!(stage.binding("claude").await, before);
+    stage.until_events("claude", &told).await;
+    stage.stop().await;
+}
+
+async fn usable(cluster: Cluster) {
+    let mut stage = Stage::empty(cluster).await;
+    let options = |stage: &Stage| Options {
+        check_access: true,
+        ..stage.options()
+    };
+    stage.start(options(&stage));
+    stage.bound("claude", sonnet()).await;
+    stage.bound("second", sonnet()).await;
+    eventually("it is asked", || async {
+        match stage.script.asked_of_access() {
+            0 => Err(0),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    let binding = stage.binding("claude").await;
+    assert_eq!(verdict(&binding, "ModelUsable"), None, "it can't be told");
+
+    let message = "its agreement is not accepted";
+    stage.script.tells_access(Usability::NotUsable {
+        message: message.into(),
+    });
+    for name in ["claude", "second"] {
+        let why = stage
+            .until(name, "ModelUsable", "False", Reason::NotUsable)
+            .await;
+        assert_eq!(why, message);
+        stage.ready(name).await;
+    }
+    let before = stage.binding("claude").await.resource_version();
+    let asked = stage.script.asked_of_access();
+    eventually("it is asked again", || async {
+        let more = stage.script.asked_of_access() - asked;
+        if more >= 2 { Ok(()) } else { Err(more) }
+    })
+    .await;
+    stage.restart(options(&stage)).await;
+    stage.asked(2).await;
+    stage.settled().await;
+    assert_eq!(stage.binding("claude").await.resource_version(), before);
+
+    stage.script.tells_access(Usability::Usable);
+    stage
+        .until("claude", "ModelUsable", "True", Reason::Usable)
+        .await;
+    stage.restart(stage.options()).await;
+    eventually("it is not told where it is not asked", || async {
+        match verdict(&stage.binding("claude").await, "ModelUsable") {
+            None => Ok(()),
+            Some(told) => Err(told),
+        }
+    })
+    .await;
+    stage.stop().await;
+}
