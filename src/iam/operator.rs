@@ -15,10 +15,7 @@ pub fn policy(partition: &str, account: &AccountId, roles: &BTreeSet<String>) ->
     let mut statements = vec![
         allow(
             "DiscoverProfiles",
-            &[
-                "bedrock:GetInferenceProfile",
-                "bedrock:ListInferenceProfiles",
-            ],
+            &["bedrock:ListInferenceProfiles"],
             vec![format!(
                 "arn:{partition}:bedrock:*:{account}:inference-profile/*"
             )],
