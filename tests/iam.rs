@@ -22,8 +22,9 @@ use inference_profile_operator::{
     catalog::{Profile, embedded::Embedded},
     iam::{
         self, Action, Check, INFERENCE_PROFILE_ARN, Principal, REQUESTED_REGION, Route,
+        context::{Context, Value},
         document::{Document, MANAGED_POLICY_LIMIT},
-        evaluate::{self, Context, Decision, Level, Policy, Value},
+        evaluate::{self, Decision, Level, Policy},
         format, guardrail, workload,
     },
     residency::{Limit, LimitOrigin, Limits},

@@ -5,126 +5,16 @@
 //! Sources: <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_evaluation.html>,
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::fmt;
 
 use serde_json::Value as Json;
 
 use super::{
+    context::{Context, Value},
     document::Effect,
     pattern::{Pattern, Wildcards},
+    truth::Truth,
 };
-
-/// Whether something holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Truth {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
-    /// It depends on these, which are not known.
-    Unknown(BTreeSet<String>),
-}
-
-impl Truth {
-    /// Returns that it depends on something that is not known.
-    #[must_use]
-    pub fn unknown(what: impl Into<String>) -> Self {
-        Self::Unknown(BTreeSet::from([what.into()]))
-    }
-
-    /// Says whether both hold.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::No, _) | (_, Self::No) => Self::No,
-            (Self::Yes, other) => other,
-            (truth, Self::Yes) => truth,
-            (Self::Unknown(a), Self::Unknown(b)) => Self::Unknown(&a | &b),
-        }
-    }
-
-    /// Says whether one of both holds.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        self.not().and(other.not()).not()
-    }
-
-    /// Says whether all hold. Nothing is asked after one that does not.
-    #[must_use]
-    pub fn all(truths: impl IntoIterator<Item = Self>) -> Self {
-        let mut all = Self::Yes;
-        for truth in truths {
-            all = all.and(truth);
-            if all == Self::No {
-                break;
-            }
-        }
-        all
-    }
-
-    /// Says whether any holds. Nothing is asked after one that does.
-    #[must_use]
-    pub fn any(truths: impl IntoIterator<Item = Self>) -> Self {
-        Self::all(truths.into_iter().map(Self::not)).not()
-    }
-
-    /// Says whether it does not hold.
-    #[must_use]
-    #[allow(clippy::should_implement_trait, reason = "beside and() and or()")]
-    pub fn not(self) -> Self {
-        match self {
-            Self::Yes => Self::No,
-            Self::No => Self::Yes,
-            unknown @ Self::Unknown(_) => unknown,
-        }
-    }
-}
-
-impl From<bool> for Truth {
-    fn from(holds: bool) -> Self {
-        if holds { Self::Yes } else { Self::No }
-    }
-}
-
-/// Value of a condition key in a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// The request has it.
-    Is(String),
-    /// The request does not have it.
-    Absent,
-    /// It is not known.
-    Unknown,
-}
-
-/// Condition keys of a request. A key that is not named is not known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Context(BTreeMap<String, Value>);
-
-impl Context {
-    /// Returns this context with one key more. Names of keys have no case.
-    #[must_use]
-    pub fn with(mut self, key: &str, value: Value) -> Self {
-        self.0.insert(key.to_ascii_lowercase(), value);
-        self
-    }
-
-    /// Returns the value of a key.
-    #[must_use]
-    pub fn get(&self, key: &str) -> &Value {
-        self.0
-            .get(&key.to_ascii_lowercase())
-            .unwrap_or(&Value::Unknown)
-    }
-
-    /// Returns the keys whose values are known, in lower case.
-    pub fn known(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value))
-    }
-}
 
 /// Says what in a policy is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,12 +6,14 @@
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/global-cross-region-inference.html>.
 
+pub mod context;
 pub mod document;
 pub mod evaluate;
 pub mod format;
 pub mod guardrail;
 pub mod operator;
 mod pattern;
+pub mod truth;
 pub mod workload;
 
 use std::{fmt, sync::Arc};
@@ -21,7 +23,7 @@ use crate::{
     types::{AccountId, Arn, Region},
 };
 
-use evaluate::{Context, Value};
+use context::{Context, Value};
 
 /// What `aws:RequestedRegion` is where a global profile is routed.
 pub const UNSPECIFIED: &str = "unspecified";

@@ -2,7 +2,10 @@
 //!
 //! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
 
-use super::evaluate::{Context, Truth, Value};
+use super::{
+    context::{Context, Value},
+    truth::Truth,
+};
 
 /// A piece of a text, variables replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
