@@ -1,13 +1,23 @@
 //! What bindings show while AWS fails in every way that the stand-in plays, and that nothing but time cures it: the operator
 //! asks the stand-in over HTTP, as it asks AWS.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use futures::future::BoxFuture;
 use inference_profile_operator::{
     api::condition::Reason,
     catalog::{
-        bedrock::{Bedrock, Options as AwsOptions, Timeouts},
+        bedrock::{Bedrock, Options as AwsOptions, Resolver, Timeouts},
         embedded::Embedded,
         listing,
     },
@@ -35,6 +45,7 @@ pub fn cases() -> Vec<Case> {
             vanishes_and_comes_back,
         ),
         case("faults::a_new_geography_is_found", new_geography),
+        case("faults::a_name_that_does_not_resolve_for_a_while", no_name),
         case("faults::the_process_keeps_its_calm", process),
     ]
 }
@@ -67,12 +78,34 @@ async fn server(regions: &[&str]) -> BedrockServer {
     server
 }
 
+/// Knows one name, or none, as it is told.
+#[derive(Debug, Default)]
+struct Names {
+    broken: AtomicBool,
+}
+
+impl Resolver for Names {
+    fn addresses<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        let found = if self.broken.load(Ordering::SeqCst) {
+            Err(io::Error::other("no such name"))
+        } else {
+            Ok(vec![IpAddr::from([127, 0, 0, 1])])
+        };
+        Box::pin(std::future::ready(found))
+    }
+}
+
 /// Sets up a namespace with an operator that asks the server, quickly and without patience.
 async fn stage_on(cluster: Cluster, server: &BedrockServer) -> Stage {
+    stage_at(cluster, server.url(), Arc::new(Names::default())).await
+}
+
+async fn stage_at(cluster: Cluster, url: String, names: Arc<Names>) -> Stage {
     let short = Duration::from_millis(300);
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
     let options = AwsOptions {
-        endpoint_url: Some(server.url()),
+        endpoint_url: Some(url),
+        resolver: names,
         credentials: Some(SharedCredentialsProvider::new(credentials)),
         attempts: 1,
         timeouts: Timeouts {
@@ -223,6 +256,35 @@ async fn vanishes_and_comes_back(cluster: Cluster) {
     stage.ready("claude").await;
 }
 
+async fn no_name(cluster: Cluster) {
+    let server = server(&[REGION]).await;
+    let url = format!("http://bedrock.example:{}", server.address().port());
+    let names = Arc::new(Names::default());
+    names.broken.store(true, Ordering::SeqCst);
+    let stage = stage_at(cluster, url, names.clone()).await;
+    stage.bind("claude", sonnet()).await;
+    let message = stage
+        .until(
+            "claude",
+            "CatalogFresh",
+            "False",
+            Reason::EndpointUnreachable,
+        )
+        .await;
+    assert!(message.contains("bedrock.example"), "{message}");
+    let message = stage
+        .until("claude", "Ready", "Unknown", Reason::CatalogUnavailable)
+        .await;
+    assert!(
+        message.contains(EU),
+        "what the snapshot would give: {message}"
+    );
+    assert_eq!(stage.config_map("claude").await, None);
+    names.broken.store(false, Ordering::SeqCst);
+    stage.ready("claude").await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+}
+
 async fn new_geography(cluster: Cluster) {
     let server = server(&[REGION]).await;
     let stage = stage_on(cluster, &server).await;
@@ -266,6 +328,7 @@ async fn process(cluster: Cluster) {
         .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env_remove("AWS_PROFILE")
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .expect("the program runs");
