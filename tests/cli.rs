@@ -407,6 +407,30 @@ fn catalog_lists_and_exports() {
 }
 
 #[test]
+fn catalog_shows_what_a_limit_permits() {
+    let matrix = program(&["catalog", "matrix", "--allowed-regions", "@eu"]);
+    assert!(
+        matrix
+            .stderr
+            .contains("left out, because --allowed-regions permits no route to them: models: "),
+        "{matrix:#?}"
+    );
+    assert_golden("catalog-matrix-eu.txt", &matrix.ends_with(0));
+    let sonnet = ["--model", SONNET];
+    let list = ["catalog", "list", "--allowed-regions", "@jp"];
+    let list = program(&[&list[..], &sonnet].concat()).ends_with(0);
+    assert_golden("catalog-list-jp.txt", &list);
+    let nothing = ["catalog", "matrix", "--allowed-regions", "eu-west-1"];
+    let nothing = program(&[&nothing[..], &sonnet].concat());
+    assert!(
+        nothing.stderr.contains("no route is permitted; widen"),
+        "{nothing:#?}"
+    );
+    assert_eq!(nothing.ends_with(0), "");
+    program(&["catalog", "list", "--allowed-regions", "europe"]).fails_with(2, "europe");
+}
+
+#[test]
 fn crd_is_the_one_in_crds() {
     let file = fs::read_to_string(Path::new(ROOT).join("crds/inferenceprofilebindings.yaml"));
     let printed = program(&["crd"]).ends_with(0);
