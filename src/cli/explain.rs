@@ -1,21 +1,22 @@
-//! `explain`: the verdict on one request, with every candidate.
+//! `explain`: the verdict on one request, with its route, the limit, every candidate, and the IAM policy that it needs.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    catalog::FeedKey,
-    catalog::embedded::Embedded,
-    residency::{Limits, reachable},
+    catalog::{Catalog, Destinations, FeedKey, Profile, embedded::Embedded},
+    iam::{Action, Route, document::Document, workload},
+    residency::{Limit, Limits, reachable},
     resolve::{self, Candidate, Request},
-    types::{Geography, ModelId, Region},
+    types::{AccountId, Geography, ModelId},
 };
 
 use super::{
     Error, NOT_READY,
-    options::{CatalogOptions, LimitOptions, RegionOptions},
+    iam_policy::to_json,
+    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
 };
 
 /// Options of `explain`.
@@ -31,6 +32,9 @@ pub struct ExplainArgs {
     fallback: Vec<Geography>,
     #[command(flatten)]
     region: RegionOptions,
+    /// With it, the IAM policy of a workload is printed too.
+    #[command(flatten)]
+    account: AccountOptions,
     #[command(flatten)]
     limit: LimitOptions,
     #[command(flatten)]
@@ -49,11 +53,23 @@ enum Output {
 }
 
 /// What is explained, in the words of the conditions.
-struct Verdict {
+struct Explanation {
+    request: Request,
+    limit: Option<Limit>,
     reason: &'static str,
     message: String,
+    route: Option<Chosen>,
     candidates: Vec<Candidate>,
-    residency: Option<(bool, String)>,
+}
+
+/// The profile that serves the request.
+struct Chosen {
+    profile: Arc<Profile>,
+    reachable: Destinations,
+    permitted: bool,
+    residency: String,
+    /// What a workload needs to call it; nothing where the limit does not permit it, or no account is known.
+    policies: Vec<Document>,
 }
 
 pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, Error> {
@@ -64,72 +80,136 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
         fallbacks: args.fallback,
         source_region: args.region.required()?,
     };
-    let limits = Limits::all(args.limit.parse()?.map(Ok));
+    let limit = args.limit.parse()?;
     let source = args.catalog.open(&request.source_region).await?;
     let key = FeedKey {
         role: None,
         region: request.source_region.clone(),
     };
     let catalog = source.list(&key).await?;
-    let verdict = match resolve::resolve(&request, &catalog, &limits, Embedded::load()) {
-        Ok(resolution) => {
-            let (source, profile) = (&request.source_region, &resolution.profile);
-            let reachable = reachable(&profile.id, source, &profile.destinations);
-            let judged = limits.judge(source, &reachable);
-            Verdict {
-                reason: resolution.reason().as_str(),
-                message: resolution.message(&request),
-                residency: Some((judged.permits(), judged.message(source, &reachable))),
-                candidates: resolution.candidates,
-            }
-        }
-        Err(unresolved) => Verdict {
-            reason: unresolved.reason.as_str(),
-            message: unresolved.message,
-            residency: None,
-            candidates: unresolved.candidates,
-        },
-    };
+    let account = args.account.account.as_ref().or(catalog.account());
+    let explanation = explain(request, limit, &catalog, account);
     match args.output {
-        Output::Text => print_text(out, &request, &verdict)?,
-        Output::Json => print_json(out, &request.source_region, &verdict)?,
+        Output::Text => print_text(out, &explanation)?,
+        Output::Json => print_json(out, &explanation)?,
     }
-    let supported = verdict.residency.is_some_and(|(permitted, _)| permitted);
+    let supported = explanation.route.is_some_and(|route| route.permitted);
     Ok(if supported { 0 } else { NOT_READY })
 }
 
-fn print_text(out: &mut impl Write, request: &Request, verdict: &Verdict) -> Result<(), Error> {
+fn explain(
+    request: Request,
+    limit: Option<Limit>,
+    catalog: &Catalog,
+    account: Option<&AccountId>,
+) -> Explanation {
+    let limits = Limits::all(limit.clone().map(Ok));
+    let (reason, message, route, candidates) =
+        match resolve::resolve(&request, catalog, &limits, Embedded::load()) {
+            Ok(resolution) => (
+                resolution.reason(),
+                resolution.message(&request),
+                Some(chosen(&request, &limits, resolution.profile, account)),
+                resolution.candidates,
+            ),
+            Err(unresolved) => (
+                unresolved.reason,
+                unresolved.message,
+                None,
+                unresolved.candidates,
+            ),
+        };
+    Explanation {
+        request,
+        limit,
+        reason: reason.as_str(),
+        message,
+        route,
+        candidates,
+    }
+}
+
+fn chosen(
+    request: &Request,
+    limits: &Limits,
+    profile: Arc<Profile>,
+    account: Option<&AccountId>,
+) -> Chosen {
+    let source = &request.source_region;
+    let reachable = reachable(&profile.id, source, &profile.destinations);
+    let verdict = limits.judge(source, &reachable);
+    let route = account.filter(|_| verdict.permits()).map(|account| Route {
+        account: account.clone(),
+        source: source.clone(),
+        profile: profile.clone(),
+    });
+    let policies = workload::policies(route.as_slice(), &[Action::Invoke, Action::Stream]);
+    Chosen {
+        permitted: verdict.permits(),
+        residency: verdict.message(source, &reachable),
+        policies: policies.into_iter().map(|policy| policy.document).collect(),
+        reachable,
+        profile,
+    }
+}
+
+fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error> {
+    let request = &explanation.request;
     writeln!(out, "Model:          {}", request.model)?;
     writeln!(out, "Source region:  {}", request.source_region)?;
-    writeln!(out, "Verdict:        {}", verdict.reason)?;
-    writeln!(out, "                {}", verdict.message)?;
-    if let Some((permitted, message)) = &verdict.residency {
-        writeln!(
-            out,
-            "Residency:      {}",
-            if *permitted {
-                "permitted"
-            } else {
-                "NOT permitted"
-            }
-        )?;
-        writeln!(out, "                {message}")?;
+    if let Some(route) = &explanation.route {
+        writeln!(out, "Profile:        {}", route.profile.id)?;
+        let destinations = match &route.reachable {
+            Destinations::Anywhere => "any commercial region".to_owned(),
+            Destinations::Regions(_) => route.reachable.names().join(", "),
+        };
+        writeln!(out, "Destinations:   {destinations}")?;
+    }
+    writeln!(out, "Verdict:        {}", explanation.reason)?;
+    writeln!(out, "                {}", explanation.message)?;
+    match &explanation.limit {
+        None => writeln!(out, "Limit:          none")?,
+        Some(limit) => {
+            let entries: Vec<String> = limit.entries().collect();
+            let (entries, origin) = (entries.join(", "), limit.origin());
+            writeln!(out, "Limit:          {entries} (set by {origin})")?;
+        }
+    }
+    if let Some(route) = &explanation.route {
+        let permitted = if route.permitted {
+            "permitted"
+        } else {
+            "NOT permitted"
+        };
+        writeln!(out, "Residency:      {permitted}")?;
+        writeln!(out, "                {}", route.residency)?;
     }
     writeln!(out, "Candidates:")?;
-    for candidate in &verdict.candidates {
+    for candidate in &explanation.candidates {
         let profile = candidate.profile.as_ref().map_or("-", |id| id.as_str());
         writeln!(out, "  {:<8}  {profile}", candidate.geography)?;
         writeln!(out, "            {}", candidate.outcome)?;
     }
+    match &explanation.route {
+        Some(route) if route.permitted && route.policies.is_empty() => {
+            writeln!(
+                out,
+                "IAM policy:     no account is known: give --account to see it"
+            )?;
+        }
+        Some(route) if route.permitted => {
+            writeln!(out, "IAM policy:")?;
+            for policy in &route.policies {
+                writeln!(out, "{}", to_json(policy)?)?;
+            }
+        }
+        _ => {}
+    }
     Ok(())
 }
 
-fn print_json(
-    out: &mut impl Write,
-    source_region: &Region,
-    verdict: &Verdict,
-) -> Result<(), Error> {
-    let candidates: Vec<_> = verdict
+fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error> {
+    let candidates: Vec<_> = explanation
         .candidates
         .iter()
         .map(|candidate| {
@@ -140,12 +220,28 @@ fn print_json(
             })
         })
         .collect();
+    let route = explanation.route.as_ref();
     let value = json!({
-        "sourceRegion": source_region,
-        "reason": verdict.reason,
-        "message": verdict.message,
-        "residency": verdict.residency.as_ref().map(|(permitted, message)| json!({"permitted": permitted, "message": message})),
+        "model": explanation.request.model,
+        "sourceRegion": explanation.request.source_region,
+        "reason": explanation.reason,
+        "message": explanation.message,
+        "profile": route.map(|route| json!({
+            "id": route.profile.id,
+            "geography": route.profile.geography,
+            "destinationRegions": route.reachable.names(),
+        })),
+        "limit": explanation.limit.as_ref().map(|limit| json!({
+            "setBy": limit.origin().to_string(),
+            "allowedRegions": limit.entries().collect::<Vec<_>>(),
+        })),
+        "residency": route.map(|route| json!({
+            "permitted": route.permitted,
+            "message": route.residency,
+        })),
         "candidates": candidates,
+        // One route fits one policy.
+        "policy": route.and_then(|route| route.policies.first()).map_or(Value::Null, |policy| json!(policy)),
     });
     writeln!(out, "{value:#}")?;
     Ok(())
