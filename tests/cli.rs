@@ -327,9 +327,43 @@ fn explain_is_golden() {
             0,
             &["--geography", "eu", "--output", "json"],
         ),
+        (
+            "explain-policy.txt",
+            0,
+            &[
+                "--geography",
+                "eu",
+                "--allowed-regions",
+                "@eu,eu-west-2",
+                "--account",
+                "111122223333",
+            ],
+        ),
+        (
+            "explain-policy.json",
+            0,
+            &[
+                "--geography",
+                "global",
+                "--allowed-regions",
+                "*",
+                "--account",
+                "111122223333",
+                "--output",
+                "json",
+            ],
+        ),
     ] {
         assert_golden(name, &explain(arguments).ends_with(code));
     }
+    let account = ["--geography", "eu", "--account", "111122223333"];
+    let printed = explain(&account).ends_with(0);
+    let (_, policy) = printed.split_once("IAM policy:\n").expect("a policy");
+    let policy: serde_json::Value = serde_json::from_str(policy).expect("JSON at the end");
+    let sonnet = ["--model", SONNET, "--region", "eu-west-1"];
+    let same = iam_policy(&[&sonnet[..], &["--geography", "eu"]].concat()).ends_with(0);
+    let same: serde_json::Value = serde_json::from_str(&same).expect("JSON");
+    assert_eq!(policy, same, "as iam-policy prints it");
     let mistyped = [
         "explain",
         "anthropic.claude-sonet-4-5-20250929-v1:0",
@@ -402,8 +436,13 @@ fn catalog_lists_and_exports() {
         "--region",
         "eu-west-1",
     ];
-    let from_files = program(&[&explain[..], &["--catalog", &catalog]].concat());
-    assert_eq!(from_files.ends_with(0), program(&explain).ends_with(0));
+    let from_files = program(&[&explain[..], &["--catalog", &catalog]].concat()).ends_with(0);
+    assert!(
+        from_files.contains(":111122223333:"),
+        "the account is in the files: {from_files}"
+    );
+    let embedded = program(&[&explain[..], &account].concat());
+    assert_eq!(from_files, embedded.ends_with(0));
 }
 
 #[test]
@@ -428,6 +467,15 @@ fn catalog_shows_what_a_limit_permits() {
     );
     assert_eq!(nothing.ends_with(0), "");
     program(&["catalog", "list", "--allowed-regions", "europe"]).fails_with(2, "europe");
+}
+
+#[test]
+fn evidence_needs_a_cluster_and_a_limit_that_is_one() {
+    program(&["evidence"]).fails_with(1, "no cluster can be reached: check KUBECONFIG");
+    program(&["evidence", "--allowed-regions", "europe"]).fails_with(2, "europe");
+    let output = program(&["evidence", "-o", "xlsx"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("csv"), "what there is is named");
 }
 
 #[test]

@@ -12,11 +12,13 @@
     reason = "tests fail by panicking"
 )]
 
+mod admission;
 mod chart;
 mod chart_render;
 mod cleaned;
 mod controllers;
 mod crd;
+mod evidence;
 mod examples;
 mod feeds;
 mod gitops;
@@ -65,10 +67,12 @@ fn main() -> ExitCode {
         runtime: Arc::new(Runtime::new().expect("a runtime")),
         cluster: Arc::default(),
         cases: [
+            admission::cases(),
             chart::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
+            evidence::cases(),
             examples::cases(),
             feeds::cases(),
             gitops::cases(),
