@@ -469,6 +469,38 @@ fn catalog_shows_what_a_limit_permits() {
     program(&["catalog", "list", "--allowed-regions", "europe"]).fails_with(2, "europe");
 }
 
+/// Files that leave out a destination which the embedded data know: every command counts both.
+#[test]
+fn commands_agree_on_data_that_contradict_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listing = serde_json::json!({"inferenceProfileSummaries": [{
+        "inferenceProfileName": "EU",
+        "inferenceProfileArn": format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.{SONNET}"),
+        "inferenceProfileId": format!("eu.{SONNET}"),
+        "models": [{"modelArn": format!("arn:aws:bedrock:eu-west-1::foundation-model/{SONNET}")}],
+        "status": "ACTIVE",
+        "type": "SYSTEM_DEFINED",
+    }]});
+    fs::write(folder.path().join("eu-west-1.json"), listing.to_string()).expect("written");
+    let catalog = format!("directory:{}", folder.path().display());
+    for (limit, code) in [("eu-west-1", 3), ("@eu", 0)] {
+        let options = ["--catalog", &catalog, "--allowed-regions", limit];
+        let request = ["--geography", "eu", "--region", "eu-west-1"];
+        let all = [&["explain", SONNET], &request[..], &options].concat();
+        let explained = program(&all).ends_with(code);
+        assert_eq!(
+            explained.contains("NOT permitted"),
+            code == 3,
+            "{explained}"
+        );
+        let all = [&["--model", SONNET], &request[..], &options].concat();
+        let policy = iam_policy(&all).ends_with(code);
+        assert_eq!(policy.is_empty(), code == 3, "{policy}");
+        let list = program(&[&["catalog", "list"], &options[..]].concat()).ends_with(0);
+        assert_eq!(list.is_empty(), code == 3, "{list}");
+    }
+}
+
 #[test]
 fn evidence_needs_a_cluster_and_a_limit_that_is_one() {
     program(&["evidence"]).fails_with(1, "no cluster can be reached: check KUBECONFIG");

@@ -180,7 +180,7 @@ proptest! {
                 Destinations::Anywhere if entries.contains(&"*".to_owned()) => Vec::new(),
                 Destinations::Anywhere => return BTreeSet::from(["anywhere".to_owned()]),
             };
-            let names = reached.iter().map(|region| region.to_string());
+            let names = reached.into_iter().map(Region::to_string);
             names.filter(|name| !entries.iter().any(|entry| allows(entry, name))).collect()
         };
         let broken = given.iter().zip(ORIGINS).map(|(entries, origin)| (origin, outside(entries)));

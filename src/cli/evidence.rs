@@ -59,7 +59,9 @@ enum Output {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
-    report_time: String,
+    /// When the report was made.
+    #[serde(rename = "reportTime")]
+    time: String,
     /// Version of the program that made the report.
     program_version: &'static str,
     /// Address of the apiserver.
@@ -142,7 +144,7 @@ pub(super) async fn run(
     let bindings = bindings(&client, &namespaces, args.selector.as_deref()).await?;
     let (limits, remark) = namespace_limits(&client, &namespaces).await?;
     let report = Report {
-        report_time: jiff::Timestamp::now()
+        time: jiff::Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%SZ")
             .to_string(),
         program_version: env!("CARGO_PKG_VERSION"),
@@ -206,7 +208,14 @@ async fn namespace_limits(
     for namespace in namespaces {
         // A right to one Namespace covers a list of it alone.
         let params = ListParams::default().fields(&format!("metadata.name={namespace}"));
-        pages.push(list(&api, &params).await);
+        let page = list(&api, &params).await;
+        // A mistyped name would make an empty report, which reads as if all were well.
+        if page.as_ref().is_ok_and(Vec::is_empty) {
+            return Err(Error::BadInput(format!(
+                "there is no namespace {namespace}: `kubectl get namespaces` lists those there are"
+            )));
+        }
+        pages.push(page);
     }
     let mut limits = BTreeMap::new();
     let mut remark = None;
@@ -416,7 +425,7 @@ const COLUMNS: &[Column] = &[
     ("programVersion", |report, _| {
         report.program_version.to_owned()
     }),
-    ("reportTime", |report, _| report.report_time.clone()),
+    ("reportTime", |report, _| report.time.clone()),
 ];
 
 fn of_profile(row: &Row, field: impl FnOnce(&ProfileStatus) -> String) -> String {
@@ -503,7 +512,7 @@ mod tests {
 
     fn report(bindings: Vec<Row>) -> Report {
         Report {
-            report_time: "2026-10-27T00:00:00Z".to_owned(),
+            time: "2026-10-27T00:00:00Z".to_owned(),
             program_version: "0.1.0",
             cluster: "https://cluster.example/".to_owned(),
             bindings,

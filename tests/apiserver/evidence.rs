@@ -1,6 +1,6 @@
 //! The report on the bindings of a cluster, as the program makes it.
 
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 use inference_profile_operator::api::condition::Reason;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     operator::{Options, SONNET},
     stage::{EU, Stage},
-    support::{Case, Cluster, Output, case},
+    support::{Case, Cluster, Output, case, eventually, yaml},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -18,15 +18,20 @@ pub fn cases() -> Vec<Case> {
             reported,
         ),
         case("evidence::lists_go_on_past_a_page", pages),
+        case("evidence::what_may_not_be_read_is_no_assurance", unreadable),
     ]
 }
 
 async fn evidence(cluster: &Cluster, arguments: &[&str]) -> Output {
+    evidence_by(cluster.kubeconfig(), arguments).await
+}
+
+async fn evidence_by(kubeconfig: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"));
     command
         .arg("evidence")
         .args(arguments)
-        .env("KUBECONFIG", cluster.kubeconfig());
+        .env("KUBECONFIG", kubeconfig);
     let output = tokio::task::spawn_blocking(move || command.output().expect("the program runs"));
     let output = output.await.expect("it ended");
     Output {
@@ -159,4 +164,72 @@ async fn pages(cluster: Cluster) {
     let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
     assert_eq!(names.len(), MANY);
     assert!(names.is_sorted());
+}
+
+/// A user who may read bindings, and at first not their Namespace.
+async fn unreadable(cluster: Cluster) {
+    const USER: &str = "auditor";
+    let stage = Stage::embedded(cluster.clone()).await;
+    stage
+        .bound("chat", json!({"model": SONNET, "geography": "eu"}))
+        .await;
+    stage.grant_inside(USER, &[]).await;
+    let mut kubeconfig = yaml(&fs::read_to_string(cluster.kubeconfig()).expect("kubeconfig"));
+    kubeconfig["users"][0]["user"]["as"] = USER.into();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kubeconfig");
+    fs::write(&path, kubeconfig.to_string()).expect("written");
+    let only = ["-n", &stage.namespace];
+
+    // Rights count a little after they were granted.
+    let output = eventually("the bindings are reported", || async {
+        let output = evidence_by(&path, &only).await;
+        if output.code == Some(1) {
+            Err(output)
+        } else {
+            Ok(output)
+        }
+    })
+    .await;
+    assert_eq!(output.code, Some(3), "{output:#?}");
+    assert!(
+        output
+            .stderr
+            .contains("limits of Namespaces are not known: "),
+        "{output:#?}"
+    );
+    let row = &json_of(&output)["bindings"][0];
+    assert_eq!(row["residency"]["status"], "True");
+    assert_eq!(row["recheck"]["permitted"], false, "{row}");
+    assert!(row["limits"][0]["problem"].is_string(), "{row}");
+
+    stage.show_namespace(USER).await;
+    eventually("the Namespace is read", || async {
+        let output = evidence_by(&path, &only).await;
+        if output.code == Some(0) {
+            Ok(())
+        } else {
+            Err(output)
+        }
+    })
+    .await;
+
+    let output = evidence_by(&path, &[]).await;
+    assert_eq!(
+        output.code,
+        Some(1),
+        "not those of all namespaces: {output:#?}"
+    );
+    assert!(
+        output
+            .stderr
+            .contains("the bindings of all namespaces can't be listed")
+    );
+    let output = evidence(&cluster, &["-n", "no-such-namespace"]).await;
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    assert!(
+        output
+            .stderr
+            .contains("there is no namespace no-such-namespace")
+    );
 }
