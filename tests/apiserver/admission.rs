@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case> {
         case("admission::global_is_a_matter_of_its_own", global),
         case("admission::all_rules_of_a_namespace_hold", all_rules),
         case("admission::changes_of_a_spec_are_checked_alone", changes),
+        case("admission::long_lists_are_within_the_cost", long_lists),
     ])
 }
 
@@ -248,4 +249,31 @@ async fn changes(cluster: Cluster) {
     patch(json!({"spec": {"geography": "eu"}}))
         .await
         .expect("allowed");
+}
+
+/// The apiserver refuses a policy that could cost too much, when it is created.
+async fn long_lists(cluster: Cluster) {
+    let namespace = cluster.namespace("admission").await;
+    let models: Vec<String> = (0..200)
+        .map(|number| format!("provider-{number:03}.*-a-model-with-a-long-name-*-v1:0"))
+        .collect();
+    let geographies: Vec<String> = (0..26_u8)
+        .map(|letter| {
+            format!(
+                "geography-{}",
+                char::from(b'a' + letter).to_string().repeat(2)
+            )
+        })
+        .collect();
+    let roles: Vec<String> = (0..100)
+        .map(|number| format!("arn:aws:iam::111122223{number:03}:role/path/*/bedrock-*"))
+        .collect();
+    let rule = json!({"models": models, "geographies": geographies, "roles": roles});
+    let refused = spec(SONNET, "geography-aa", &[]);
+    rules(&cluster, &namespace, &[rule], &refused).await;
+    let last = "provider-199.x-a-model-with-a-long-name-y-v1:0";
+    let fallbacks: Vec<&str> = geographies[..8].iter().map(String::as_str).collect();
+    let mut allowed = spec(last, "geography-zz", &fallbacks);
+    allowed["roleARN"] = json!("arn:aws:iam::111122223099:role/path/a/bedrock-b");
+    assert_answers(&cluster, &namespace, &[(allowed, None)]).await;
 }
