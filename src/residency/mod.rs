@@ -322,7 +322,7 @@ impl Limits {
 /// Returns where requests to a profile can be served as far as anybody knows: as listed, and as the embedded data have it.
 ///
 /// The destinations of a geographic profile never change
-/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>), so where the two differ
+/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>), so where the two differ
 /// one of them is wrong; a limit must hold for both.
 #[must_use]
 pub fn reachable(profile: &ProfileId, source: &Region, listed: &Destinations) -> Destinations {
