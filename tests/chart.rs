@@ -145,6 +145,24 @@ const REFUSED: &[(&str, &str)] = &[
     ("rollout: {concurrent: 0}", "/rollout/concurrent"),
     ("rollout: {concurrent: 65}", "/rollout/concurrent"),
     ("guard: {namespaceSelector: {team: a}}", "team"),
+    (
+        "admission: {rules: [{geographies: []}]}",
+        "/admission/rules/0/geographies",
+    ),
+    (
+        "admission: {rules: [{geographies: [global]}]}",
+        "/admission/rules/0/geographies/0",
+    ),
+    (
+        "admission: {rules: [{models: [\"a'b\"]}]}",
+        "/admission/rules/0/models/0",
+    ),
+    (
+        "admission: {rules: [{roles: [admin]}]}",
+        "/admission/rules/0/roles/0",
+    ),
+    ("admission: {rules: [{global: true}]}", "/admission/rules/0"),
+    ("admission: {rules: [{region: eu-west-1}]}", "region"),
     ("crds: {install: yes please}", "/crds/install"),
     ("image: {digest: 'sha256:abc'}", "/image/digest"),
     ("image: {digest: latest}", "/image/digest"),
@@ -202,6 +220,14 @@ fn mistyped_values_are_refused_by_name() {
             "{values}: {place} is not named in {refusal}"
         );
     }
+}
+
+#[test]
+fn admission_needs_a_rule() {
+    let helm = tool!("helm");
+    let refusal = rendered(&helm, &format!("{REGION}admission: {{enabled: true}}"));
+    let refusal = refusal.expect_err("no rule");
+    assert!(refusal.contains("give admission.rules"), "{refusal}");
 }
 
 #[test]
@@ -511,7 +537,9 @@ fn selectors_find_the_pods_of_the_operator_alone() {
 #[test]
 fn two_releases_share_no_cluster_scoped_name() {
     let helm = tool!("helm");
-    let values = format!("{REGION}injection: {{enabled: true}}");
+    let values = format!(
+        "{REGION}injection: {{enabled: true}}\nadmission: {{enabled: true, rules: [{{geographies: [eu]}}]}}"
+    );
     let names = |release: &str| -> BTreeSet<(String, String)> {
         let text = chart::rendered(&helm, release, "default", &values).expect("rendered");
         objects(&text)

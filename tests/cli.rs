@@ -327,9 +327,43 @@ fn explain_is_golden() {
             0,
             &["--geography", "eu", "--output", "json"],
         ),
+        (
+            "explain-policy.txt",
+            0,
+            &[
+                "--geography",
+                "eu",
+                "--allowed-regions",
+                "@eu,eu-west-2",
+                "--account",
+                "111122223333",
+            ],
+        ),
+        (
+            "explain-policy.json",
+            0,
+            &[
+                "--geography",
+                "global",
+                "--allowed-regions",
+                "*",
+                "--account",
+                "111122223333",
+                "--output",
+                "json",
+            ],
+        ),
     ] {
         assert_golden(name, &explain(arguments).ends_with(code));
     }
+    let account = ["--geography", "eu", "--account", "111122223333"];
+    let printed = explain(&account).ends_with(0);
+    let (_, policy) = printed.split_once("IAM policy:\n").expect("a policy");
+    let policy: serde_json::Value = serde_json::from_str(policy).expect("JSON at the end");
+    let sonnet = ["--model", SONNET, "--region", "eu-west-1"];
+    let same = iam_policy(&[&sonnet[..], &["--geography", "eu"]].concat()).ends_with(0);
+    let same: serde_json::Value = serde_json::from_str(&same).expect("JSON");
+    assert_eq!(policy, same, "as iam-policy prints it");
     let mistyped = [
         "explain",
         "anthropic.claude-sonet-4-5-20250929-v1:0",
@@ -440,8 +474,78 @@ fn catalog_lists_and_exports() {
         "--region",
         "eu-west-1",
     ];
-    let from_files = program(&[&explain[..], &["--catalog", &catalog]].concat());
-    assert_eq!(from_files.ends_with(0), program(&explain).ends_with(0));
+    let from_files = program(&[&explain[..], &["--catalog", &catalog]].concat()).ends_with(0);
+    assert!(
+        from_files.contains(":111122223333:"),
+        "the account is in the files: {from_files}"
+    );
+    let embedded = program(&[&explain[..], &account].concat());
+    assert_eq!(from_files, embedded.ends_with(0));
+}
+
+#[test]
+fn catalog_shows_what_a_limit_permits() {
+    let matrix = program(&["catalog", "matrix", "--allowed-regions", "@eu"]);
+    assert!(
+        matrix
+            .stderr
+            .contains("left out, because --allowed-regions permits no route to them: models: "),
+        "{matrix:#?}"
+    );
+    assert_golden("catalog-matrix-eu.txt", &matrix.ends_with(0));
+    let sonnet = ["--model", SONNET];
+    let list = ["catalog", "list", "--allowed-regions", "@jp"];
+    let list = program(&[&list[..], &sonnet].concat()).ends_with(0);
+    assert_golden("catalog-list-jp.txt", &list);
+    let nothing = ["catalog", "matrix", "--allowed-regions", "eu-west-1"];
+    let nothing = program(&[&nothing[..], &sonnet].concat());
+    assert!(
+        nothing.stderr.contains("no route is permitted; widen"),
+        "{nothing:#?}"
+    );
+    assert_eq!(nothing.ends_with(0), "");
+    program(&["catalog", "list", "--allowed-regions", "europe"]).fails_with(2, "europe");
+}
+
+/// Files that leave out a destination which the embedded data know: every command counts both.
+#[test]
+fn commands_agree_on_data_that_contradict_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listing = serde_json::json!({"inferenceProfileSummaries": [{
+        "inferenceProfileName": "EU",
+        "inferenceProfileArn": format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.{SONNET}"),
+        "inferenceProfileId": format!("eu.{SONNET}"),
+        "models": [{"modelArn": format!("arn:aws:bedrock:eu-west-1::foundation-model/{SONNET}")}],
+        "status": "ACTIVE",
+        "type": "SYSTEM_DEFINED",
+    }]});
+    fs::write(folder.path().join("eu-west-1.json"), listing.to_string()).expect("written");
+    let catalog = format!("directory:{}", folder.path().display());
+    for (limit, code) in [("eu-west-1", 3), ("@eu", 0)] {
+        let options = ["--catalog", &catalog, "--allowed-regions", limit];
+        let request = ["--geography", "eu", "--region", "eu-west-1"];
+        let all = [&["explain", SONNET], &request[..], &options].concat();
+        let explained = program(&all).ends_with(code);
+        assert_eq!(
+            explained.contains("NOT permitted"),
+            code == 3,
+            "{explained}"
+        );
+        let all = [&["--model", SONNET], &request[..], &options].concat();
+        let policy = iam_policy(&all).ends_with(code);
+        assert_eq!(policy.is_empty(), code == 3, "{policy}");
+        let list = program(&[&["catalog", "list"], &options[..]].concat()).ends_with(0);
+        assert_eq!(list.is_empty(), code == 3, "{list}");
+    }
+}
+
+#[test]
+fn evidence_needs_a_cluster_and_a_limit_that_is_one() {
+    program(&["evidence"]).fails_with(1, "no cluster can be reached: check KUBECONFIG");
+    program(&["evidence", "--allowed-regions", "europe"]).fails_with(2, "europe");
+    let output = program(&["evidence", "-o", "xlsx"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("csv"), "what there is is named");
 }
 
 #[test]

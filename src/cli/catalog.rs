@@ -6,20 +6,22 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
 };
 
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::options::{AccountOptions, CatalogOptions, CatalogSource};
+use super::options::{AccountOptions, CatalogOptions, CatalogSource, LimitOptions};
 use crate::{
     catalog::{
-        Catalog, CatalogError, FeedKey,
+        Catalog, CatalogError, FeedKey, Profile,
         directory::{Directory, MANIFEST, Manifest, sha256_hex},
         embedded::Embedded,
         listing::{self, Listing},
     },
+    residency::{Limits, reachable},
     types::{AccountId, Geography, ModelId, Region},
 };
 
@@ -47,6 +49,19 @@ pub struct Filters {
     /// Geography, the prefix of the profile ID; can be repeated
     #[arg(long, value_name = "GEOGRAPHY")]
     pub geography: Vec<Geography>,
+    /// Profiles with a region outside are left out.
+    #[command(flatten)]
+    pub limit: LimitOptions,
+}
+
+impl Filters {
+    fn limits(&self) -> Result<Limits, Error> {
+        let limit = self
+            .limit
+            .parse()
+            .map_err(|error| Error::BadInput(error.to_string()))?;
+        Ok(Limits::all(limit.map(Ok)))
+    }
 }
 
 /// `catalog list`.
@@ -215,13 +230,29 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     arn: Option<String>,
     #[serde(skip)]
-    model: ModelId,
+    profile: Arc<Profile>,
     geography: Geography,
     source_region: Region,
     #[serde(rename = "foundationModelID")]
     foundation_model_id: String,
     destination_regions: Vec<String>,
     catalog: RowCatalog,
+}
+
+impl Row {
+    fn model(&self) -> &ModelId {
+        &self.profile.model
+    }
+
+    /// Says whether the limits permit the route: its source region, and every destination.
+    fn is_permitted(&self, limits: &Limits) -> bool {
+        let destinations = reachable(
+            &self.profile.id,
+            &self.source_region,
+            &self.profile.destinations,
+        );
+        limits.judge(&self.source_region, &destinations).permits()
+    }
 }
 
 /// Where a row comes from, with the field names of `status.profile.catalog`.
@@ -236,20 +267,24 @@ struct RowCatalog {
 }
 
 async fn list(args: ListArgs) -> Result<(String, String), Error> {
+    let limits = args.filters.limits()?;
     let catalogs = catalogs(&args.catalog, &args.filters.region).await?;
     let rows = rows(&catalogs, &args.filters, args.account.account.as_ref())?;
+    let Permitted { rows, left_out } = permitted(rows, &limits);
     let text = match args.output {
         ListOutput::Table => printed(&list_table(&rows, None)),
         ListOutput::Json => json(&rows),
         ListOutput::Yaml => yaml(&rows),
     };
-    let remark = remark(&rows, &catalogs, &args.filters);
+    let remark = remark(&rows, left_out, &catalogs, &args.filters);
     Ok((text, remark))
 }
 
 async fn matrix(args: MatrixArgs) -> Result<(String, String), Error> {
+    let limits = args.filters.limits()?;
     let catalogs = catalogs(&args.catalog, &args.filters.region).await?;
     let rows = rows(&catalogs, &args.filters, None)?;
+    let Permitted { rows, left_out } = permitted(rows, &limits);
     let models = models(&rows);
     let cell = match (args.output, args.filters.region.as_slice()) {
         (MatrixOutput::Wide, _) => Cell::Names,
@@ -261,7 +296,7 @@ async fn matrix(args: MatrixArgs) -> Result<(String, String), Error> {
         MatrixOutput::Json => json(&models),
         MatrixOutput::Yaml => yaml(&models),
     };
-    let remark = remark(&rows, &catalogs, &args.filters);
+    let remark = remark(&rows, left_out, &catalogs, &args.filters);
     Ok((text, remark))
 }
 
@@ -322,7 +357,7 @@ fn rows(
             id: profile.id.to_string(),
             name: profile.name.clone(),
             arn: account.map(|account| region.profile_arn(account, &profile.id)),
-            model: profile.model.clone(),
+            profile: profile.clone(),
             geography: profile.geography.clone(),
             source_region: region.clone(),
             foundation_model_id: profile.model.to_string(),
@@ -335,9 +370,30 @@ fn rows(
         }));
     }
     rows.sort_by(|a, b| {
-        (&a.model, &a.geography, &a.source_region).cmp(&(&b.model, &b.geography, &b.source_region))
+        (a.model(), &a.geography, &a.source_region).cmp(&(
+            b.model(),
+            &b.geography,
+            &b.source_region,
+        ))
     });
     Ok(rows)
+}
+
+/// What the limits leave of rows.
+struct Permitted {
+    rows: Vec<Row>,
+    /// How many models have no row left.
+    left_out: usize,
+}
+
+fn permitted(mut rows: Vec<Row>, limits: &Limits) -> Permitted {
+    let models = |rows: &[Row]| rows.iter().map(Row::model).collect::<BTreeSet<_>>().len();
+    let before = models(&rows);
+    rows.retain(|row| row.is_permitted(limits));
+    Permitted {
+        left_out: before - models(&rows),
+        rows,
+    }
 }
 
 /// Returns the catalog's account, or the given one where the catalog knows none.
@@ -354,8 +410,19 @@ fn account<'a>(
     }
 }
 
-/// Says in a sentence what is shown, or what there would be where nothing is.
-fn remark(rows: &[Row], catalogs: &[Catalog], filters: &Filters) -> String {
+/// Says in a sentence what is shown, or what there would be where nothing is, and in a line of its own how many models
+/// have no permitted route.
+fn remark(rows: &[Row], left_out: usize, catalogs: &[Catalog], filters: &Filters) -> String {
+    let shown = shown(rows, left_out, catalogs, filters);
+    if left_out == 0 {
+        return shown;
+    }
+    format!(
+        "{shown}\nleft out, because --allowed-regions permits no route to them: models: {left_out}"
+    )
+}
+
+fn shown(rows: &[Row], left_out: usize, catalogs: &[Catalog], filters: &Filters) -> String {
     let dates: BTreeSet<&str> = catalogs.iter().filter_map(Catalog::as_of).collect();
     let source = catalogs.first().map_or("", |c| c.source().as_str());
     let of = match dates.into_iter().collect::<Vec<_>>().as_slice() {
@@ -377,6 +444,11 @@ fn remark(rows: &[Row], catalogs: &[Catalog], filters: &Filters) -> String {
         .flat_map(Catalog::profiles)
         .map(|profile| &profile.model)
         .collect();
+    if left_out > 0 {
+        return format!(
+            "{of}: no route is permitted; widen --allowed-regions (global profiles need the limit *), or leave out a filter"
+        );
+    }
     match &filters.model {
         Some(pattern) if !known.iter().any(|model| pattern.matches(model)) => {
             let asked = &pattern.0;
@@ -470,7 +542,7 @@ fn models(rows: &[Row]) -> Vec<ModelRow> {
     let mut models: BTreeMap<&ModelId, BTreeMap<Geography, BTreeSet<Region>>> = BTreeMap::new();
     for row in rows {
         models
-            .entry(&row.model)
+            .entry(row.model())
             .or_default()
             .entry(row.geography.clone())
             .or_default()
@@ -661,6 +733,7 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::residency::{Limit, LimitOrigin};
 
     fn embedded(regions: &[&str]) -> Vec<Catalog> {
         let data = Embedded::load();
@@ -679,6 +752,7 @@ mod tests {
     fn filters(model: Option<&str>, geographies: &[&str]) -> Filters {
         Filters {
             region: Vec::new(),
+            limit: LimitOptions::default(),
             model: model.map(|model| model.parse().expect(model)),
             geography: geographies
                 .iter()
@@ -738,6 +812,37 @@ mod tests {
                 .map(|row| format!("{}@{}", row.geography, row.source_region))
                 .collect();
             assert_eq!(found.join(" "), shown);
+        }
+    }
+
+    #[test]
+    fn limits_leave_permitted_routes_and_count_models_without_one() {
+        let wanted = filters(Some("anthropic.claude-sonnet-4-5-20250929-v1:0"), &["eu"]);
+        for (regions, limit, shown, left_out) in [
+            (&["eu-west-1"][..], &[][..], "eu@eu-west-1", 0),
+            (&["eu-west-1"], &["@eu"], "eu@eu-west-1", 0),
+            (&["eu-west-1"], &["eu-west-1"], "", 1),
+            // The same profile, but its source region is outside.
+            (&["eu-west-1", "eu-west-2"], &["@eu"], "eu@eu-west-1", 0),
+            (&["eu-west-2"], &["@eu"], "", 1),
+        ] {
+            let limit = (!limit.is_empty()).then(|| Limit::parse(LimitOrigin::Operator, limit));
+            let catalogs = embedded(regions);
+            let all = rows(&catalogs, &wanted, None).expect("rows");
+            let kept = permitted(all, &Limits::all(limit));
+            let found: Vec<String> = kept
+                .rows
+                .iter()
+                .map(|row| format!("{}@{}", row.geography, row.source_region))
+                .collect();
+            assert_eq!((found.join(" ").as_str(), kept.left_out), (shown, left_out));
+            let remark = remark(&kept.rows, left_out, &catalogs, &wanted);
+            assert_eq!(remark.contains("models: 1"), left_out == 1, "{remark}");
+            assert_eq!(
+                remark.contains("no route is permitted"),
+                shown.is_empty(),
+                "{remark}"
+            );
         }
     }
 
@@ -823,7 +928,7 @@ mod tests {
             let filters = filters(Some(model), geographies);
             let rows = rows(&catalogs, &filters, None).expect("rows");
             assert!(rows.is_empty(), "{model}");
-            let remark = remark(&rows, &catalogs, &filters);
+            let remark = remark(&rows, 0, &catalogs, &filters);
             assert!(remark.contains(says), "{remark}");
         }
     }

@@ -1,21 +1,22 @@
-//! `explain`: the verdict on one request, with every candidate.
+//! `explain`: the verdict on one request, with its route, the limit, every candidate, and the IAM policy that it needs.
 
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    catalog::FeedKey,
-    catalog::embedded::Embedded,
-    residency::Limits,
-    resolve::{self, Candidate, Request},
-    types::{Geography, ModelId, Region},
+    catalog::{Catalog, Destinations, FeedKey, embedded::Embedded},
+    iam::{Action, Route, document::Document, workload},
+    residency::{Limit, Limits},
+    resolve::{self, Candidate, Found, Request},
+    types::{AccountId, Geography, ModelId, ON_DEMAND},
 };
 
 use super::{
     Error, NOT_READY,
-    options::{CatalogOptions, LimitOptions, RegionOptions},
+    iam_policy::to_json,
+    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
 };
 
 /// Options of `explain`.
@@ -34,6 +35,9 @@ pub struct ExplainArgs {
     on_demand: bool,
     #[command(flatten)]
     region: RegionOptions,
+    /// With it, the IAM policy of a workload is printed too.
+    #[command(flatten)]
+    account: AccountOptions,
     #[command(flatten)]
     limit: LimitOptions,
     #[command(flatten)]
@@ -52,11 +56,23 @@ enum Output {
 }
 
 /// What is explained, in the words of the conditions.
-struct Verdict {
+struct Explanation {
+    request: Request,
+    limit: Option<Limit>,
     reason: &'static str,
     message: String,
+    route: Option<Chosen>,
     candidates: Vec<Candidate>,
-    residency: Option<(bool, String)>,
+}
+
+/// What serves the request.
+struct Chosen {
+    found: Found,
+    reachable: Destinations,
+    permitted: bool,
+    residency: String,
+    /// What a workload needs to call it; nothing where the limit does not permit it, or no account is known.
+    policies: Vec<Document>,
 }
 
 pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, Error> {
@@ -68,72 +84,141 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
         on_demand: args.on_demand,
         source_region: args.region.required()?,
     };
-    let limits = Limits::all(args.limit.parse()?.map(Ok));
+    let limit = args.limit.parse()?;
     let source = args.catalog.open(&request.source_region).await?;
     let key = FeedKey {
         role: None,
         region: request.source_region.clone(),
     };
     let catalog = source.list(&key).await?;
-    let verdict = match resolve::resolve(&request, &catalog, &limits, Embedded::load()) {
-        Ok(resolution) => {
-            let (source, reachable) =
-                (&request.source_region, resolution.found.reachable(&request));
-            let judged = limits.judge(source, &reachable);
-            Verdict {
-                reason: resolution.reason(&request).as_str(),
-                message: resolution.message(&request),
-                residency: Some((judged.permits(), judged.message(source, &reachable))),
-                candidates: resolution.candidates,
-            }
-        }
-        Err(unresolved) => Verdict {
-            reason: unresolved.reason.as_str(),
-            message: unresolved.message,
-            residency: None,
-            candidates: unresolved.candidates,
-        },
-    };
+    let account = args.account.account.as_ref().or(catalog.account());
+    let explanation = explain(request, limit, &catalog, account);
     match args.output {
-        Output::Text => print_text(out, &request, &verdict)?,
-        Output::Json => print_json(out, &request.source_region, &verdict)?,
+        Output::Text => print_text(out, &explanation)?,
+        Output::Json => print_json(out, &explanation)?,
     }
-    let supported = verdict.residency.is_some_and(|(permitted, _)| permitted);
+    let supported = explanation.route.is_some_and(|route| route.permitted);
     Ok(if supported { 0 } else { NOT_READY })
 }
 
-fn print_text(out: &mut impl Write, request: &Request, verdict: &Verdict) -> Result<(), Error> {
+fn explain(
+    request: Request,
+    limit: Option<Limit>,
+    catalog: &Catalog,
+    account: Option<&AccountId>,
+) -> Explanation {
+    let limits = Limits::all(limit.clone().map(Ok));
+    let (reason, message, route, candidates) =
+        match resolve::resolve(&request, catalog, &limits, Embedded::load()) {
+            Ok(resolution) => (
+                resolution.reason(&request),
+                resolution.message(&request),
+                Some(chosen(&request, &limits, resolution.found, account)),
+                resolution.candidates,
+            ),
+            Err(unresolved) => (
+                unresolved.reason,
+                unresolved.message,
+                None,
+                unresolved.candidates,
+            ),
+        };
+    Explanation {
+        request,
+        limit,
+        reason: reason.as_str(),
+        message,
+        route,
+        candidates,
+    }
+}
+
+fn chosen(request: &Request, limits: &Limits, found: Found, account: Option<&AccountId>) -> Chosen {
+    let source = &request.source_region;
+    let reachable = found.reachable(request);
+    let verdict = limits.judge(source, &reachable);
+    let route = match (&found, account.filter(|_| verdict.permits())) {
+        (Found::Profile(profile), Some(account)) => Some(Route {
+            account: account.clone(),
+            source: source.clone(),
+            profile: profile.clone(),
+        }),
+        _ => None,
+    };
+    let policies = workload::policies(route.as_slice(), &[Action::Invoke, Action::Stream]);
+    Chosen {
+        permitted: verdict.permits(),
+        residency: verdict.message(source, &reachable),
+        policies: policies.into_iter().map(|policy| policy.document).collect(),
+        reachable,
+        found,
+    }
+}
+
+fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error> {
+    let request = &explanation.request;
     writeln!(out, "Model:          {}", request.model)?;
     writeln!(out, "Source region:  {}", request.source_region)?;
-    writeln!(out, "Verdict:        {}", verdict.reason)?;
-    writeln!(out, "                {}", verdict.message)?;
-    if let Some((permitted, message)) = &verdict.residency {
-        writeln!(
-            out,
-            "Residency:      {}",
-            if *permitted {
-                "permitted"
-            } else {
-                "NOT permitted"
-            }
-        )?;
-        writeln!(out, "                {message}")?;
+    if let Some(route) = &explanation.route {
+        writeln!(out, "Profile:        {}", route.found.id(request))?;
+        let destinations = match &route.reachable {
+            Destinations::Anywhere => "any commercial region".to_owned(),
+            Destinations::Regions(_) => route.reachable.names().join(", "),
+        };
+        writeln!(out, "Destinations:   {destinations}")?;
+    }
+    writeln!(out, "Verdict:        {}", explanation.reason)?;
+    writeln!(out, "                {}", explanation.message)?;
+    match &explanation.limit {
+        None => writeln!(out, "Limit:          none")?,
+        Some(limit) => {
+            let entries: Vec<String> = limit.entries().collect();
+            let (entries, origin) = (entries.join(", "), limit.origin());
+            writeln!(out, "Limit:          {entries} (set by {origin})")?;
+        }
+    }
+    if let Some(route) = &explanation.route {
+        let permitted = if route.permitted {
+            "permitted"
+        } else {
+            "NOT permitted"
+        };
+        writeln!(out, "Residency:      {permitted}")?;
+        writeln!(out, "                {}", route.residency)?;
     }
     writeln!(out, "Candidates:")?;
-    for candidate in &verdict.candidates {
+    for candidate in &explanation.candidates {
         let id = candidate.id.as_deref().unwrap_or("-");
         writeln!(out, "  {:<9}  {id}", candidate.choice)?;
         writeln!(out, "             {}", candidate.outcome)?;
     }
+    match &explanation.route {
+        Some(route) if route.permitted && route.found == Found::OnDemand => {
+            let arn = request.source_region.foundation_model_arn(&request.model);
+            writeln!(
+                out,
+                "IAM policy:     none for a profile; allow the actions on {arn}"
+            )?;
+        }
+        Some(route) if route.permitted && route.policies.is_empty() => {
+            writeln!(
+                out,
+                "IAM policy:     no account is known: give --account to see it"
+            )?;
+        }
+        Some(route) if route.permitted => {
+            writeln!(out, "IAM policy:")?;
+            for policy in &route.policies {
+                writeln!(out, "{}", to_json(policy)?)?;
+            }
+        }
+        _ => {}
+    }
     Ok(())
 }
 
-fn print_json(
-    out: &mut impl Write,
-    source_region: &Region,
-    verdict: &Verdict,
-) -> Result<(), Error> {
-    let candidates: Vec<_> = verdict
+fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error> {
+    let candidates: Vec<_> = explanation
         .candidates
         .iter()
         .map(|candidate| {
@@ -144,12 +229,31 @@ fn print_json(
             })
         })
         .collect();
+    let route = explanation.route.as_ref();
     let value = json!({
-        "sourceRegion": source_region,
-        "reason": verdict.reason,
-        "message": verdict.message,
-        "residency": verdict.residency.as_ref().map(|(permitted, message)| json!({"permitted": permitted, "message": message})),
+        "model": explanation.request.model,
+        "sourceRegion": explanation.request.source_region,
+        "reason": explanation.reason,
+        "message": explanation.message,
+        "profile": route.map(|route| json!({
+            "id": route.found.id(&explanation.request),
+            "geography": match &route.found {
+                Found::Profile(profile) => profile.geography.as_str(),
+                Found::OnDemand => ON_DEMAND,
+            },
+            "destinationRegions": route.reachable.names(),
+        })),
+        "limit": explanation.limit.as_ref().map(|limit| json!({
+            "setBy": limit.origin().to_string(),
+            "allowedRegions": limit.entries().collect::<Vec<_>>(),
+        })),
+        "residency": route.map(|route| json!({
+            "permitted": route.permitted,
+            "message": route.residency,
+        })),
         "candidates": candidates,
+        // One route fits one policy.
+        "policy": route.and_then(|route| route.policies.first()).map_or(Value::Null, |policy| json!(policy)),
     });
     writeln!(out, "{value:#}")?;
     Ok(())

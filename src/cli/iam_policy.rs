@@ -23,7 +23,7 @@ use crate::{
         guardrail, operator,
         workload::{self, WorkloadPolicy},
     },
-    residency::Limits,
+    residency::{Limits, reachable},
     resolve::{self, Request},
     types::{AccountId, Geography, ModelId},
 };
@@ -257,7 +257,9 @@ fn profiles(
     let Wanted {
         request, limits, ..
     } = wanted;
-    let permitted = |profile: &Profile| limits.judge(&request.source_region, &profile.destinations);
+    let source = &request.source_region;
+    let reached = |profile: &Profile| reachable(&profile.id, source, &profile.destinations);
+    let permitted = |profile: &Profile| limits.judge(source, &reached(profile));
     let resolution = resolve::resolve(request, catalog, limits, Embedded::load())
         .map_err(|unresolved| unresolved.message)?;
     let resolve::Found::Profile(chosen) = resolution.found else {
@@ -269,7 +271,7 @@ fn profiles(
     };
     let verdict = permitted(&chosen);
     if !verdict.permits() {
-        return Err(verdict.message(&request.source_region, &chosen.destinations));
+        return Err(verdict.message(source, &reached(&chosen)));
     }
     let mut profiles = vec![chosen];
     if with_fallbacks {
@@ -478,7 +480,7 @@ fn logical_id(name: &str) -> String {
         .collect()
 }
 
-fn to_json(document: &Document) -> Result<String, Error> {
+pub(super) fn to_json(document: &Document) -> Result<String, Error> {
     serde_json::to_string_pretty(document).map_err(|error| Error::BadInput(error.to_string()))
 }
 

@@ -1,6 +1,7 @@
 //! The command line: composition, and the only place that prints.
 
 pub mod catalog;
+mod evidence;
 mod explain;
 mod iam_policy;
 pub mod options;
@@ -18,7 +19,8 @@ use clap_complete::Shell;
 
 use crate::{api, catalog::CatalogError};
 
-/// What the program ends with where a binding is not Ready, a request is not supported, or a policy denies one.
+/// What the program ends with where a binding is not Ready or not within its limits, a request is not supported, or a policy
+/// denies one.
 const NOT_READY: u8 = 3;
 /// What the program ends with where it was given something wrong.
 const BAD_INPUT: u8 = 2;
@@ -29,7 +31,7 @@ const BAD_INPUT: u8 = 2;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready, a request is not supported, or a policy denies one.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
+    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready or not shown to be within its limits, a request is not supported, or a policy denies one.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -44,6 +46,8 @@ enum Command {
     Render(render::RenderArgs),
     /// Says which profile serves a model from a region, and why each other candidate does not
     Explain(explain::ExplainArgs),
+    /// Reports the route of every binding in a cluster, the limits on it, and the verdict, for auditors
+    Evidence(evidence::EvidenceArgs),
     /// Shows and exports what can be called from where
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
@@ -89,6 +93,14 @@ pub enum Error {
     /// There is no way to the cluster.
     #[error("no cluster can be reached: check KUBECONFIG or the service account")]
     Cluster(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The cluster did not give what a report needs.
+    #[error("{what} can't be listed: check the cluster, and that you may list them")]
+    Listing {
+        /// What was asked for.
+        what: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The controller ended.
     #[error("the controller ended")]
     Controller(#[from] crate::controller::ControllerError),
@@ -122,6 +134,7 @@ impl Error {
             Self::CatalogCommand(error) => error.exit_code(),
             Self::Catalog(_)
             | Self::Cluster(_)
+            | Self::Listing { .. }
             | Self::Controller(_)
             | Self::Endpoints { .. }
             | Self::ElectionEnded
@@ -156,6 +169,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
         }
         Command::Render(args) => render::run(args, &mut out).await,
         Command::Explain(args) => explain::run(args, &mut out).await,
+        Command::Evidence(args) => evidence::run(args, &mut out, &mut io::stderr()).await,
         Command::Catalog(command) => {
             catalog::run(command, &mut out, &mut io::stderr()).await?;
             Ok(0)

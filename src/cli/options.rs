@@ -257,7 +257,7 @@ impl RegionOptions {
 }
 
 /// The residency limit of the operator.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct LimitOptions {
     /// Regions that requests may reach: names, patterns with *, sets (@eu @eea @uk @ch @us @ca @jp @au @in), or * for no
     /// border; repeatable or comma-separated [default: no limit]

@@ -300,7 +300,7 @@ fn termination() -> Result<impl Future<Output = ()>, Error> {
 }
 
 /// Connects to the cluster. The client's own retries are off: what fails is classed, shown and tried again in one place.
-async fn connect() -> Result<Client, Error> {
+pub(super) async fn connect() -> Result<Client, Error> {
     let mut config = kube::Config::infer()
         .await
         .map_err(|error| Error::Cluster(error.into()))?;

@@ -64,6 +64,17 @@ impl Entry {
     }
 }
 
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anywhere => "*",
+            Self::Region(region) => region.as_str(),
+            Self::Pattern(pattern) => pattern,
+            Self::Set(set) => set.name,
+        })
+    }
+}
+
 /// Matches a text against a pattern in which `*` stands for any text, none included.
 fn matches_pattern(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else {
@@ -99,6 +110,16 @@ pub enum LimitError {
         /// The entry.
         entry: String,
     },
+}
+
+impl LimitError {
+    /// Returns who set the limit.
+    #[must_use]
+    pub fn origin(&self) -> LimitOrigin {
+        match self {
+            Self::Empty { origin } | Self::Malformed { origin, .. } => *origin,
+        }
+    }
 }
 
 fn set_names() -> String {
@@ -146,6 +167,17 @@ impl Limit {
             return Err(LimitError::Empty { origin });
         }
         Self::parse(origin, &text.split(',').collect::<Vec<_>>())
+    }
+
+    /// Returns who set the limit.
+    #[must_use]
+    pub fn origin(&self) -> LimitOrigin {
+        self.origin
+    }
+
+    /// Returns the entries as they were given.
+    pub fn entries(&self) -> impl Iterator<Item = String> {
+        self.entries.iter().map(ToString::to_string)
     }
 
     /// Returns the names and patterns of this limit, its sets as the names in them, sorted. `*` alone is no border.
@@ -290,7 +322,7 @@ impl Limits {
 /// Returns where requests to a profile can be served as far as anybody knows: as listed, and as the embedded data have it.
 ///
 /// The destinations of a geographic profile never change
-/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>), so where the two differ
+/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>), so where the two differ
 /// one of them is wrong; a limit must hold for both.
 #[must_use]
 pub fn reachable(profile: &ProfileId, source: &Region, listed: &Destinations) -> Destinations {

@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod admission;
 #[path = "../support/bedrock_server.rs"]
 mod bedrock_server;
 mod chart;
@@ -19,6 +20,7 @@ mod chart_render;
 mod cleaned;
 mod controllers;
 mod crd;
+mod evidence;
 mod examples;
 mod faults;
 mod feeds;
@@ -69,10 +71,12 @@ fn main() -> ExitCode {
         runtime: Arc::new(Runtime::new().expect("a runtime")),
         cluster: Arc::default(),
         cases: [
+            admission::cases(),
             chart::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
+            evidence::cases(),
             examples::cases(),
             faults::cases(),
             feeds::cases(),

@@ -1,0 +1,279 @@
+//! What the chart's rules let bindings name.
+
+use inference_profile_operator::api::InferenceProfileBinding;
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    chart_render::{needing_helm, render},
+    operator::SONNET,
+    support::{Case, Cluster, case, eventually},
+    targets::FINALIZER,
+};
+
+const NOVA: &str = "amazon.nova-pro-v1:0";
+const ROLE: &str = "arn:aws:iam::111122223333:role/bedrock-shop";
+
+pub fn cases() -> Vec<Case> {
+    needing_helm(vec![
+        case("admission::only_what_a_rule_lists_is_allowed", only_listed),
+        case("admission::global_is_a_matter_of_its_own", global),
+        case("admission::all_rules_of_a_namespace_hold", all_rules),
+        case("admission::changes_of_a_spec_are_checked_alone", changes),
+        case("admission::long_lists_are_within_the_cost", long_lists),
+    ])
+}
+
+/// Puts rules in force in this namespace alone, and waits until one of them refuses a binding of this spec.
+async fn rules(cluster: &Cluster, namespace: &str, rules: &[Value], refused: &Value) {
+    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+    let rules: Vec<Value> = rules
+        .iter()
+        .map(|rule| {
+            let mut rule = rule.clone();
+            rule["namespaceSelector"] = selector.clone();
+            rule
+        })
+        .collect();
+    let manifest = render(
+        "admission.yaml",
+        &[
+            "--name-template",
+            namespace,
+            "--set",
+            "admission.enabled=true",
+            "--set-json",
+            &format!("admission.rules={}", json!(rules)),
+        ],
+    )
+    .expect("rendered");
+    let create = ["create", "-f", "-"];
+    cluster.kubectl_reading(&manifest, &create).await.ok();
+    eventually("the rules are in force", || async {
+        match attempt(cluster, namespace, refused).await {
+            Err(message) => Ok(message),
+            Ok(()) => Err("allowed"),
+        }
+    })
+    .await;
+}
+
+/// Tries to create a binding, without keeping it; Err: why it was refused.
+async fn attempt(cluster: &Cluster, namespace: &str, spec: &Value) -> Result<(), String> {
+    let kind = ApiResource::erase::<InferenceProfileBinding>(&());
+    let mut object = DynamicObject::new("chat", &kind);
+    object.data = json!({"spec": spec});
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let bindings = Api::<DynamicObject>::namespaced_with(cluster.client.clone(), namespace, &kind);
+    match bindings.create(&params, &object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) => Err(status.message.clone()),
+        Err(other) => panic!("no answer: {other}"),
+    }
+}
+
+async fn assert_answers(cluster: &Cluster, namespace: &str, attempts: &[(Value, Option<&str>)]) {
+    for (spec, refused) in attempts {
+        match (attempt(cluster, namespace, spec).await, refused) {
+            (Ok(()), None) => {}
+            (Err(message), Some(words)) if message.contains(words) => {}
+            (answer, expected) => panic!("{spec}: {answer:?}, expected {expected:?}"),
+        }
+    }
+}
+
+fn spec(model: &str, geography: &str, fallbacks: &[&str]) -> Value {
+    json!({"model": model, "geography": geography, "fallback": {"geographies": fallbacks}})
+}
+
+async fn only_listed(cluster: Cluster) {
+    let namespace = cluster.namespace("admission").await;
+    let rule = json!({
+        "geographies": ["eu", "apac"],
+        "models": ["anthropic.*", NOVA],
+        "roles": ["arn:aws:iam::111122223333:role/bedrock-*"],
+    });
+    let us = spec(SONNET, "us", &[]);
+    rules(&cluster, &namespace, &[rule], &us).await;
+    let with_role = |role: Value| {
+        let mut spec = spec(SONNET, "eu", &[]);
+        spec["roleARN"] = role;
+        spec
+    };
+    let no_us = format!(
+        "not allowed in namespace {namespace}: geography us; allowed, under fallback too: eu, apac; choose"
+    );
+    let no_lite = format!(
+        "not allowed in namespace {namespace}: model amazon.nova-lite-v1:0; allowed: anthropic.*, {NOVA}; choose"
+    );
+    assert_answers(
+        &cluster,
+        &namespace,
+        &[
+            (json!({"model": SONNET, "geography": "eu"}), None),
+            (json!({"model": SONNET, "geography": "eu", "fallback": null}), None),
+            (json!({"model": SONNET, "geography": "eu", "fallback": {"geographies": null}}), None),
+            (spec(NOVA, "eu", &["apac"]), None),
+            (us, Some(&no_us)),
+            (spec(SONNET, "eu", &["apac", "us", "jp"]), Some("geography us, jp; allowed")),
+            (spec(SONNET, "global", &[]), Some("geography global; allowed")),
+            (spec("amazon.nova-lite-v1:0", "eu", &[]), Some(&no_lite)),
+            // A dot is a dot, and a name is matched whole.
+            (spec("anthropicx.claude", "eu", &[]), Some("model anthropicx.claude")),
+            (spec(&format!("{NOVA}:24k"), "eu", &[]), Some("model amazon.nova-pro-v1:0:24k")),
+            (with_role(json!(ROLE)), None),
+            (with_role(Value::Null), None),
+            (
+                with_role(json!("arn:aws:iam::111122223333:role/admin")),
+                Some("role arn:aws:iam::111122223333:role/admin; allowed: arn:aws:iam::111122223333:role/bedrock-*"),
+            ),
+        ],
+    )
+    .await;
+    // Another namespace is none of the rule's business.
+    let other = cluster.namespace("admission").await;
+    assert_answers(&cluster, &other, &[(spec(SONNET, "us", &[]), None)]).await;
+}
+
+async fn global(cluster: Cluster) {
+    let everywhere = spec(SONNET, "global", &[]);
+    let fallback = spec(SONNET, "us", &["global"]);
+    let namespace = cluster.namespace("admission").await;
+    let models = json!({"models": ["*"]});
+    rules(&cluster, &namespace, &[models], &everywhere).await;
+    let refused = Some("geography global; allowed, under fallback too: every geography but global");
+    assert_answers(
+        &cluster,
+        &namespace,
+        &[
+            (spec(SONNET, "us", &["jp"]), None),
+            (everywhere.clone(), refused),
+            (fallback.clone(), refused),
+        ],
+    )
+    .await;
+
+    let namespace = cluster.namespace("admission").await;
+    let with_global = json!({"geographies": ["us"], "global": true});
+    let eu = spec(SONNET, "eu", &[]);
+    rules(&cluster, &namespace, &[with_global], &eu).await;
+    assert_answers(
+        &cluster,
+        &namespace,
+        &[
+            (everywhere.clone(), None),
+            (fallback, None),
+            (
+                eu,
+                Some("geography eu; allowed, under fallback too: us, global"),
+            ),
+        ],
+    )
+    .await;
+
+    let namespace = cluster.namespace("admission").await;
+    let any = json!({"models": ["anthropic.*"], "global": true});
+    let nova = spec(NOVA, "eu", &[]);
+    rules(&cluster, &namespace, &[any], &nova).await;
+    assert_answers(&cluster, &namespace, &[(everywhere, None)]).await;
+}
+
+async fn all_rules(cluster: Cluster) {
+    let namespace = cluster.namespace("admission").await;
+    let both = [
+        json!({"geographies": ["eu", "us"]}),
+        json!({"geographies": ["eu", "jp"], "models": ["anthropic.*"]}),
+    ];
+    // Refused by the second alone, and by the first alone: both are in force.
+    let us = spec(SONNET, "us", &[]);
+    rules(&cluster, &namespace, &both, &us).await;
+    let jp = spec(SONNET, "jp", &[]);
+    eventually("both are in force", || async {
+        match attempt(&cluster, &namespace, &jp).await {
+            Err(_) => Ok(()),
+            Ok(()) => Err("allowed"),
+        }
+    })
+    .await;
+    assert_answers(
+        &cluster,
+        &namespace,
+        &[
+            (spec(SONNET, "eu", &[]), None),
+            (us, Some("allowed, under fallback too: eu, jp")),
+            (jp, Some("allowed, under fallback too: eu, us")),
+            (spec(NOVA, "eu", &[]), Some("model amazon.nova-pro-v1:0")),
+        ],
+    )
+    .await;
+}
+
+async fn changes(cluster: Cluster) {
+    let namespace = cluster.namespace("admission").await;
+    let us = spec(SONNET, "us", &[]);
+    cluster
+        .create_binding(&namespace, "before", us.clone())
+        .await
+        .expect("there is no rule yet");
+    rules(&cluster, &namespace, &[json!({"geographies": ["eu"]})], &us).await;
+    let bindings = cluster.bindings(&namespace);
+    let patch = async |patch: Value| {
+        let params = PatchParams::default();
+        bindings
+            .patch("before", &params, &Patch::Merge(patch))
+            .await
+    };
+    // As the operator writes, and as GitOps tools mark.
+    for other in [
+        json!({"metadata": {"finalizers": [FINALIZER]}}),
+        json!({"metadata": {"finalizers": null, "labels": {"team": "shop"}}}),
+    ] {
+        patch(other).await.expect("not the spec");
+    }
+    let status = Patch::Merge(json!({"status": {"observedGeneration": 1}}));
+    bindings
+        .patch_status("before", &PatchParams::default(), &status)
+        .await
+        .expect("not the spec");
+    let refused = patch(json!({"spec": {"suspend": true}})).await;
+    assert!(
+        matches!(&refused, Err(kube::Error::Api(status)) if status.message.contains("geography us")),
+        "{refused:?}"
+    );
+    patch(json!({"spec": {"geography": "eu"}}))
+        .await
+        .expect("allowed");
+}
+
+/// The apiserver refuses a policy that could cost too much, when it is created.
+async fn long_lists(cluster: Cluster) {
+    let namespace = cluster.namespace("admission").await;
+    let models: Vec<String> = (0..200)
+        .map(|number| format!("provider-{number:03}.*-a-model-with-a-long-name-*-v1:0"))
+        .collect();
+    let geographies: Vec<String> = (0..26_u8)
+        .map(|letter| {
+            format!(
+                "geography-{}",
+                char::from(b'a' + letter).to_string().repeat(2)
+            )
+        })
+        .collect();
+    let roles: Vec<String> = (0..100)
+        .map(|number| format!("arn:aws:iam::111122223{number:03}:role/path/*/bedrock-*"))
+        .collect();
+    let rule = json!({"models": models, "geographies": geographies, "roles": roles});
+    let refused = spec(SONNET, "geography-aa", &[]);
+    rules(&cluster, &namespace, &[rule], &refused).await;
+    let last = "provider-199.x-a-model-with-a-long-name-y-v1:0";
+    let fallbacks: Vec<&str> = geographies[..8].iter().map(String::as_str).collect();
+    let mut allowed = spec(last, "geography-zz", &fallbacks);
+    allowed["roleARN"] = json!("arn:aws:iam::111122223099:role/path/a/bedrock-b");
+    assert_answers(&cluster, &namespace, &[(allowed, None)]).await;
+}
