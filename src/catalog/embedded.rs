@@ -6,7 +6,7 @@
 //! The files in the folder beside this one say in their first lines how they are written.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, LazyLock},
 };
 
@@ -38,6 +38,8 @@ pub struct Embedded {
     as_of: &'static str,
     /// Sorted by model and geography.
     current: Vec<CurrentProfile>,
+    /// ID of a current profile -> its position: looked up on every visit of a binding.
+    by_id: HashMap<ProfileId, usize>,
     /// Sorted by model and geography.
     retired: Vec<(ModelId, RetiredProfile)>,
     /// Sorted by model.
@@ -154,8 +156,7 @@ impl Embedded {
     /// Returns where requests to a profile may be served when called from `source`, where the data have that route.
     #[must_use]
     pub fn destinations(&self, profile: &ProfileId, source: &Region) -> Option<&Destinations> {
-        let known = self.current.iter().find(|known| known.id == *profile)?;
-        let routes = &known.routes;
+        let routes = &self.current[*self.by_id.get(profile)?].routes;
         let route = routes
             .binary_search_by(|(region, _)| region.cmp(source))
             .ok()?;
@@ -210,6 +211,11 @@ impl Embedded {
     pub fn on_demand_regions(&self, model: &ModelId) -> &[Region] {
         self.on_demand.get(model).map_or(&[], |regions| regions)
     }
+}
+
+fn positions(profiles: &[CurrentProfile]) -> HashMap<ProfileId, usize> {
+    let ids = profiles.iter().map(|profile| profile.id.clone());
+    ids.zip(0..).collect()
 }
 
 impl Source for &'static Embedded {
@@ -361,6 +367,7 @@ impl Parser {
             .collect();
         Embedded {
             as_of: self.as_of,
+            by_id: positions(&self.current),
             current: self.current,
             retired: self.retired,
             unconfirmed: self.unconfirmed,

@@ -178,14 +178,14 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
     }
 
     /// Returns how many workloads take a slot.
-    #[must_use]
-    pub fn under_way(&self) -> usize {
+    #[cfg(test)]
+    fn under_way(&self) -> usize {
         self.taken.len()
     }
 
     /// Returns how many workloads wait for a slot.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
         self.line.len()
     }
 
