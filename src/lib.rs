@@ -1,13 +1,14 @@
 //! Finds system-defined Amazon Bedrock inference profiles and writes their IDs where workloads read them.
 //!
-//! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `controller`, `queue` and `cache`,
-//! `plan` and `render`, `iam`, `resolve` and `residency`, `catalog`, `api`, `types`.
+//! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `server`, `controller`, `leader`, `cache`,
+//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `catalog`, `api`, `types`.
 
 pub mod api;
 pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod controller;
+pub mod feeds;
 pub mod iam;
 pub mod leader;
 pub mod metrics;
@@ -17,4 +18,5 @@ pub mod render;
 pub mod residency;
 pub mod resolve;
 pub mod server;
+pub mod sources;
 pub mod types;

@@ -5,7 +5,6 @@
 //! their events arrive. Resource versions keep the two in order: what is older than what is known changes nothing, so a
 //! write's own event wakes nobody.
 
-mod admission;
 pub mod decode;
 mod pool;
 
@@ -20,6 +19,7 @@ use crate::{
         names,
     },
     catalog::{FeedKey, FeedState, Freshness, roles::AllowedRoles},
+    feeds::admission::{Admission, Change, FeedLimits, Standing, Wish},
     plan::{
         identity::{ObjectKey, TargetKey},
         observed::{Binding, Observed, ObservedTarget, TargetView, Trace},
@@ -32,10 +32,7 @@ use crate::{
     types::ModelId,
 };
 
-use admission::{Admission, Change, Standing, Wish};
 use pool::Pool;
-
-pub use admission::FeedLimits;
 
 /// What follows from a change.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -2,12 +2,7 @@
 //!
 //! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
 
-pub mod access;
-pub mod age;
-pub mod bedrock;
-pub mod directory;
 pub mod embedded;
-pub mod feed;
 pub mod listing;
 pub mod regions;
 pub mod roles;

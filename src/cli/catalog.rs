@@ -17,11 +17,11 @@ use super::options::{AccountOptions, CatalogOptions, CatalogSource, LimitOptions
 use crate::{
     catalog::{
         Catalog, CatalogError, FeedKey, Profile,
-        directory::{Directory, MANIFEST, Manifest, sha256_hex},
         embedded::Embedded,
         listing::{self, Listing},
     },
     residency::{Limits, reachable},
+    sources::directory::{Directory, MANIFEST, Manifest, sha256_hex},
     types::{AccountId, Geography, ModelId, Region},
 };
 

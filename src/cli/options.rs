@@ -5,14 +5,12 @@ use std::{fs, path::PathBuf, str::FromStr, sync::Arc};
 use clap::Args;
 
 use crate::{
-    catalog::{
-        CatalogError, Source,
+    catalog::{CatalogError, Source, embedded::Embedded, roles::AllowedRoles},
+    residency::{Limit, LimitOrigin},
+    sources::{
         bedrock::{self, Bedrock, SessionName},
         directory::Directory,
-        embedded::Embedded,
-        roles::AllowedRoles,
     },
-    residency::{Limit, LimitOrigin},
     types::{AccountId, Region},
 };
 

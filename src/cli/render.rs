@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition::ConditionStatus, names},
     cache::{
-        Cache, FeedLimits, FeedRules,
+        Cache, FeedRules,
         decode::{WatchedNamespace, target_view},
     },
     catalog::{FeedKey, FeedState, Freshness, Source, roles::AllowedRoles},
+    feeds::admission::FeedLimits,
     plan::{
         How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
         identity::{ObjectKey, TargetKey},

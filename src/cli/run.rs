@@ -15,9 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cache::FeedLimits,
-    catalog::{Source, feed::Schedule},
+    catalog::Source,
     controller::{Config, Controller, Health},
+    feeds::{Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
     plan::Settings,

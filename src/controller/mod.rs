@@ -28,12 +28,12 @@ use tokio::{
 
 use crate::{
     api::{TargetKind, names},
-    cache::{Cache, FeedLimits, FeedRules},
-    catalog::{
-        FeedState, Source,
+    cache::{Cache, FeedRules},
+    catalog::{FeedState, Source, roles::AllowedRoles},
+    feeds::{
+        FeedChange, Feeds, Schedule,
         access::{AccessChecks, Pair},
-        feed::{FeedChange, Feeds, Schedule},
-        roles::AllowedRoles,
+        admission::FeedLimits,
     },
     leader::Leadership,
     metrics::{Metrics, Operation, Visit},

@@ -16,11 +16,8 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use futures::future::BoxFuture;
 use inference_profile_operator::{
     api::condition::Reason,
-    catalog::{
-        bedrock::{Bedrock, Options as AwsOptions, Resolver, Timeouts},
-        embedded::Embedded,
-        listing,
-    },
+    catalog::{embedded::Embedded, listing},
+    sources::bedrock::{Bedrock, Options as AwsOptions, Resolver, Timeouts},
 };
 use serde_json::{Value, json};
 use tokio::process::Command;

@@ -5,12 +5,9 @@ use std::{collections::HashSet, fs, os::unix::fs::symlink, path::Path, sync::Arc
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use inference_profile_operator::{
     api::condition::Reason,
-    cache::FeedLimits,
-    catalog::{
-        Catalog, CatalogError, FeedKey, Source, SourceKind,
-        directory::{Directory, MANIFEST},
-        listing,
-    },
+    catalog::{Catalog, CatalogError, FeedKey, Source, SourceKind, listing},
+    feeds::admission::FeedLimits,
+    sources::directory::{Directory, MANIFEST},
 };
 use jiff::Timestamp;
 use kube::{

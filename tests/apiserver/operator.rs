@@ -12,12 +12,12 @@ use std::{
 use futures::future::BoxFuture;
 use inference_profile_operator::{
     api::{InferenceProfileBinding, condition::Reason},
-    cache::FeedLimits,
     catalog::{
         Access, Catalog, CatalogError, Destinations, FeedKey, FoundationModel, Lifecycle, Profile,
-        Source, SourceKind, Usability, embedded::Embedded, feed::Schedule, roles::AllowedRoles,
+        Source, SourceKind, Usability, embedded::Embedded, roles::AllowedRoles,
     },
     controller::{Config, Controller, Health},
+    feeds::{Schedule, admission::FeedLimits},
     leader::Leadership,
     metrics::Metrics,
     plan::Settings,

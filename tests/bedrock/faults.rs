@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use inference_profile_operator::{
     api::condition::Reason,
-    catalog::{CatalogError, Source, bedrock::Options},
+    catalog::{CatalogError, Source},
+    sources::bedrock::Options,
 };
 use serde_json::json;
 

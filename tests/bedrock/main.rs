@@ -31,10 +31,8 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use bedrock_server::{BedrockServer, application_profile, profile};
 use futures::future::BoxFuture;
 use inference_profile_operator::{
-    catalog::{
-        Catalog, CatalogError, FeedKey, Source,
-        bedrock::{Bedrock, Options, Resolver},
-    },
+    catalog::{Catalog, CatalogError, FeedKey, Source},
+    sources::bedrock::{Bedrock, Options, Resolver},
     types::AccountId,
 };
 use serde_json::Value;

@@ -2,7 +2,8 @@
 
 use inference_profile_operator::{
     api::condition::Reason,
-    catalog::{Access, FoundationModel, Lifecycle, Source, Usability, bedrock::Bedrock},
+    catalog::{Access, FoundationModel, Lifecycle, Source, Usability},
+    sources::bedrock::Bedrock,
     types::ModelId,
 };
 use serde_json::{Value, json};

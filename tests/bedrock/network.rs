@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, fs, sync::Arc};
 
 use inference_profile_operator::{
-    api::condition::Reason,
-    catalog::{Source, bedrock::Options},
+    api::condition::Reason, catalog::Source, sources::bedrock::Options,
 };
 
 use super::{

@@ -9,13 +9,10 @@ use std::{io, net::IpAddr};
 use futures::future::BoxFuture;
 use inference_profile_operator::{
     api::condition::Reason,
-    catalog::{
-        Catalog, CatalogError, Source,
-        bedrock::{Options, Resolver},
-        embedded::Embedded,
-    },
+    catalog::{Catalog, CatalogError, Source, embedded::Embedded},
     residency::Limits,
     resolve::{self, Request},
+    sources::bedrock::{Options, Resolver},
 };
 
 use super::{

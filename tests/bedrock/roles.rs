@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use inference_profile_operator::{
     api::condition::Reason,
-    catalog::{CatalogError, FeedKey, Source, bedrock::Options, roles::AllowedRoles},
+    catalog::{CatalogError, FeedKey, Source, roles::AllowedRoles},
+    sources::bedrock::Options,
 };
 
 use super::{

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
-use crate::api::condition::Reason;
-
-use super::{Catalog, Freshness, SourceKind};
+use crate::{
+    api::condition::Reason,
+    catalog::{Catalog, Freshness, SourceKind},
+};
 
 /// Returns how current a snapshot is. The text names its date, not its age: no day that passes changes it.
 #[must_use]

@@ -11,7 +11,8 @@ use tokio::{
 use super::*;
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, Destinations, Profile, directory::Directory},
+    catalog::{Catalog, Destinations, Profile},
+    sources::directory::Directory,
 };
 
 pub(super) type Answer = Result<Catalog, CatalogError>;

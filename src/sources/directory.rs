@@ -14,11 +14,13 @@ use futures::future::{self, BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{
-    Catalog, CatalogError, FeedKey, Source, SourceKind,
-    listing::{self, Listing},
+use crate::{
+    catalog::{
+        Catalog, CatalogError, FeedKey, Source, SourceKind,
+        listing::{self, Listing},
+    },
+    types::{AccountId, Region},
 };
-use crate::types::{AccountId, Region};
 
 /// Name of the optional file that says of what date and account the others are.
 pub const MANIFEST: &str = "manifest.json";

@@ -14,8 +14,10 @@ use aws_sdk_bedrock::{
     },
 };
 
-use super::super::{FoundationModel, Lifecycle, Usability};
-use crate::types::{ModelId, Region};
+use crate::{
+    catalog::{FoundationModel, Lifecycle, Usability},
+    types::{ModelId, Region},
+};
 
 /// Returns a model of a listing; nothing where its ID is not one that bindings can name.
 pub(super) fn foundation_model(summary: &FoundationModelSummary) -> Option<FoundationModel> {

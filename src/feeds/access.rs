@@ -11,9 +11,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use crate::types::ModelId;
-
-use super::{FeedKey, Source, Usability};
+use crate::{
+    catalog::{FeedKey, Source, Usability},
+    types::ModelId,
+};
 
 /// A feed and a model: what is asked for at once.
 pub type Pair = (FeedKey, ModelId);

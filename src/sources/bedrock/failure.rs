@@ -18,8 +18,10 @@ use aws_sdk_sts::operation::{
     assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
 };
 
-use super::super::{CatalogError, regions};
-use crate::types::{Arn, Region};
+use crate::{
+    catalog::{CatalogError, regions},
+    types::{Arn, Region},
+};
 
 /// What is known of a failed request, without anything that differs between two equal failures.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,9 @@
 //! A feed asks its source again and again, alone: never two listings of one key at a time. What it publishes is
 //! immutable, and it says so only when something differs.
 
+pub mod access;
+pub mod admission;
+mod age;
 mod progress;
 mod throttle;
 
@@ -21,10 +24,13 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{metrics::Metrics, types::Region};
-
-use super::{
-    Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind, embedded::Embedded,
+use crate::{
+    catalog::{
+        Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind,
+        embedded::Embedded,
+    },
+    metrics::Metrics,
+    types::Region,
 };
 
 use progress::Progress;

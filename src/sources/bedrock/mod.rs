@@ -37,14 +37,14 @@ use self::{
     failure::{Action, Asked, Failure},
     network::{Host, SystemResolver},
 };
-use super::{
-    Access, Catalog, CatalogError, FeedKey, FoundationModel, Source, SourceKind, Usability,
-    listing::{self, ModelReference, Summary},
-    regions,
-    roles::AllowedRoles,
-};
 use crate::{
     api::condition::Reason,
+    catalog::{
+        Access, Catalog, CatalogError, FeedKey, FoundationModel, Source, SourceKind, Usability,
+        listing::{self, ModelReference, Summary},
+        regions,
+        roles::AllowedRoles,
+    },
     types::{Arn, ModelId, Region},
 };
 

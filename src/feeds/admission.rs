@@ -39,18 +39,21 @@ impl FeedLimits {
 
 /// That a binding wants a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wish {
+pub struct Wish {
+    /// The binding.
     pub binding: ObjectKey,
+    /// Its place in line.
     pub age: Age,
+    /// The feed that it wants.
     pub feed: FeedKey,
 }
 
 /// A place in line: the older binding first, by its time of creation, then the lower UID.
-pub(super) type Age = (i64, Arc<str>);
+pub type Age = (i64, Arc<str>);
 
 /// What became of a wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// It has the feed.
     Admitted,
     /// Not all bindings are known yet.
@@ -61,7 +64,7 @@ pub(super) enum Standing {
 
 /// What a change leads to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Change {
+pub struct Change {
     /// Feeds that are used from now on.
     pub hold: Vec<FeedKey>,
     /// Feeds that are used no more.
@@ -74,7 +77,7 @@ pub(super) struct Change {
 
 /// Who has a feed, and who waits for one.
 #[derive(Debug, Default)]
-pub(super) struct Admission {
+pub struct Admission {
     limits: FeedLimits,
     /// Lists of bindings that are not complete: until they are, nobody is let in, so that the order of a list decides
     /// nothing.
@@ -261,7 +264,7 @@ impl Admission {
     }
 
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.admitted.is_empty() && self.running.is_empty() && self.waiting.is_empty()
     }
 }

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, CatalogError, FeedState, Freshness, SourceKind, age},
+    catalog::{Catalog, CatalogError, FeedState, Freshness, SourceKind},
 };
 
-use super::Schedule;
+use super::{Schedule, age};
 
 /// How long after a first failure, and before a doubtful answer is confirmed.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
