@@ -1,7 +1,7 @@
 //! Finds system-defined Amazon Bedrock inference profiles and writes their IDs where workloads read them.
 //!
 //! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `server`, `controller`, `leader`, `cache`,
-//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `catalog`, `api`, `types`.
+//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `catalog`, `api`, `route`, `types`.
 
 pub mod api;
 pub mod cache;
@@ -17,6 +17,7 @@ pub mod queue;
 pub mod render;
 pub mod residency;
 pub mod resolve;
+pub mod route;
 pub mod server;
 pub mod sources;
 pub mod types;

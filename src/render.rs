@@ -10,9 +10,8 @@ use minijinja::{Environment, UndefinedBehavior, context};
 
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
-    catalog::Destinations,
-    residency,
-    types::{Geography, ModelId, ON_DEMAND, ProfileId, Region},
+    route::Route,
+    types::AccountId,
 };
 
 /// Keys written where a target names neither keys nor templates.
@@ -32,66 +31,6 @@ const SECRET_KEYS: [(&str, &str); 2] = [("provider", "aws"), ("type", "bedrock")
 const TEMPLATE_FUEL: u64 = 50_000;
 /// Bytes that one template may write.
 const TEMPLATE_OUTPUT: usize = 64 * 1024;
-
-/// How a foundation model is invoked.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Invocation {
-    /// By an inference profile.
-    Profile {
-        /// ID of the profile.
-        id: ProfileId,
-        /// Geography of the profile.
-        geography: Geography,
-    },
-    /// By its own ID, on demand in the source region.
-    OnDemand,
-}
-
-/// What the written values are made of: a profile, or a foundation model that is invoked without one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ProfileInUse {
-    /// How the model is invoked.
-    pub invocation: Invocation,
-    /// ARN that can be given in the place of the ID, where it is known: a profile's holds an account, a model's does not.
-    pub arn: Option<Arc<str>>,
-    /// Foundation model behind it.
-    pub model: ModelId,
-    /// Where the workload calls Bedrock from.
-    pub source_region: Region,
-    /// Where requests may be served.
-    pub destinations: Destinations,
-}
-
-impl ProfileInUse {
-    /// Returns what workloads give as model ID.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        match &self.invocation {
-            Invocation::Profile { id, .. } => id.as_str(),
-            Invocation::OnDemand => self.model.as_str(),
-        }
-    }
-
-    /// Returns the geography's name; `on-demand` where there is no profile.
-    #[must_use]
-    pub fn geography(&self) -> &str {
-        match &self.invocation {
-            Invocation::Profile { geography, .. } => geography.as_str(),
-            Invocation::OnDemand => ON_DEMAND,
-        }
-    }
-
-    /// Returns where requests can be served as far as anybody knows: what residency is judged by.
-    #[must_use]
-    pub fn reachable(&self) -> Destinations {
-        match &self.invocation {
-            Invocation::Profile { id, .. } => {
-                residency::reachable(id, &self.source_region, &self.destinations)
-            }
-            Invocation::OnDemand => self.destinations.clone(),
-        }
-    }
-}
 
 /// Says why a target's values can't be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,20 +55,32 @@ pub enum RenderError {
     },
 }
 
-/// Returns the value of this name, or nothing where it is not known.
-#[must_use]
-pub fn value(profile: &ProfileInUse, name: ValueName) -> Option<String> {
-    Some(match name {
-        ValueName::ProfileID => profile.id().to_owned(),
-        ValueName::ProfileARN => return profile.arn.as_deref().map(str::to_owned),
-        ValueName::FoundationModelID => profile.model.to_string(),
-        ValueName::FoundationModelARN => profile.source_region.foundation_model_arn(&profile.model),
-        ValueName::Provider => profile.model.provider().to_owned(),
-        ValueName::Geography => profile.geography().to_owned(),
-        ValueName::SourceRegion => profile.source_region.to_string(),
-        ValueName::DestinationRegions => profile.destinations.to_string(),
-        ValueName::RuntimeEndpoint => profile.source_region.runtime_endpoint(),
-    })
+/// What values are made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Values<'a> {
+    /// The route that workloads use.
+    pub route: &'a Route,
+    /// The account whose ARNs are given, where it is known.
+    pub account: Option<&'a AccountId>,
+}
+
+impl Values<'_> {
+    /// Returns the value of this name, or nothing where it is not known.
+    #[must_use]
+    pub fn value(&self, name: ValueName) -> Option<String> {
+        let route = self.route;
+        Some(match name {
+            ValueName::ProfileID => route.id().to_owned(),
+            ValueName::ProfileARN => return route.arn(self.account),
+            ValueName::FoundationModelID => route.model.to_string(),
+            ValueName::FoundationModelARN => route.source_region.foundation_model_arn(&route.model),
+            ValueName::Provider => route.model.provider().to_owned(),
+            ValueName::Geography => route.geography().to_owned(),
+            ValueName::SourceRegion => route.source_region.to_string(),
+            ValueName::DestinationRegions => route.destinations.to_string(),
+            ValueName::RuntimeEndpoint => route.source_region.runtime_endpoint(),
+        })
+    }
 }
 
 /// Returns the whole content of a target: key -> value.
@@ -141,21 +92,23 @@ pub fn content(
     policy: CreationPolicy,
     keys: &[(Arc<str>, ValueName)],
     templates: &[(Arc<str>, Arc<str>)],
-    profile: &ProfileInUse,
+    values: Values<'_>,
 ) -> Result<BTreeMap<String, String>, RenderError> {
     let mut content = BTreeMap::new();
     if kind == TargetKind::Secret && policy == CreationPolicy::Owner {
         content.extend(SECRET_KEYS.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
     for (key, name) in keys {
-        let value = value(profile, *name).ok_or_else(|| RenderError::ValueUnavailable {
-            key: key.to_string(),
-            value: "ProfileARN",
-        })?;
+        let value = values
+            .value(*name)
+            .ok_or_else(|| RenderError::ValueUnavailable {
+                key: key.to_string(),
+                value: "ProfileARN",
+            })?;
         content.insert(key.to_string(), value);
     }
     for (key, template) in templates {
-        content.insert(key.to_string(), render_template(key, template, profile)?);
+        content.insert(key.to_string(), render_template(key, template, values)?);
     }
     Ok(content)
 }
@@ -169,18 +122,19 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment
 });
 
-fn render_template(key: &str, source: &str, profile: &ProfileInUse) -> Result<String, RenderError> {
+fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<String, RenderError> {
+    let route = values.route;
     let names = context! {
         profile => context! {
-            id => profile.id(),
-            arn => profile.arn.as_deref().map_or(minijinja::Value::UNDEFINED, minijinja::Value::from),
-            geography => profile.geography(),
-            sourceRegion => profile.source_region.as_str(),
-            destinationRegions => profile.destinations.names(),
-            foundationModelID => profile.model.as_str(),
-            foundationModelARN => value(profile, ValueName::FoundationModelARN),
-            provider => profile.model.provider(),
-            runtimeEndpoint => profile.source_region.runtime_endpoint(),
+            id => route.id(),
+            arn => route.arn(values.account).map_or(minijinja::Value::UNDEFINED, minijinja::Value::from),
+            geography => route.geography(),
+            sourceRegion => route.source_region.as_str(),
+            destinationRegions => route.destinations.names(),
+            foundationModelID => route.model.as_str(),
+            foundationModelARN => route.source_region.foundation_model_arn(&route.model),
+            provider => route.model.provider(),
+            runtimeEndpoint => route.source_region.runtime_endpoint(),
         },
     };
     let invalid = |error: &minijinja::Error| RenderError::TemplateInvalid {
@@ -191,9 +145,9 @@ fn render_template(key: &str, source: &str, profile: &ProfileInUse) -> Result<St
         },
     };
     // The engine drops one newline at the end: this one, so that the template's own stays.
-    let source = format!("{source}\n");
+    let template = format!("{template}\n");
     let template = ENVIRONMENT
-        .template_from_str(&source)
+        .template_from_str(&template)
         .map_err(|error| invalid(&error))?;
     let mut output = Bounded(Vec::new());
     template
@@ -236,16 +190,16 @@ impl Write for Bounded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::{Destinations, Invocation};
 
-    fn profile() -> ProfileInUse {
-        ProfileInUse {
+    fn route() -> Route {
+        Route {
             invocation: Invocation::Profile {
                 id: "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
                     .parse()
                     .expect("id"),
                 geography: "eu".parse().expect("geography"),
             },
-            arn: None,
             model: "anthropic.claude-sonnet-4-5-20250929-v1:0"
                 .parse()
                 .expect("model"),
@@ -257,8 +211,16 @@ mod tests {
         }
     }
 
+    /// Returns the values of a route without a known account.
+    fn of(route: &Route) -> Values<'_> {
+        Values {
+            route,
+            account: None,
+        }
+    }
+
     fn template(source: &str) -> Result<String, RenderError> {
-        render_template("f", source, &profile())
+        render_template("f", source, of(&route()))
     }
 
     #[test]
@@ -272,7 +234,7 @@ mod tests {
             CreationPolicy::Owner,
             &keys,
             &[],
-            &profile(),
+            of(&route()),
         )
         .expect("content");
         let lines: Vec<String> = content
@@ -293,13 +255,8 @@ mod tests {
 
     #[test]
     fn values_of_a_model_on_demand() {
-        let profile = ProfileInUse {
-            invocation: Invocation::OnDemand,
-            arn: Some("arn:aws:bedrock:eu-west-2::foundation-model/amazon.nova-pro-v1:0".into()),
-            model: "amazon.nova-pro-v1:0".parse().expect("model"),
-            source_region: "eu-west-2".parse().expect("region"),
-            destinations: Destinations::regions(vec!["eu-west-2".parse().expect("region")]),
-        };
+        let model = "amazon.nova-pro-v1:0".parse().expect("model");
+        let on_demand = Route::on_demand(model, "eu-west-2".parse().expect("region"));
         let arn = "arn:aws:bedrock:eu-west-2::foundation-model/amazon.nova-pro-v1:0";
         for (name, expected) in [
             (ValueName::ProfileID, "amazon.nova-pro-v1:0"),
@@ -315,11 +272,11 @@ mod tests {
                 "https://bedrock-runtime.eu-west-2.amazonaws.com",
             ),
         ] {
-            assert_eq!(value(&profile, name).as_deref(), Some(expected));
+            assert_eq!(of(&on_demand).value(name).as_deref(), Some(expected));
         }
         let template = "{{ profile.id }} {{ profile.geography }} {{ profile.arn }}";
         assert_eq!(
-            render_template("f", template, &profile),
+            render_template("f", template, of(&on_demand)),
             Ok(format!("amazon.nova-pro-v1:0 on-demand {arn}"))
         );
     }
@@ -331,7 +288,7 @@ mod tests {
             CreationPolicy::Owner,
             &[],
             &[],
-            &profile(),
+            of(&route()),
         )
         .expect("content");
         assert_eq!(owned.get("type").map(String::as_str), Some("bedrock"));
@@ -342,7 +299,7 @@ mod tests {
                 CreationPolicy::Merge,
                 &[],
                 &[],
-                &profile()
+                of(&route())
             )
             .expect("content")
             .is_empty()
@@ -357,7 +314,7 @@ mod tests {
             CreationPolicy::Owner,
             &keys,
             &[],
-            &profile(),
+            of(&route()),
         )
         .expect_err("no account");
         assert!(error.to_string().contains("--account"), "{error}");

@@ -31,6 +31,9 @@ pub enum ParseError {
     /// The text is no account ID.
     #[error("{0:?} is not an AWS account ID: expected 12 digits")]
     AccountId(String),
+    /// The text is no ARN of a role.
+    #[error("{0:?} is not the ARN of an IAM role: expected arn:PARTITION:iam::ACCOUNT:role/NAME")]
+    RoleArn(String),
     /// The text is no ARN.
     #[error("{0:?} is not an ARN: expected arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE")]
     Arn(String),
@@ -142,6 +145,40 @@ text_type!(
     |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()),
     AccountId
 );
+
+text_type!(
+    /// The ARN of an IAM role, such as `arn:aws:iam::111122223333:role/discovery`.
+    ///
+    /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+    RoleArn,
+    is_role_arn,
+    RoleArn
+);
+
+/// Longest path and name of a role together.
+pub const ROLE_NAME_LIMIT: usize = 576;
+
+fn is_role_arn(text: &str) -> bool {
+    let Ok(arn) = Arn::parse(text) else {
+        return false;
+    };
+    let name = arn.resource.strip_prefix("role/").unwrap_or_default();
+    arn.service == "iam"
+        && arn.region.is_none()
+        && arn.account.is_some()
+        && (1..=ROLE_NAME_LIMIT).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c))
+}
+
+impl RoleArn {
+    /// Returns the account of the role.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        Arn::parse(&self.0).ok()?.account
+    }
+}
 
 fn lower_alpha(text: &str, least: usize, most: usize) -> bool {
     (least..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase())
@@ -432,6 +469,25 @@ mod tests {
             "-east-1",
         ] {
             assert!(bad.parse::<Region>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn roles() {
+        let role: RoleArn = "arn:aws-us-gov:iam::111122223333:role/team/x"
+            .parse()
+            .expect("a role");
+        assert_eq!(role.account().expect("an account").as_str(), "111122223333");
+        for bad in [
+            "",
+            "not an ARN",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:role/bedrock-*",
+            "arn:aws:iam::111122223333:user/u",
+            "arn:aws:iam::role/r",
+            "arn:aws:sts::111122223333:assumed-role/r/s",
+        ] {
+            assert!(bad.parse::<RoleArn>().is_err(), "{bad}");
         }
     }
 

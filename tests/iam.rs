@@ -21,7 +21,7 @@ use std::{
 use inference_profile_operator::{
     catalog::{Profile, embedded::Embedded},
     iam::{
-        self, Action, Check, INFERENCE_PROFILE_ARN, Principal, REQUESTED_REGION, Route,
+        self, Action, Call, Check, INFERENCE_PROFILE_ARN, Principal, REQUESTED_REGION,
         context::{Context, Value},
         document::{Document, MANAGED_POLICY_LIMIT},
         evaluate::{self, Decision, Level, Policy},
@@ -47,12 +47,12 @@ struct Request {
 }
 
 impl Request {
-    fn of(route: &Route, check: &Check, principal: Option<&Principal>) -> Self {
+    fn of(call: &Call, check: &Check, principal: Option<&Principal>) -> Self {
         Self {
-            what: format!("{} {}", route.profile_arn(), check.place),
+            what: format!("{} {}", profile_arn(call), check.place),
             action: check.action.as_str(),
             resource: check.resource.clone(),
-            context: check.context(&iam::caller(&route.account, principal)),
+            context: check.context(&iam::caller(&call.account, principal)),
         }
     }
 
@@ -94,32 +94,34 @@ fn role() -> Principal {
     ROLE.parse().expect("a principal")
 }
 
-fn route(profile: &str, source: &str) -> Route {
+/// Returns the ARN of the profile that a call goes through.
+fn profile_arn(call: &Call) -> String {
+    call.profile_arn().expect("a profile")
+}
+
+fn call(profile: &str, source: &str) -> Call {
     let source: Region = source.parse().expect("a region");
     let catalog = Embedded::load().catalog(&source);
     let found = catalog
         .profiles()
         .iter()
-        .find(|one| one.id.as_str() == profile);
-    Route {
+        .find(|one| one.id.as_str() == profile)
+        .unwrap_or_else(|| panic!("no {profile} from {source}"));
+    Call {
         account: ACCOUNT.parse().expect("an account"),
-        profile: found
-            .unwrap_or_else(|| panic!("no {profile} from {source}"))
-            .clone(),
-        source,
+        route: found.route(&source),
     }
 }
 
 /// Returns every route of the embedded catalog.
-fn routes() -> Vec<Route> {
+fn calls() -> Vec<Call> {
     let data = Embedded::load();
     data.source_regions()
         .flat_map(|source| {
             let catalog = data.catalog(source);
-            let of = |profile: &Arc<Profile>| Route {
+            let of = |profile: &Arc<Profile>| Call {
                 account: ACCOUNT.parse().expect("an account"),
-                source: source.clone(),
-                profile: profile.clone(),
+                route: profile.route(source),
             };
             catalog.profiles().iter().map(of).collect::<Vec<_>>()
         })
@@ -128,16 +130,16 @@ fn routes() -> Vec<Route> {
 
 /// Returns what the service checks of a route, and what must not pass: one change of the profile's check, of the first
 /// models' and of the last one's.
-fn requests(route: &Route, actions: &[Action]) -> (Vec<Request>, Vec<Request>) {
-    let checks = actions.iter().flat_map(|action| route.checks(*action));
+fn requests(call: &Call, actions: &[Action]) -> (Vec<Request>, Vec<Request>) {
+    let checks = actions.iter().flat_map(|action| call.checks(*action));
     let good: Vec<Request> = checks
-        .map(|check| Request::of(route, &check, Some(&role())))
+        .map(|check| Request::of(call, &check, Some(&role())))
         .collect();
     let mut bad = Vec::new();
-    let model = route.profile.model.as_str();
-    let own = route.profile_arn();
-    let id = route.profile.id.as_str();
-    let elsewhere = own.replace(&format!(":{}:", route.source), ":eu-west-9:");
+    let model = call.route.model.as_str();
+    let own = profile_arn(call);
+    let id = call.route.id();
+    let elsewhere = own.replace(&format!(":{}:", call.route.source_region), ":eu-west-9:");
     for request in good.iter().take(3).chain(good.last()) {
         let through_profile = request.context.get(INFERENCE_PROFILE_ARN) != &Value::Absent;
         if through_profile {
@@ -254,7 +256,7 @@ fn assert_least(cases: &[(Vec<Document>, Vec<Request>, Vec<Request>)]) {
     }
 }
 
-fn documents(routes: &[Route], actions: &[Action]) -> Vec<Document> {
+fn documents(routes: &[Call], actions: &[Action]) -> Vec<Document> {
     workload::policies(routes, actions)
         .into_iter()
         .map(|policy| policy.document)
@@ -263,15 +265,15 @@ fn documents(routes: &[Route], actions: &[Action]) -> Vec<Document> {
 
 #[test]
 fn every_check_that_aws_documents_is_made() {
-    for route in routes() {
-        let (source, id) = (route.source.as_str(), route.profile.id.as_str());
+    for call in calls() {
+        let (source, id) = (call.route.source_region.as_str(), call.route.id());
         let partition = if source.starts_with("us-gov-") {
             "aws-us-gov"
         } else {
             "aws"
         };
         let model = |region: &str| {
-            let model = &route.profile.model;
+            let model = &call.route.model;
             format!("arn:{partition}:bedrock:{region}::foundation-model/{model}")
         };
         let profile = format!("arn:{partition}:bedrock:{source}:{ACCOUNT}:inference-profile/{id}");
@@ -279,17 +281,17 @@ fn every_check_that_aws_documents_is_made() {
             (profile.clone(), source.to_owned(), None),
             (model(source), source.to_owned(), Some(profile.clone())),
         ]);
-        expected.extend(route.profile.destinations.names().into_iter().map(|name| {
+        expected.extend(call.route.destinations.names().into_iter().map(|name| {
             let (region, requested) = match name.as_str() {
                 "*" => ("", "unspecified"),
                 region => (region, region),
             };
             (model(region), requested.to_owned(), Some(profile.clone()))
         }));
-        let found: BTreeSet<_> = route
+        let found: BTreeSet<_> = call
             .checks(Action::Invoke)
             .iter()
-            .map(|check| Request::of(&route, check, None))
+            .map(|check| Request::of(&call, check, None))
             .map(|request| {
                 let Value::Is(region) = request.context.get(REQUESTED_REGION) else {
                     panic!("{request:#?} has no region");
@@ -307,7 +309,7 @@ fn every_check_that_aws_documents_is_made() {
 
 #[test]
 fn every_route_gets_what_it_needs_and_nothing_else() {
-    let routes = routes();
+    let routes = calls();
     assert!(
         routes.len() > 1000,
         "the routes are found: {}",
@@ -315,10 +317,10 @@ fn every_route_gets_what_it_needs_and_nothing_else() {
     );
     let cases: Vec<_> = routes
         .iter()
-        .map(|route| {
-            let documents = documents(std::slice::from_ref(route), &INVOKE);
-            assert_eq!(documents.len(), 1, "{}", route.profile_arn());
-            let (good, bad) = requests(route, &INVOKE);
+        .map(|call| {
+            let documents = documents(std::slice::from_ref(call), &INVOKE);
+            assert_eq!(documents.len(), 1, "{}", profile_arn(call));
+            let (good, bad) = requests(call, &INVOKE);
             (documents, good, bad)
         })
         .collect();
@@ -328,25 +330,25 @@ fn every_route_gets_what_it_needs_and_nothing_else() {
 #[test]
 fn merged_policies_allow_no_more_than_each_of_theirs() {
     let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
-    let sets: Vec<Vec<Route>> = vec![
+    let sets: Vec<Vec<Call>> = vec![
         vec![
-            route(&format!("eu.{sonnet}"), "eu-west-1"),
-            route(&format!("eu.{sonnet}"), "eu-central-1"),
-            route("eu.amazon.nova-pro-v1:0", "eu-central-1"),
-            route(&format!("global.{sonnet}"), "eu-west-1"),
-            route(&format!("global.{sonnet}"), "us-east-1"),
+            call(&format!("eu.{sonnet}"), "eu-west-1"),
+            call(&format!("eu.{sonnet}"), "eu-central-1"),
+            call("eu.amazon.nova-pro-v1:0", "eu-central-1"),
+            call(&format!("global.{sonnet}"), "eu-west-1"),
+            call(&format!("global.{sonnet}"), "us-east-1"),
         ],
         vec![
-            route(
+            call(
                 "us-gov.anthropic.claude-3-haiku-20240307-v1:0",
                 "us-gov-east-1",
             ),
-            route("us.amazon.nova-pro-v1:0", "us-east-1"),
+            call("us.amazon.nova-pro-v1:0", "us-east-1"),
         ],
         // More than one policy holds.
-        routes()
+        calls()
             .into_iter()
-            .filter(|route| route.source.as_str() == "eu-west-1")
+            .filter(|call| call.route.source_region.as_str() == "eu-west-1")
             .take(20)
             .collect(),
     ];
@@ -360,8 +362,8 @@ fn merged_policies_allow_no_more_than_each_of_theirs() {
                     .all(|one| one.size() <= MANAGED_POLICY_LIMIT)
             );
             let (mut good, mut bad) = (Vec::new(), Vec::new());
-            for route in set {
-                let (more_good, more_bad) = requests(route, &INVOKE);
+            for call in set {
+                let (more_good, more_bad) = requests(call, &INVOKE);
                 good.extend(more_good);
                 bad.extend(more_bad);
             }
@@ -375,16 +377,16 @@ fn merged_policies_allow_no_more_than_each_of_theirs() {
 #[test]
 fn a_model_of_one_profile_is_not_allowed_through_another() {
     let routes = [
-        route("eu.amazon.nova-pro-v1:0", "eu-central-1"),
-        route("eu.amazon.nova-lite-v1:0", "eu-central-1"),
-        route("eu.amazon.nova-pro-v1:0", "il-central-1"),
+        call("eu.amazon.nova-pro-v1:0", "eu-central-1"),
+        call("eu.amazon.nova-lite-v1:0", "eu-central-1"),
+        call("eu.amazon.nova-pro-v1:0", "il-central-1"),
     ];
     let documents = documents(&routes, &INVOKE);
     let checks = routes[0].checks(Action::Invoke);
     let own = Request::of(&routes[0], &checks[1], Some(&role()));
     let bad = vec![
         own.but("through the profile of another model", |request| {
-            request.with(INFERENCE_PROFILE_ARN, Value::Is(routes[1].profile_arn()));
+            request.with(INFERENCE_PROFILE_ARN, Value::Is(profile_arn(&routes[1])));
         }),
         own.but("in a destination of the other route", |request| {
             request.resource = request.resource.replace("eu-central-1", "eu-south-1");
@@ -395,7 +397,7 @@ fn a_model_of_one_profile_is_not_allowed_through_another() {
 
 #[test]
 fn a_guardrail_denies_what_the_limit_does_not_permit() {
-    let routes = routes();
+    let routes = calls();
     let (full, full_json) = scp("full-access");
     let mut asked = Vec::new();
     let mut expected = Vec::new();
@@ -411,20 +413,20 @@ fn a_guardrail_denies_what_the_limit_does_not_permit() {
         let limits = Limits::all([Ok(limit)]);
         let level = [vec![full.clone(), parsed(&document)]];
         let (mut requests, mut permitted, mut refused) = (Vec::new(), 0, 0);
-        for route in &routes {
+        for call in &routes {
             let permits = limits
-                .judge(&route.source, &route.profile.destinations)
+                .verdict(&call.route.source_region, &call.route.destinations)
                 .permits();
-            let checks = route.checks(Action::Invoke);
+            let checks = call.checks(Action::Invoke);
             let mut all = true;
             for check in &checks {
-                let request = Request::of(route, check, Some(&role()));
+                let request = Request::of(call, check, Some(&role()));
                 let allowed = request.decide(&level) == Decision::Allowed;
                 all &= allowed;
                 requests.push(request.to_json(ROLE));
                 expected.push(allowed);
             }
-            assert_eq!(all, permits, "{} by {limits:?}", route.profile_arn());
+            assert_eq!(all, permits, "{} by {limits:?}", profile_arn(call));
             if permits {
                 permitted += 1;
             } else {
@@ -923,11 +925,11 @@ fn published_service_control_policies() {
         let principal: Option<Principal> = situation
             .principal
             .map(|arn| arn.parse().expect("a principal"));
-        let route = route(situation.profile, situation.source);
+        let call = call(situation.profile, situation.source);
         for action in INVOKE {
             let (mut found, mut requests) = (Vec::new(), Vec::new());
-            for check in route.checks(action) {
-                let request = Request::of(&route, &check, principal.as_ref());
+            for check in call.checks(action) {
+                let request = Request::of(&call, &check, principal.as_ref());
                 let decision = request.decide(&levels);
                 if decision != Decision::Allowed {
                     found.push((check.place.to_string(), in_words(&decision)));
@@ -1172,9 +1174,9 @@ fn every_form_says_the_same() {
     let limit = Limit::parse(LimitOrigin::Operator, &["@eu", "us-*"]).expect("a limit");
     let mut all = documents(
         &[
-            route(GLOBAL, "eu-west-1"),
-            route(PRO, "eu-central-1"),
-            route(JP, "ap-northeast-1"),
+            call(GLOBAL, "eu-west-1"),
+            call(PRO, "eu-central-1"),
+            call(JP, "ap-northeast-1"),
         ],
         &INVOKE,
     );

@@ -8,9 +8,10 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use inference_profile_operator::{
-    catalog::{Catalog, Destinations, Profile, embedded::Embedded},
+    catalog::{Catalog, Profile, embedded::Embedded},
     residency::{Limit, LimitOrigin, Limits, Outside, Verdict, sets::SETS},
     resolve::{Request, resolve},
+    route::Destinations,
     types::Region,
 };
 use proptest::{prelude::*, sample::select};
@@ -30,9 +31,8 @@ fn verdict(catalog: &Catalog, profile: &Profile, allowed: &[&str]) -> Verdict {
     };
     let limits = Limits::all([Limit::parse(LimitOrigin::Binding, allowed)]);
     let found = resolve(&request, catalog, &limits, Embedded::load()).expect("it is listed");
-    assert_eq!(found.found.id(&request), profile.id.as_str());
-    let reachable = found.found.reachable(&request);
-    limits.judge(source, &reachable)
+    assert_eq!(found.route.id(), profile.id.as_str());
+    found.judgement.verdict
 }
 
 #[test]
@@ -174,7 +174,7 @@ proptest! {
         destinations in destinations(),
     ) {
         let parsed = given.iter().zip(ORIGINS).map(|(entries, origin)| Limit::parse(origin, entries));
-        let verdict = Limits::all(parsed).judge(&source, &destinations);
+        let verdict = Limits::all(parsed).verdict(&source, &destinations);
         let outside = |entries: &Vec<String>| -> BTreeSet<String> {
             let reached: Vec<&Region> = match &destinations {
                 Destinations::Regions(regions) => regions.iter().chain([&source]).collect(),

@@ -14,7 +14,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{GEOGRAPHY_PATTERN, MODEL_ID_PATTERN, REGION_PATTERN};
+use crate::{
+    route::{Destinations, Invocation, Route},
+    types::{GEOGRAPHY_PATTERN, MODEL_ID_PATTERN, ModelId, ON_DEMAND, ParseError, REGION_PATTERN},
+};
 
 pub use crd::custom_resource_definition;
 
@@ -315,9 +318,30 @@ pub struct InferenceProfileBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub targets: Vec<TargetStatus>,
 
+    /// Workloads of the spec that did not exist when they were to be restarted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub missing_workloads: Vec<WorkloadReference>,
+
+    /// What is known of a model that is legacy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_lifecycle: Option<LifecycleStatus>,
+
     /// The Secret of a Provisioned Service (servicebinding.io).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingReference>,
+}
+
+/// Where a legacy model stands in its life, and what can take its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LifecycleStatus {
+    /// The end of its life, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_of_life: Option<String>,
+    /// Models that can take its place, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub successors: Vec<String>,
 }
 
 /// The inference profile in use.
@@ -340,6 +364,31 @@ pub struct ProfileStatus {
     pub destination_regions: Vec<String>,
     /// Where this answer came from.
     pub catalog: CatalogReference,
+}
+
+impl ProfileStatus {
+    /// Returns the route that this names.
+    ///
+    /// # Errors
+    /// [`ParseError`] for the first part that is not what the operator writes there.
+    pub fn route(&self) -> Result<Route, ParseError> {
+        let model: ModelId = self.foundation_model_id.parse()?;
+        // A model on demand stands there by its own ID: no profile has that.
+        let invocation = if self.id == model.as_str() && self.geography == ON_DEMAND {
+            Invocation::OnDemand
+        } else {
+            Invocation::Profile {
+                id: self.id.parse()?,
+                geography: self.geography.parse()?,
+            }
+        };
+        Ok(Route {
+            invocation,
+            model,
+            source_region: self.source_region.parse()?,
+            destinations: Destinations::from_names(&self.destination_regions)?,
+        })
+    }
 }
 
 /// The catalog that an answer came from.
@@ -367,8 +416,11 @@ pub struct TargetStatus {
     pub uid: String,
     /// How the object is held.
     pub creation_policy: CreationPolicy,
-    /// Hash of the values last written there, key by key; a `!` marks a value for which workloads are still to be restarted.
+    /// Hash of the values last written there, key by key.
     pub values_hash: String,
+    /// Keys whose value changed, and for which workloads are still to be restarted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restart_pending_keys: Vec<String>,
     /// When these values took the place of others, the restarts included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,

@@ -142,15 +142,20 @@ pub struct WatchedNamespace {
 }
 
 impl WatchedNamespace {
+    /// Returns its name.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        self.metadata.name.as_deref().unwrap_or_default().into()
+    }
+
     /// Returns its name, and the residency limit that it sets.
     #[must_use]
     pub fn limit(&self) -> (Arc<str>, NamespaceLimit) {
         let annotations = self.metadata.annotations.as_ref();
         let annotation =
             annotations.and_then(|annotations| annotations.get(names::ALLOWED_REGIONS_ANNOTATION));
-        let name = self.metadata.name.as_deref().unwrap_or_default();
         (
-            name.into(),
+            self.name(),
             NamespaceLimit::of_annotation(annotation.map(String::as_str)),
         )
     }

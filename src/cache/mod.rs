@@ -24,7 +24,7 @@ use crate::{
         identity::{ObjectKey, TargetKey},
         observed::{Binding, Observed, ObservedTarget, TargetView, Trace},
         ownership::{self, Claim},
-        status::{Status, WrittenProfile},
+        status::{Status, WrittenRoute},
     },
     queue::Lane,
     residency::NamespaceLimit,
@@ -86,7 +86,7 @@ pub struct Cache {
     in_flight: HashMap<TargetKey, u64>,
     texts: Pool<str>,
     requests: Pool<Request>,
-    profiles: Pool<WrittenProfile>,
+    routes: Pool<WrittenRoute>,
 }
 
 impl Cache {
@@ -402,11 +402,7 @@ impl Cache {
             .targets
             .iter()
             .map(|target| {
-                let target_key = TargetKey {
-                    kind: target.kind,
-                    namespace: key.namespace.clone(),
-                    name: target.name.clone(),
-                };
+                let target_key = binding.target_key(target);
                 let view = self
                     .targets
                     .get(&target_key)
@@ -668,8 +664,8 @@ impl Cache {
         if let Ok(request) = &mut binding.spec.request {
             self.requests.share(request);
         }
-        if let Some(profile) = &mut binding.status.profile {
-            self.profiles.share(profile);
+        if let Some(route) = &mut binding.status.route {
+            self.routes.share(route);
         }
         for condition in &mut binding.status.conditions {
             self.texts.share(&mut condition.message);
@@ -684,11 +680,8 @@ impl Cache {
 }
 
 fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {
-    binding.spec.targets.iter().map(|target| TargetKey {
-        kind: target.kind,
-        namespace: binding.key.namespace.clone(),
-        name: target.name.clone(),
-    })
+    let targets = binding.spec.targets.iter();
+    targets.map(|target| binding.target_key(target))
 }
 
 /// Returns the bindings whose writes an object carries.

@@ -13,10 +13,13 @@ use std::{
 use futures::future::{self, BoxFuture, FutureExt};
 
 use super::{
-    Catalog, CatalogError, Destinations, FeedKey, FoundationModel, Lifecycle, Profile, Source,
-    SourceKind,
+    Catalog, CatalogError, FeedKey, FoundationModel, Lifecycle, Profile, Source, SourceKind,
+    regions::Regions,
 };
-use crate::types::{Geography, ModelId, ProfileId, Region};
+use crate::{
+    route::Destinations,
+    types::{Geography, ModelId, ProfileId, Region},
+};
 
 const PROFILES: &str = include_str!("embedded/profiles.txt");
 const MODELS: &str = include_str!("embedded/models.txt");
@@ -49,6 +52,7 @@ pub struct Embedded {
     /// With the end of their life, where it is known.
     legacy: BTreeMap<ModelId, Option<Arc<str>>>,
     source_regions: BTreeSet<Region>,
+    regions: Regions,
 }
 
 /// A callable profile. Its routes share their regions and destinations with those of all others.
@@ -74,7 +78,7 @@ pub struct RetiredProfile {
 }
 
 impl Embedded {
-    /// Returns the data, parsed on the first call.
+    /// Returns the data, parsed on the first call. For composition alone: everything else is handed what it needs of it.
     #[must_use]
     pub fn load() -> &'static Self {
         &EMBEDDED
@@ -204,6 +208,12 @@ impl Embedded {
     /// Returns all regions that a profile can be called from, sorted.
     pub fn source_regions(&self) -> impl Iterator<Item = &Region> {
         self.source_regions.iter()
+    }
+
+    /// Returns which regions AWS has, and which of them have Bedrock.
+    #[must_use]
+    pub fn regions(&self) -> &Regions {
+        &self.regions
     }
 
     /// Returns the regions where the model can be invoked by its own ID, sorted; none where it can't or is not known.
@@ -375,6 +385,7 @@ impl Parser {
             on_demand: self.on_demand,
             legacy: self.legacy,
             source_regions,
+            regions: Regions::load(),
         }
     }
 }

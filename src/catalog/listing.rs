@@ -7,8 +7,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Destinations, Profile};
-use crate::types::{AccountId, Arn, ModelId, ProfileId, Region};
+use super::Profile;
+use crate::{
+    route::Destinations,
+    types::{AccountId, Arn, ModelId, ProfileId, Region},
+};
 
 const SYSTEM_DEFINED: &str = "SYSTEM_DEFINED";
 const ACTIVE: &str = "ACTIVE";

@@ -7,49 +7,15 @@ pub mod listing;
 pub mod regions;
 pub mod roles;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
 use crate::{
     api::condition::Reason,
-    types::{AccountId, Geography, ModelId, ProfileId, Region},
+    route::{Destinations, Invocation, Route},
+    types::{AccountId, Geography, ModelId, ProfileId, Region, RoleArn},
 };
-
-/// Where requests to a profile may be served.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Destinations {
-    /// In these regions, sorted.
-    Regions(Arc<[Region]>),
-    /// In any commercial region: a global profile.
-    Anywhere,
-}
-
-impl Destinations {
-    /// Returns the destinations, sorted and each once: AWS lists them in no order.
-    #[must_use]
-    pub fn regions(mut regions: Vec<Region>) -> Self {
-        regions.sort();
-        regions.dedup();
-        Self::Regions(regions.into())
-    }
-
-    /// Returns the region names, `*` for a global profile.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        match self {
-            Self::Regions(regions) => regions.iter().map(ToString::to_string).collect(),
-            Self::Anywhere => vec!["*".to_owned()],
-        }
-    }
-}
-
-impl fmt::Display for Destinations {
-    /// Writes the region names, comma-separated without spaces: the form that keys carry.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.names().join(","))
-    }
-}
 
 /// A system-defined inference profile as seen from one source region.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +30,22 @@ pub struct Profile {
     pub geography: Geography,
     /// Where requests may be served when called from the catalog's source region.
     pub destinations: Destinations,
+}
+
+impl Profile {
+    /// Returns the route through this profile from its catalog's source region.
+    #[must_use]
+    pub fn route(&self, source_region: &Region) -> Route {
+        Route {
+            invocation: Invocation::Profile {
+                id: self.id.clone(),
+                geography: self.geography.clone(),
+            },
+            model: self.model.clone(),
+            source_region: source_region.clone(),
+            destinations: self.destinations.clone(),
+        }
+    }
 }
 
 /// Where a foundation model stands in its life.
@@ -92,7 +74,7 @@ pub struct FoundationModel {
 }
 
 /// Kinds of sources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceKind {
     /// The live service.
     Bedrock,
@@ -111,6 +93,14 @@ impl SourceKind {
             Self::Embedded => "embedded",
             Self::Directory => "directory",
         }
+    }
+
+    /// Returns the kind of this name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Bedrock, Self::Embedded, Self::Directory]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 
     /// Says whether answers are current ones of an account: only these can retire a profile, and only these have roles.
@@ -232,7 +222,7 @@ impl Catalog {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeedKey {
     /// ARN of the role to assume.
-    pub role: Option<Arc<str>>,
+    pub role: Option<RoleArn>,
     /// Source region.
     pub region: Region,
 }

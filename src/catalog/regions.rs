@@ -4,24 +4,13 @@
 //! that had none. It tells a mistyped region from a network that fails, and it feeds messages. The file beside the
 //! embedded catalog says in its first lines how it is written.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
 
 use crate::types::Region;
 
 const REGIONS: &str = include_str!("embedded/regions.txt");
 /// How many names a message suggests.
 const SUGGESTIONS: usize = 3;
-
-static DATA: LazyLock<Data> = LazyLock::new(|| {
-    let mut data = Data::default();
-    for line in REGIONS.lines() {
-        // The tests parse every line; what is compiled in is what they saw.
-        if let Err(problem) = data.line(line) {
-            tracing::error!(line, problem, "a line of the regions was left out");
-        }
-    }
-    data
-});
 
 /// What is known of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,54 +21,67 @@ pub struct Facts {
     pub fips: bool,
 }
 
-/// Returns what is known of a region; nothing where the data has no such region.
-#[must_use]
-pub fn facts(region: &Region) -> Option<Facts> {
-    DATA.regions.get(region.as_str()).copied()
-}
-
-/// Returns the date that the data speaks for, an RFC 3339 date.
-#[must_use]
-pub fn as_of() -> &'static str {
-    DATA.as_of
-}
-
-/// Returns the regions of the same partition where Bedrock has a FIPS endpoint, sorted.
-#[must_use]
-pub fn with_fips(region: &Region) -> Vec<&'static str> {
-    DATA.regions
-        .iter()
-        .filter(|(name, facts)| {
-            facts.fips
-                && name
-                    .parse::<Region>()
-                    .is_ok_and(|known| known.partition() == region.partition())
-        })
-        .map(|(name, _)| *name)
-        .collect()
-}
-
-/// Returns the regions with Bedrock that are spelled most like this one, the nearest first.
-#[must_use]
-pub fn nearest(region: &Region) -> Vec<&'static str> {
-    let mut known: Vec<&str> = DATA
-        .regions
-        .iter()
-        .filter(|(_, facts)| facts.bedrock)
-        .map(|(name, _)| *name)
-        .collect();
-    known.sort_by_key(|name| (strsim::damerau_levenshtein(name, region.as_str()), *name));
-    known.truncate(SUGGESTIONS);
-    known
-}
-
+/// The regions of AWS at one date.
 #[derive(Debug, Default)]
-struct Data {
+pub struct Regions {
     as_of: &'static str,
-    regions: BTreeMap<&'static str, Facts>,
+    facts: BTreeMap<&'static str, Facts>,
 }
 
-impl Data {
+impl Regions {
+    /// Parses the data compiled in.
+    pub(super) fn load() -> Self {
+        let mut data = Self::default();
+        for line in REGIONS.lines() {
+            // The tests parse every line; what is compiled in is what they saw.
+            if let Err(problem) = data.line(line) {
+                tracing::error!(line, problem, "a line of the regions was left out");
+            }
+        }
+        data
+    }
+
+    /// Returns what is known of a region; nothing where the data has no such region.
+    #[must_use]
+    pub fn facts(&self, region: &Region) -> Option<Facts> {
+        self.facts.get(region.as_str()).copied()
+    }
+
+    /// Returns the date that the data speaks for, an RFC 3339 date.
+    #[must_use]
+    pub fn as_of(&self) -> &'static str {
+        self.as_of
+    }
+
+    /// Returns the regions of the same partition where Bedrock has a FIPS endpoint, sorted.
+    #[must_use]
+    pub fn with_fips(&self, region: &Region) -> Vec<&'static str> {
+        self.facts
+            .iter()
+            .filter(|(name, facts)| {
+                facts.fips
+                    && name
+                        .parse::<Region>()
+                        .is_ok_and(|known| known.partition() == region.partition())
+            })
+            .map(|(name, _)| *name)
+            .collect()
+    }
+
+    /// Returns the regions with Bedrock that are spelled most like this one, the nearest first.
+    #[must_use]
+    pub fn nearest(&self, region: &Region) -> Vec<&'static str> {
+        let mut known: Vec<&str> = self
+            .facts
+            .iter()
+            .filter(|(_, facts)| facts.bedrock)
+            .map(|(name, _)| *name)
+            .collect();
+        known.sort_by_key(|name| (strsim::damerau_levenshtein(name, region.as_str()), *name));
+        known.truncate(SUGGESTIONS);
+        known
+    }
+
     fn line(&mut self, line: &'static str) -> Result<(), &'static str> {
         let mut words = line.split_whitespace();
         match (words.next(), words.next()) {
@@ -99,7 +101,7 @@ impl Data {
                         _ => return Err("an unknown word"),
                     }
                 }
-                self.regions.insert(name, facts);
+                self.facts.insert(name, facts);
             }
             _ => return Err("not a line of this kind"),
         }
@@ -121,13 +123,13 @@ mod tests {
 
     #[test]
     fn every_line_parses() {
-        let mut data = Data::default();
+        let mut data = Regions::default();
         for line in REGIONS.lines() {
             assert_eq!(data.line(line), Ok(()), "{line}");
         }
         assert!(data.as_of.parse::<jiff::civil::Date>().is_ok());
-        let with_bedrock = data.regions.values().filter(|facts| facts.bedrock).count();
-        assert_eq!((data.regions.len(), with_bedrock), (46, 40));
+        let with_bedrock = data.facts.values().filter(|facts| facts.bedrock).count();
+        assert_eq!((data.facts.len(), with_bedrock), (46, 40));
         for line in [
             "region",
             "region nowhere",
@@ -135,12 +137,13 @@ mod tests {
             "as-of 2026-01-01 x",
             "city x",
         ] {
-            assert!(Data::default().line(line).is_err(), "{line}");
+            assert!(Regions::default().line(line).is_err(), "{line}");
         }
     }
 
     #[test]
     fn regions_with_and_without_bedrock() {
+        let regions = Regions::load();
         for (name, bedrock, fips) in [
             ("eu-west-1", Some(true), false),
             ("us-east-1", Some(true), true),
@@ -149,29 +152,34 @@ mod tests {
             ("cn-north-1", Some(false), false),
             ("eu-west-9", None, false),
         ] {
-            let facts = facts(&region(name));
+            let facts = regions.facts(&region(name));
             assert_eq!(facts.map(|facts| facts.bedrock), bedrock, "{name}");
             assert_eq!(facts.is_some_and(|facts| facts.fips), fips, "{name}");
         }
         assert_eq!(
-            with_fips(&region("us-gov-east-1")),
+            regions.with_fips(&region("us-gov-east-1")),
             ["us-gov-east-1", "us-gov-west-1"]
         );
     }
 
     #[test]
     fn the_nearest_names() {
+        let regions = Regions::load();
         assert_eq!(
-            nearest(&region("eu-west-9")),
+            regions.nearest(&region("eu-west-9")),
             ["eu-west-1", "eu-west-2", "eu-west-3"]
         );
-        assert_eq!(nearest(&region("us-esat-1"))[0], "us-east-1");
+        assert_eq!(regions.nearest(&region("us-esat-1"))[0], "us-east-1");
     }
 
     #[test]
     fn every_source_region_of_the_embedded_catalog_has_bedrock() {
+        let regions = Regions::load();
         for source in Embedded::load().source_regions() {
-            assert!(facts(source).is_some_and(|facts| facts.bedrock), "{source}");
+            assert!(
+                regions.facts(source).is_some_and(|facts| facts.bedrock),
+                "{source}"
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         embedded::Embedded,
         listing::{self, Listing},
     },
-    residency::{Limits, reachable},
+    residency::Limits,
     sources::directory::{Directory, MANIFEST, Manifest, sha256_hex},
     types::{AccountId, Geography, ModelId, Region},
 };
@@ -246,12 +246,8 @@ impl Row {
 
     /// Says whether the limits permit the route: its source region, and every destination.
     fn is_permitted(&self, limits: &Limits) -> bool {
-        let destinations = reachable(
-            &self.profile.id,
-            &self.source_region,
-            &self.profile.destinations,
-        );
-        limits.judge(&self.source_region, &destinations).permits()
+        let route = self.profile.route(&self.source_region);
+        limits.judge(&route, Embedded::load()).permits()
     }
 }
 

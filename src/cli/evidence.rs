@@ -13,9 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     api::{InferenceProfileBinding, ProfileStatus, condition::ConditionType},
     cache::decode::WatchedNamespace,
-    catalog::Destinations,
-    residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit, Verdict, reachable},
-    types::{ON_DEMAND, Region},
+    catalog::embedded::Embedded,
+    residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit},
 };
 
 use super::{Error, NOT_READY, options::LimitOptions, run::connect};
@@ -363,24 +362,13 @@ fn condition_row(condition: &Condition) -> ConditionRow {
 
 /// Judges the route of a status; nothing where it can't be read.
 fn recheck(profile: &ProfileStatus, limits: &Limits) -> Option<Recheck> {
-    let source: Region = profile.source_region.parse().ok()?;
-    let listed = match profile.destination_regions.as_slice() {
-        [] => return None,
-        [all] if all == "*" => Destinations::Anywhere,
-        regions => {
-            let regions: Result<Vec<Region>, _> = regions.iter().map(|name| name.parse()).collect();
-            Destinations::regions(regions.ok()?)
-        }
-    };
-    let reachable = if profile.geography == ON_DEMAND {
-        listed
-    } else {
-        reachable(&profile.id.parse().ok()?, &source, &listed)
-    };
-    let verdict: Verdict = limits.judge(&source, &reachable);
+    if profile.destination_regions.is_empty() {
+        return None;
+    }
+    let judgement = limits.judge(&profile.route().ok()?, Embedded::load());
     Some(Recheck {
-        permitted: verdict.permits(),
-        message: verdict.message(&source, &reachable),
+        permitted: judgement.permits(),
+        message: judgement.message(),
     })
 }
 

@@ -6,11 +6,12 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::{
-    catalog::{Catalog, Destinations, FeedKey, embedded::Embedded},
-    iam::{Action, Route, document::Document, workload},
-    residency::{Limit, Limits},
-    resolve::{self, Candidate, Found, Request},
-    types::{AccountId, Geography, ModelId, ON_DEMAND},
+    catalog::{Catalog, FeedKey, embedded::Embedded},
+    iam::{Action, Call, document::Document, workload},
+    residency::{Judgement, Limit, Limits},
+    resolve::{self, Candidate, Request},
+    route::{Destinations, Invocation, Route},
+    types::{AccountId, Geography, ModelId},
 };
 
 use super::{
@@ -61,16 +62,14 @@ struct Explanation {
     limit: Option<Limit>,
     reason: &'static str,
     message: String,
-    route: Option<Chosen>,
+    chosen: Option<Chosen>,
     candidates: Vec<Candidate>,
 }
 
 /// What serves the request.
 struct Chosen {
-    found: Found,
-    reachable: Destinations,
-    permitted: bool,
-    residency: String,
+    route: Route,
+    judgement: Judgement,
     /// What a workload needs to call it; nothing where the limit does not permit it, or no account is known.
     policies: Vec<Document>,
 }
@@ -97,7 +96,9 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
         Output::Text => print_text(out, &explanation)?,
         Output::Json => print_json(out, &explanation)?,
     }
-    let supported = explanation.route.is_some_and(|route| route.permitted);
+    let supported = explanation
+        .chosen
+        .is_some_and(|chosen| chosen.judgement.permits());
     Ok(if supported { 0 } else { NOT_READY })
 }
 
@@ -108,12 +109,12 @@ fn explain(
     account: Option<&AccountId>,
 ) -> Explanation {
     let limits = Limits::all(limit.clone().map(Ok));
-    let (reason, message, route, candidates) =
+    let (reason, message, chosen, candidates) =
         match resolve::resolve(&request, catalog, &limits, Embedded::load()) {
             Ok(resolution) => (
                 resolution.reason(&request),
                 resolution.message(&request),
-                Some(chosen(&request, &limits, resolution.found, account)),
+                Some(chosen(resolution.route, resolution.judgement, account)),
                 resolution.candidates,
             ),
             Err(unresolved) => (
@@ -128,30 +129,21 @@ fn explain(
         limit,
         reason: reason.as_str(),
         message,
-        route,
+        chosen,
         candidates,
     }
 }
 
-fn chosen(request: &Request, limits: &Limits, found: Found, account: Option<&AccountId>) -> Chosen {
-    let source = &request.source_region;
-    let reachable = found.reachable(request);
-    let verdict = limits.judge(source, &reachable);
-    let route = match (&found, account.filter(|_| verdict.permits())) {
-        (Found::Profile(profile), Some(account)) => Some(Route {
-            account: account.clone(),
-            source: source.clone(),
-            profile: profile.clone(),
-        }),
-        _ => None,
-    };
-    let policies = workload::policies(route.as_slice(), &[Action::Invoke, Action::Stream]);
+fn chosen(route: Route, judgement: Judgement, account: Option<&AccountId>) -> Chosen {
+    let call = account.filter(|_| judgement.permits()).map(|account| Call {
+        account: account.clone(),
+        route: route.clone(),
+    });
+    let policies = workload::policies(call.as_slice(), &[Action::Invoke, Action::Stream]);
     Chosen {
-        permitted: verdict.permits(),
-        residency: verdict.message(source, &reachable),
         policies: policies.into_iter().map(|policy| policy.document).collect(),
-        reachable,
-        found,
+        judgement,
+        route,
     }
 }
 
@@ -159,11 +151,12 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
     let request = &explanation.request;
     writeln!(out, "Model:          {}", request.model)?;
     writeln!(out, "Source region:  {}", request.source_region)?;
-    if let Some(route) = &explanation.route {
-        writeln!(out, "Profile:        {}", route.found.id(request))?;
-        let destinations = match &route.reachable {
+    if let Some(chosen) = &explanation.chosen {
+        writeln!(out, "Profile:        {}", chosen.route.id())?;
+        let reachable = &chosen.judgement.reachable;
+        let destinations = match reachable {
             Destinations::Anywhere => "any commercial region".to_owned(),
-            Destinations::Regions(_) => route.reachable.names().join(", "),
+            Destinations::Regions(_) => reachable.names().join(", "),
         };
         writeln!(out, "Destinations:   {destinations}")?;
     }
@@ -177,14 +170,14 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             writeln!(out, "Limit:          {entries} (set by {origin})")?;
         }
     }
-    if let Some(route) = &explanation.route {
-        let permitted = if route.permitted {
+    if let Some(Chosen { judgement, .. }) = &explanation.chosen {
+        let permitted = if judgement.permits() {
             "permitted"
         } else {
             "NOT permitted"
         };
         writeln!(out, "Residency:      {permitted}")?;
-        writeln!(out, "                {}", route.residency)?;
+        writeln!(out, "                {}", judgement.message())?;
     }
     writeln!(out, "Candidates:")?;
     for candidate in &explanation.candidates {
@@ -192,27 +185,33 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         writeln!(out, "  {:<9}  {id}", candidate.choice)?;
         writeln!(out, "             {}", candidate.outcome)?;
     }
-    match &explanation.route {
-        Some(route) if route.permitted && route.found == Found::OnDemand => {
-            let arn = request.source_region.foundation_model_arn(&request.model);
-            writeln!(
-                out,
-                "IAM policy:     none for a profile; allow the actions on {arn}"
-            )?;
-        }
-        Some(route) if route.permitted && route.policies.is_empty() => {
-            writeln!(
+    let permitted = explanation
+        .chosen
+        .as_ref()
+        .filter(|chosen| chosen.judgement.permits());
+    match permitted {
+        None => {}
+        Some(Chosen {
+            policies, route, ..
+        }) if policies.is_empty() => match route.invocation {
+            Invocation::OnDemand => {
+                let arn = route.source_region.foundation_model_arn(&route.model);
+                writeln!(
+                    out,
+                    "IAM policy:     none for a profile; allow the actions on {arn}"
+                )?;
+            }
+            Invocation::Profile { .. } => writeln!(
                 out,
                 "IAM policy:     no account is known: give --account to see it"
-            )?;
-        }
-        Some(route) if route.permitted => {
+            )?,
+        },
+        Some(Chosen { policies, .. }) => {
             writeln!(out, "IAM policy:")?;
-            for policy in &route.policies {
+            for policy in policies {
                 writeln!(out, "{}", to_json(policy)?)?;
             }
         }
-        _ => {}
     }
     Ok(())
 }
@@ -229,31 +228,28 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             })
         })
         .collect();
-    let route = explanation.route.as_ref();
+    let chosen = explanation.chosen.as_ref();
     let value = json!({
         "model": explanation.request.model,
         "sourceRegion": explanation.request.source_region,
         "reason": explanation.reason,
         "message": explanation.message,
-        "profile": route.map(|route| json!({
-            "id": route.found.id(&explanation.request),
-            "geography": match &route.found {
-                Found::Profile(profile) => profile.geography.as_str(),
-                Found::OnDemand => ON_DEMAND,
-            },
-            "destinationRegions": route.reachable.names(),
+        "profile": chosen.map(|chosen| json!({
+            "id": chosen.route.id(),
+            "geography": chosen.route.geography(),
+            "destinationRegions": chosen.judgement.reachable.names(),
         })),
         "limit": explanation.limit.as_ref().map(|limit| json!({
             "setBy": limit.origin().to_string(),
             "allowedRegions": limit.entries().collect::<Vec<_>>(),
         })),
-        "residency": route.map(|route| json!({
-            "permitted": route.permitted,
-            "message": route.residency,
+        "residency": chosen.map(|chosen| json!({
+            "permitted": chosen.judgement.permits(),
+            "message": chosen.judgement.message(),
         })),
         "candidates": candidates,
         // One route fits one policy.
-        "policy": route.and_then(|route| route.policies.first()).map_or(Value::Null, |policy| json!(policy)),
+        "policy": chosen.and_then(|chosen| chosen.policies.first()).map_or(Value::Null, |policy| json!(policy)),
     });
     writeln!(out, "{value:#}")?;
     Ok(())

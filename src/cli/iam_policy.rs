@@ -12,9 +12,9 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use crate::{
-    catalog::{Catalog, FeedKey, Profile, Source, embedded::Embedded},
+    catalog::{Catalog, FeedKey, Source, embedded::Embedded},
     iam::{
-        self, Action, Check, Place, Principal, Route,
+        self, Action, Call, Check, Place, Principal,
         document::{
             Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT,
         },
@@ -23,9 +23,10 @@ use crate::{
         guardrail, operator,
         workload::{self, WorkloadPolicy},
     },
-    residency::{Limits, reachable},
+    residency::Limits,
     resolve::{self, Request},
-    types::{AccountId, Geography, ModelId},
+    route::Route,
+    types::{AccountId, Geography, ModelId, RoleArn},
 };
 
 use super::{
@@ -129,13 +130,13 @@ struct Wanted {
     name: String,
     request: Arc<Request>,
     limits: Limits,
-    role: Option<Arc<str>>,
+    role: Option<RoleArn>,
 }
 
-/// A route, and whose it is.
-struct Found {
+/// A call that somebody wants to make.
+struct Named {
     name: String,
-    route: Route,
+    call: Call,
 }
 
 pub(super) async fn run(
@@ -161,8 +162,8 @@ pub(super) async fn run(
     actions.sort();
     actions.dedup();
     let all_allowed = if levels.is_empty() {
-        let routes: Vec<Route> = found.into_iter().map(|found| found.route).collect();
-        let policies = workload::policies(&routes, &actions);
+        let calls: Vec<Call> = found.into_iter().map(|named| named.call).collect();
+        let policies = workload::policies(&calls, &actions);
         let documents: Vec<&Document> = policies.iter().map(|policy| &policy.document).collect();
         print(out, args.output, "bedrock_workload", &documents)?;
         remark(err, &policies, &actions)?;
@@ -220,26 +221,25 @@ async fn find(
     args: &IamPolicyArgs,
     wanted: &[Wanted],
     err: &mut impl Write,
-) -> Result<(Vec<Found>, bool), Error> {
+) -> Result<(Vec<Named>, bool), Error> {
     let mut catalogs = Catalogs::new(&args.catalog);
     let mut found = Vec::new();
     let mut all_found = true;
     for one in wanted {
         let request = &*one.request;
         let catalog = catalogs.of(request, one.role.clone()).await?;
-        match profiles(one, &catalog, args.with_fallbacks) {
+        match routes(one, &catalog, args.with_fallbacks) {
             Err(message) => {
                 writeln!(err, "{}: left out: {message}", one.name)?;
                 all_found = false;
             }
-            Ok(profiles) => {
+            Ok(routes) => {
                 let account = account(args, &catalog)?;
-                found.extend(profiles.into_iter().map(|profile| Found {
+                found.extend(routes.into_iter().map(|route| Named {
                     name: one.name.clone(),
-                    route: Route {
+                    call: Call {
                         account: account.clone(),
-                        source: request.source_region.clone(),
-                        profile,
+                        route,
                     },
                 }));
             }
@@ -248,44 +248,31 @@ async fn find(
     Ok((found, all_found))
 }
 
-/// Returns the profile that the operator would publish, with the fallbacks where they are wanted, or why there is none.
-fn profiles(
-    wanted: &Wanted,
-    catalog: &Catalog,
-    with_fallbacks: bool,
-) -> Result<Vec<Arc<Profile>>, String> {
+/// Returns the route that the operator would publish, with the fallbacks where they are wanted, or why there is none.
+fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Vec<Route>, String> {
     let Wanted {
         request, limits, ..
     } = wanted;
-    let source = &request.source_region;
-    let reached = |profile: &Profile| reachable(&profile.id, source, &profile.destinations);
-    let permitted = |profile: &Profile| limits.judge(source, &reached(profile));
-    let resolution = resolve::resolve(request, catalog, limits, Embedded::load())
+    let embedded = Embedded::load();
+    let resolution = resolve::resolve(request, catalog, limits, embedded)
         .map_err(|unresolved| unresolved.message)?;
-    let resolve::Found::Profile(chosen) = resolution.found else {
-        return Err(format!(
-            "{} is used on demand, without a profile: allow the actions on {}",
-            request.model,
-            request.source_region.foundation_model_arn(&request.model)
-        ));
-    };
-    let verdict = permitted(&chosen);
-    if !verdict.permits() {
-        return Err(verdict.message(source, &reached(&chosen)));
+    if !resolution.judgement.permits() {
+        return Err(resolution.judgement.message());
     }
-    let mut profiles = vec![chosen];
+    let mut routes = vec![resolution.route];
     if with_fallbacks {
         let others = request
             .geographies()
             .filter_map(|geography| catalog.find(&request.model, geography))
-            .filter(|profile| permitted(profile).permits());
+            .map(|profile| profile.route(&request.source_region))
+            .filter(|route| limits.judge(route, embedded).permits());
         for other in others {
-            if !profiles.contains(other) {
-                profiles.push(other.clone());
+            if !routes.contains(&other) {
+                routes.push(other);
             }
         }
     }
-    Ok(profiles)
+    Ok(routes)
 }
 
 /// Returns the account of the workload: as given, as its principal has it, or as the catalog knows it.
@@ -326,7 +313,7 @@ impl<'a> Catalogs<'a> {
     async fn of(
         &mut self,
         request: &Request,
-        role: Option<Arc<str>>,
+        role: Option<RoleArn>,
     ) -> Result<Arc<Catalog>, Error> {
         let key = FeedKey {
             role: role.filter(|_| self.options.catalog.is_live()),
@@ -552,20 +539,20 @@ impl Line {
 /// Prints what the policies say to each check, and returns whether all are allowed. What can't be judged is not.
 fn report(
     out: &mut impl Write,
-    found: &[Found],
+    found: &[Named],
     actions: &[Action],
     levels: &[Level],
     principal: Option<&Principal>,
 ) -> Result<bool, Error> {
     let mut all_allowed = true;
-    for (index, Found { name, route }) in found.iter().enumerate() {
-        let lines = lines(route, actions, levels, principal);
+    for (index, Named { name, call }) in found.iter().enumerate() {
+        let lines = lines(call, actions, levels, principal);
         all_allowed &= lines.iter().all(|line| line.decision == Decision::Allowed);
         if index > 0 {
             writeln!(out)?;
         }
-        let (profile, source) = (&route.profile.id, &route.source);
-        writeln!(out, "{name}: {profile} from {source}")?;
+        let (id, source) = (call.route.id(), &call.route.source_region);
+        writeln!(out, "{name}: {id} from {source}")?;
         writeln!(out, "  {}", verdict(&lines))?;
         let header = ["CHECK", "VERDICT", "WHY"];
         let mut table = catalog::table(header.map(ToOwned::to_owned).to_vec(), None);
@@ -592,19 +579,19 @@ fn report(
 
 /// Returns a line per check, or per check and action where actions differ.
 fn lines(
-    route: &Route,
+    call: &Call,
     actions: &[Action],
     levels: &[Level],
     principal: Option<&Principal>,
 ) -> Vec<Line> {
-    let caller = iam::caller(&route.account, principal);
+    let caller = iam::caller(&call.account, principal);
     let decide = |check: &Check| {
         let (action, context) = (check.action.as_str(), check.context(&caller));
         evaluate::judge(levels, action, &check.resource, &context)
     };
     let mut places: BTreeMap<_, Vec<(Action, Decision)>> = BTreeMap::new();
     for action in actions {
-        for check in route.checks(*action) {
+        for check in call.checks(*action) {
             let decision = decide(&check);
             places
                 .entry(check.place)

@@ -60,7 +60,7 @@ impl CatalogSource {
     ) -> Result<Arc<dyn Source>, CatalogError> {
         Ok(match self {
             Self::Bedrock => {
-                let defaults = bedrock::Options::new(region.clone());
+                let defaults = bedrock::Options::new(region.clone(), Embedded::load());
                 let options = bedrock::Options {
                     endpoints: aws.endpoints(),
                     allowed_roles: roles.allowed,

@@ -19,10 +19,10 @@ use crate::{
         Cache, FeedRules,
         decode::{WatchedNamespace, target_view},
     },
-    catalog::{FeedKey, FeedState, Freshness, Source, roles::AllowedRoles},
+    catalog::{FeedKey, FeedState, Freshness, Source, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
     plan::{
-        How, Settings, Write as PlannedWrite, WriteOutcome, check_merge,
+        How, Problem, Settings, Tried, TriedWrite, Write as PlannedWrite, check_merge,
         identity::{ObjectKey, TargetKey},
         observed::{Binding, Observed, Spec, TargetView},
         plan,
@@ -124,7 +124,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         let Some(observed) = cache.observe(key, |_| state) else {
             continue;
         };
-        let (manifests, status) = render(&observed, &settings, &input.objects);
+        let (manifests, status) = render(observed, &settings, &input.objects);
         all_ready &= status
             .conditions
             .first()
@@ -139,20 +139,24 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
 
 /// Plans a binding and returns the objects it would write, and its status.
 fn render(
-    observed: &Observed,
+    observed: Observed,
     settings: &Settings,
     objects: &HashMap<TargetKey, TargetView>,
 ) -> (Vec<Value>, Status) {
-    let binding = &*observed.binding;
-    let plan = plan(observed, settings, 0);
-    let mut manifests = Vec::new();
-    let outcomes: Vec<WriteOutcome> = plan
-        .writes
-        .iter()
+    let plan = plan(observed, settings, Embedded::load(), 0);
+    let binding = plan.binding().clone();
+    let (writing, writes) = plan.begin();
+    let tried: Vec<TriedWrite> = writes
+        .into_iter()
+        .map(|write| Tried {
+            outcome: try_write(&binding, &write, objects),
+            what: write,
+        })
+        .collect();
+    let written = tried.iter().filter(|write| write.outcome.is_ok());
+    let manifests = written
         .map(|write| {
-            let write = write.as_ref().map_err(Clone::clone)?;
-            let uid = try_write(binding, write, objects)?;
-            let mut manifest = write.manifest(binding);
+            let mut manifest = write.what.manifest(&binding);
             if let Some(owner) = manifest
                 .pointer_mut("/metadata/ownerReferences/0")
                 .and_then(Value::as_object_mut)
@@ -160,12 +164,13 @@ fn render(
                 // Files know no UIDs.
                 owner.remove("uid");
             }
-            manifests.push(manifest);
-            Ok(uid)
+            manifest
         })
         .collect();
-    let conclusion = plan.conclude(binding, &outcomes, &[], &[], 0);
-    (manifests, conclusion.status.unwrap_or_default())
+    // Nothing was there before, so that nothing is removed or restarted.
+    let (finishing, ..) = writing.finish(tried).begin();
+    let outcome = finishing.conclude(Vec::new(), Vec::new(), 0);
+    (manifests, outcome.status.unwrap_or_default())
 }
 
 /// Checks what can be checked without a cluster: whether an object that is among the files allows the merge. One that is
@@ -174,7 +179,7 @@ fn try_write(
     binding: &Binding,
     write: &PlannedWrite,
     objects: &HashMap<TargetKey, TargetView>,
-) -> WriteOutcome {
+) -> Result<Arc<str>, Problem> {
     if let (How::MergeUnseen, CreationPolicy::Merge, Some(view)) =
         (&write.how, write.policy, objects.get(&write.key))
     {

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    catalog::Source,
+    catalog::{Source, embedded::Embedded},
     controller::{Config, Controller, Health},
     feeds::{Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
@@ -224,6 +224,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         allowed_roles,
         feed_limits: args.feeds.limits(),
         concurrent_rollouts: usize::from(args.concurrent_rollouts),
+        embedded: Embedded::load(),
         settings: Settings {
             enable_secrets: args.enable_secrets,
             enable_rollout: args.enable_rollout,

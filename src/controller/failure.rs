@@ -17,7 +17,7 @@ pub enum CallError {
     #[error("the call failed")]
     Failed(#[from] kube::Error),
     /// Nothing came back in time.
-    #[error("no answer within {} s", super::CALL_TIMEOUT.as_secs())]
+    #[error("no answer within {} s", super::writer::CALL_TIMEOUT.as_secs())]
     TimedOut,
     /// It was not made, or given up: another replica may write now.
     #[error("this replica does not lead any more")]
@@ -94,31 +94,31 @@ impl CallError {
         let (reason, retry, what_to_do) = match self.status() {
             _ if self.is_namespace_terminating() => (
                 Reason::TargetForbidden,
-                Retry::Stop,
+                Retry::OnChange,
                 "the namespace is being deleted",
             ),
             Some(status) if status.is_forbidden() => (
                 Reason::TargetForbidden,
-                Retry::Wait,
+                Retry::Rarely,
                 "allow the operator's service account to create, patch and delete this kind here, or change the admission policy that refuses",
             ),
             Some(status) if status.is_not_found() => (
                 Reason::TargetNotFound,
-                Retry::Wait,
+                Retry::Rarely,
                 "create it, or choose creationPolicy Owner",
             ),
             // Another object has taken the place of the one that was judged.
             Some(status) if status.is_conflict() || self.is_replaced() => (
                 Reason::Retrying,
-                Retry::Retry,
+                Retry::Soon,
                 "it changed meanwhile; retried",
             ),
             Some(status) if status.is_invalid() || status.code == 400 => (
                 Reason::TargetInvalid,
-                Retry::Wait,
+                Retry::Rarely,
                 "correct the target or the object in its place",
             ),
-            _ => (Reason::Retrying, Retry::Retry, "retried"),
+            _ => (Reason::Retrying, Retry::Soon, "retried"),
         };
         Problem {
             reason,
@@ -133,20 +133,20 @@ impl CallError {
         let (reason, retry, what_to_do) = match self.status() {
             _ if self.is_namespace_terminating() => (
                 Reason::RolloutFailed,
-                Retry::Stop,
+                Retry::OnChange,
                 "the namespace is being deleted",
             ),
             Some(status) if status.is_forbidden() => (
                 Reason::RolloutFailed,
-                Retry::Wait,
+                Retry::Rarely,
                 "allow the operator's service account to get and patch this kind here, change the admission policy that refuses, or take the workload out of spec.rollout",
             ),
             Some(status) if status.is_invalid() || status.code == 400 => (
                 Reason::RolloutFailed,
-                Retry::Wait,
+                Retry::Rarely,
                 "correct the workload, or take it out of spec.rollout",
             ),
-            _ => (Reason::Retrying, Retry::Retry, "retried"),
+            _ => (Reason::Retrying, Retry::Soon, "retried"),
         };
         Problem {
             reason,

@@ -8,18 +8,24 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-use crate::{metrics::CONTROLLER, residency};
+use crate::{catalog::embedded::Embedded, metrics::CONTROLLER, residency};
 
-use super::Context;
+use super::state::State;
 
 /// Asks a controller, as long as there is one.
 pub(super) struct Gauges {
-    context: Weak<Context>,
+    state: Weak<State>,
+    workers: usize,
+    embedded: &'static Embedded,
 }
 
 impl Gauges {
-    pub(super) fn of(context: Weak<Context>) -> Self {
-        Self { context }
+    pub(super) fn of(state: Weak<State>, workers: usize, embedded: &'static Embedded) -> Self {
+        Self {
+            state,
+            workers,
+            embedded,
+        }
     }
 }
 
@@ -31,19 +37,19 @@ impl fmt::Debug for Gauges {
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        match self.context.upgrade() {
-            Some(context) => {
-                bindings(&context, &mut encoder)?;
-                queue(&context, &mut encoder)?;
-                catalogs(&context, &mut encoder)
+        match self.state.upgrade() {
+            Some(state) => {
+                bindings(&state, &mut encoder)?;
+                queue(&state, self.workers, &mut encoder)?;
+                catalogs(&state, self.embedded, &mut encoder)
             }
             None => Ok(()),
         }
     }
 }
 
-fn bindings(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
-    let counts = context.cache().by_ready();
+fn bindings(state: &State, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let counts = state.cache().by_ready();
     let mut metric = encoder.encode_descriptor(
         "inference_profile_operator_bindings",
         "Bindings, by their condition Ready",
@@ -57,8 +63,8 @@ fn bindings(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
     Ok(())
 }
 
-fn queue(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
-    let depth = context.queue.depth();
+fn queue(state: &State, workers: usize, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let depth = state.queue.depth();
     let mut metric = encoder.encode_descriptor(
         "workqueue_depth",
         "Bindings that wait to be visited: changed ones in the lane high, others in low",
@@ -69,7 +75,7 @@ fn queue(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let labels = [("name", CONTROLLER), ("priority", priority)];
         gauge(waiting).encode(metric.encode_family(&labels)?)?;
     }
-    let workers = [
+    let gauges = [
         (
             "controller_runtime_active_workers",
             "Visits of bindings under way",
@@ -78,18 +84,18 @@ fn queue(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
         (
             "controller_runtime_max_concurrent_reconciles",
             "How many bindings are visited at once",
-            context.config.workers,
+            workers,
         ),
     ];
-    for (name, help, count) in workers {
+    for (name, help, count) in gauges {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         gauge(count).encode(metric.encode_family(&[("controller", CONTROLLER)])?)?;
     }
     Ok(())
 }
 
-fn catalogs(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
-    let ages = context.feeds.ages();
+fn catalogs(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let ages = state.feeds.ages();
     let mut metric = encoder.encode_descriptor(
         "inference_profile_operator_catalog_age_seconds",
         "Time since the inference profiles of a source region were listed last, by the feed that waits longest",
@@ -100,8 +106,8 @@ fn catalogs(context: &Context, encoder: &mut DescriptorEncoder) -> fmt::Result {
         ConstGauge::new(age.as_secs_f64()).encode(metric.encode_family(&[("region", region)])?)?;
     }
     let mut contradictions: BTreeMap<&str, usize> = BTreeMap::new();
-    for (region, catalog) in context.feeds.catalogs() {
-        let found = residency::contradictions(&catalog).count();
+    for (region, catalog) in state.feeds.catalogs() {
+        let found = residency::contradictions(&catalog, embedded).count();
         let most = contradictions.entry(region).or_default();
         *most = found.max(*most);
     }

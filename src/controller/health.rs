@@ -10,7 +10,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Context;
+use crate::leader::Leadership;
+
+use super::state::State;
 
 /// How long work may wait without a visit beginning or ending: far more than the calls of one visit can take.
 const STUCK: Duration = Duration::from_mins(5);
@@ -55,12 +57,18 @@ impl Pulse {
 /// How the controller is.
 #[derive(Clone)]
 pub struct Health {
-    context: Arc<Context>,
+    pulse: Arc<Pulse>,
+    state: Arc<State>,
+    leadership: Leadership,
 }
 
 impl Health {
-    pub(super) fn of(context: Arc<Context>) -> Self {
-        Self { context }
+    pub(super) fn of(pulse: Arc<Pulse>, state: Arc<State>, leadership: Leadership) -> Self {
+        Self {
+            pulse,
+            state,
+            leadership,
+        }
     }
 
     /// Says whether work is being done, where there is any.
@@ -68,12 +76,11 @@ impl Health {
     /// # Errors
     /// What is wrong, in a sentence.
     pub fn alive(&self) -> Result<(), &'static str> {
-        let context = &self.context;
-        let pulse = &context.pulse;
-        let depth = context.queue.depth();
+        let pulse = &self.pulse;
+        let depth = self.state.queue.depth();
         let works = depth.high + depth.low + depth.busy > 0
             && pulse.synced.load(Ordering::Relaxed)
-            && context.leadership.remaining().is_some();
+            && self.leadership.remaining().is_some();
         if works && pulse.silence() > STUCK {
             return Err(
                 "bindings wait to be visited, and no visit has begun or ended for 5 minutes",
@@ -88,7 +95,7 @@ impl Health {
     /// # Errors
     /// What is waited for, in a sentence.
     pub fn ready(&self) -> Result<(), &'static str> {
-        let pulse = &self.context.pulse;
+        let pulse = &self.pulse;
         if pulse.ready.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -97,7 +104,7 @@ impl Health {
                 "the watches are not complete: look for \"a watch failed\" in the log where this lasts",
             );
         }
-        if !self.context.feeds.answered() {
+        if !self.state.feeds.answered() {
             return Err("the first listing of inference profiles is under way");
         }
         pulse.ready.store(true, Ordering::Relaxed);

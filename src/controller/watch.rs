@@ -1,48 +1,150 @@
-//! The watches: streams of the apiserver into the cache, and what follows from each event into the queue and the feeds.
+//! The watches: streams of the apiserver into the cache. One loop serves all kinds; what differs is a [`Subject`].
 
-use std::{collections::HashSet, fmt::Debug, future::ready, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet, fmt::Debug, future::ready, hash::Hash, marker::PhantomData, sync::Arc,
+};
 
 use futures::{Stream, StreamExt, pin_mut};
-use kube::{Api, Resource, core::Status};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client, Resource, core::NamespaceResourceScope, core::Status};
 use kube_runtime::{
     WatchStreamExt,
     watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
     api::TargetKind,
     cache::{
-        Cache, Effect,
+        Cache,
         decode::{WatchedBinding, WatchedNamespace, WatchedTarget},
         target_selector,
     },
     plan::identity::{ObjectKey, TargetKey},
+    types::Region,
 };
 
-use super::Context;
+use super::{Config, state::State};
 
 /// Tells once that a watch has shown everything there is.
-type Synced = Option<oneshot::Sender<()>>;
+type Synced = oneshot::Sender<()>;
 
-fn tell(synced: &mut Synced) {
-    if let Some(synced) = synced.take() {
-        // Nobody waits any more when the operator stops.
-        let _ = synced.send(());
+/// Starts the watches; each tells when it is complete.
+pub(super) fn start(
+    client: &Client,
+    config: &Config,
+    state: &Arc<State>,
+    tasks: &mut JoinSet<()>,
+) -> Vec<oneshot::Receiver<()>> {
+    let scopes: Vec<Option<String>> = match config.namespaces.as_slice() {
+        [] => vec![None],
+        namespaces => namespaces.iter().cloned().map(Some).collect(),
+    };
+    let mut synced = Vec::new();
+    let mut wait = || {
+        let (tell, told) = oneshot::channel();
+        synced.push(told);
+        tell
+    };
+    for namespace in scopes {
+        let namespaces = Namespaces {
+            state: state.clone(),
+            only: namespace.clone(),
+        };
+        tasks.spawn(follow(Api::all(client.clone()), namespaces, wait()));
+        let bindings = Bindings {
+            state: state.clone(),
+            namespace: namespace.clone(),
+            selector: config.selector.clone(),
+            default_region: config.default_region.clone(),
+        };
+        let api = scoped(client, namespace.as_deref());
+        tasks.spawn(follow(api, bindings, wait()));
+        let config_maps: Targets<ConfigMap> =
+            Targets::new(state, TargetKind::ConfigMap, namespace.as_deref());
+        let api = scoped(client, namespace.as_deref());
+        tasks.spawn(follow(api, config_maps, wait()));
+        if config.settings.enable_secrets {
+            let secrets: Targets<Secret> =
+                Targets::new(state, TargetKind::Secret, namespace.as_deref());
+            let api = scoped(client, namespace.as_deref());
+            tasks.spawn(follow(api, secrets, wait()));
+        }
+    }
+    synced
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     }
 }
 
-/// Streams events. A server without streaming lists is asked by plain ones.
-fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    attempts(api, config).filter_map(|event| ready(event.ok()))
+/// What a watch is of: which objects, and what each event means for the cache.
+trait Subject: Send + 'static {
+    /// The object as the watch sends it.
+    type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
+    /// Its identity.
+    type Key: Eq + Hash + Send;
+
+    /// Returns what the watch selects by.
+    fn config(&self) -> watcher::Config;
+    /// Returns the identity of an object.
+    fn key(&self, object: &Self::Object) -> Self::Key;
+    /// Takes in an object that is there.
+    fn apply(&self, object: Self::Object);
+    /// Takes in that an object is gone.
+    fn delete(&self, object: Self::Object);
+    /// Takes in a complete list. `first` is true for the first one of this watch.
+    fn list_complete(&self, seen: &HashSet<Self::Key>, first: bool);
+    /// Says whether work begins all the same where the apiserver refuses the watch.
+    fn is_optional(&self) -> bool {
+        false
+    }
 }
 
-/// Streams events and failures; after a failure the watch is started again.
-fn attempts<K>(
+/// Keeps the objects of a subject in the cache, for as long as it is polled.
+async fn follow<S: Subject>(api: Api<S::Object>, subject: S, synced: Synced) {
+    let events = events(api, subject.config());
+    pin_mut!(events);
+    let mut synced = Some(synced);
+    let mut tell = || {
+        // Nobody waits any more when the operator stops.
+        synced.take().is_some_and(|synced| synced.send(()).is_ok())
+    };
+    let mut first = true;
+    let mut seen = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Err(error) => {
+                if subject.is_optional() && refusal(&error).is_some() {
+                    tell();
+                }
+            }
+            Ok(Event::Init) => seen.clear(),
+            Ok(Event::InitApply(object)) => {
+                seen.insert(subject.key(&object));
+                subject.apply(object);
+            }
+            Ok(Event::InitDone) => {
+                subject.list_complete(&seen, std::mem::take(&mut first));
+                seen = HashSet::new();
+                tell();
+            }
+            Ok(Event::Apply(object)) => subject.apply(object),
+            Ok(Event::Delete(object)) => subject.delete(object),
+        }
+    }
+}
+
+/// Streams events and failures; after a failure the watch is started again. A server without streaming lists is asked by
+/// plain ones.
+fn events<K>(
     api: Api<K>,
     config: watcher::Config,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>>
@@ -89,147 +191,34 @@ fn refusal(error: &watcher::Error) -> Option<&Status> {
     }
 }
 
-/// Keeps the bindings of a namespace, or of all, in the cache.
-pub(super) async fn bindings(
-    context: Arc<Context>,
+/// The bindings of a namespace, or of all.
+struct Bindings {
+    state: Arc<State>,
     namespace: Option<String>,
-    synced: oneshot::Sender<()>,
-) {
-    let api: Api<WatchedBinding> = context.scoped(namespace.as_deref());
-    let config = watcher::Config {
-        label_selector: context.config.selector.clone(),
-        ..watcher::Config::default()
-    };
-    let events = events(api, config);
-    pin_mut!(events);
-    let mut synced = Some(synced);
-    let mut seen = HashSet::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Event::Init => seen.clear(),
-            Event::InitApply(binding) => {
-                seen.insert(binding.key());
-                context.take_binding(binding);
-            }
-            Event::InitDone => {
-                context.change(|cache| cache.retain_bindings(namespace.as_deref(), &seen));
-                seen = HashSet::new();
-                if synced.is_some() {
-                    context.change(Cache::list_complete);
-                }
-                tell(&mut synced);
-            }
-            Event::Apply(binding) => context.take_binding(binding),
-            Event::Delete(binding) => context.change(|cache| cache.delete_binding(&binding.key())),
+    selector: Option<String>,
+    default_region: Region,
+}
+
+impl Subject for Bindings {
+    type Object = WatchedBinding;
+    type Key = ObjectKey;
+
+    fn config(&self) -> watcher::Config {
+        watcher::Config {
+            label_selector: self.selector.clone(),
+            ..watcher::Config::default()
         }
     }
-}
 
-/// Keeps the limits of one Namespace, or of all, in the cache. Where the apiserver refuses, work begins all the same: such
-/// limits are not known.
-pub(super) async fn namespaces(
-    context: Arc<Context>,
-    only: Option<String>,
-    synced: oneshot::Sender<()>,
-) {
-    let api: Api<WatchedNamespace> = Api::all(context.client.clone());
-    let config = watcher::Config {
-        // RBAC can allow single Namespaces: they are listed by name then.
-        field_selector: only.as_ref().map(|name| format!("metadata.name={name}")),
-        ..watcher::Config::default()
-    };
-    let attempts = attempts(api, config);
-    pin_mut!(attempts);
-    let mut synced = Some(synced);
-    let mut seen = HashSet::new();
-    while let Some(attempt) = attempts.next().await {
-        let event = match attempt {
-            Ok(event) => event,
-            Err(error) => {
-                if refusal(&error).is_some() {
-                    tell(&mut synced);
-                }
-                continue;
-            }
-        };
-        match event {
-            Event::Init => seen.clear(),
-            Event::InitApply(namespace) => {
-                let (name, limit) = namespace.limit();
-                seen.insert(name.clone());
-                context.change(|cache| cache.apply_namespace(&name, limit));
-            }
-            Event::InitDone => {
-                context.change(|cache| cache.retain_namespaces(only.as_deref(), &seen));
-                seen = HashSet::new();
-                tell(&mut synced);
-            }
-            Event::Apply(namespace) => {
-                let (name, limit) = namespace.limit();
-                context.change(|cache| cache.apply_namespace(&name, limit));
-            }
-            Event::Delete(namespace) => {
-                let (name, _) = namespace.limit();
-                context.change(|cache| cache.delete_namespace(&name));
-            }
-        }
+    fn key(&self, binding: &WatchedBinding) -> ObjectKey {
+        binding.key()
     }
-}
 
-/// Keeps the targets of a kind and namespace, or of all, in the cache.
-pub(super) async fn targets<K>(
-    context: Arc<Context>,
-    kind: TargetKind,
-    namespace: Option<String>,
-    synced: oneshot::Sender<()>,
-) where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Send
-        + Sync
-        + 'static,
-    WatchedTarget<K>: Debug,
-{
-    let api: Api<WatchedTarget<K>> = context.scoped(namespace.as_deref());
-    let events = events(api, watcher::Config::default().labels(&target_selector()));
-    pin_mut!(events);
-    let mut synced = Some(synced);
-    let mut seen = HashSet::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Event::Init => seen.clear(),
-            Event::InitApply(target) => {
-                seen.insert(target_key(kind, &target));
-                context.take_target(kind, target);
-            }
-            Event::InitDone => {
-                context.change(|cache| cache.retain_targets(kind, namespace.as_deref(), &seen));
-                seen = HashSet::new();
-                tell(&mut synced);
-            }
-            Event::Apply(target) => context.take_target(kind, target),
-            Event::Delete(target) => {
-                let key = target_key(kind, &target);
-                let (_, version) = target.into_view();
-                context.change_target(|cache| cache.delete_target(&key, version));
-            }
-        }
-    }
-}
-
-fn target_key<K>(kind: TargetKind, target: &WatchedTarget<K>) -> TargetKey {
-    let (namespace, name) = target.names();
-    TargetKey {
-        kind,
-        namespace: namespace.into(),
-        name: name.into(),
-    }
-}
-
-impl Context {
-    fn take_binding(&self, watched: WatchedBinding) {
-        let key: ObjectKey = watched.key();
-        if let Some((binding, version)) = watched.into_binding(&self.config.default_region) {
-            self.change(|cache| cache.apply_binding(binding, version));
+    fn apply(&self, watched: WatchedBinding) {
+        let key = watched.key();
+        if let Some((binding, version)) = watched.into_binding(&self.default_region) {
+            self.state
+                .change(|cache| cache.apply_binding(binding, version));
         } else {
             tracing::error!(
                 binding = %key,
@@ -239,53 +228,126 @@ impl Context {
         }
     }
 
-    fn take_target<K>(&self, kind: TargetKind, watched: WatchedTarget<K>) {
-        let key = target_key(kind, &watched);
-        let (view, version) = watched.into_view();
-        self.change_target(|cache| cache.apply_target(&key, view, version));
+    fn delete(&self, binding: WatchedBinding) {
+        self.state
+            .change(|cache| cache.delete_binding(&binding.key()));
     }
 
-    /// Changes the cache by what a watch shows of a target, and follows up: later where others keep changing it.
-    fn change_target(&self, change: impl FnOnce(&mut Cache) -> Effect) {
-        let effect = change(&mut self.cache());
-        let now = Instant::now();
-        for (key, lane) in effect.wake {
-            match self.corrections().wait(&key, now) {
-                Duration::ZERO => self.queue.push(key, lane),
-                wait => self.queue.push_after(key, lane, wait),
-            }
+    fn list_complete(&self, seen: &HashSet<ObjectKey>, first: bool) {
+        let namespace = self.namespace.as_deref();
+        self.state
+            .change(|cache| cache.retain_bindings(namespace, seen));
+        if first {
+            self.state.change(Cache::list_complete);
         }
     }
+}
 
-    /// Changes the cache and follows up. The feeds are held and let go under the lock, in the order of the changes.
-    fn change(&self, change: impl FnOnce(&mut Cache) -> Effect) {
-        let mut cache = self.cache();
-        let effect = change(&mut cache);
-        self.follow(effect);
-    }
+/// The residency limits of one Namespace, or of all.
+struct Namespaces {
+    state: Arc<State>,
+    only: Option<String>,
+}
 
-    fn follow(&self, effect: Effect) {
-        for feed in &effect.hold {
-            self.feeds.hold(feed);
-        }
-        for feed in &effect.release {
-            self.feeds.release(feed);
-        }
-        for feed in &effect.refresh {
-            self.feeds.refresh(feed);
-        }
-        for (key, lane) in effect.wake {
-            self.queue.push(key, lane);
+impl Subject for Namespaces {
+    type Object = WatchedNamespace;
+    type Key = Arc<str>;
+
+    fn config(&self) -> watcher::Config {
+        watcher::Config {
+            // RBAC can allow single Namespaces: they are listed by name then.
+            field_selector: self
+                .only
+                .as_ref()
+                .map(|name| format!("metadata.name={name}")),
+            ..watcher::Config::default()
         }
     }
 
-    fn scoped<K>(&self, namespace: Option<&str>) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-    {
-        match namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
+    fn key(&self, namespace: &WatchedNamespace) -> Arc<str> {
+        namespace.name()
+    }
+
+    fn apply(&self, namespace: WatchedNamespace) {
+        let (name, limit) = namespace.limit();
+        self.state
+            .change(|cache| cache.apply_namespace(&name, limit));
+    }
+
+    fn delete(&self, namespace: WatchedNamespace) {
+        self.state
+            .change(|cache| cache.delete_namespace(&namespace.name()));
+    }
+
+    fn list_complete(&self, seen: &HashSet<Arc<str>>, _: bool) {
+        let only = self.only.as_deref();
+        self.state
+            .change(|cache| cache.retain_namespaces(only, seen));
+    }
+
+    /// The limits that may not be read are not known, which plans respect.
+    fn is_optional(&self) -> bool {
+        true
+    }
+}
+
+/// The targets of a kind and namespace, or of all.
+struct Targets<K> {
+    state: Arc<State>,
+    kind: TargetKind,
+    namespace: Option<String>,
+    object: PhantomData<fn() -> K>,
+}
+
+impl<K> Targets<K> {
+    fn new(state: &Arc<State>, kind: TargetKind, namespace: Option<&str>) -> Self {
+        Self {
+            state: state.clone(),
+            kind,
+            namespace: namespace.map(ToOwned::to_owned),
+            object: PhantomData,
         }
+    }
+}
+
+impl<K> Subject for Targets<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Send + Sync + 'static,
+    WatchedTarget<K>: Debug,
+{
+    type Object = WatchedTarget<K>;
+    type Key = TargetKey;
+
+    fn config(&self) -> watcher::Config {
+        watcher::Config::default().labels(&target_selector())
+    }
+
+    fn key(&self, target: &WatchedTarget<K>) -> TargetKey {
+        let (namespace, name) = target.names();
+        TargetKey {
+            kind: self.kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    fn apply(&self, target: WatchedTarget<K>) {
+        let key = self.key(&target);
+        let (view, version) = target.into_view();
+        self.state
+            .change_target(|cache| cache.apply_target(&key, view, version));
+    }
+
+    fn delete(&self, target: WatchedTarget<K>) {
+        let key = self.key(&target);
+        let (_, version) = target.into_view();
+        self.state
+            .change_target(|cache| cache.delete_target(&key, version));
+    }
+
+    fn list_complete(&self, seen: &HashSet<TargetKey>, _: bool) {
+        let namespace = self.namespace.as_deref();
+        self.state
+            .change(|cache| cache.retain_targets(self.kind, namespace, seen));
     }
 }

@@ -13,7 +13,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     catalog::{FeedKey, Source, Usability},
-    types::ModelId,
+    types::{ModelId, RoleArn},
 };
 
 /// A feed and a model: what is asked for at once.
@@ -105,7 +105,7 @@ impl AccessChecks {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(
-                    region = %feed.region, role = feed.role.as_deref(), %model, reason = %error.reason(), %error,
+                    region = %feed.region, role = feed.role.as_ref().map(RoleArn::as_str), %model, reason = %error.reason(), %error,
                     "whether the model can be used is not known"
                 );
                 return false;

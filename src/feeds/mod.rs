@@ -30,7 +30,7 @@ use crate::{
         embedded::Embedded,
     },
     metrics::Metrics,
-    types::Region,
+    types::{Region, RoleArn},
 };
 
 use progress::Progress;
@@ -69,6 +69,7 @@ pub struct Feeds {
     schedule: Schedule,
     changed: UnboundedSender<FeedChange>,
     metrics: Metrics,
+    embedded: &'static Embedded,
     pauses: Arc<Mutex<Pauses>>,
     running: Mutex<Running>,
 }
@@ -119,12 +120,14 @@ impl Feeds {
         schedule: Schedule,
         changed: UnboundedSender<FeedChange>,
         metrics: Metrics,
+        embedded: &'static Embedded,
     ) -> Self {
         Self {
             source,
             schedule,
             changed,
             metrics,
+            embedded,
             pauses: Arc::default(),
             running: Mutex::default(),
         }
@@ -210,6 +213,7 @@ impl Feeds {
             schedule: self.schedule,
             changed: self.changed.clone(),
             metrics: self.metrics.clone(),
+            region_label: region_label(self.embedded, &key.region),
             pauses: Arc::clone(&self.pauses),
             shown: Arc::clone(&feed.shown),
             demand: Arc::clone(&feed.demand),
@@ -264,7 +268,7 @@ impl Feeds {
         let running = lock(&self.running);
         let catalogs = running.feeds.iter().filter_map(|(key, feed)| {
             let catalog = lock(&feed.shown).state.catalog.clone()?;
-            Some((region_label(&key.region), catalog))
+            Some((region_label(self.embedded, &key.region), catalog))
         });
         catalogs.collect()
     }
@@ -276,7 +280,9 @@ impl Feeds {
         let mut ages: BTreeMap<&'static str, Duration> = BTreeMap::new();
         for (key, feed) in &lock(&self.running).feeds {
             if let Some(listed) = lock(&feed.shown).listed {
-                let age = ages.entry(region_label(&key.region)).or_default();
+                let age = ages
+                    .entry(region_label(self.embedded, &key.region))
+                    .or_default();
                 *age = listed.elapsed().max(*age);
             }
         }
@@ -315,6 +321,8 @@ struct Poll {
     schedule: Schedule,
     changed: UnboundedSender<FeedChange>,
     metrics: Metrics,
+    /// The region as a label of metrics.
+    region_label: &'static str,
     pauses: Arc<Mutex<Pauses>>,
     shown: Arc<Mutex<Shown>>,
     demand: Arc<Notify>,
@@ -344,9 +352,12 @@ impl Poll {
     async fn list(&mut self, demanded: bool) -> Duration {
         let answer = self.source.list(&self.key).await;
         let failure = answer.as_ref().err().map(CatalogError::reason);
-        self.metrics.listed(region_label(&self.key.region), failure);
+        self.metrics.listed(self.region_label, failure);
         if demanded {
-            let (region, role) = (&self.key.region, self.key.role.as_deref());
+            let (region, role) = (
+                &self.key.region,
+                self.key.role.as_ref().map(RoleArn::as_str),
+            );
             match failure {
                 None => tracing::info!(%region, role, "listed on demand"),
                 Some(reason) => tracing::warn!(%region, role, %reason, "listing on demand failed"),
@@ -421,15 +432,15 @@ impl Poll {
 }
 
 /// Returns a region as a label of metrics: specs name regions, so only those of the embedded data stand for themselves.
-fn region_label(region: &Region) -> &'static str {
-    Embedded::load()
+fn region_label(embedded: &'static Embedded, region: &Region) -> &'static str {
+    embedded
         .source_regions()
         .find(|known| *known == region)
         .map_or("other", Region::as_str)
 }
 
 fn log(key: &FeedKey, freshness: &Freshness) {
-    let (region, role) = (&key.region, key.role.as_deref());
+    let (region, role) = (&key.region, key.role.as_ref().map(RoleArn::as_str));
     if let Freshness::Failed { reason, message } = freshness {
         tracing::warn!(%region, role, %reason, %message, "the catalog can't be refreshed");
     } else {

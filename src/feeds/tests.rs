@@ -11,7 +11,8 @@ use tokio::{
 use super::*;
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, Destinations, Profile},
+    catalog::{Catalog, Profile},
+    route::Destinations,
     sources::directory::Directory,
 };
 
@@ -115,7 +116,7 @@ fn feeds_of(source: &Arc<Fake>) -> (Feeds, UnboundedReceiver<FeedChange>) {
     let (sender, receiver) = unbounded_channel();
     let source: Arc<dyn Source> = Arc::<Fake>::clone(source);
     (
-        Feeds::new(source, SCHEDULE, sender, Metrics::new()),
+        Feeds::new(source, SCHEDULE, sender, Metrics::new(), Embedded::load()),
         receiver,
     )
 }
@@ -149,9 +150,9 @@ async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
 
 #[test]
 fn regions_of_specs_make_no_labels() {
-    assert_eq!(region_label(&key().region), "eu-west-1");
-    let made_up = "xx-made-up-1".parse().expect("a region by its form");
-    assert_eq!(region_label(&made_up), "other");
+    assert_eq!(region_label(Embedded::load(), &key().region), "eu-west-1");
+    let made_up: Region = "xx-made-up-1".parse().expect("a region by its form");
+    assert_eq!(region_label(Embedded::load(), &made_up), "other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +210,9 @@ async fn every_role_and_region_is_listed_once_an_interval_whoever_needs_it() {
     let (feeds, _changes) = feeds_of(&source);
     for number in 0..1000 {
         feeds.hold(&FeedKey {
-            role: Some(format!("role {}", number % 2).into()),
+            role: format!("arn:aws:iam::111122223333:role/r{}", number % 2)
+                .parse()
+                .ok(),
             region: ["eu-west-1", "us-east-1", "ap-south-1"][number % 3]
                 .parse()
                 .expect("a region"),
@@ -482,7 +485,13 @@ async fn a_mounted_config_map_that_changes_is_read_soon() {
     mount(folder.path(), "..first", None);
     let directory: Arc<dyn Source> = Arc::new(Directory::open(folder.path()).expect("opened"));
     let (sender, mut changes) = unbounded_channel();
-    let feeds = Feeds::new(directory, SCHEDULE, sender, Metrics::new());
+    let feeds = Feeds::new(
+        directory,
+        SCHEDULE,
+        sender,
+        Metrics::new(),
+        Embedded::load(),
+    );
     let start = Instant::now();
     feeds.hold(&key());
     let Freshness::Failed { reason, .. } = feeds.state(&key()).freshness else {

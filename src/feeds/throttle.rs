@@ -1,10 +1,10 @@
 //! What the feeds of one account know of being throttled. AWS counts by account, so one throttled feed speaks for all.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::catalog::FeedKey;
+use crate::{catalog::FeedKey, types::RoleArn};
 
 /// Longest time over which the feeds of an account come back after a pause.
 const LONGEST_SPREAD: Duration = Duration::from_mins(1);
@@ -12,7 +12,7 @@ const LONGEST_SPREAD: Duration = Duration::from_mins(1);
 /// Pauses of accounts, each told by the role that asks: nothing for the operator's own credentials.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
-    by_role: HashMap<Option<Arc<str>>, Pause>,
+    by_role: HashMap<Option<RoleArn>, Pause>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,7 @@ mod tests {
 
     fn key(role: Option<&str>, region: &str) -> FeedKey {
         FeedKey {
-            role: role.map(Arc::from),
+            role: role.map(|role| role.parse().expect(role)),
             region: region.parse().expect("a region"),
         }
     }

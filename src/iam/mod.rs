@@ -1,6 +1,6 @@
 //! What IAM checks when a workload invokes a profile, the policies that allow it, and what service control policies say.
 //!
-//! All pure. [`Route`] knows the checks, [`workload`] and [`guardrail`] build policies, [`evaluate`] judges them, and
+//! All pure. [`Call`] knows the checks, [`workload`] and [`guardrail`] build policies, [`evaluate`] judges them, and
 //! [`format`](mod@format) writes them down.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>,
@@ -16,10 +16,10 @@ mod pattern;
 pub mod truth;
 pub mod workload;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use crate::{
-    catalog::{Destinations, Profile},
+    route::{Destinations, Route},
     types::{AccountId, Arn, Region},
 };
 
@@ -56,42 +56,36 @@ impl Action {
     }
 }
 
-/// A profile as an account calls it from a source region.
+/// A route as an account calls it: what IAM judges.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct Call {
     /// The account of the workload.
     pub account: AccountId,
-    /// Where it calls Bedrock.
-    pub source: Region,
-    /// The profile.
-    pub profile: Arc<Profile>,
+    /// The route that it calls.
+    pub route: Route,
 }
 
-impl Route {
-    /// Returns the ARN of the profile. It names the source region, which pins the route.
+impl Call {
+    /// Returns the ARN of the profile; nothing for a model on demand. It names the source region, which pins the route.
     #[must_use]
-    pub fn profile_arn(&self) -> String {
-        self.source.profile_arn(&self.account, &self.profile.id)
+    pub fn profile_arn(&self) -> Option<String> {
+        let source = &self.route.source_region;
+        let profile = self.route.profile()?;
+        Some(source.profile_arn(&self.account, profile))
     }
 
     /// Returns the regions in which the model is checked, sorted: the source and every destination; of a global profile
     /// the source alone.
     #[must_use]
     pub fn model_regions(&self) -> Vec<Region> {
-        let mut regions = match &self.profile.destinations {
+        let mut regions = match &self.route.destinations {
             Destinations::Regions(regions) => regions.to_vec(),
             Destinations::Anywhere => Vec::new(),
         };
-        regions.push(self.source.clone());
+        regions.push(self.route.source_region.clone());
         regions.sort();
         regions.dedup();
         regions
-    }
-
-    /// Says whether the profile is a global one.
-    #[must_use]
-    pub fn is_global(&self) -> bool {
-        self.profile.destinations == Destinations::Anywhere
     }
 
     /// Returns the ARN of the model without a region, by which a global profile reaches it anywhere.
@@ -99,39 +93,45 @@ impl Route {
     pub fn anywhere_arn(&self) -> String {
         format!(
             "arn:{}:bedrock:::foundation-model/{}",
-            self.source.partition().name,
-            self.profile.model
+            self.route.source_region.partition().name,
+            self.route.model
         )
     }
 
-    /// Returns what IAM checks when the profile is used; all of it must be allowed.
+    /// Returns what IAM checks when the route is used; all of it must be allowed.
     ///
-    /// `bedrock:InferenceProfileArn` is there when a model is checked, and is not when the profile is. AWS does not
-    /// document it for batch jobs, so it is unknown there.
+    /// `bedrock:InferenceProfileArn` is there when a model is checked through a profile, and is not when the profile is.
+    /// AWS does not document it for batch jobs, so it is unknown there.
     #[must_use]
     pub fn checks(&self, action: Action) -> Vec<Check> {
-        let through = match action {
-            Action::Batch => Value::Unknown,
-            Action::Invoke | Action::Stream => Value::Is(self.profile_arn()),
+        let source = &self.route.source_region;
+        let profile_arn = self.profile_arn();
+        let through = match (action, &profile_arn) {
+            (_, None) => Value::Absent,
+            (Action::Batch, Some(_)) => Value::Unknown,
+            (Action::Invoke | Action::Stream, Some(arn)) => Value::Is(arn.clone()),
         };
         let model_in = |region: &Region| Check {
-            place: if *region == self.source {
+            place: if region == source {
                 Place::Source(region.clone())
             } else {
                 Place::Destination(region.clone())
             },
             action,
-            resource: region.foundation_model_arn(&self.profile.model),
+            resource: region.foundation_model_arn(&self.route.model),
             inference_profile: through.clone(),
         };
-        let mut checks = vec![Check {
-            place: Place::Profile(self.source.clone()),
-            action,
-            resource: self.profile_arn(),
-            inference_profile: Value::Absent,
-        }];
+        let mut checks: Vec<Check> = profile_arn
+            .map(|resource| Check {
+                place: Place::Profile(source.clone()),
+                action,
+                resource,
+                inference_profile: Value::Absent,
+            })
+            .into_iter()
+            .collect();
         checks.extend(self.model_regions().iter().map(model_in));
-        if self.is_global() {
+        if self.route.is_global() {
             checks.push(Check {
                 place: Place::Anywhere,
                 action,
@@ -141,7 +141,7 @@ impl Route {
         }
         if action == Action::Batch {
             checks.push(Check {
-                place: Place::Job(self.source.clone()),
+                place: Place::Job(source.clone()),
                 action,
                 resource: self.job_arn("job"),
                 inference_profile: Value::Absent,
@@ -152,10 +152,10 @@ impl Route {
 
     /// Returns the ARN of a batch job, or a pattern of such.
     fn job_arn(&self, id: &str) -> String {
+        let source = &self.route.source_region;
         format!(
-            "arn:{}:bedrock:{}:{}:model-invocation-job/{id}",
-            self.source.partition().name,
-            self.source,
+            "arn:{}:bedrock:{source}:{}:model-invocation-job/{id}",
+            source.partition().name,
             self.account
         )
     }

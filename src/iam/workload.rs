@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Action, INFERENCE_PROFILE_ARN, REQUESTED_REGION, Route, UNSPECIFIED,
+    Action, Call, INFERENCE_PROFILE_ARN, REQUESTED_REGION, UNSPECIFIED,
     document::{Conditions, Document, Effect, MANAGED_POLICY_LIMIT, Statement},
 };
 
@@ -18,20 +18,21 @@ pub struct WorkloadPolicy {
     pub document: Document,
 }
 
-/// Returns the policies that allow these actions on these routes and nothing else, none larger than a managed policy may
-/// be. The order of the routes does not matter.
+/// Returns the policies that allow these actions on these calls and nothing else, none larger than a managed policy may
+/// be. The order of the calls does not matter.
 #[must_use]
-pub fn policies(routes: &[Route], actions: &[Action]) -> Vec<WorkloadPolicy> {
-    let mut groups: BTreeMap<_, Vec<&Route>> = BTreeMap::new();
-    for route in routes {
-        let key = (route.source.partition().name, route.account.to_string());
-        groups.entry(key).or_default().push(route);
+pub fn policies(calls: &[Call], actions: &[Action]) -> Vec<WorkloadPolicy> {
+    let mut groups: BTreeMap<_, Vec<&Call>> = BTreeMap::new();
+    for call in calls {
+        let partition = call.route.source_region.partition().name;
+        let key = (partition, call.account.to_string());
+        groups.entry(key).or_default().push(call);
     }
     let mut policies = Vec::new();
-    for ((partition, account), mut routes) in groups {
-        routes.sort_by_key(|route| route.profile_arn());
-        routes.dedup();
-        for document in documents(&routes, actions) {
+    for ((partition, account), mut calls) in groups {
+        calls.sort_by_key(|call| call.route.arn(Some(&call.account)));
+        calls.dedup();
+        for document in documents(&calls, actions) {
             policies.push(WorkloadPolicy {
                 partition,
                 account: account.clone(),
@@ -43,18 +44,18 @@ pub fn policies(routes: &[Route], actions: &[Action]) -> Vec<WorkloadPolicy> {
 }
 
 /// Returns as few documents as filling one after the other gives.
-fn documents(routes: &[&Route], actions: &[Action]) -> Vec<Document> {
+fn documents(calls: &[&Call], actions: &[Action]) -> Vec<Document> {
     let mut documents = Vec::new();
-    let mut held: Vec<&Route> = Vec::new();
+    let mut held: Vec<&Call> = Vec::new();
     let mut last: Option<Document> = None;
-    for route in routes {
-        held.push(route);
+    for call in calls {
+        held.push(call);
         let grown = document(&held, actions);
         if grown.size() > MANAGED_POLICY_LIMIT
             && let Some(full) = last.take()
         {
             documents.push(full);
-            held = vec![route];
+            held = vec![call];
             last = Some(document(&held, actions));
         } else {
             last = Some(grown);
@@ -75,10 +76,10 @@ struct Grant {
     through: Vec<String>,
 }
 
-fn document(routes: &[&Route], actions: &[Action]) -> Document {
+fn document(calls: &[&Call], actions: &[Action]) -> Document {
     let mut grants: Vec<Grant> = Vec::new();
-    for route in routes {
-        for grant in grants_of(route, actions) {
+    for call in calls {
+        for grant in grants_of(call, actions) {
             merge(&mut grants, grant);
         }
     }
@@ -138,18 +139,20 @@ const GEOGRAPHIC_MODELS: &str = "GeographicModels";
 const GLOBAL_PROFILES: &str = "GlobalProfiles";
 const GLOBAL_SOURCE_MODELS: &str = "GlobalModelsInSource";
 const GLOBAL_MODELS: &str = "GlobalModelsAnywhere";
+const ON_DEMAND_MODELS: &str = "OnDemandModels";
 const BATCH_JOBS: &str = "BatchJobs";
 /// Names of statements, in their order.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     GEOGRAPHIC_PROFILES,
     GEOGRAPHIC_MODELS,
     GLOBAL_PROFILES,
     GLOBAL_SOURCE_MODELS,
     GLOBAL_MODELS,
+    ON_DEMAND_MODELS,
     BATCH_JOBS,
 ];
 
-fn grants_of(route: &Route, actions: &[Action]) -> Vec<Grant> {
+fn grants_of(call: &Call, actions: &[Action]) -> Vec<Grant> {
     let mut invoke: Vec<String> = actions
         .iter()
         .filter(|action| **action != Action::Batch)
@@ -159,79 +162,89 @@ fn grants_of(route: &Route, actions: &[Action]) -> Vec<Grant> {
     invoke.dedup();
     let mut grants = Vec::new();
     if !invoke.is_empty() {
-        grants.extend(if route.is_global() {
-            global(route, &invoke)
-        } else {
-            geographic(route, &invoke)
+        grants.extend(match call.profile_arn() {
+            None => vec![on_demand(call, &invoke)],
+            Some(profile) if call.route.is_global() => global(call, &profile, &invoke),
+            Some(profile) => geographic(call, &profile, &invoke),
         });
     }
     if actions.contains(&Action::Batch) {
-        grants.push(batch(route));
+        grants.push(batch(call));
     }
     grants
 }
 
-fn models_in_regions(route: &Route) -> Vec<String> {
-    route
-        .model_regions()
+fn models_in_regions(call: &Call) -> Vec<String> {
+    call.model_regions()
         .iter()
-        .map(|region| region.foundation_model_arn(&route.profile.model))
+        .map(|region| region.foundation_model_arn(&call.route.model))
         .collect()
 }
 
-fn geographic(route: &Route, actions: &[String]) -> Vec<Grant> {
+fn on_demand(call: &Call, actions: &[String]) -> Grant {
+    Grant {
+        name: ON_DEMAND_MODELS,
+        actions: actions.to_vec(),
+        resources: models_in_regions(call),
+        region: None,
+        through: Vec::new(),
+    }
+}
+
+fn geographic(call: &Call, profile: &str, actions: &[String]) -> Vec<Grant> {
     vec![
         Grant {
             name: GEOGRAPHIC_PROFILES,
             actions: actions.to_vec(),
-            resources: vec![route.profile_arn()],
+            resources: vec![profile.to_owned()],
             region: None,
             through: Vec::new(),
         },
         Grant {
             name: GEOGRAPHIC_MODELS,
             actions: actions.to_vec(),
-            resources: models_in_regions(route),
+            resources: models_in_regions(call),
             region: None,
-            through: vec![route.profile_arn()],
+            through: vec![profile.to_owned()],
         },
     ]
 }
 
-fn global(route: &Route, actions: &[String]) -> Vec<Grant> {
+fn global(call: &Call, profile: &str, actions: &[String]) -> Vec<Grant> {
+    let source = &call.route.source_region;
     vec![
         Grant {
             name: GLOBAL_PROFILES,
             actions: actions.to_vec(),
-            resources: vec![route.profile_arn()],
-            region: Some(route.source.to_string()),
+            resources: vec![profile.to_owned()],
+            region: Some(source.to_string()),
             through: Vec::new(),
         },
         Grant {
             name: GLOBAL_SOURCE_MODELS,
             actions: actions.to_vec(),
-            resources: models_in_regions(route),
-            region: Some(route.source.to_string()),
-            through: vec![route.profile_arn()],
+            resources: models_in_regions(call),
+            region: Some(source.to_string()),
+            through: vec![profile.to_owned()],
         },
         Grant {
             name: GLOBAL_MODELS,
             actions: actions.to_vec(),
-            resources: vec![route.anywhere_arn()],
+            resources: vec![call.anywhere_arn()],
             region: Some(UNSPECIFIED.to_owned()),
-            through: vec![route.profile_arn()],
+            through: vec![profile.to_owned()],
         },
     ]
 }
 
 /// Returns what submitting a batch job needs. AWS documents no condition key that ties a job to a profile; the job, whose
 /// ARN names its region, pins the source region.
-fn batch(route: &Route) -> Grant {
-    let mut resources = models_in_regions(route);
-    resources.push(route.profile_arn());
-    resources.push(route.job_arn("*"));
-    if route.is_global() {
-        resources.push(route.anywhere_arn());
+fn batch(call: &Call) -> Grant {
+    let mut resources = models_in_regions(call);
+    resources.extend(call.profile_arn());
+    resources.push(call.job_arn("*"));
+    if call.route.is_global() {
+        resources.push(call.anywhere_arn());
     }
     resources.sort();
     Grant {
@@ -267,30 +280,24 @@ fn statement(sid: String, grant: Grant) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::catalog::{Destinations, Profile};
+    use crate::route::{Destinations, Invocation, Route};
 
-    fn route(id: &str, source: &str, destinations: Option<&[&str]>) -> Route {
+    fn call(id: &str, source: &str, destinations: Option<&[&str]>) -> Call {
         let (geography, model) = id.split_once('.').expect("a profile ID");
-        Route {
+        Call {
             account: "111122223333".parse().expect("an account"),
-            source: source.parse().expect("a region"),
-            profile: Arc::new(Profile {
-                id: id.parse().expect("a profile ID"),
-                name: String::new(),
+            route: Route {
+                invocation: Invocation::Profile {
+                    id: id.parse().expect("a profile ID"),
+                    geography: geography.parse().expect("a geography"),
+                },
                 model: model.parse().expect("a model"),
-                geography: geography.parse().expect("a geography"),
+                source_region: source.parse().expect("a region"),
                 destinations: destinations.map_or(Destinations::Anywhere, |regions| {
-                    Destinations::regions(
-                        regions
-                            .iter()
-                            .map(|name| name.parse().expect("a region"))
-                            .collect(),
-                    )
+                    Destinations::from_names(regions).expect("regions")
                 }),
-            }),
+            },
         }
     }
 
@@ -303,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_source_region_counts_even_where_it_is_no_destination() {
-        let gov = route("us-gov.a.b", "us-gov-east-1", Some(&["us-gov-west-1"]));
+        let gov = call("us-gov.a.b", "us-gov-east-1", Some(&["us-gov-west-1"]));
         let policies = policies(&[gov], INVOKE);
         assert_eq!(policies.len(), 1);
         assert_eq!(policies[0].partition, "aws-us-gov");
@@ -318,13 +325,13 @@ mod tests {
 
     #[test]
     fn order_and_repetition_change_nothing() {
-        let routes = [
-            route("eu.a.b", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
-            route("eu.a.c", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
-            route("global.a.b", "eu-west-1", None),
+        let calls = [
+            call("eu.a.b", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
+            call("eu.a.c", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
+            call("global.a.b", "eu-west-1", None),
         ];
-        let expected = policies(&routes, INVOKE);
-        let [a, b, c] = routes;
+        let expected = policies(&calls, INVOKE);
+        let [a, b, c] = calls;
         let shuffled = [c.clone(), b.clone(), a.clone(), b, c, a];
         assert_eq!(policies(&shuffled, INVOKE), expected);
     }
@@ -332,14 +339,14 @@ mod tests {
     #[test]
     fn statements_are_joined_only_where_nothing_more_is_allowed() {
         let joined = [
-            route("eu.a.b", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
-            route("eu.a.b", "eu-west-3", Some(&["eu-west-1", "eu-west-3"])),
+            call("eu.a.b", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
+            call("eu.a.b", "eu-west-3", Some(&["eu-west-1", "eu-west-3"])),
         ];
         let policy = &policies(&joined, INVOKE)[0];
         assert_eq!(sids(policy), [GEOGRAPHIC_PROFILES, GEOGRAPHIC_MODELS]);
         let apart = [
-            route("eu.a.b", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
-            route("eu.a.c", "eu-west-1", Some(&["eu-west-1"])),
+            call("eu.a.b", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
+            call("eu.a.c", "eu-west-1", Some(&["eu-west-1"])),
         ];
         let policy = &policies(&apart, INVOKE)[0];
         assert_eq!(
@@ -354,14 +361,14 @@ mod tests {
 
     #[test]
     fn partitions_and_accounts_are_kept_apart() {
-        let mut other = route("eu.a.b", "eu-west-1", Some(&["eu-west-1"]));
+        let mut other = call("eu.a.b", "eu-west-1", Some(&["eu-west-1"]));
         other.account = "444455556666".parse().expect("an account");
-        let routes = [
-            route("us-gov.a.b", "us-gov-west-1", Some(&["us-gov-west-1"])),
-            route("eu.a.b", "eu-west-1", Some(&["eu-west-1"])),
+        let calls = [
+            call("us-gov.a.b", "us-gov-west-1", Some(&["us-gov-west-1"])),
+            call("eu.a.b", "eu-west-1", Some(&["eu-west-1"])),
             other,
         ];
-        let of: Vec<_> = policies(&routes, INVOKE)
+        let of: Vec<_> = policies(&calls, INVOKE)
             .into_iter()
             .map(|policy| (policy.partition, policy.account))
             .collect();
@@ -380,11 +387,11 @@ mod tests {
         let names: Vec<String> = (0..40)
             .map(|n| format!("eu.provider.model-{n:02}"))
             .collect();
-        let routes: Vec<Route> = names
+        let calls: Vec<Call> = names
             .iter()
-            .map(|id| route(id, "eu-west-1", Some(&["eu-west-1", "eu-west-3"])))
+            .map(|id| call(id, "eu-west-1", Some(&["eu-west-1", "eu-west-3"])))
             .collect();
-        let policies = policies(&routes, &[Action::Invoke, Action::Stream]);
+        let policies = policies(&calls, &[Action::Invoke, Action::Stream]);
         assert!(policies.len() > 1);
         let mut profiles = Vec::new();
         for policy in &policies {
@@ -396,8 +403,8 @@ mod tests {
 
     #[test]
     fn batch_jobs_are_tied_to_the_source_region() {
-        let routes = [route("eu.a.b", "eu-west-1", Some(&["eu-west-3"]))];
-        let policy = &policies(&routes, &[Action::Batch])[0];
+        let calls = [call("eu.a.b", "eu-west-1", Some(&["eu-west-3"]))];
+        let policy = &policies(&calls, &[Action::Batch])[0];
         assert_eq!(sids(policy), [BATCH_JOBS]);
         assert_eq!(
             policy.document.statement[0].resource,
@@ -408,5 +415,21 @@ mod tests {
                 "arn:aws:bedrock:eu-west-3::foundation-model/a.b",
             ]
         );
+    }
+
+    #[test]
+    fn a_model_on_demand_needs_itself_in_its_region_alone() {
+        let source = "eu-west-2".parse().expect("a region");
+        let on_demand = Call {
+            account: "111122223333".parse().expect("an account"),
+            route: Route::on_demand("a.b".parse().expect("a model"), source),
+        };
+        let arn = "arn:aws:bedrock:eu-west-2::foundation-model/a.b";
+        let policy = &policies(std::slice::from_ref(&on_demand), INVOKE)[0];
+        assert_eq!(sids(policy), [ON_DEMAND_MODELS]);
+        assert_eq!(policy.document.statement[0].resource, [arn]);
+        let checks = on_demand.checks(Action::Invoke);
+        let resources: Vec<&str> = checks.iter().map(|one| one.resource.as_str()).collect();
+        assert_eq!(resources, [arn]);
     }
 }

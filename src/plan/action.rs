@@ -1,6 +1,6 @@
 //! What a plan consists of: writes and removals of targets, what becomes of them, and when a failed one is tried again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::Resource;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use crate::api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition:
 use super::{
     identity::TargetKey,
     observed::{Binding, TargetView, wire_value},
+    restarts::{Restart, Restarted},
 };
 
 /// How an object is to be written.
@@ -101,25 +102,35 @@ pub struct Removal {
     pub cause: RemovalCause,
 }
 
-/// When something that failed is worth another try.
+/// When a binding is visited again without being called: how soon what failed is worth another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retry {
     /// Only after a change that a watch shows.
-    Stop,
+    OnChange,
     /// After a change that no watch shows: asked again, ever more rarely.
-    Wait,
+    Rarely,
     /// Soon: it failed on the way.
-    Retry,
+    Soon,
 }
 
 impl Retry {
+    /// Returns the longest pause between two tries; nothing where only a change brings the binding back.
+    #[must_use]
+    pub fn longest_pause(self) -> Option<Duration> {
+        match self {
+            Self::OnChange => None,
+            Self::Rarely => Some(Duration::from_mins(5)),
+            Self::Soon => Some(Duration::from_mins(1)),
+        }
+    }
+
     /// Returns when a problem of an object is worth another try that ends with a change of it: watches select by the label.
     #[must_use]
     pub fn on_change_of(view: &TargetView) -> Self {
         if view.labelled {
-            Self::Stop
+            Self::OnChange
         } else {
-            Self::Wait
+            Self::Rarely
         }
     }
 }
@@ -137,17 +148,38 @@ pub struct Problem {
 
 impl Problem {
     /// Returns a problem that only a change cures.
-    pub fn stop(reason: Reason, message: impl Into<String>) -> Self {
+    pub fn until_change(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
-            retry: Retry::Stop,
+            retry: Retry::OnChange,
         }
     }
 }
 
-/// What became of a write: the UID of the object that holds the content, or the problem.
-pub type WriteOutcome = Result<Arc<str>, Problem>;
+/// A target of the spec that is not written, without a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The target.
+    pub key: TargetKey,
+    /// Why.
+    pub problem: Problem,
+}
 
-/// What became of a removal.
-pub type RemovalOutcome = Result<(), Problem>;
+/// Something that was tried, with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried<T, O> {
+    /// What was tried.
+    pub what: T,
+    /// What became of it.
+    pub outcome: Result<O, Problem>,
+}
+
+/// A write that was tried, with the UID of the object that holds the content.
+pub type TriedWrite = Tried<Write, Arc<str>>;
+
+/// A removal that was tried.
+pub type TriedRemoval = Tried<Removal, ()>;
+
+/// A restart that was tried.
+pub type TriedRestart = Tried<Restart, Restarted>;

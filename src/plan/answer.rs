@@ -7,25 +7,26 @@ use jiff::Timestamp;
 use crate::{
     api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, Freshness, embedded::Embedded},
-    render::{Invocation, ProfileInUse},
-    residency::{Limits, Verdict},
-    resolve::{self, Found, Request, Resolution},
+    residency::{Judgement, Limits},
+    resolve::{self, Request, Resolution},
+    route::{Invocation, Route},
+    types::AccountId,
 };
 
 use super::{
     observed::{Binding, Observed, Settings},
-    status::{Finding, Provenance, WrittenProfile},
+    status::{Finding, Provenance, WrittenRoute},
 };
 
 /// What the catalog says to a request, with what the limits say to that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A profile serves it.
+    /// A route serves it.
     Yes {
-        /// The profile, as it would be written.
-        profile: Arc<WrittenProfile>,
+        /// The route, as it would be written.
+        route: Arc<WrittenRoute>,
         /// What the limits say of it.
-        verdict: Verdict,
+        judgement: Judgement,
         /// What `RegionSupported` says.
         finding: Finding,
     },
@@ -57,13 +58,19 @@ impl Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authority {
     /// A live listing, for this account where it names one: an empty one does not.
-    Live(Option<Arc<str>>),
+    Live(Option<AccountId>),
     /// A snapshot, or the request itself: these retire nothing.
     Other,
 }
 
 /// Returns what the feed's catalog says to a binding's request.
-pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i64) -> Answer {
+pub fn answer(
+    observed: &Observed,
+    limits: &Limits,
+    settings: &Settings,
+    embedded: &Embedded,
+    now: i64,
+) -> Answer {
     let binding = &*observed.binding;
     let request = match &binding.spec.request {
         Ok(request) => request,
@@ -80,28 +87,19 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
         }
     };
     let Some(catalog) = &observed.feed.catalog else {
-        return Answer::Unknown(unknown(binding, request, limits, &observed.feed.freshness));
+        let freshness = &observed.feed.freshness;
+        return Answer::Unknown(unknown(binding, request, limits, embedded, freshness));
     };
-    match resolve::resolve(request, catalog, limits, Embedded::load()) {
-        Ok(resolution) => {
-            let profile = Arc::new(written(
-                binding,
-                request,
-                &resolution,
-                catalog,
-                settings,
-                now,
-            ));
-            Answer::Yes {
-                verdict: limits.judge(&request.source_region, &profile.profile.reachable()),
-                finding: Finding::new(
-                    ConditionStatus::True,
-                    resolution.reason(request),
-                    resolution.message(request),
-                ),
-                profile,
-            }
-        }
+    match resolve::resolve(request, catalog, limits, embedded) {
+        Ok(resolution) => Answer::Yes {
+            finding: Finding::new(
+                ConditionStatus::True,
+                resolution.reason(request),
+                resolution.message(request),
+            ),
+            judgement: resolution.judgement.clone(),
+            route: Arc::new(written(binding, resolution, catalog, settings, now)),
+        },
         Err(unresolved) => Answer::No {
             definite: unresolved.is_definite(),
             finding: Finding::new(
@@ -110,7 +108,7 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
                 unresolved.message,
             ),
             authority: if catalog.source().is_live() {
-                Authority::Live(catalog.account().cloned().map(Into::into))
+                Authority::Live(catalog.account().cloned())
             } else {
                 Authority::Other
             },
@@ -118,48 +116,23 @@ pub fn answer(observed: &Observed, limits: &Limits, settings: &Settings, now: i6
     }
 }
 
-/// Returns the profile as it is written, dated by when this same answer first appeared.
+/// Returns the route as it is written, dated by when this same answer first appeared.
 fn written(
     binding: &Binding,
-    request: &Request,
-    resolution: &Resolution,
+    resolution: Resolution,
     catalog: &Catalog,
     settings: &Settings,
     now: i64,
-) -> WrittenProfile {
-    let region = &request.source_region;
-    let (invocation, arn) = match &resolution.found {
-        Found::Profile(found) => {
-            // A snapshot can be of another account than the workloads'.
-            let listed = catalog.account().filter(|_| catalog.source().is_live());
-            let account = listed.or(settings.account.as_ref());
-            let invocation = Invocation::Profile {
-                id: found.id.clone(),
-                geography: found.geography.clone(),
-            };
-            (
-                invocation,
-                account.map(|account| region.profile_arn(account, &found.id)),
-            )
-        }
-        Found::OnDemand => (
-            Invocation::OnDemand,
-            Some(region.foundation_model_arn(&request.model)),
-        ),
-    };
-    let profile = ProfileInUse {
-        invocation,
-        arn: arn.map(Arc::from),
-        model: request.model.clone(),
-        source_region: region.clone(),
-        destinations: resolution.found.destinations(request),
-    };
-    let source = catalog.source().as_str();
-    let account: Option<Arc<str>> = catalog.account().cloned().map(Into::into);
-    if let Some(before) = &binding.status.profile
-        && before.profile == profile
-        && before.provenance.source.as_ref() == source
-        && before.provenance.account == account
+) -> WrittenRoute {
+    let route = resolution.route;
+    let account = account_of_arn(&route, catalog, settings);
+    let source = catalog.source();
+    let asked = catalog.account().cloned();
+    if let Some(before) = &binding.status.route
+        && before.route == route
+        && before.account == account
+        && before.provenance.source == source
+        && before.provenance.account == asked
     {
         return (**before).clone();
     }
@@ -172,13 +145,26 @@ fn written(
         },
         Arc::from,
     );
-    WrittenProfile {
-        profile,
+    WrittenRoute {
+        route,
+        account,
         provenance: Provenance {
-            source: source.into(),
-            account,
+            source,
+            account: asked,
             as_of,
         },
+    }
+}
+
+/// Returns the account that the ARN of a route names. ARNs of models name none.
+fn account_of_arn(route: &Route, catalog: &Catalog, settings: &Settings) -> Option<AccountId> {
+    match route.invocation {
+        Invocation::OnDemand => None,
+        Invocation::Profile { .. } => {
+            // A snapshot can be of another account than the workloads'.
+            let listed = catalog.account().filter(|_| catalog.source().is_live());
+            listed.or(settings.account.as_ref()).cloned()
+        }
     }
 }
 
@@ -187,12 +173,12 @@ fn unknown(
     binding: &Binding,
     request: &Request,
     limits: &Limits,
+    embedded: &Embedded,
     freshness: &Freshness,
 ) -> Finding {
     let Freshness::Failed { message, .. } = freshness else {
         return pending(binding, &format!(" of {}", request.source_region));
     };
-    let embedded = Embedded::load();
     let snapshot = resolve::resolve(
         request,
         &embedded.catalog(&request.source_region),
@@ -203,7 +189,7 @@ fn unknown(
         Ok(resolution) => format!(
             "the snapshot of {} would give {}: run with --catalog embedded to use it",
             embedded.as_of(),
-            resolution.found.id(request)
+            resolution.route.id()
         ),
         Err(unresolved) => format!(
             "the snapshot of {} has none either: {}",

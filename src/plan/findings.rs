@@ -1,22 +1,22 @@
 //! What the conditions say: of the catalog's answer, of residency, of the catalog itself, and of it all.
 
+use std::sync::Arc;
+
 use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
     catalog::{
-        Catalog, Destinations, FeedState, Freshness, Lifecycle, SourceKind, Usability,
-        embedded::Embedded,
+        Catalog, FeedState, Freshness, Lifecycle, SourceKind, Usability, embedded::Embedded,
     },
-    render::Invocation,
-    residency::{Limits, Verdict},
+    residency::{Judgement, Verdict},
     resolve::{self, Request},
-    types::Region,
+    route::{Invocation, Route},
 };
 
 use super::{
     answer::{Answer, Authority, pending},
     observed::{Binding, Observed, Settings},
     publication::{Publication, contradicts},
-    status::{Finding, WrittenProfile},
+    status::{Finding, LegacyModel, WrittenRoute},
 };
 
 /// Returns what `RegionSupported` says.
@@ -33,9 +33,9 @@ pub fn supported(
             finding,
             authority,
             definite,
-        } => match &binding.status.profile {
+        } => match &binding.status.route {
             Some(written) if kept && !contradicts(binding, written) => {
-                let on_demand = written.profile.invocation == Invocation::OnDemand;
+                let on_demand = written.route.invocation == Invocation::OnDemand;
                 if on_demand && !definite {
                     standing(binding, ConditionType::RegionSupported, feed)
                         .unwrap_or_else(|| finding.clone())
@@ -45,7 +45,7 @@ pub fn supported(
                     let message = format!(
                         "{}; {}, written earlier, stays",
                         finding.message,
-                        written.profile.id()
+                        written.route.id()
                     );
                     Finding::new(finding.status, finding.reason, message)
                 }
@@ -60,7 +60,7 @@ pub fn supported(
 /// Returns what a condition said of the catalog's answer before, where that stands: while AWS can't be asked, what was
 /// known stays known, unless the spec asks for something else now.
 fn standing(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
-    let same_request = match &binding.status.profile {
+    let same_request = match &binding.status.route {
         Some(written) => !contradicts(binding, written),
         None => binding.status.observed_generation == Some(binding.generation),
     };
@@ -71,23 +71,20 @@ fn standing(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<
 }
 
 /// Says whether a written profile came from a live listing of the account that was asked now.
-fn had_it_live(written: &WrittenProfile, authority: &Authority) -> bool {
+fn had_it_live(written: &WrittenRoute, authority: &Authority) -> bool {
     let Authority::Live(account) = authority else {
         return false;
     };
     let known = &written.provenance.account;
-    written.provenance.source.as_ref() == SourceKind::Bedrock.as_str()
+    written.provenance.source.is_live()
         && (account.is_none() || known.is_none() || account == known)
 }
 
-fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
-    let account = written
-        .provenance
-        .account
-        .as_deref()
-        .unwrap_or("of the operator");
-    let (id, region) = (written.profile.id(), &written.profile.source_region);
-    let gone = match &written.profile.invocation {
+fn retired(written: &WrittenRoute, finding: &Finding) -> Finding {
+    let account = written.provenance.account.as_ref();
+    let account = account.map_or("of the operator", |account| account.as_str());
+    let (id, region) = (written.route.id(), &written.route.source_region);
+    let gone = match &written.route.invocation {
         Invocation::Profile { .. } => {
             format!("{id} is no longer listed for account {account} from {region}")
         }
@@ -105,48 +102,62 @@ fn retired(written: &WrittenProfile, finding: &Finding) -> Finding {
     )
 }
 
-/// Returns what `ModelActive` says; nothing where it is not known.
-pub fn active(binding: &Binding, feed: &FeedState) -> Option<Finding> {
+/// Returns what `ModelActive` says, with what the status says of a legacy model; nothing where it is not known.
+pub fn active(
+    binding: &Binding,
+    feed: &FeedState,
+    embedded: &Embedded,
+) -> Option<(Finding, Option<Arc<LegacyModel>>)> {
     let request = binding.spec.request.as_deref().ok()?;
     let catalog = feed.catalog.as_deref();
     let Some(catalog) = catalog.filter(|catalog| catalog.models().is_some()) else {
-        return standing(binding, ConditionType::ModelActive, feed);
+        let finding = standing(binding, ConditionType::ModelActive, feed)?;
+        return Some((finding, binding.status.lifecycle.clone()));
     };
-    let lifecycle = &catalog.model(&request.model)?.lifecycle;
-    Some(match lifecycle {
-        Lifecycle::Active => Finding::new(
-            ConditionStatus::True,
-            Reason::Active,
-            format!("{} is active in {}", request.model, request.source_region),
-        ),
-        Lifecycle::Legacy { end_of_life } => legacy(binding, request, end_of_life.as_deref()),
+    Some(match &catalog.model(&request.model)?.lifecycle {
+        Lifecycle::Active => {
+            let message = format!("{} is active in {}", request.model, request.source_region);
+            let finding = Finding::new(ConditionStatus::True, Reason::Active, message);
+            (finding, None)
+        }
+        Lifecycle::Legacy { end_of_life } => {
+            let legacy = legacy(binding, request, end_of_life.as_ref(), embedded);
+            (legacy_finding(request, &legacy), Some(legacy))
+        }
     })
 }
 
-/// Returns what `ModelActive` says of a legacy model. The successors are hints: once named they stand until the spec or the
-/// end of life changes, so that newer hints rewrite no status.
-fn legacy(binding: &Binding, request: &Request, end_of_life: Option<&str>) -> Finding {
-    let end = end_of_life.map_or_else(
+/// Returns what is known of a legacy model. The successors are hints: once named they stand until the spec or the end of
+/// life changes, so that newer hints rewrite no status.
+fn legacy(
+    binding: &Binding,
+    request: &Request,
+    end_of_life: Option<&Arc<str>>,
+    embedded: &Embedded,
+) -> Arc<LegacyModel> {
+    let same_spec = binding.status.observed_generation == Some(binding.generation);
+    let before = binding.status.lifecycle.as_ref();
+    let stands =
+        |before: &&Arc<LegacyModel>| same_spec && before.end_of_life.as_ref() == end_of_life;
+    before.filter(stands).cloned().unwrap_or_else(|| {
+        Arc::new(LegacyModel {
+            end_of_life: end_of_life.cloned(),
+            successors: resolve::successors(request, embedded).into(),
+        })
+    })
+}
+
+fn legacy_finding(request: &Request, legacy: &LegacyModel) -> Finding {
+    let end = legacy.end_of_life.as_ref().map_or_else(
         || "at its end of life, of a date not known here,".to_owned(),
         |date| format!("at its end of life on {date}"),
     );
     let message = format!(
-        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before then; successors: ",
-        request.model
+        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before then; successors: {}",
+        request.model,
+        resolve::successors_in_words(request, &legacy.successors)
     );
-    let stands = |before: &Finding| {
-        binding.status.observed_generation == Some(binding.generation)
-            && before.message.starts_with(&message)
-    };
-    let before = binding.status.finding(ConditionType::ModelActive);
-    before.filter(stands).unwrap_or_else(|| {
-        let successors = resolve::successors(request, Embedded::load());
-        Finding::new(
-            ConditionStatus::False,
-            Reason::LegacyModel,
-            format!("{message}{successors}"),
-        )
-    })
+    Finding::new(ConditionStatus::False, Reason::LegacyModel, message)
 }
 
 /// Returns what `ModelUsable` says; nothing where that is not asked, or not known.
@@ -214,51 +225,37 @@ pub fn catalog(binding: &Binding, feed: &FeedState) -> Finding {
     }
 }
 
-/// Returns what `ResidencySatisfied` says: of the profile that would be written, else of the one that is.
+/// Returns what `ResidencySatisfied` says: of the route that would be written, else of the one that is. `judged` is what the
+/// limits say of the latter.
 #[must_use]
 pub fn residency(
     binding: &Binding,
     answer: &Answer,
     publication: &Publication,
-    limits: &Limits,
+    judged: Option<&Judgement>,
     feed: &FeedState,
 ) -> Finding {
-    if let Answer::Yes {
-        profile, verdict, ..
-    } = answer
-    {
-        return verdict_finding(
-            verdict,
-            &profile.profile.source_region,
-            &profile.profile.reachable(),
-        );
+    if let Answer::Yes { judgement, .. } = answer {
+        return judgement_finding(judgement);
     }
-    let written = binding
-        .status
-        .profile
-        .as_ref()
-        .filter(|_| *publication != Publication::Nothing);
-    match written {
-        Some(written) => {
-            let (source, reachable) = (&written.profile.source_region, written.profile.reachable());
-            verdict_finding(&limits.judge(source, &reachable), source, &reachable)
-        }
-        None => match answer {
-            Answer::Unknown(_) => standing(binding, ConditionType::ResidencySatisfied, feed),
-            Answer::Yes { .. } | Answer::No { .. } => None,
-        }
-        .unwrap_or_else(|| {
-            Finding::new(
-                ConditionStatus::Unknown,
-                Reason::NoProfile,
-                "there is no profile whose regions could be judged",
-            )
-        }),
+    if let Some(judged) = judged.filter(|_| *publication != Publication::Nothing) {
+        return judgement_finding(judged);
     }
+    match answer {
+        Answer::Unknown(_) => standing(binding, ConditionType::ResidencySatisfied, feed),
+        Answer::Yes { .. } | Answer::No { .. } => None,
+    }
+    .unwrap_or_else(|| {
+        Finding::new(
+            ConditionStatus::Unknown,
+            Reason::NoProfile,
+            "there is no profile whose regions could be judged",
+        )
+    })
 }
 
-fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinations) -> Finding {
-    let (status, reason) = match verdict {
+fn judgement_finding(judgement: &Judgement) -> Finding {
+    let (status, reason) = match &judgement.verdict {
         Verdict::NoLimitSet => (ConditionStatus::True, Reason::NoLimitSet),
         Verdict::AllRegionsAllowed => (ConditionStatus::True, Reason::AllRegionsAllowed),
         Verdict::RegionNotAllowed { .. } => (ConditionStatus::False, Reason::RegionNotAllowed),
@@ -266,7 +263,7 @@ fn verdict_finding(verdict: &Verdict, source: &Region, destinations: &Destinatio
         Verdict::LimitMissing => (ConditionStatus::False, Reason::NoLimitSet),
         Verdict::LimitUnknown => (ConditionStatus::Unknown, Reason::LimitUnknown),
     };
-    Finding::new(status, reason, verdict.message(source, destinations))
+    Finding::new(status, reason, judgement.message())
 }
 
 /// Returns what Ready says: the first of the three that is not True, or that all is well.
@@ -274,7 +271,7 @@ pub fn ready(
     supported: &Finding,
     residency: &Finding,
     synced: &Finding,
-    profile: Option<&WrittenProfile>,
+    route: Option<&WrittenRoute>,
 ) -> Finding {
     if let Some(first) = [supported, residency, synced]
         .into_iter()
@@ -282,12 +279,9 @@ pub fn ready(
     {
         return first.clone();
     }
-    let id = profile
-        .map(|written| written.profile.id())
-        .unwrap_or_default();
-    let region = profile
-        .map(|written| written.profile.source_region.as_str())
-        .unwrap_or_default();
+    let route = route.map(|written| &written.route);
+    let id = route.map(Route::id).unwrap_or_default();
+    let region = route.map_or("", |route| route.source_region.as_str());
     Finding::new(
         ConditionStatus::True,
         Reason::Bound,

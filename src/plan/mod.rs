@@ -1,72 +1,82 @@
 //! What to do about one binding: pure, infallible, the same for the controller and for `render`.
 //!
-//! [`plan`] turns what is observed into writes and removals; when the writes were tried, [`Plan::plan_restarts`] adds what
-//! is restarted for them. [`Plan::conclude`] turns all outcomes into the status, Events and the next visit. None of them
-//! reads a clock or talks to anyone.
+//! [`plan`] turns what is observed into a [`Plan`], whose steps ([`steps`]) end in an [`Outcome`]: the status, Events and
+//! the next visit. None of them reads a clock or talks to anyone.
 
 mod action;
 mod answer;
-mod conclusion;
 mod findings;
 pub mod identity;
 pub mod observed;
+mod outcome;
 pub mod ownership;
 mod publication;
 mod restarts;
 pub mod status;
+pub mod steps;
 mod targets;
 mod upgrade;
 mod values_hash;
 
-use crate::residency::Limits;
+use crate::{catalog::embedded::Embedded, residency::Limits};
 
 use observed::Observed;
 use publication::Publication;
+use steps::Decided;
 
-pub use action::{How, Problem, Removal, RemovalCause, RemovalOutcome, Retry, Write, WriteOutcome};
-pub use conclusion::{Conclusion, Notice, Plan};
+pub use action::{
+    How, Problem, Refused, Removal, RemovalCause, Retry, Tried, TriedRemoval, TriedRestart,
+    TriedWrite, Write,
+};
 pub use observed::Settings;
-pub use restarts::{Restart, RestartOutcome, Restarted};
+pub use outcome::{Notice, Outcome};
+pub use restarts::{Restart, Restarted};
+pub use steps::Plan;
 pub use targets::{check_merge, foreign_object};
 
 /// Returns what to do about a binding. `now` is in seconds since 1970.
 #[must_use]
-pub fn plan(observed: &Observed, settings: &Settings, now: i64) -> Plan {
-    let binding = &*observed.binding;
-    let limits = limits(observed, settings);
-    let answer = answer::answer(observed, &limits, settings, now);
-    let answer = upgrade::hold_back(answer, observed, &limits, settings);
+pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i64) -> Plan {
+    let binding = &observed.binding;
+    let limits = limits(&observed, settings);
+    let judged = binding.status.route.as_ref();
+    let judged = judged.map(|written| limits.judge(&written.route, embedded));
+    let judged = judged.as_ref();
+    let answer = answer::answer(&observed, &limits, settings, embedded, now);
+    let answer = upgrade::hold_back(answer, &observed, &limits, judged, settings, embedded);
     let publication = if binding.deleting {
         Publication::Leave
     } else {
-        publication::decide(observed, &answer, &limits)
+        publication::decide(&observed, &answer, judged)
     };
-    let writes = match publication.profile() {
-        Some(profile) => binding
+    let writes: Vec<_> = match publication.route() {
+        Some(route) => binding
             .spec
             .targets
             .iter()
             .zip(&observed.targets)
-            .map(|(target, seen)| targets::plan_write(binding, target, seen, profile, settings))
+            .map(|(target, seen)| targets::plan_write(binding, target, seen, route, settings))
             .collect(),
         None => Vec::new(),
     };
     Plan {
-        add_finalizer: !binding.deleting
+        needs_finalizer: !binding.deleting
             && !binding.finalizer
-            && publication.profile().is_some()
+            && publication.route().is_some()
             && binding.spec.merges(),
-        removals: targets::plan_removals(observed, &publication, &writes),
-        residency_violated: publication::residency_violated(binding, &answer, &limits),
-        supported: findings::supported(binding, &answer, &publication, &observed.feed),
-        residency: findings::residency(binding, &answer, &publication, &limits, &observed.feed),
-        catalog: findings::catalog(binding, &observed.feed),
-        active: findings::active(binding, &observed.feed),
-        usable: findings::usable(observed, settings),
+        removals: targets::plan_removals(&observed, &publication, &writes),
         writes,
-        restarts: Vec::new(),
-        restarts_enabled: settings.enable_rollout,
-        publication,
+        decided: Decided {
+            residency_violated: publication::residency_violated(binding, &answer, judged),
+            supported: findings::supported(binding, &answer, &publication, &observed.feed),
+            residency: findings::residency(binding, &answer, &publication, judged, &observed.feed),
+            catalog: findings::catalog(binding, &observed.feed),
+            active: findings::active(binding, &observed.feed, embedded),
+            usable: findings::usable(&observed, settings),
+            restarts_enabled: settings.enable_rollout,
+            publication,
+            binding: observed.binding,
+        },
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     render::DEFAULT_KEYS,
     residency::{Limit, LimitError, LimitOrigin, NamespaceLimit},
     resolve::Request,
-    types::{AccountId, ModelId, ParseError, Region},
+    types::{AccountId, ModelId, ParseError, Region, RoleArn},
 };
 
 use super::{
@@ -60,7 +60,7 @@ pub struct Spec {
     /// `allowedRegions`.
     pub limit: Option<Arc<Result<Limit, LimitError>>>,
     /// `roleARN`.
-    pub role: Option<Arc<str>>,
+    pub role: Option<RoleArn>,
     /// Targets, the default one where none is given.
     pub targets: Arc<[TargetSpec]>,
     /// Workloads that restart when a written value changes.
@@ -96,13 +96,20 @@ impl Spec {
             }]),
             Some(targets) => targets.iter().map(parse_target).collect(),
         };
+        let role: Option<Result<RoleArn, _>> = wire.role_arn.as_deref().map(str::parse);
+        let (role, role_error) = match role {
+            Some(Ok(role)) => (Some(role), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
+        let request = parse_request(wire, default_region).map(Arc::new);
         Self {
-            request: parse_request(wire, default_region).map(Arc::new),
+            request: role_error.map_or(request, Err),
             limit: wire
                 .allowed_regions
                 .as_ref()
                 .map(|entries| Arc::new(Limit::parse(LimitOrigin::Binding, entries))),
-            role: wire.role_arn.as_deref().map(Arc::from),
+            role,
             targets,
             rollout: match wire.rollout.as_deref() {
                 None | Some([]) => NO_WORKLOADS.clone(),
@@ -193,6 +200,18 @@ pub struct Binding {
     pub spec: Spec,
     /// The status last seen or written.
     pub status: Status,
+}
+
+impl Binding {
+    /// Returns the identity of a target of the spec: it is in the binding's namespace.
+    #[must_use]
+    pub fn target_key(&self, target: &TargetSpec) -> TargetKey {
+        TargetKey {
+            kind: target.kind,
+            namespace: self.key.namespace.clone(),
+            name: target.name.clone(),
+        }
+    }
 }
 
 /// The controller of an object.

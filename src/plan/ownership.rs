@@ -401,6 +401,7 @@ mod tests {
             uid: "uid-t".into(),
             policy,
             hash: "".into(),
+            restart_pending: Box::default(),
             since: None,
         };
         let with_record = |policy| {

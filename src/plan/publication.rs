@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use crate::{
-    catalog::SourceKind,
-    render::Invocation,
-    residency::{Limits, Verdict},
+    residency::{Judgement, Verdict},
+    route::Invocation,
+    types::RoleArn,
 };
 
 use super::{
     answer::Answer,
     observed::{Binding, Observed},
-    status::WrittenProfile,
+    status::WrittenRoute,
 };
 
 /// What the targets shall hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Publication {
-    /// The values of this profile.
-    Publish(Arc<WrittenProfile>),
-    /// The values of the last good profile, which is kept.
-    Keep(Arc<WrittenProfile>),
+    /// The values of this route.
+    Publish(Arc<WrittenRoute>),
+    /// The values of the last good route, which is kept.
+    Keep(Arc<WrittenRoute>),
     /// Nothing: what was written is removed.
     Withdraw {
         /// Why.
@@ -33,11 +33,11 @@ pub enum Publication {
 }
 
 impl Publication {
-    /// Returns the profile whose values the targets shall hold.
+    /// Returns the route whose values the targets shall hold.
     #[must_use]
-    pub fn profile(&self) -> Option<&WrittenProfile> {
+    pub fn route(&self) -> Option<&WrittenRoute> {
         match self {
-            Self::Publish(profile) | Self::Keep(profile) => Some(profile),
+            Self::Publish(route) | Self::Keep(route) => Some(route),
             Self::Withdraw { .. } | Self::Leave | Self::Nothing => None,
         }
     }
@@ -53,53 +53,48 @@ pub fn must_withdraw(contradicts: bool, definite_no: bool, residency_violated: b
 /// model itself where `fallback.onDemand` is not true, another source region, or, where it was listed live, the account of
 /// another role.
 #[must_use]
-pub fn contradicts(binding: &Binding, written: &WrittenProfile) -> bool {
+pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
     let Ok(request) = &binding.spec.request else {
         return true;
     };
     let other_account = || {
-        let wanted = binding
-            .spec
-            .role
-            .as_deref()
-            .and_then(|role| role.split(':').nth(4));
+        let wanted = binding.spec.role.as_ref().and_then(RoleArn::account);
         // Roles are for the live catalog: the account of a snapshot is nobody's.
-        let live = written.provenance.source.as_ref() == SourceKind::Bedrock.as_str();
-        let asked = written.provenance.account.as_deref().filter(|_| live);
-        matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != asked)
+        let live = written.provenance.source.is_live();
+        let asked = written.provenance.account.as_ref().filter(|_| live);
+        matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != *asked)
     };
-    let allowed = match &written.profile.invocation {
+    let route = &written.route;
+    let allowed = match &route.invocation {
         Invocation::Profile { geography, .. } => {
             request.geographies().any(|wanted| wanted == geography)
         }
         Invocation::OnDemand => request.on_demand,
     };
-    written.profile.model != request.model
-        || written.profile.source_region != request.source_region
+    route.model != request.model
+        || route.source_region != request.source_region
         || !allowed
         || other_account()
 }
 
-/// Returns what the targets shall hold.
+/// Returns what the targets shall hold. `judged` is what the limits say of the written route.
 #[must_use]
-pub fn decide(observed: &Observed, answer: &Answer, limits: &Limits) -> Publication {
+pub fn decide(observed: &Observed, answer: &Answer, judged: Option<&Judgement>) -> Publication {
     let binding = &*observed.binding;
+    let violated = residency_violated(binding, answer, judged);
     let fresh = match answer {
         Answer::Yes {
-            profile, verdict, ..
-        } if verdict.permits() => Some(profile.clone()),
+            route, judgement, ..
+        } if judgement.permits() => Some(route.clone()),
         _ => None,
     };
     let unknown = matches!(
         answer,
-        Answer::Yes {
-            verdict: Verdict::LimitUnknown,
-            ..
-        }
+        Answer::Yes { judgement, .. } if judgement.verdict == Verdict::LimitUnknown
     );
-    let publication = match (&binding.status.profile, fresh) {
+    let publication = match (&binding.status.route, fresh) {
         // What would be allowed is not known: nothing is written, and nothing is taken back that no limit forbids.
-        (written, _) if unknown && !residency_violated(binding, answer, limits) => {
+        (written, _) if unknown && !violated => {
             if written.is_none() && binding.status.targets.is_empty() {
                 Publication::Nothing
             } else {
@@ -107,7 +102,7 @@ pub fn decide(observed: &Observed, answer: &Answer, limits: &Limits) -> Publicat
             }
         }
         (None, Some(fresh)) => Publication::Publish(fresh),
-        // An inventory without a profile: the rest of a withdrawal, or of a status that can't be read.
+        // An inventory without a route: the rest of a withdrawal, or of a status that can't be read.
         (None, None) if !binding.status.targets.is_empty() && answer.is_definite() => {
             Publication::Withdraw {
                 why: reason_of_withdrawal(answer, None),
@@ -120,11 +115,12 @@ pub fn decide(observed: &Observed, answer: &Answer, limits: &Limits) -> Publicat
             }
         }
         (None, None) => Publication::Nothing,
-        (Some(written), fresh) => decide_on_written(binding, written, fresh, answer, limits),
+        (Some(written), fresh) => {
+            decide_on_written(binding, written, fresh, answer, judged, violated)
+        }
     };
     match publication {
-        Publication::Withdraw { .. } if !binding.spec.suspend => publication,
-        Publication::Withdraw { .. } if residency_violated(binding, answer, limits) => publication,
+        Publication::Withdraw { .. } if violated || !binding.spec.suspend => publication,
         _ if binding.spec.suspend => Publication::Leave,
         publication => publication,
     }
@@ -132,26 +128,22 @@ pub fn decide(observed: &Observed, answer: &Answer, limits: &Limits) -> Publicat
 
 fn decide_on_written(
     binding: &Binding,
-    written: &Arc<WrittenProfile>,
-    fresh: Option<Arc<WrittenProfile>>,
+    written: &Arc<WrittenRoute>,
+    fresh: Option<Arc<WrittenRoute>>,
     answer: &Answer,
-    limits: &Limits,
+    judged: Option<&Judgement>,
+    violated: bool,
 ) -> Publication {
     if let Some(fresh) = fresh {
         // The new value takes the place of the old one; suspended, the old one stands and is judged by itself.
-        if !(binding.spec.suspend && residency_violated(binding, answer, limits)) {
+        if !(binding.spec.suspend && violated) {
             return Publication::Publish(fresh);
         }
     }
     let contradicts = contradicts(binding, written);
-    if must_withdraw(
-        contradicts,
-        answer.is_definite(),
-        residency_violated(binding, answer, limits),
-    ) {
-        let verdict = limits.judge(&written.profile.source_region, &written.profile.reachable());
+    if must_withdraw(contradicts, answer.is_definite(), violated) {
         return Publication::Withdraw {
-            why: reason_of_withdrawal(answer, Some((written, verdict))),
+            why: reason_of_withdrawal(answer, judged),
         };
     }
     if contradicts {
@@ -161,39 +153,30 @@ fn decide_on_written(
     }
 }
 
-/// Says whether the written profile, as written or as the catalog has it now, reaches a region that a limit forbids.
+/// Says whether the written route, as written or as the catalog has it now, reaches a region that a limit forbids. `judged`
+/// is what the limits say of it as written.
 #[must_use]
-pub fn residency_violated(binding: &Binding, answer: &Answer, limits: &Limits) -> bool {
-    let Some(written) = &binding.status.profile else {
+pub fn residency_violated(binding: &Binding, answer: &Answer, judged: Option<&Judgement>) -> bool {
+    let Some(written) = &binding.status.route else {
         return false;
     };
-    let as_written = limits.judge(&written.profile.source_region, &written.profile.reachable());
     let now = match answer {
         Answer::Yes {
-            profile, verdict, ..
-        } if profile.profile.id() == written.profile.id() => verdict.forbids(),
+            route, judgement, ..
+        } if route.route.id() == written.route.id() => judgement.forbids(),
         _ => false,
     };
-    as_written.forbids() || now
+    now || judged.is_some_and(Judgement::forbids)
 }
 
-fn reason_of_withdrawal(
-    answer: &Answer,
-    written: Option<(&Arc<WrittenProfile>, Verdict)>,
-) -> Arc<str> {
-    if let Some((written, verdict)) = written
-        && !verdict.permits()
+fn reason_of_withdrawal(answer: &Answer, judged: Option<&Judgement>) -> Arc<str> {
+    if let Some(judged) = judged
+        && !judged.permits()
     {
-        return verdict
-            .message(&written.profile.source_region, &written.profile.reachable())
-            .into();
+        return judged.message().into();
     }
     match answer {
-        Answer::Yes {
-            profile, verdict, ..
-        } => verdict
-            .message(&profile.profile.source_region, &profile.profile.reachable())
-            .into(),
+        Answer::Yes { judgement, .. } => judgement.message().into(),
         Answer::No { finding, .. } | Answer::Unknown(finding) => format!(
             "the spec asks for something else now, and {}",
             finding.message

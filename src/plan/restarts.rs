@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    action::{Problem, Retry, Write, WriteOutcome},
+    action::{Retry, TriedRestart, Write},
     identity::WorkloadKey,
     observed::Binding,
-    values_hash::{changes, digits, values_hash},
+    steps::WriteOutcomes,
+    values_hash::{changed_keys, digits, entries_of},
 };
 
 /// A workload to be restarted.
@@ -30,25 +31,16 @@ pub enum Restarted {
     Waits,
 }
 
-/// What became of a restart.
-pub type RestartOutcome = Result<Restarted, Problem>;
-
 /// Returns the restarts that are due now that the writes were tried.
 ///
 /// None while a write failed on the way: its next try may change another value, and each workload restarts once.
-pub(super) fn due(
-    binding: &Binding,
-    writes: &[Result<Write, Problem>],
-    outcomes: &[WriteOutcome],
-) -> Vec<Restart> {
-    if binding.spec.rollout.is_empty() || any_failed_on_the_way(outcomes) {
+pub(super) fn due(binding: &Binding, writes: &WriteOutcomes) -> Vec<Restart> {
+    if binding.spec.rollout.is_empty() || any_failed_on_the_way(binding, writes) {
         return Vec::new();
     }
     let mut changed: Vec<String> = writes
-        .iter()
-        .zip(outcomes)
-        .filter(|(_, outcome)| outcome.is_ok())
-        .filter_map(|(write, _)| changed(binding, write.as_ref().ok()?))
+        .succeeded()
+        .filter_map(|(write, _)| changed(binding, write))
         .collect();
     if changed.is_empty() {
         return Vec::new();
@@ -72,23 +64,25 @@ pub(super) fn due(
 /// same change comes back.
 fn changed(binding: &Binding, write: &Write) -> Option<String> {
     let before = binding.status.record(&write.key)?;
-    let after = values_hash(&write.content);
-    let entries = changes(&before.hash, &after);
+    let keys = changed_keys(before, &write.content);
+    let entries = entries_of(&write.content, &keys);
     let since = before.since.unwrap_or_default();
     (!entries.is_empty()).then(|| format!("{} {since} {}", write.key, entries.concat()))
 }
 
 /// Says whether every restart that was due is done with.
-pub(super) fn settled(writes: &[WriteOutcome], restarts: &[RestartOutcome]) -> bool {
-    !any_failed_on_the_way(writes)
+pub(super) fn settled(
+    binding: &Binding,
+    writes: &WriteOutcomes,
+    restarts: &[TriedRestart],
+) -> bool {
+    !any_failed_on_the_way(binding, writes)
         && restarts
             .iter()
-            .all(|outcome| matches!(outcome, Ok(Restarted::Triggered | Restarted::Missing)))
+            .all(|tried| matches!(tried.outcome, Ok(Restarted::Triggered | Restarted::Missing)))
 }
 
-fn any_failed_on_the_way(outcomes: &[WriteOutcome]) -> bool {
-    outcomes
-        .iter()
-        .filter_map(|outcome| outcome.as_ref().err())
-        .any(|problem| problem.retry == Retry::Retry)
+fn any_failed_on_the_way(binding: &Binding, writes: &WriteOutcomes) -> bool {
+    let mut problems = writes.problems(binding).into_iter();
+    problems.any(|problem| problem.retry == Retry::Soon)
 }

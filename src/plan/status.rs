@@ -8,15 +8,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as WireCondition,
 use crate::{
     api::{
         BindingReference, CatalogReference, CreationPolicy, InferenceProfileBindingStatus,
-        ProfileStatus, TargetStatus,
+        LifecycleStatus, ProfileStatus, TargetStatus, WorkloadReference,
         condition::{ConditionStatus, ConditionType, Reason},
     },
-    catalog::Destinations,
-    render::{Invocation, ProfileInUse},
-    types::{ModelId, ON_DEMAND, ParseError},
+    catalog::SourceKind,
+    render::Values,
+    route::Route,
+    types::{AccountId, Arn, ModelId, ParseError},
 };
 
-use super::identity::TargetKey;
+use super::{identity::TargetKey, observed::Workloads};
 
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,20 +68,33 @@ impl Finding {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Provenance {
     /// Kind of the source.
-    pub source: Arc<str>,
+    pub source: SourceKind,
     /// Account asked, where known.
-    pub account: Option<Arc<str>>,
+    pub account: Option<AccountId>,
     /// When the answer first appeared.
     pub as_of: Arc<str>,
 }
 
-/// The profile that the written values are made of.
+/// The route that the written values are made of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct WrittenProfile {
-    /// The profile.
-    pub profile: ProfileInUse,
+pub struct WrittenRoute {
+    /// The route.
+    pub route: Route,
+    /// The account that its ARN names, where one is known.
+    pub account: Option<AccountId>,
     /// Where it came from.
     pub provenance: Provenance,
+}
+
+impl WrittenRoute {
+    /// Returns what the values of targets are made of.
+    #[must_use]
+    pub fn values(&self) -> Values<'_> {
+        Values {
+            route: &self.route,
+            account: self.account.as_ref(),
+        }
+    }
 }
 
 /// An object in the inventory.
@@ -94,6 +108,8 @@ pub struct TargetRecord {
     pub policy: CreationPolicy,
     /// Hash of the content last written; see [`super::values_hash`].
     pub hash: Arc<str>,
+    /// Keys whose value changed, and for which workloads are still to be restarted.
+    pub restart_pending: Box<[Arc<str>]>,
     /// When this content took the place of another one, seconds since 1970. What is restarted for the next one is named after
     /// it, so that a content that comes back is told from the one that was there before.
     pub since: Option<i64>,
@@ -106,12 +122,25 @@ pub struct Status {
     pub observed_generation: Option<i64>,
     /// Conditions, in the order of [`ConditionType::ALL`].
     pub conditions: Vec<Condition>,
-    /// The profile in use.
-    pub profile: Option<Arc<WrittenProfile>>,
+    /// The route in use.
+    pub route: Option<Arc<WrittenRoute>>,
     /// The inventory.
     pub targets: Vec<TargetRecord>,
+    /// Workloads of the spec that were not there when they were to be restarted.
+    pub missing_workloads: Workloads,
+    /// What was said of a legacy model.
+    pub lifecycle: Option<Arc<LegacyModel>>,
     /// The Secret of the Provisioned Service.
     pub secret: Option<Arc<str>>,
+}
+
+/// What a status says of a legacy model beside its condition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LegacyModel {
+    /// The end of its life, an RFC 3339 date, where it is known.
+    pub end_of_life: Option<Arc<str>>,
+    /// IDs of models that can take its place, the nearest first.
+    pub successors: Box<[ModelId]>,
 }
 
 impl Status {
@@ -174,10 +203,10 @@ impl Status {
                 .observed_generation
                 .filter(|generation| *generation >= 0),
             conditions,
-            profile: wire
+            route: wire
                 .profile
                 .as_ref()
-                .and_then(|profile| read_profile(profile).ok())
+                .and_then(|profile| read_route(profile).ok())
                 .map(Arc::new),
             targets: wire
                 .targets
@@ -191,12 +220,23 @@ impl Status {
                     uid: Arc::from(target.uid.as_str()),
                     policy: target.creation_policy,
                     hash: Arc::from(target.values_hash.as_str()),
+                    restart_pending: target
+                        .restart_pending_keys
+                        .iter()
+                        .map(|key| Arc::from(key.as_str()))
+                        .collect(),
                     since: target
                         .last_change_time
                         .as_ref()
                         .map(|time| time.0.as_second()),
                 })
                 .collect(),
+            missing_workloads: wire
+                .missing_workloads
+                .iter()
+                .map(|workload| (workload.kind, Arc::from(workload.name.as_str())))
+                .collect(),
+            lifecycle: wire.model_lifecycle.as_ref().map(read_lifecycle),
             secret: wire
                 .binding
                 .as_ref()
@@ -210,7 +250,7 @@ impl Status {
         InferenceProfileBindingStatus {
             observed_generation: self.observed_generation,
             conditions: self.conditions.iter().map(write_condition).collect(),
-            profile: self.profile.as_deref().map(write_profile),
+            profile: self.route.as_deref().map(write_route),
             targets: self
                 .targets
                 .iter()
@@ -220,9 +260,23 @@ impl Status {
                     uid: record.uid.to_string(),
                     creation_policy: record.policy,
                     values_hash: record.hash.to_string(),
+                    restart_pending_keys: record
+                        .restart_pending
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect(),
                     last_change_time: record.since.map(time),
                 })
                 .collect(),
+            missing_workloads: self
+                .missing_workloads
+                .iter()
+                .map(|(kind, name)| WorkloadReference {
+                    kind: *kind,
+                    name: name.to_string(),
+                })
+                .collect(),
+            model_lifecycle: self.lifecycle.as_deref().map(write_lifecycle),
             binding: self.secret.as_ref().map(|name| BindingReference {
                 name: name.to_string(),
             }),
@@ -256,60 +310,55 @@ fn time(seconds: i64) -> Time {
     Time(Timestamp::from_second(seconds).unwrap_or_default())
 }
 
-fn read_profile(wire: &ProfileStatus) -> Result<WrittenProfile, ParseError> {
-    let destinations = if wire.destination_regions.iter().any(|name| name == "*") {
-        Destinations::Anywhere
-    } else {
-        Destinations::regions(
-            wire.destination_regions
-                .iter()
-                .map(|name| name.parse())
-                .collect::<Result<_, _>>()?,
-        )
-    };
-    let model: ModelId = wire.foundation_model_id.parse()?;
-    Ok(WrittenProfile {
-        profile: ProfileInUse {
-            invocation: read_invocation(wire, &model)?,
-            arn: wire.arn.as_deref().map(Arc::from),
-            model,
-            source_region: wire.source_region.parse()?,
-            destinations,
-        },
+fn read_lifecycle(wire: &LifecycleStatus) -> Arc<LegacyModel> {
+    Arc::new(LegacyModel {
+        end_of_life: wire.end_of_life.as_deref().map(Arc::from),
+        successors: wire
+            .successors
+            .iter()
+            .filter_map(|model| model.parse().ok())
+            .collect(),
+    })
+}
+
+fn write_lifecycle(legacy: &LegacyModel) -> LifecycleStatus {
+    LifecycleStatus {
+        end_of_life: legacy.end_of_life.as_deref().map(ToOwned::to_owned),
+        successors: legacy.successors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn read_route(wire: &ProfileStatus) -> Result<WrittenRoute, ParseError> {
+    let arn = wire.arn.as_deref().and_then(|arn| Arn::parse(arn).ok());
+    let asked = wire.catalog.account.as_deref();
+    Ok(WrittenRoute {
+        route: wire.route()?,
+        account: arn.and_then(|arn| arn.account),
         provenance: Provenance {
-            source: Arc::from(wire.catalog.source.as_str()),
-            account: wire.catalog.account.as_deref().map(Arc::from),
+            // A source that only another version knows is taken for one that retires nothing.
+            source: SourceKind::from_name(&wire.catalog.source).unwrap_or(SourceKind::Directory),
+            account: asked.and_then(|account| account.parse().ok()),
             as_of: Arc::from(wire.catalog.as_of.as_str()),
         },
     })
 }
 
-/// A model on demand stands there by its own ID: no profile has that.
-fn read_invocation(wire: &ProfileStatus, model: &ModelId) -> Result<Invocation, ParseError> {
-    if wire.id == model.as_str() && wire.geography == ON_DEMAND {
-        return Ok(Invocation::OnDemand);
-    }
-    Ok(Invocation::Profile {
-        id: wire.id.parse()?,
-        geography: wire.geography.parse()?,
-    })
-}
-
-fn write_profile(written: &WrittenProfile) -> ProfileStatus {
-    let WrittenProfile {
-        profile,
+fn write_route(written: &WrittenRoute) -> ProfileStatus {
+    let WrittenRoute {
+        route,
+        account,
         provenance,
     } = written;
     ProfileStatus {
-        id: profile.id().to_owned(),
-        arn: profile.arn.as_deref().map(str::to_owned),
-        geography: profile.geography().to_owned(),
-        source_region: profile.source_region.to_string(),
-        foundation_model_id: profile.model.to_string(),
-        destination_regions: profile.destinations.names(),
+        id: route.id().to_owned(),
+        arn: route.arn(account.as_ref()),
+        geography: route.geography().to_owned(),
+        source_region: route.source_region.to_string(),
+        foundation_model_id: route.model.to_string(),
+        destination_regions: route.destinations.names(),
         catalog: CatalogReference {
-            source: provenance.source.to_string(),
-            account: provenance.account.as_deref().map(str::to_owned),
+            source: provenance.source.as_str().to_owned(),
+            account: provenance.account.as_ref().map(ToString::to_string),
             as_of: provenance.as_of.to_string(),
         },
     }

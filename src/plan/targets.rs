@@ -8,24 +8,37 @@ use crate::{
 };
 
 use super::{
-    action::{How, Problem, Removal, RemovalCause, Retry, Write},
+    action::{How, Problem, Refused, Removal, RemovalCause, Retry, Write},
     identity::TargetKey,
     observed::{Binding, Observed, ObservedTarget, Settings, TargetSpec, TargetView},
     ownership::{self, Standing},
     publication::Publication,
-    status::WrittenProfile,
+    status::WrittenRoute,
 };
 
+/// Returns how a target is written, or why it is not.
 pub(super) fn plan_write(
     binding: &Binding,
     target: &TargetSpec,
     seen: &ObservedTarget,
-    profile: &WrittenProfile,
+    route: &WrittenRoute,
+    settings: &Settings,
+) -> Result<Write, Refused> {
+    let key = binding.target_key(target);
+    write(binding, key.clone(), target, seen, route, settings)
+        .map_err(|problem| Refused { key, problem })
+}
+
+fn write(
+    binding: &Binding,
+    key: TargetKey,
+    target: &TargetSpec,
+    seen: &ObservedTarget,
+    route: &WrittenRoute,
     settings: &Settings,
 ) -> Result<Write, Problem> {
-    let key = target_key(binding, target);
     if target.kind == TargetKind::Secret && !settings.enable_secrets {
-        return Err(Problem::stop(
+        return Err(Problem::until_change(
             Reason::SecretsDisabled,
             format!(
                 "{key}: this operator does not write Secrets; start it with --enable-secrets, or use a ConfigMap"
@@ -33,7 +46,7 @@ pub(super) fn plan_write(
         ));
     }
     if let Some(other) = &seen.claimed_by {
-        return Err(Problem::stop(
+        return Err(Problem::until_change(
             Reason::TargetConflict,
             format!(
                 "{key} is claimed by the binding {other}; give this binding another target name or other keys"
@@ -45,9 +58,9 @@ pub(super) fn plan_write(
         target.policy,
         &target.keys,
         &target.templates,
-        &profile.profile,
+        route.values(),
     )
-    .map_err(|error| Problem::stop(render_reason(&error), format!("{key}: {error}")))?;
+    .map_err(|error| Problem::until_change(render_reason(&error), format!("{key}: {error}")))?;
     let how = match (target.policy, &seen.view) {
         (CreationPolicy::Owner, None) => How::Create,
         (CreationPolicy::Owner, Some(view)) => match ownership::judge(binding, &key, view) {
@@ -57,7 +70,9 @@ pub(super) fn plan_write(
                 How::InPlace(view.clone())
             }
             Standing::Ours | Standing::Adoptable => How::Update(view.clone()),
-            Standing::Foreign { owner } => return Err(foreign_object(&key, &owner, Retry::Stop)),
+            Standing::Foreign { owner } => {
+                return Err(foreign_object(&key, &owner, Retry::OnChange));
+            }
         },
         (CreationPolicy::Merge, None) => How::MergeUnseen,
         (CreationPolicy::Merge, Some(view)) => {
@@ -135,20 +150,12 @@ pub fn check_merge(
     Ok(())
 }
 
-pub(super) fn target_key(binding: &Binding, target: &TargetSpec) -> TargetKey {
-    TargetKey {
-        kind: target.kind,
-        namespace: binding.key.namespace.clone(),
-        name: target.name.clone(),
-    }
-}
-
 /// Returns what must go: everything where the value is withdrawn, else what stands in the spec no more. The inventory and
 /// the traces on objects are both asked, so that neither a lost status nor a stripped label leaves something behind.
 pub(super) fn plan_removals(
     observed: &Observed,
     publication: &Publication,
-    writes: &[Result<Write, Problem>],
+    writes: &[Result<Write, Refused>],
 ) -> Vec<Removal> {
     let binding = &*observed.binding;
     let cause = match publication {
@@ -195,16 +202,14 @@ pub(super) fn plan_removals(
             RemovalCause::Deleted => removal.policy == CreationPolicy::Merge,
             RemovalCause::Withdrawn => true,
             RemovalCause::NotInSpec => {
-                !binding
-                    .spec
-                    .targets
-                    .iter()
-                    .enumerate()
-                    .any(|(index, target)| {
-                        let refused = matches!(writes.get(index), Some(Err(_)));
-                        target_key(binding, target) == removal.key
-                            && !(refused && merged_before(binding, target, removal))
-                    })
+                let is_refused = |key: &TargetKey| {
+                    let mut refused = writes.iter().filter_map(|write| write.as_ref().err());
+                    refused.any(|refused| refused.key == *key)
+                };
+                !binding.spec.targets.iter().any(|target| {
+                    binding.target_key(target) == removal.key
+                        && !(is_refused(&removal.key) && merged_before(binding, target, removal))
+                })
             }
         })
         .collect()

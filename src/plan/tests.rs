@@ -125,31 +125,66 @@ fn observed(binding: &Binding, feed: FeedState) -> Observed {
     }
 }
 
-/// Visits a binding: every write and removal succeeds. Returns the binding as it is afterwards, and the conclusion.
-fn visit(binding: &Binding, feed: FeedState, settings: &Settings) -> (Binding, Plan, Conclusion) {
-    let mut plan = plan(&observed(binding, feed), settings, NOW);
-    let writes: Vec<WriteOutcome> = plan
-        .writes
-        .iter()
-        .map(|write| {
-            write
-                .as_ref()
-                .map(|_| Arc::from("uid-t"))
-                .map_err(Clone::clone)
-        })
-        .collect();
-    plan.fail_closed(binding, &writes);
-    let removals = vec![Ok(()); plan.removals.len()];
-    plan.plan_restarts(binding, &writes);
-    let restarts = vec![Ok(Restarted::Triggered); plan.restarts.len()];
-    let conclusion = plan
-        .clone()
-        .conclude(binding, &writes, &removals, &restarts, NOW);
-    let mut after = binding.clone();
-    if let Some(status) = &conclusion.status {
-        after.status = status.clone();
+/// What a visit did.
+struct Done {
+    writes: Vec<Result<Write, Refused>>,
+    removals: Vec<Removal>,
+    restarts: Vec<Restart>,
+}
+
+/// Takes all steps of a plan, each action with the outcome that these functions give it.
+fn carry_out(
+    plan: Plan,
+    write: impl Fn(&Write) -> Result<Arc<str>, Problem>,
+    remove: impl Fn(&Removal) -> Result<(), Problem>,
+    restart: impl Fn(&Restart) -> Result<Restarted, Problem>,
+    now: i64,
+) -> (Done, Outcome) {
+    fn tried<T, O>(all: Vec<T>, outcome: impl Fn(&T) -> Result<O, Problem>) -> Vec<Tried<T, O>> {
+        let one = |what| Tried {
+            outcome: outcome(&what),
+            what,
+        };
+        all.into_iter().map(one).collect()
     }
-    (after, plan, conclusion)
+    let planned = plan.writes.clone();
+    let (writing, writes) = plan.begin();
+    let (finishing, removals, restarts) = writing.finish(tried(writes, write)).begin();
+    let done = Done {
+        writes: planned,
+        removals: removals.clone(),
+        restarts: restarts.clone(),
+    };
+    let outcome = finishing.conclude(tried(removals, remove), tried(restarts, restart), now);
+    (done, outcome)
+}
+
+/// Takes all steps of a plan, where every one succeeds.
+fn succeed(plan: Plan, now: i64) -> (Done, Outcome) {
+    carry_out(plan, written, |_| Ok(()), |_| DONE, now)
+}
+
+fn written(_: &Write) -> Result<Arc<str>, Problem> {
+    Ok("uid-t".into())
+}
+
+fn planned(observed: Observed) -> Plan {
+    plan(observed, &SETTINGS, Embedded::load(), NOW)
+}
+
+/// Visits a binding: everything succeeds. Returns the binding as it is afterwards, what was done, and the outcome.
+fn visit(binding: &Binding, feed: FeedState, settings: &Settings) -> (Binding, Done, Outcome) {
+    let plan = plan(observed(binding, feed), settings, Embedded::load(), NOW);
+    let (done, outcome) = succeed(plan, NOW);
+    (after(binding, &outcome), done, outcome)
+}
+
+/// Returns the binding as it is after a visit.
+fn after(binding: &Binding, outcome: &Outcome) -> Binding {
+    Binding {
+        status: outcome.status.as_ref().unwrap_or(&binding.status).clone(),
+        ..binding.clone()
+    }
 }
 
 fn bound(rest: &str) -> Binding {
@@ -199,7 +234,7 @@ fn a_new_binding_is_created_and_says_so_without_an_event() {
         (ConditionStatus::True, Reason::Bound)
     );
     assert_eq!(conclusion.notices, []);
-    assert_eq!(conclusion.retry, Retry::Stop);
+    assert_eq!(conclusion.retry, Retry::OnChange);
     let manifest = write.manifest(&after);
     assert_eq!(manifest["metadata"]["ownerReferences"][0]["uid"], "uid-1");
     assert!(
@@ -212,13 +247,13 @@ fn a_new_binding_is_created_and_says_so_without_an_event() {
 #[test]
 fn a_second_visit_changes_nothing() {
     let before = bound("geography: eu");
-    let later = plan(&observed(&before, full()), &SETTINGS, NOW + 3600).conclude(
-        &before,
-        &[Ok("uid-t".into())],
-        &[],
-        &[],
+    let later = plan(
+        observed(&before, full()),
+        &SETTINGS,
+        Embedded::load(),
         NOW + 3600,
     );
+    let (_, later) = succeed(later, NOW + 3600);
     assert_eq!(later.status, None);
     assert_eq!(later.notices, []);
 }
@@ -227,13 +262,13 @@ fn a_second_visit_changes_nothing() {
 fn a_transition_time_moves_with_the_status_alone() {
     let before = bound("geography: eu");
     let changed = edited(&before, "geography: eu, allowedRegions: ['@eu']");
-    let later = plan(&observed(&changed, full()), &SETTINGS, NOW + 60).conclude(
-        &changed,
-        &[Ok("uid-t".into())],
-        &[],
-        &[],
+    let later = plan(
+        observed(&changed, full()),
+        &SETTINGS,
+        Embedded::load(),
         NOW + 60,
     );
+    let (_, later) = succeed(later, NOW + 60);
     let status = later.status.expect("the generation moved");
     let residency = status
         .condition(ConditionType::ResidencySatisfied)
@@ -382,7 +417,7 @@ fn what_happens_to_the_written_value() {
     ];
     for (name, before, feed, expected) in cases {
         let (after, plan, conclusion) = visit(&before, feed, &SETTINGS);
-        assert_eq!(after.status.profile.is_some(), expected.kept, "{name}");
+        assert_eq!(after.status.route.is_some(), expected.kept, "{name}");
         assert_eq!(
             plan.removals.is_empty(),
             expected.kept,
@@ -420,7 +455,7 @@ fn residency_is_judged_while_aws_fails() {
     );
     let (after, plan, _) = visit(&before, failing(), &SETTINGS);
     assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn);
-    assert_eq!(after.status.profile, None);
+    assert_eq!(after.status.route, None);
 }
 
 #[test]
@@ -448,14 +483,14 @@ fn planned_in(binding: &Binding, namespace: NamespaceLimit) -> Plan {
         namespace,
         ..observed(binding, full())
     };
-    plan(&observed, &SETTINGS, NOW)
+    planned(observed)
 }
 
 #[test]
 fn a_namespace_that_cannot_be_read_takes_nothing_back_and_adds_nothing() {
     let unknown = || NamespaceLimit::Unknown;
     let new = planned_in(&sonnet("geography: eu"), unknown());
-    assert_eq!(new.publication, Publication::Nothing);
+    assert_eq!(new.decided.publication, Publication::Nothing);
     let before = bound("geography: eu");
     for (name, rest) in [
         ("unchanged", "geography: eu"),
@@ -467,14 +502,18 @@ fn a_namespace_that_cannot_be_read_takes_nothing_back_and_adds_nothing() {
         ("suspended", "geography: eu, suspend: true"),
     ] {
         let plan = planned_in(&edited(&before, rest), unknown());
-        assert_eq!(plan.publication, Publication::Leave, "{name}");
+        assert_eq!(plan.decided.publication, Publication::Leave, "{name}");
         assert!(plan.writes.is_empty() && plan.removals.is_empty(), "{name}");
-        assert_eq!(plan.residency.reason, Reason::LimitUnknown, "{name}");
+        assert_eq!(
+            plan.decided.residency.reason,
+            Reason::LimitUnknown,
+            "{name}"
+        );
     }
     // What is known still acts: a limit that is broken, and a request that nothing serves.
     let limited = edited(&before, "geography: eu, allowedRegions: ['@us']");
     let plan = planned_in(&limited, unknown());
-    assert_eq!(plan.residency.reason, Reason::RegionNotAllowed);
+    assert_eq!(plan.decided.residency.reason, Reason::RegionNotAllowed);
     assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn);
     let unserved = edited(&before, "geography: jp");
     assert_eq!(planned_in(&unserved, unknown()).removals.len(), 1);
@@ -485,13 +524,13 @@ fn the_limit_of_a_namespace_counts_too() {
     let annotated = |text: &str| NamespaceLimit::of_annotation(Some(text));
     let before = bound("geography: eu");
     let plan = planned_in(&before, annotated("@eu"));
-    assert!(matches!(plan.publication, Publication::Publish(_)));
+    assert!(matches!(plan.decided.publication, Publication::Publish(_)));
     for (limit, reason) in [
         ("@us", Reason::RegionNotAllowed),
         ("europe", Reason::LimitInvalid),
     ] {
         let plan = planned_in(&before, annotated(limit));
-        assert_eq!(plan.residency.reason, reason);
+        assert_eq!(plan.decided.residency.reason, reason);
         assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn, "{limit}");
     }
 }
@@ -525,7 +564,7 @@ fn a_global_profile_that_replaces_the_written_one_is_judged_before_it_is_written
     let (after, plan, _) = visit(&before, full(), &SETTINGS);
     assert!(plan.writes.is_empty());
     assert_eq!(
-        after.status.profile, None,
+        after.status.route, None,
         "the written one contradicts the spec"
     );
     assert_eq!(
@@ -622,7 +661,7 @@ fn a_target_that_left_the_spec_is_cleaned_by_inventory_and_by_trace() {
             ..TargetView::default()
         }),
     }];
-    let plan = plan(&seen, &SETTINGS, NOW);
+    let plan = planned(seen);
     assert_eq!(plan.removals[0].policy, CreationPolicy::Owner);
 }
 
@@ -652,7 +691,7 @@ fn in_place(write: &Write, uid: &str) -> TargetView {
 #[test]
 fn an_owned_target_is_written_only_where_it_differs() {
     let before = sonnet("geography: eu");
-    let write = plan(&observed(&before, full()), &SETTINGS, NOW)
+    let write = planned(observed(&before, full()))
         .writes
         .remove(0)
         .expect("a write");
@@ -685,8 +724,8 @@ fn an_owned_target_is_written_only_where_it_differs() {
     ] {
         let mut seen = observed(&before, full());
         seen.targets[0].view = Some(Arc::new(view.clone()));
-        let planned = plan(&seen, &SETTINGS, NOW).writes.remove(0);
-        let got = match &planned {
+        let write = planned(seen).writes.remove(0);
+        let got = match &write {
             Ok(Write {
                 how: How::InPlace(_),
                 ..
@@ -695,7 +734,7 @@ fn an_owned_target_is_written_only_where_it_differs() {
                 how: How::Update(_),
                 ..
             }) => "update",
-            Err(problem) if problem.reason == Reason::TargetConflict => "conflict",
+            Err(refused) if refused.problem.reason == Reason::TargetConflict => "conflict",
             other => panic!("{name}: {other:?}"),
         };
         assert_eq!(got, kind, "{name}");
@@ -726,12 +765,12 @@ fn a_merge_needs_consent_and_free_keys() {
     ] {
         let mut seen = observed(&merging, full());
         seen.targets[0].view = Some(Arc::new(view));
-        let plan = plan(&seen, &SETTINGS, NOW);
-        assert!(plan.add_finalizer);
+        let plan = planned(seen);
+        assert!(plan.needs_finalizer());
         let got = plan.writes[0]
             .as_ref()
             .map(|_| ())
-            .map_err(|problem| problem.reason);
+            .map_err(|refused| refused.problem.reason);
         assert_eq!(got, expected);
     }
 }
@@ -758,9 +797,10 @@ fn deletion_takes_merged_keys_out_and_leaves_owned_objects_to_garbage_collection
     let failed = Problem {
         reason: Reason::Retrying,
         message: "x".into(),
-        retry: Retry::Retry,
+        retry: Retry::Soon,
     };
-    let conclusion = plan.conclude(&before, &[], &[Err(failed)], &[], NOW);
+    let plan = planned(observed(&before, full()));
+    let (_, conclusion) = carry_out(plan, written, |_| Err(failed.clone()), |_| DONE, NOW);
     assert!(!conclusion.drop_finalizer, "the keys are still there");
 }
 
@@ -770,15 +810,10 @@ fn a_failed_write_is_unknown_and_keeps_the_inventory() {
     let failed = Problem {
         reason: Reason::Retrying,
         message: "ConfigMap claude: no answer".into(),
-        retry: Retry::Retry,
+        retry: Retry::Soon,
     };
-    let conclusion = plan(&observed(&before, full()), &SETTINGS, NOW).conclude(
-        &before,
-        &[Err(failed)],
-        &[],
-        &[],
-        NOW,
-    );
+    let plan = planned(observed(&before, full()));
+    let (_, conclusion) = carry_out(plan, |_| Err(failed.clone()), |_| Ok(()), |_| DONE, NOW);
     let status = conclusion.status.expect("a status");
     assert_eq!(status.targets, before.status.targets);
     let ready = status.condition(ConditionType::Ready).expect("ready");
@@ -786,7 +821,7 @@ fn a_failed_write_is_unknown_and_keeps_the_inventory() {
         (ready.status, ready.reason),
         (ConditionStatus::Unknown, Reason::Retrying)
     );
-    assert_eq!(conclusion.retry, Retry::Retry);
+    assert_eq!(conclusion.retry, Retry::Soon);
 }
 
 #[test]
@@ -804,7 +839,7 @@ fn status_goes_there_and_back() {
 fn every_problem_is_named_and_what_failed_on_the_way_comes_first() {
     let four = "geography: eu, targets: [{kind: Secret, name: a}, {kind: Secret, name: b}, \
                 {kind: Secret, name: c}, {kind: ConfigMap, name: d}]";
-    let (after, plan, _) = visit(&sonnet(four), full(), &SETTINGS);
+    let (after, ..) = visit(&sonnet(four), full(), &SETTINGS);
     let synced = after
         .status
         .condition(ConditionType::TargetsSynced)
@@ -818,17 +853,11 @@ fn every_problem_is_named_and_what_failed_on_the_way_comes_first() {
     let failed = Problem {
         reason: Reason::Retrying,
         message: "ConfigMap d: no answer".into(),
-        retry: Retry::Retry,
+        retry: Retry::Soon,
     };
-    let outcomes: Vec<WriteOutcome> = plan
-        .writes
-        .iter()
-        .map(|write| Err(write.as_ref().err().unwrap_or(&failed).clone()))
-        .collect();
-    let status = plan
-        .conclude(&before, &outcomes, &[], &[], NOW)
-        .status
-        .expect("a status");
+    let plan = planned(observed(&before, full()));
+    let (_, outcome) = carry_out(plan, |_| Err(failed.clone()), |_| Ok(()), |_| DONE, NOW);
+    let status = outcome.status.expect("a status");
     let synced = status
         .condition(ConditionType::TargetsSynced)
         .expect("a condition");
@@ -877,14 +906,12 @@ fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_pla
     let refused = Problem {
         reason: Reason::TargetForbidden,
         message: "no".into(),
-        retry: Retry::Wait,
+        retry: Retry::Rarely,
     };
-    let outcomes: Vec<WriteOutcome> = vec![Ok("uid-t".into()), Err(refused.clone())];
-    let status = plan
-        .conclude(&limited, &outcomes, &[Err(refused)], &[], NOW)
-        .status
-        .expect("a status");
-    assert_eq!(status.profile, before.status.profile);
+    let plan = planned(observed(&limited, full()));
+    let (_, outcome) = carry_out(plan, written, |_| Err(refused.clone()), |_| DONE, NOW);
+    let status = outcome.status.expect("a status");
+    assert_eq!(status.route, before.status.route);
     assert_eq!(status.targets.len(), 2);
 
     let unlimited = edited(&before, &format!("{}geography: eu", two("nothing")));
@@ -899,14 +926,11 @@ fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_pla
 #[test]
 fn only_what_was_written_before_is_a_correction() {
     let before = bound("geography: eu");
-    let planned = |binding: &Binding| plan(&observed(binding, full()), &SETTINGS, NOW);
-    assert!(
-        !planned(&sonnet("geography: eu")).corrects(&sonnet("geography: eu")),
-        "a first write"
-    );
-    assert!(planned(&before).corrects(&before), "the object is gone");
+    let corrects = |binding: &Binding| planned(observed(binding, full())).corrects();
+    assert!(!corrects(&sonnet("geography: eu")), "a first write");
+    assert!(corrects(&before), "the object is gone");
     let edited = edited(&before, "geography: global");
-    assert!(!planned(&edited).corrects(&edited), "another value");
+    assert!(!corrects(&edited), "another value");
 }
 
 #[test]
@@ -925,7 +949,7 @@ fn an_object_that_the_inventory_does_not_know_yet_is_withdrawn_all_the_same() {
             ..TargetView::default()
         }),
     }];
-    let removals = plan(&seen, &SETTINGS, NOW).removals;
+    let removals = planned(seen).removals;
     let uids: Vec<&str> = removals
         .iter()
         .map(|removal| removal.uid.as_ref())
@@ -943,28 +967,19 @@ static RESTARTING: LazyLock<Settings> = LazyLock::new(|| Settings {
 fn visit_restarting(
     binding: &Binding,
     feed: FeedState,
-    outcome: &RestartOutcome,
+    outcome: &Result<Restarted, Problem>,
     now: i64,
-) -> (Binding, Vec<Restart>, Conclusion) {
-    let mut plan = plan(&observed(binding, feed), &RESTARTING, now);
-    let writes: Vec<WriteOutcome> = plan
-        .writes
-        .iter()
-        .map(|write| write.as_ref().map(|_| "uid-t".into()).map_err(Clone::clone))
-        .collect();
-    let removals = vec![Ok(()); plan.removals.len()];
-    plan.plan_restarts(binding, &writes);
-    let restarts = plan.restarts.clone();
-    let outcomes = vec![outcome.clone(); restarts.len()];
-    let conclusion = plan.conclude(binding, &writes, &removals, &outcomes, now);
-    let mut after = binding.clone();
-    if let Some(status) = &conclusion.status {
-        after.status = status.clone();
-    }
-    (after, restarts, conclusion)
+) -> (Binding, Vec<Restart>, Outcome) {
+    let plan = restarting(observed(binding, feed), now);
+    let (done, outcome) = carry_out(plan, written, |_| Ok(()), |_| outcome.clone(), now);
+    (after(binding, &outcome), done.restarts, outcome)
 }
 
-const DONE: RestartOutcome = Ok(Restarted::Triggered);
+fn restarting(observed: Observed, now: i64) -> Plan {
+    plan(observed, &RESTARTING, Embedded::load(), now)
+}
+
+const DONE: Result<Restarted, Problem> = Ok(Restarted::Triggered);
 
 /// Returns the rest of a spec with workloads to restart.
 fn with_workload(rest: &str) -> String {
@@ -1161,30 +1176,30 @@ fn a_restart_is_due_until_it_was_triggered() {
     let refused = Problem {
         reason: Reason::RolloutFailed,
         message: "the values are written, but Deployment chat was not restarted for them".into(),
-        retry: Retry::Wait,
+        retry: Retry::Rarely,
     };
     let on_the_way = Problem {
         reason: Reason::Retrying,
         message: "no answer".into(),
-        retry: Retry::Retry,
+        retry: Retry::Soon,
     };
     for (outcome, synced, retry, says) in [
         (
             Ok(Restarted::Waits),
             (ConditionStatus::True, Reason::Synced),
-            Retry::Stop,
+            Retry::OnChange,
             "the restart of Deployment chat waits for others",
         ),
         (
             Err(refused),
             (ConditionStatus::False, Reason::RolloutFailed),
-            Retry::Wait,
+            Retry::Rarely,
             "not restarted",
         ),
         (
             Err(on_the_way),
             (ConditionStatus::Unknown, Reason::Retrying),
-            Retry::Retry,
+            Retry::Soon,
             "no answer",
         ),
     ] {
@@ -1207,7 +1222,7 @@ fn a_restart_is_due_until_it_was_triggered() {
             format!("global.{SONNET}"),
             "nothing is taken back"
         );
-        assert!(undone.status.targets[0].hash.contains('!'));
+        assert!(!undone.status.targets[0].restart_pending.is_empty());
 
         let (same, second, conclusion) = visit_restarting(&undone, full(), &outcome, NOW + 120);
         assert_eq!(second, first, "by the same token");
@@ -1230,7 +1245,7 @@ fn a_restart_is_due_until_it_was_triggered() {
 
         let (done, last, _) = visit_restarting(&undone, full(), &DONE, NOW + 120);
         assert_eq!(last, first);
-        assert!(!done.status.targets[0].hash.contains('!'));
+        assert!(done.status.targets[0].restart_pending.is_empty());
         assert_eq!(done.status.targets[0].since, Some(NOW + 120));
         assert_eq!(visit_restarting(&done, full(), &DONE, NOW + 180).1, []);
     }
@@ -1246,8 +1261,8 @@ fn message_of(binding: &Binding) -> Arc<str> {
 }
 
 fn profile_id(binding: &Binding) -> String {
-    let profile = binding.status.profile.as_ref().expect("a profile");
-    profile.profile.id().to_owned()
+    let written = binding.status.route.as_ref().expect("a route");
+    written.route.id().to_owned()
 }
 
 #[test]
@@ -1303,17 +1318,17 @@ fn a_write_that_failed_on_the_way_puts_restarts_off() {
         message: "no".into(),
         retry,
     };
-    for (retry, restarts, marked) in [(Retry::Retry, 0, true), (Retry::Wait, 1, false)] {
-        let mut plan = plan(&observed(&changed, full()), &RESTARTING, NOW + 60);
-        let writes: Vec<WriteOutcome> = vec![Ok("uid-t".into()), Err(failed(retry))];
-        plan.plan_restarts(&changed, &writes);
-        assert_eq!(plan.restarts.len(), restarts, "{retry:?}");
-        let outcomes = vec![DONE; restarts];
-        let status = plan
-            .conclude(&changed, &writes, &[], &outcomes, NOW + 60)
-            .status
-            .expect("a status");
-        assert_eq!(status.targets[0].hash.contains('!'), marked, "{retry:?}");
+    for (retry, restarts, marked) in [(Retry::Soon, 0, true), (Retry::Rarely, 1, false)] {
+        let first_alone = |write: &Write| match write.key.name.as_ref() {
+            "a" => written(write),
+            _ => Err(failed(retry)),
+        };
+        let plan = restarting(observed(&changed, full()), NOW + 60);
+        let (done, outcome) = carry_out(plan, first_alone, |_| Ok(()), |_| DONE, NOW + 60);
+        assert_eq!(done.restarts.len(), restarts, "{retry:?}");
+        let status = outcome.status.expect("a status");
+        let pending = !status.targets[0].restart_pending.is_empty();
+        assert_eq!(pending, marked, "{retry:?}");
         assert_eq!(status.targets[1], before.status.targets[1], "not written");
         // Whatever the first visit did, the next one restarts for what is changed now.
         let next = Binding {
@@ -1327,7 +1342,7 @@ fn a_write_that_failed_on_the_way_puts_restarts_off() {
                 .status
                 .targets
                 .iter()
-                .all(|record| !record.hash.contains('!'))
+                .all(|record| record.restart_pending.is_empty())
         );
     }
 }
@@ -1341,11 +1356,12 @@ fn what_was_not_written_restarts_nothing() {
     let refused = Problem {
         reason: Reason::TargetForbidden,
         message: "no".into(),
-        retry: Retry::Wait,
+        retry: Retry::Rarely,
     };
-    let mut plan = plan(&observed(&changed, full()), &RESTARTING, NOW + 60);
-    plan.plan_restarts(&changed, &[Err(refused)]);
-    assert_eq!(plan.restarts, []);
+    let plan = restarting(observed(&changed, full()), NOW + 60);
+    let refuse = |_: &Write| Err(refused.clone());
+    let (done, _) = carry_out(plan, refuse, |_| Ok(()), |_| DONE, NOW + 60);
+    assert_eq!(done.restarts, []);
 }
 
 #[test]
@@ -1357,7 +1373,6 @@ fn one_event_names_all_workloads_of_a_change() {
     };
     let before = visit_restarting(&sonnet(&rest("eu")), full(), &DONE, NOW).0;
     let changed = edited(&before, &rest("global"));
-    let writes: [WriteOutcome; 1] = [Ok("uid-t".into())];
     for (second, expected) in [
         (Restarted::Waits, None),
         (
@@ -1369,12 +1384,13 @@ fn one_event_names_all_workloads_of_a_change() {
             Some("restarted for a changed value: Deployment a, DaemonSet b"),
         ),
     ] {
-        let mut plan = plan(&observed(&changed, full()), &RESTARTING, NOW + 60);
-        plan.plan_restarts(&changed, &writes);
-        let outcomes = [DONE, Ok(second)];
-        let notices = plan
-            .conclude(&changed, &writes, &[], &outcomes, NOW + 60)
-            .notices;
+        let plan = restarting(observed(&changed, full()), NOW + 60);
+        let restart = |restart: &Restart| match restart.workload.name.as_ref() {
+            "a" => DONE,
+            _ => Ok(second),
+        };
+        let (_, outcome) = carry_out(plan, written, |_| Ok(()), restart, NOW + 60);
+        let notices = outcome.notices;
         let told = notices
             .iter()
             .find(|notice| notice.reason == "RolloutTriggered");
@@ -1423,9 +1439,9 @@ fn drift_is_a_correction_while_a_restart_is_due() {
         &running("geography: eu"),
         &with_workload("geography: global"),
     );
-    assert!(!plan(&observed(&changed, full()), &RESTARTING, NOW).corrects(&changed));
+    assert!(!restarting(observed(&changed, full()), NOW).corrects());
     let (waiting, ..) = visit_restarting(&changed, full(), &Ok(Restarted::Waits), NOW);
-    assert!(plan(&observed(&waiting, full()), &RESTARTING, NOW).corrects(&waiting));
+    assert!(restarting(observed(&waiting, full()), NOW).corrects());
 }
 
 /// Returns a catalog of another kind, account or date than the usual ones: the usual profiles without a geography.
@@ -1487,7 +1503,7 @@ fn only_a_live_listing_of_the_account_that_had_it_retires_a_profile() {
             "{had:?} {gone:?}"
         );
         assert!(plan.removals.is_empty(), "{had:?} {gone:?}");
-        assert_eq!(after.status.profile, before.status.profile, "it stays");
+        assert_eq!(after.status.route, before.status.route, "it stays");
     }
 }
 
@@ -1540,18 +1556,10 @@ fn arns_of_a_snapshot_are_of_the_given_account_or_of_none() {
         };
         let feed = lists(source, listed, Some("2026-01-01"), "none");
         let (after, ..) = visit(&sonnet("geography: eu"), feed, &settings);
-        let written = after.status.profile.expect("a profile");
-        let account = written
-            .profile
-            .arn
-            .as_deref()
-            .and_then(|arn| arn.split(':').nth(4));
+        let written = after.status.to_wire().profile.expect("a profile");
+        let account = written.arn.as_deref().and_then(|arn| arn.split(':').nth(4));
         assert_eq!(account, expected, "{source:?} {account:?}");
-        assert_eq!(
-            written.provenance.account.as_deref(),
-            listed,
-            "who was asked"
-        );
+        assert_eq!(written.catalog.account.as_deref(), listed, "who was asked");
     }
 }
 
@@ -1624,8 +1632,8 @@ fn newer_embedded_data_move_nothing_by_themselves() {
         ),
     ] {
         let (after, ..) = visit(&before, feed, settings);
-        let found = after.status.profile.as_ref();
-        let found = found.map(|written| written.profile.geography());
+        let found = after.status.route.as_ref();
+        let found = found.map(|written| written.route.geography());
         assert_eq!(found, expected, "{name}");
     }
 
@@ -1660,7 +1668,7 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
     let nearer = |as_of: &str, reached: &[&str]| {
         let catalog = Embedded::load().catalog(&region());
         let reached = reached.iter().map(|name| name.parse().expect("a region"));
-        let destinations = crate::catalog::Destinations::regions(reached.collect());
+        let destinations = crate::route::Destinations::regions(reached.collect());
         let profiles = catalog.profiles().iter().map(|profile| {
             Arc::new(Profile {
                 destinations: destinations.clone(),
@@ -1687,7 +1695,7 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
     .0;
     let harmless = nearer("2026-02-01", &["eu-west-1", "eu-west-3"]);
     let (after, plan, _) = visit(&before, harmless, &SETTINGS);
-    assert_eq!(after.status.profile, before.status.profile);
+    assert_eq!(after.status.route, before.status.route);
     assert!(plan.removals.is_empty());
     let said = after.status.condition(ConditionType::RegionSupported);
     let said = &said.expect("a condition").message;
@@ -1699,7 +1707,7 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
     let outside = nearer("2026-02-01", &["eu-west-1", "eu-west-2"]);
     let (after, plan, _) = visit(&before, outside, &SETTINGS);
     assert_eq!(plan.removals.len(), 1);
-    assert_eq!(after.status.profile, None);
+    assert_eq!(after.status.route, None);
 }
 
 #[test]
@@ -1710,9 +1718,9 @@ fn an_account_completes_the_arn_of_what_stays() {
         ..Settings::default()
     };
     let (after, ..) = visit(&before, data_of("2026-02-01", "none"), &settings);
-    let written = after.status.profile.expect("a profile");
+    let written = after.status.to_wire().profile.expect("a profile");
     let arn = format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.{SONNET}");
-    assert_eq!(written.profile.arn.as_deref(), Some(arn.as_str()));
+    assert_eq!(written.arn.as_deref(), Some(arn.as_str()));
 }
 
 #[test]
@@ -1917,7 +1925,7 @@ fn what_happens_to_a_value_that_was_written_on_demand() {
         ),
     ] {
         let (after, ..) = visit(&binding, feed, &SETTINGS);
-        assert_eq!(after.status.profile.is_some(), kept, "{case}");
+        assert_eq!(after.status.route.is_some(), kept, "{case}");
         assert_eq!(says(&after, ConditionType::Ready), ready, "{case}");
     }
     let (after, ..) = visit(&same(), on_demand(false), &SETTINGS);
@@ -2024,9 +2032,8 @@ fn whether_a_model_can_be_used_is_told_where_it_is_asked() {
             usability,
             ..observed(binding, full())
         };
-        plan(&observed, settings, NOW)
-            .conclude(binding, &[Ok("uid-t".into())], &[], &[], NOW)
-            .status
+        let plan = plan(observed, settings, Embedded::load(), NOW);
+        succeed(plan, NOW).1.status
     };
     let not_usable = || {
         Some(Usability::NotUsable {

@@ -4,77 +4,88 @@ use std::sync::Arc;
 
 use crate::{
     api::condition::{ConditionStatus, Reason},
-    catalog::{Catalog, SourceKind},
-    render::{Invocation, ProfileInUse},
-    residency::{Limits, reachable},
+    catalog::{Catalog, SourceKind, embedded::Embedded},
+    residency::{Judgement, Limits},
+    route::Invocation,
+    types::AccountId,
 };
 
 use super::{
     answer::Answer,
     observed::{Binding, Observed, Settings},
     publication::contradicts,
-    status::{Finding, WrittenProfile},
+    status::{Finding, WrittenRoute},
 };
 
 /// Returns the answer that counts. Where the embedded catalog gives something else than it gave, and only its date
-/// differs, that is what is written already. An edit of the spec takes the new data, and limits act by both.
+/// differs, that is what is written already. An edit of the spec takes the new data, and limits act by both. `judged` is
+/// what the limits say of the written route.
 pub fn hold_back(
     answer: Answer,
     observed: &Observed,
     limits: &Limits,
+    judged: Option<&Judgement>,
     settings: &Settings,
+    embedded: &Embedded,
 ) -> Answer {
     let binding = &*observed.binding;
-    let (Some(written), Some(catalog)) = (&binding.status.profile, &observed.feed.catalog) else {
+    let (Some(written), Some(judged), Some(catalog)) =
+        (&binding.status.route, judged, &observed.feed.catalog)
+    else {
         return answer;
     };
-    let Answer::Yes { profile: fresh, .. } = &answer else {
+    let Answer::Yes { route: fresh, .. } = &answer else {
         return answer;
     };
-    let moves = without_arn(&written.profile) != without_arn(&fresh.profile);
     if settings.follow_embedded
-        || !moves
+        || written.route == fresh.route
         || !only_the_data_differs(binding, written, catalog)
-        || !allowed_by_both(written, catalog, limits)
+        || !judged.permits()
+        || !is_allowed_as_listed(written, catalog, limits, embedded)
     {
         return answer;
     }
-    kept(binding, written, fresh, catalog, limits, settings)
+    Answer::Yes {
+        judgement: judged.clone(),
+        finding: held_back(binding, written, fresh, catalog),
+        route: with_account(written, settings.account.as_ref()),
+    }
 }
 
-/// Says whether the spec is the one that the written profile was found for, in older or newer embedded data.
-fn only_the_data_differs(binding: &Binding, written: &WrittenProfile, catalog: &Catalog) -> bool {
+/// Says whether the spec is the one that the written route was found for, in older or newer embedded data.
+fn only_the_data_differs(binding: &Binding, written: &WrittenRoute, catalog: &Catalog) -> bool {
     let embedded = SourceKind::Embedded;
     catalog.source() == embedded
-        && written.provenance.source.as_ref() == embedded.as_str()
+        && written.provenance.source == embedded
         && catalog.as_of() != Some(written.provenance.as_of.as_ref())
         && binding.status.observed_generation == Some(binding.generation)
         && !contradicts(binding, written)
 }
 
-/// Says whether the limits allow the written profile as it is written, and as the data have it now.
-fn allowed_by_both(written: &WrittenProfile, catalog: &Catalog, limits: &Limits) -> bool {
-    let profile = &written.profile;
-    let now = catalog
-        .profiles_of(&profile.model)
-        .iter()
-        .find(|listed| listed.id.as_str() == profile.id());
-    let source = &profile.source_region;
-    let now = now.map(|listed| reachable(&listed.id, source, &listed.destinations));
-    let mut destinations = now.into_iter().chain([profile.reachable()]);
-    destinations.all(|reached| limits.judge(source, &reached).permits())
-}
-
-fn kept(
-    binding: &Binding,
-    written: &Arc<WrittenProfile>,
-    fresh: &WrittenProfile,
+/// Says whether the limits allow the written profile as the data have it now; they may have it no more.
+fn is_allowed_as_listed(
+    written: &WrittenRoute,
     catalog: &Catalog,
     limits: &Limits,
-    settings: &Settings,
-) -> Answer {
-    let old = &written.profile;
-    let new = &fresh.profile;
+    embedded: &Embedded,
+) -> bool {
+    let listed = catalog
+        .profiles_of(&written.route.model)
+        .iter()
+        .find(|listed| Some(&listed.id) == written.route.profile());
+    listed.is_none_or(|listed| {
+        let route = listed.route(&written.route.source_region);
+        limits.judge(&route, embedded).permits()
+    })
+}
+
+fn held_back(
+    binding: &Binding,
+    written: &WrittenRoute,
+    fresh: &WrittenRoute,
+    catalog: &Catalog,
+) -> Finding {
+    let (old, new) = (&written.route, &fresh.route);
     let other = if old.id() == new.id() {
         format!("other destinations: {}", new.destinations)
     } else {
@@ -87,42 +98,24 @@ fn kept(
         written.provenance.as_of,
         catalog.as_of().unwrap_or_default()
     );
-    let wanted = binding
-        .spec
-        .request
-        .as_ref()
-        .map(|request| &request.geography);
-    // The account is the operator's: that it is another one now is no news of the data.
-    let account = settings.account.as_ref();
-    let (reason, arn) = match &old.invocation {
-        Invocation::Profile { id, geography } => (
-            if wanted == Ok(geography) {
-                Reason::ProfileFound
-            } else {
-                Reason::FallbackGeographyUsed
-            },
-            account.map(|account| Arc::from(old.source_region.profile_arn(account, id))),
-        ),
-        Invocation::OnDemand => (Reason::OnDemandFallback, old.arn.clone()),
+    let wanted = binding.spec.request.as_ref().ok();
+    let wanted = wanted.map(|request| &request.geography);
+    let reason = match &old.invocation {
+        Invocation::Profile { geography, .. } if wanted == Some(geography) => Reason::ProfileFound,
+        Invocation::Profile { .. } => Reason::FallbackGeographyUsed,
+        Invocation::OnDemand => Reason::OnDemandFallback,
     };
-    let profile = if old.arn == arn {
-        written.clone()
-    } else {
-        Arc::new(WrittenProfile {
-            profile: ProfileInUse { arn, ..old.clone() },
-            provenance: written.provenance.clone(),
-        })
-    };
-    Answer::Yes {
-        verdict: limits.judge(&old.source_region, &old.reachable()),
-        finding: Finding::new(ConditionStatus::True, reason, message),
-        profile,
-    }
+    Finding::new(ConditionStatus::True, reason, message)
 }
 
-fn without_arn(profile: &ProfileInUse) -> ProfileInUse {
-    ProfileInUse {
-        arn: None,
-        ..profile.clone()
+/// Returns the written route with the operator's account in its ARN: that it is another one now is no news of the data.
+fn with_account(written: &Arc<WrittenRoute>, account: Option<&AccountId>) -> Arc<WrittenRoute> {
+    let account = account.filter(|_| written.route.profile().is_some());
+    if written.account.as_ref() == account {
+        return written.clone();
     }
+    Arc::new(WrittenRoute {
+        account: account.cloned(),
+        ..(**written).clone()
+    })
 }

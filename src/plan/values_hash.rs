@@ -1,81 +1,58 @@
 //! `status.targets[].valuesHash`: what the inventory keeps of the values that were written.
 //!
 //! For each key, 16 characters: 8 hexadecimal digits of SHA-256 of the key and 8 of the value, sorted. So two hashes tell a
-//! value that changed from a key that was added or removed. A `!` in the place of a value's first digit says that the value
-//! changed and that restarts for it are outstanding. The form stays the same between versions of the operator, because a
-//! hash is compared with what an earlier version wrote; one of another form has no key in common with any other.
+//! value that changed from a key that was added or removed. The form stays the same between versions of the operator,
+//! because a hash is compared with what an earlier version wrote; one of another form has no key in common with any other.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use sha2::{Digest, Sha256};
 
+use super::status::TargetRecord;
+
 /// Characters of a key's part, and of a value's.
 const PART: usize = 8;
-/// Stands in the place of a value's first digit while restarts are outstanding.
-const MARK: char = '!';
 
 /// Returns the hash of a content.
 #[must_use]
 pub fn values_hash(content: &BTreeMap<String, String>) -> String {
-    let mut entries: Vec<String> = content
+    let entries = content.iter().map(|(key, value)| entry(key, value));
+    sorted(entries).concat()
+}
+
+/// Returns what identifies changed values: the entries of their hash, sorted.
+#[must_use]
+pub fn entries_of(content: &BTreeMap<String, String>, keys: &[&str]) -> Vec<String> {
+    let entries = keys
         .iter()
-        .map(|(key, value)| digits(key, PART) + &digits(value, PART))
-        .collect();
-    entries.sort_unstable();
-    entries.concat()
+        .filter_map(|key| Some(entry(key, content.get(*key)?)));
+    sorted(entries)
 }
 
-/// Says whether a value changed from one to another, for which restarts are due. Keys that were added or removed change
-/// no value.
+/// Returns the keys of a content whose value differs from the one written before, or had changed before and restarts for it
+/// are pending. Keys that were added or removed change no value.
 #[must_use]
-pub fn value_changed(before: &str, after: &str) -> bool {
-    !changes(before, after).is_empty()
-}
-
-/// Returns the entries of `after` whose value changed, or had changed before and restarts for it are outstanding.
-#[must_use]
-pub fn changes<'a>(before: &str, after: &'a str) -> Vec<&'a str> {
-    let known = entries(before);
-    entries(after)
-        .into_iter()
-        .filter(|entry| {
-            let (key, value) = entry.split_at(PART);
-            let mut values = known
-                .iter()
-                .map(|entry| entry.split_at(PART))
-                .filter(|(known, _)| *known == key)
-                .map(|(_, value)| value)
-                .peekable();
-            values.peek().is_some() && values.all(|known| known != value)
-        })
+pub fn changed_keys<'a>(
+    before: &TargetRecord,
+    content: &'a BTreeMap<String, String>,
+) -> Vec<&'a str> {
+    let known = entries(&before.hash);
+    let is_pending = |key: &str| before.restart_pending.iter().any(|it| **it == *key);
+    let is_changed = |key: &str, value: &str| {
+        let (key, value) = (digits(key, PART), digits(value, PART));
+        let mut values = known
+            .iter()
+            .map(|entry| entry.split_at(PART))
+            .filter(|(known, _)| *known == key)
+            .map(|(_, value)| value)
+            .peekable();
+        values.peek().is_some() && values.all(|known| known != value)
+    };
+    content
+        .iter()
+        .filter(|(key, value)| is_pending(key) || is_changed(key, value))
+        .map(|(key, _)| key.as_str())
         .collect()
-}
-
-/// Returns `after` with a mark at each value that changed.
-#[must_use]
-pub fn with_marks(before: &str, after: &str) -> String {
-    let changed = changes(before, after);
-    entries(after)
-        .into_iter()
-        .map(|entry| {
-            if changed.contains(&entry) {
-                let (key, value) = entry.split_at(PART);
-                format!("{key}{MARK}{}", &value[MARK.len_utf8()..])
-            } else {
-                entry.to_owned()
-            }
-        })
-        .collect()
-}
-
-/// Says whether two hashes are of the same content, whatever is outstanding.
-#[must_use]
-pub fn same_content(one: &str, other: &str) -> bool {
-    one.len() == other.len()
-        && one
-            .chars()
-            .zip(other.chars())
-            .all(|(one, other)| one == other || one == MARK || other == MARK)
 }
 
 /// Returns the first hexadecimal digits of SHA-256 of a text.
@@ -87,6 +64,16 @@ pub fn digits(text: &str, count: usize) -> String {
         let _ = write!(hex, "{byte:02x}");
     }
     hex
+}
+
+fn entry(key: &str, value: &str) -> String {
+    digits(key, PART) + &digits(value, PART)
+}
+
+fn sorted(entries: impl Iterator<Item = String>) -> Vec<String> {
+    let mut entries: Vec<String> = entries.collect();
+    entries.sort_unstable();
+    entries
 }
 
 /// Returns the entries of a hash; none where it has another form.
@@ -104,13 +91,37 @@ fn entries(hash: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        api::{CreationPolicy, TargetKind},
+        plan::identity::TargetKey,
+    };
 
-    fn of(pairs: &[(&str, &str)]) -> String {
-        let content = pairs
+    type Content = BTreeMap<String, String>;
+
+    fn content(pairs: &[(&str, &str)]) -> Content {
+        pairs
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        values_hash(&content)
+            .collect()
+    }
+
+    fn of(pairs: &[(&str, &str)]) -> String {
+        values_hash(&content(pairs))
+    }
+
+    fn record(hash: &str, pending: &[&str]) -> TargetRecord {
+        TargetRecord {
+            key: TargetKey {
+                kind: TargetKind::ConfigMap,
+                namespace: "n".into(),
+                name: "t".into(),
+            },
+            uid: "uid".into(),
+            policy: CreationPolicy::Owner,
+            hash: hash.into(),
+            restart_pending: pending.iter().map(|key| (*key).into()).collect(),
+            since: None,
+        }
     }
 
     #[test]
@@ -127,34 +138,35 @@ mod tests {
 
     #[test]
     fn what_counts_as_a_change_of_a_value() {
-        let one = of(&[("a", "1"), ("b", "x")]);
-        for (name, after, changed) in [
-            ("nothing", of(&[("a", "1"), ("b", "x")]), false),
-            ("a value", of(&[("a", "2"), ("b", "x")]), true),
-            (
-                "a key more",
-                of(&[("a", "1"), ("b", "x"), ("c", "2")]),
-                false,
-            ),
-            ("a key less", of(&[("a", "1")]), false),
-            ("a key by another", of(&[("a", "1"), ("c", "y")]), false),
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let one = content(&[("a", "1"), ("b", "x")]);
+        let cases: [(&str, Pairs<'_>, bool); 9] = [
+            ("nothing", &[("a", "1"), ("b", "x")], false),
+            ("a value", &[("a", "2"), ("b", "x")], true),
+            ("a key more", &[("a", "1"), ("b", "x"), ("c", "2")], false),
+            ("a key less", &[("a", "1")], false),
+            ("a key by another", &[("a", "1"), ("c", "y")], false),
             (
                 "a key more and a value",
-                of(&[("a", "2"), ("b", "x"), ("c", "2")]),
+                &[("a", "2"), ("b", "x"), ("c", "2")],
                 true,
             ),
-            ("a key less and a value", of(&[("b", "y")]), true),
-            ("values by each other", of(&[("a", "x"), ("b", "1")]), true),
-            ("no keys", of(&[]), false),
-        ] {
-            assert_eq!(value_changed(&one, &after), changed, "{name}");
-            assert_eq!(value_changed(&after, &one), changed, "{name}, backwards");
+            ("a key less and a value", &[("b", "y")], true),
+            ("values by each other", &[("a", "x"), ("b", "1")], true),
+            ("no keys", &[], false),
+        ];
+        for (name, after, changed) in cases {
+            let after = content(after);
+            for (before, after) in [(&one, &after), (&after, &one)] {
+                let before = record(&values_hash(before), &[]);
+                assert_eq!(!changed_keys(&before, after).is_empty(), changed, "{name}");
+            }
         }
     }
 
     #[test]
     fn another_form_is_no_change() {
-        let hash = of(&[("a", "1")]);
+        let after = content(&[("a", "1")]);
         for other in [
             "",
             "7a2d897e94d107eb",
@@ -162,45 +174,28 @@ mod tests {
             "ééééééééé",
             "x".repeat(17).as_str(),
         ] {
-            assert!(!value_changed(other, &hash), "{other}");
-            assert!(!value_changed(&hash, other), "{other}");
-            assert_eq!(with_marks(other, &hash), hash);
+            let none: Vec<&str> = Vec::new();
+            assert_eq!(changed_keys(&record(other, &[]), &after), none, "{other}");
         }
     }
 
     #[test]
-    fn a_mark_stays_due_whatever_the_value_becomes() {
-        let (first, second) = (of(&[("a", "1"), ("b", "x")]), of(&[("a", "2"), ("b", "x")]));
-        let marked = with_marks(&first, &second);
-        assert_eq!(marked.matches(MARK).count(), 1);
-        assert_eq!(marked.len(), second.len());
-        for after in [&first, &second, &of(&[("a", "3")])] {
-            assert_eq!(changes(&marked, after).len(), 1, "{after}");
+    fn a_pending_key_stays_due_whatever_its_value_becomes() {
+        let (first, second) = ([("a", "1"), ("b", "x")], [("a", "2"), ("b", "x")]);
+        let before = record(&of(&first), &[]);
+        let changed = content(&second);
+        assert_eq!(changed_keys(&before, &changed), ["a"]);
+        let pending = record(&of(&second), &["a"]);
+        for after in [&first[..], &second, &[("a", "3")]] {
+            assert_eq!(changed_keys(&pending, &content(after)), ["a"], "{after:?}");
         }
-        assert_eq!(with_marks(&marked, &second), marked, "nothing moves");
+        let more = content(&[("a", "2"), ("b", "x"), ("c", "y")]);
         assert_eq!(
-            changes(&marked, &second),
-            changes(&first, &second),
-            "the same values are due"
+            entries_of(&more, &changed_keys(&pending, &more)),
+            entries_of(&changed, &changed_keys(&before, &changed)),
+            "the same values are due, and a key more is not"
         );
-        let more = of(&[("a", "2"), ("b", "x"), ("c", "y")]);
-        assert_eq!(
-            changes(&marked, &more),
-            changes(&first, &second),
-            "a key more is not due"
-        );
-        assert!(
-            !value_changed(&marked, &of(&[("b", "x")])),
-            "the key is gone"
-        );
-    }
-
-    #[test]
-    fn a_mark_does_not_hide_the_content() {
-        let (first, second) = (of(&[("a", "1")]), of(&[("a", "2")]));
-        let marked = with_marks(&first, &second);
-        assert!(same_content(&marked, &second));
-        assert!(!same_content(&marked, &first));
-        assert!(!same_content(&marked, &of(&[("a", "2"), ("b", "x")])));
+        let gone = content(&[("b", "x")]);
+        assert!(changed_keys(&pending, &gone).is_empty(), "the key is gone");
     }
 }

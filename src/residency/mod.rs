@@ -9,8 +9,9 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     api::names,
-    catalog::{Catalog, Destinations, Profile, embedded::Embedded},
-    types::{ProfileId, Region},
+    catalog::{Catalog, Profile, embedded::Embedded},
+    route::{Destinations, Route},
+    types::Region,
 };
 
 use sets::{RegionSet, SETS};
@@ -290,9 +291,20 @@ impl Limits {
         self.unknown
     }
 
-    /// Judges a route by every limit.
+    /// Judges a route, with every region that is known to be reachable by it, by every limit.
     #[must_use]
-    pub fn judge(&self, source: &Region, destinations: &Destinations) -> Verdict {
+    pub fn judge(&self, route: &Route, embedded: &Embedded) -> Judgement {
+        let reachable = reachable(route, embedded);
+        Judgement {
+            verdict: self.verdict(&route.source_region, &reachable),
+            source_region: route.source_region.clone(),
+            reachable,
+        }
+    }
+
+    /// Returns what every limit says of a source region and destinations.
+    #[must_use]
+    pub fn verdict(&self, source: &Region, destinations: &Destinations) -> Verdict {
         if let Some(error) = self.set.iter().find_map(|limit| limit.as_ref().err()) {
             return Verdict::LimitInvalid(error.clone());
         }
@@ -319,14 +331,17 @@ impl Limits {
     }
 }
 
-/// Returns where requests to a profile can be served as far as anybody knows: as listed, and as the embedded data have it.
+/// Returns where requests can be served as far as anybody knows: as listed, and as the embedded data have it.
 ///
 /// The destinations of a geographic profile never change
 /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>), so where the two differ
 /// one of them is wrong; a limit must hold for both.
 #[must_use]
-pub fn reachable(profile: &ProfileId, source: &Region, listed: &Destinations) -> Destinations {
-    let known = Embedded::load().destinations(profile, source);
+pub fn reachable(route: &Route, embedded: &Embedded) -> Destinations {
+    let listed = &route.destinations;
+    let known = route
+        .profile()
+        .and_then(|profile| embedded.destinations(profile, &route.source_region));
     match (listed, known) {
         (Destinations::Regions(listed), Some(Destinations::Regions(known))) if listed != known => {
             Destinations::regions(listed.iter().chain(known.iter()).cloned().collect())
@@ -336,7 +351,10 @@ pub fn reachable(profile: &ProfileId, source: &Region, listed: &Destinations) ->
 }
 
 /// Returns the profiles whose listed destinations differ from those of the embedded data.
-pub fn contradictions(catalog: &Catalog) -> impl Iterator<Item = &Profile> {
+pub fn contradictions<'a>(
+    catalog: &'a Catalog,
+    embedded: &'a Embedded,
+) -> impl Iterator<Item = &'a Profile> {
     let source = catalog.source_region();
     catalog
         .profiles()
@@ -345,7 +363,7 @@ pub fn contradictions(catalog: &Catalog) -> impl Iterator<Item = &Profile> {
         .filter(|profile| {
             match (
                 &profile.destinations,
-                Embedded::load().destinations(&profile.id, source),
+                embedded.destinations(&profile.id, source),
             ) {
                 (Destinations::Regions(listed), Some(Destinations::Regions(known))) => {
                     listed != known
@@ -415,10 +433,43 @@ impl Verdict {
     pub fn forbids(&self) -> bool {
         !self.permits() && *self != Self::LimitUnknown
     }
+}
 
+/// What the limits say of a route, with what they were asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What the limits say.
+    pub verdict: Verdict,
+    /// Where the route is called from.
+    pub source_region: Region,
+    /// Where requests can be served as far as anybody knows.
+    pub reachable: Destinations,
+}
+
+impl Judgement {
+    /// Says whether a value may be published under this judgement.
+    #[must_use]
+    pub fn permits(&self) -> bool {
+        self.verdict.permits()
+    }
+
+    /// Says whether a value may not stay where it is written.
+    #[must_use]
+    pub fn forbids(&self) -> bool {
+        self.verdict.forbids()
+    }
+
+    /// Returns the judgement in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.verdict.message(&self.source_region, &self.reachable)
+    }
+}
+
+impl Verdict {
     /// Returns the verdict in words, for the route it was made of.
     #[must_use]
-    pub fn message(&self, source: &Region, destinations: &Destinations) -> String {
+    fn message(&self, source: &Region, destinations: &Destinations) -> String {
         let served = match destinations {
             Destinations::Anywhere => "any commercial region".to_owned(),
             Destinations::Regions(_) => destinations.names().join(", "),
@@ -451,6 +502,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{route::Invocation, types::ModelId};
 
     fn region(name: &str) -> Region {
         name.parse().expect(name)
@@ -495,7 +547,7 @@ mod tests {
             ),
         ];
         for (limit, source, destinations, outside) in cases {
-            let verdict = limits(limit).judge(&region(source), &route(destinations));
+            let verdict = limits(limit).verdict(&region(source), &route(destinations));
             match (outside, verdict) {
                 (None, Verdict::AllRegionsAllowed) => {}
                 (
@@ -518,18 +570,18 @@ mod tests {
         for limit in [&["@eu", "@us"][..], &["eu-*", "us-*", "ap-*"]] {
             assert!(
                 !limits(limit)
-                    .judge(&source, &Destinations::Anywhere)
+                    .verdict(&source, &Destinations::Anywhere)
                     .permits(),
                 "{limit:?}"
             );
         }
         assert!(
             limits(&["*"])
-                .judge(&source, &Destinations::Anywhere)
+                .verdict(&source, &Destinations::Anywhere)
                 .permits()
         );
         assert_eq!(
-            Limits::default().judge(&source, &Destinations::Anywhere),
+            Limits::default().verdict(&source, &Destinations::Anywhere),
             Verdict::NoLimitSet
         );
     }
@@ -541,7 +593,7 @@ mod tests {
             Limit::parse(LimitOrigin::Operator, &["@eu"]),
         ]);
         assert_eq!(
-            both.judge(&region("us-east-1"), &route(&["us-east-1", "us-west-2"])),
+            both.verdict(&region("us-east-1"), &route(&["us-east-1", "us-west-2"])),
             Verdict::RegionNotAllowed {
                 origin: LimitOrigin::Operator,
                 outside: Outside::Regions(vec![region("us-east-1"), region("us-west-2")]),
@@ -611,7 +663,7 @@ mod tests {
             ),
         ];
         for (limits, expected, permits, forbids) in cases {
-            let verdict = limits.judge(&source, &destinations);
+            let verdict = limits.verdict(&source, &destinations);
             let name = format!("{verdict:?}");
             assert!(name.starts_with(expected), "{expected}: {name}");
             assert_eq!(
@@ -624,24 +676,35 @@ mod tests {
 
     #[test]
     fn data_that_contradict_each_other_both_count() {
-        let id: ProfileId = "eu.amazon.nova-lite-v1:0".parse().expect("an ID");
-        let source = region("eu-west-1");
-        let known = Embedded::load()
-            .destinations(&id, &source)
-            .expect("a route")
-            .clone();
-        assert_eq!(reachable(&id, &source, &known), known);
+        let embedded = Embedded::load();
+        let listed_as = |id: &str, destinations: &Destinations| {
+            let model: ModelId = id["eu.".len()..].parse().expect("a model");
+            let listed = Route {
+                invocation: Invocation::Profile {
+                    id: id.parse().expect("an ID"),
+                    geography: "eu".parse().expect("a geography"),
+                },
+                model,
+                source_region: region("eu-west-1"),
+                destinations: destinations.clone(),
+            };
+            reachable(&listed, embedded)
+        };
+        let id = "eu.amazon.nova-lite-v1:0";
+        let known = embedded
+            .destinations(&id.parse().expect("an ID"), &region("eu-west-1"))
+            .expect("a route");
+        assert_eq!(listed_as(id, known), *known);
         let listed = route(&["eu-west-1", "il-central-1"]);
-        let both = reachable(&id, &source, &listed).names();
+        let both = listed_as(id, &listed).names();
         assert!(both.contains(&"il-central-1".to_owned()));
         assert!(
             known.names().iter().all(|name| both.contains(name)),
             "{both:?}"
         );
-        let new: ProfileId = "eu.example.new-v1:0".parse().expect("an ID");
-        assert_eq!(reachable(&new, &source, &listed), listed);
+        assert_eq!(listed_as("eu.example.new-v1:0", &listed), listed);
         assert_eq!(
-            reachable(&id, &source, &Destinations::Anywhere),
+            listed_as(id, &Destinations::Anywhere),
             Destinations::Anywhere
         );
     }
@@ -658,7 +721,7 @@ mod tests {
             "eu west",
             "@eu*",
         ] {
-            let verdict = limits(&["*", bad]).judge(&region("eu-west-1"), &route(&["eu-west-1"]));
+            let verdict = limits(&["*", bad]).verdict(&region("eu-west-1"), &route(&["eu-west-1"]));
             assert!(
                 matches!(verdict, Verdict::LimitInvalid(_)),
                 "{bad}: {verdict:?}"
@@ -666,7 +729,7 @@ mod tests {
         }
         assert!(
             !limits(&[])
-                .judge(&region("eu-west-1"), &route(&["eu-west-1"]))
+                .verdict(&region("eu-west-1"), &route(&["eu-west-1"]))
                 .permits()
         );
     }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    catalog::{Lifecycle, Profile, embedded::Embedded, regions},
+    catalog::{Lifecycle, Profile, embedded::Embedded},
     types::{Geography, ModelId, ProfileId, Region},
 };
 
-use super::{Candidate, Choice, Outcome, Request};
+use super::{Candidate, CandidateOutcome, Choice, Request};
 
 /// How many suggestions a message carries: more are not read.
-const SUGGESTIONS: usize = 3;
+pub(super) const SUGGESTIONS: usize = 3;
 
 /// Returns the source regions from which public data knows a model's profile of this geography.
 pub(super) fn callable_from(
@@ -50,17 +50,18 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> Str
 /// Returns the message where the source region lists no profile at all.
 pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
     let advice = "set sourceRegion to the region that the workload calls Bedrock from";
-    let why = match regions::facts(region) {
+    let regions = hints.regions();
+    let why = match regions.facts(region) {
         None => {
             return format!(
                 "no inference profile is callable from {region}: AWS had no such region on {}; nearest: {}; {advice}",
-                regions::as_of(),
-                regions::nearest(region).join(", ")
+                regions.as_of(),
+                regions.nearest(region).join(", ")
             );
         }
         Some(facts) if !facts.bedrock => format!(
             ": Amazon Bedrock had no endpoint there on {}",
-            regions::as_of()
+            regions.as_of()
         ),
         Some(_) => String::new(),
     };
@@ -103,17 +104,19 @@ pub(super) fn no_profile_in_geography(
     let details = candidates
         .iter()
         .filter_map(|candidate| match &candidate.outcome {
-            Outcome::NotCallable { callable_from, .. } if !callable_from.is_empty() => {
+            CandidateOutcome::NotCallable { callable_from, .. } if !callable_from.is_empty() => {
                 Some(format!(
                     "{} from: {}",
                     candidate.choice,
                     list(callable_from.iter().map(Region::as_str), 8)
                 ))
             }
-            Outcome::NotAllowed(outside) if candidate.choice != Choice::OnDemand => Some(format!(
-                "fallback {} passed over, it breaks the residency limit: {outside}",
-                candidate.choice
-            )),
+            CandidateOutcome::NotAllowed(outside) if candidate.choice != Choice::OnDemand => {
+                Some(format!(
+                    "fallback {} passed over, it breaks the residency limit: {outside}",
+                    candidate.choice
+                ))
+            }
             _ => None,
         });
     let advice = "set geography to one of these or list it in fallback.geographies".to_owned();
@@ -187,7 +190,7 @@ pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String
             "{head}; {} was last listed on {}; successors: {}{elsewhere}",
             ids.join(", "),
             last.last_seen,
-            successors(request, hints)
+            successors_in_words(request, &successors(request, hints))
         );
     }
     if !routes.is_empty() {
@@ -233,7 +236,7 @@ fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
 
 /// Returns models of the same family that the requested geography serves from the source region, newest names first;
 /// where there are none, those it serves from anywhere.
-pub(super) fn successors(request: &Request, hints: &Embedded) -> String {
+pub(super) fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
     let family = words(&request.model);
     let snapshot = hints.catalog(&request.source_region);
     let is_legacy = |model: &ModelId| {
@@ -256,13 +259,18 @@ pub(super) fn successors(request: &Request, hints: &Embedded) -> String {
         .map(|known| (words(known).intersection(&family).count(), known))
         .collect();
     known.sort_by(|(a_shared, a), (b_shared, b)| b_shared.cmp(a_shared).then_with(|| b.cmp(a)));
-    if known.is_empty() {
+    known.into_iter().map(|(_, model)| model.clone()).collect()
+}
+
+/// Returns successors in words: the first of them, or where to look where there are none.
+pub(super) fn successors_in_words(request: &Request, successors: &[ModelId]) -> String {
+    if successors.is_empty() {
         return format!(
             "none in {} from {}; see `catalog list --region {}`",
             request.geography, request.source_region, request.source_region
         );
     }
-    list(known.iter().map(|(_, model)| model.as_str()), SUGGESTIONS)
+    list(successors.iter().map(ModelId::as_str), SUGGESTIONS)
 }
 
 /// Returns the words of a model ID that are no numbers or versions: its family.

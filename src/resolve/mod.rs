@@ -8,8 +8,9 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, Destinations, Profile, SourceKind, embedded::Embedded},
-    residency::{Limits, Outside, Verdict, reachable},
+    catalog::{Catalog, SourceKind, embedded::Embedded},
+    residency::{Judgement, Limits, Outside, Verdict},
+    route::{Invocation, Route},
     types::{Geography, ModelId, ON_DEMAND, Region},
 };
 
@@ -35,51 +36,13 @@ impl Request {
     }
 }
 
-/// What serves a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// An inference profile.
-    Profile(Arc<Profile>),
-    /// The foundation model itself, on demand in the source region.
-    OnDemand,
-}
-
-impl Found {
-    /// Returns where requests may be served.
-    #[must_use]
-    pub fn destinations(&self, request: &Request) -> Destinations {
-        match self {
-            Self::Profile(profile) => profile.destinations.clone(),
-            Self::OnDemand => Destinations::regions(vec![request.source_region.clone()]),
-        }
-    }
-
-    /// Returns where requests can be served as far as anybody knows: what residency is judged by.
-    #[must_use]
-    pub fn reachable(&self, request: &Request) -> Destinations {
-        match self {
-            Self::Profile(profile) => {
-                reachable(&profile.id, &request.source_region, &profile.destinations)
-            }
-            Self::OnDemand => self.destinations(request),
-        }
-    }
-
-    /// Returns what workloads give as model ID.
-    #[must_use]
-    pub fn id<'a>(&'a self, request: &'a Request) -> &'a str {
-        match self {
-            Self::Profile(profile) => profile.id.as_str(),
-            Self::OnDemand => request.model.as_str(),
-        }
-    }
-}
-
 /// That a request is served, and by what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
-    /// What serves it.
-    pub found: Found,
+    /// The route that serves it.
+    pub route: Route,
+    /// What the limits say of that route.
+    pub judgement: Judgement,
     /// Everything that was considered, in its order.
     pub candidates: Vec<Candidate>,
 }
@@ -88,12 +51,12 @@ impl Resolution {
     /// Returns the reason of the condition `RegionSupported`.
     #[must_use]
     pub fn reason(&self, request: &Request) -> Reason {
-        match &self.found {
-            Found::Profile(profile) if profile.geography == request.geography => {
+        match &self.route.invocation {
+            Invocation::Profile { geography, .. } if *geography == request.geography => {
                 Reason::ProfileFound
             }
-            Found::Profile(_) => Reason::FallbackGeographyUsed,
-            Found::OnDemand => Reason::OnDemandFallback,
+            Invocation::Profile { .. } => Reason::FallbackGeographyUsed,
+            Invocation::OnDemand => Reason::OnDemandFallback,
         }
     }
 
@@ -101,15 +64,14 @@ impl Resolution {
     #[must_use]
     pub fn message(&self, request: &Request) -> String {
         let from = &request.source_region;
-        let found = match &self.found {
-            Found::Profile(profile) if profile.geography == request.geography => {
-                return format!("{} is callable from {from}", profile.id);
+        let found = match &self.route.invocation {
+            Invocation::Profile { id, geography } if *geography == request.geography => {
+                return format!("{id} is callable from {from}");
             }
-            Found::Profile(profile) => format!(
-                "{} is callable from {from} by fallback to {}",
-                profile.id, profile.geography
-            ),
-            Found::OnDemand => format!(
+            Invocation::Profile { id, geography } => {
+                format!("{id} is callable from {from} by fallback to {geography}")
+            }
+            Invocation::OnDemand => format!(
                 "{} is invoked on demand in {from}, without an inference profile, as fallback.onDemand allows: requests stay in {from} and have the throughput of that region alone",
                 request.model
             ),
@@ -117,7 +79,12 @@ impl Resolution {
         let passed_over: Vec<String> = self
             .candidates
             .iter()
-            .filter(|candidate| !matches!(candidate.outcome, Outcome::Chosen | Outcome::NotNeeded))
+            .filter(|candidate| {
+                !matches!(
+                    candidate.outcome,
+                    CandidateOutcome::Chosen | CandidateOutcome::NotNeeded
+                )
+            })
             .map(|candidate| format!("{}: {}", candidate.choice, candidate.outcome))
             .collect();
         format!("{found}; passed over: {}", passed_over.join("; "))
@@ -150,12 +117,12 @@ pub struct Candidate {
     /// What workloads would give as model ID, where the catalog has it.
     pub id: Option<Arc<str>>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: CandidateOutcome,
 }
 
 /// What became of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CandidateOutcome {
     /// It serves the request.
     Chosen,
     /// The catalog lists no such profile for the source region; public data knows it from these regions, if any.
@@ -175,7 +142,7 @@ pub enum Outcome {
     NotNeeded,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for CandidateOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chosen => f.write_str("chosen"),
@@ -224,7 +191,7 @@ impl Unresolved {
     #[must_use]
     pub fn is_definite(&self) -> bool {
         let unknown =
-            |candidate: &Candidate| matches!(candidate.outcome, Outcome::ModelsUnknown(_));
+            |candidate: &Candidate| matches!(candidate.outcome, CandidateOutcome::ModelsUnknown(_));
         !self.candidates.iter().any(unknown)
     }
 }
@@ -245,25 +212,25 @@ pub fn resolve(
     hints: &Embedded,
 ) -> Result<Resolution, Unresolved> {
     let mut candidates = Vec::new();
-    let mut chosen: Option<Found> = None;
+    let mut chosen: Option<(Route, Judgement)> = None;
     for (position, geography) in request.geographies().enumerate() {
         let profile = catalog.find(&request.model, geography);
         let outcome = match profile {
-            None => Outcome::NotCallable {
+            None => CandidateOutcome::NotCallable {
                 callable_from: hints::callable_from(hints, &request.model, geography),
                 last_listed: hints::last_listed(hints, &request.model, geography),
             },
-            Some(_) if chosen.is_some() => Outcome::NotNeeded,
+            Some(_) if chosen.is_some() => CandidateOutcome::NotNeeded,
             Some(profile) => {
-                let source = &request.source_region;
-                let reachable = reachable(&profile.id, source, &profile.destinations);
-                match limits.judge(source, &reachable) {
+                let route = profile.route(&request.source_region);
+                let judgement = limits.judge(&route, hints);
+                match judgement.verdict {
                     Verdict::RegionNotAllowed { outside, .. } if position > 0 => {
-                        Outcome::NotAllowed(outside)
+                        CandidateOutcome::NotAllowed(outside)
                     }
                     _ => {
-                        chosen = Some(Found::Profile(profile.clone()));
-                        Outcome::Chosen
+                        chosen = Some((route, judgement));
+                        CandidateOutcome::Chosen
                     }
                 }
             }
@@ -275,12 +242,14 @@ pub fn resolve(
         });
     }
     if request.on_demand {
+        let route = Route::on_demand(request.model.clone(), request.source_region.clone());
+        let judgement = limits.judge(&route, hints);
         let outcome = match chosen {
-            Some(_) => Outcome::NotNeeded,
-            None => on_demand(request, catalog, limits),
+            Some(_) => CandidateOutcome::NotNeeded,
+            None => on_demand(request, catalog, &judgement),
         };
-        if outcome == Outcome::Chosen {
-            chosen = Some(Found::OnDemand);
+        if outcome == CandidateOutcome::Chosen {
+            chosen = Some((route, judgement));
         }
         candidates.push(Candidate {
             choice: Choice::OnDemand,
@@ -289,23 +258,26 @@ pub fn resolve(
         });
     }
     match chosen {
-        Some(found) => Ok(Resolution { found, candidates }),
+        Some((route, judgement)) => Ok(Resolution {
+            route,
+            judgement,
+            candidates,
+        }),
         None => Err(unresolved(request, catalog, hints, candidates)),
     }
 }
 
 /// Returns what becomes of the model itself where no profile serves.
-fn on_demand(request: &Request, catalog: &Catalog, limits: &Limits) -> Outcome {
+fn on_demand(request: &Request, catalog: &Catalog, judgement: &Judgement) -> CandidateOutcome {
     if catalog.models().is_none() {
-        return Outcome::ModelsUnknown(catalog.source());
+        return CandidateOutcome::ModelsUnknown(catalog.source());
     }
     if !is_on_demand(request, catalog) {
-        return Outcome::NotOnDemand;
+        return CandidateOutcome::NotOnDemand;
     }
-    let destinations = Found::OnDemand.destinations(request);
-    match limits.judge(&request.source_region, &destinations) {
-        Verdict::RegionNotAllowed { outside, .. } => Outcome::NotAllowed(outside),
-        _ => Outcome::Chosen,
+    match &judgement.verdict {
+        Verdict::RegionNotAllowed { outside, .. } => CandidateOutcome::NotAllowed(outside.clone()),
+        _ => CandidateOutcome::Chosen,
     }
 }
 
@@ -314,10 +286,18 @@ fn is_on_demand(request: &Request, catalog: &Catalog) -> bool {
     model.is_some_and(|model| model.on_demand)
 }
 
-/// Returns successors of a request's model in words, for a model that is on its way out.
+/// Returns models that can take the place of a request's model, at most three, the nearest first.
 #[must_use]
-pub fn successors(request: &Request, hints: &Embedded) -> String {
-    hints::successors(request, hints)
+pub fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
+    let mut successors = hints::successors(request, hints);
+    successors.truncate(hints::SUGGESTIONS);
+    successors
+}
+
+/// Returns successors in words, with where to look where there are none.
+#[must_use]
+pub fn successors_in_words(request: &Request, successors: &[ModelId]) -> String {
+    hints::successors_in_words(request, successors)
 }
 
 fn unresolved(

@@ -17,14 +17,6 @@ fn request(model: &str, geography: &str, fallbacks: &[&str], from: &str) -> Requ
     }
 }
 
-/// Returns the profile that a request resolved to.
-fn profile(resolution: &Resolution) -> &Profile {
-    match &resolution.found {
-        Found::Profile(profile) => profile,
-        Found::OnDemand => panic!("a profile: {resolution:?}"),
-    }
-}
-
 fn resolved(request: &Request, limits: &Limits) -> Result<Resolution, Unresolved> {
     let embedded = Embedded::load();
     resolve(
@@ -47,10 +39,7 @@ fn the_wanted_geography_is_taken_where_it_is_callable() {
     ] {
         let request = request(SONNET, geography, &[], from);
         let resolution = resolved(&request, &Limits::default()).expect(geography);
-        assert_eq!(
-            profile(&resolution).id.as_str(),
-            format!("{geography}.{SONNET}")
-        );
+        assert_eq!(resolution.route.id(), format!("{geography}.{SONNET}"));
         assert_eq!(resolution.reason(&request), Reason::ProfileFound);
     }
 }
@@ -73,10 +62,10 @@ fn a_fallback_that_breaks_residency_is_passed_over() {
     let request = request(SONNET, "jp", &["global", "eu"], "eu-west-1");
     let limits = Limits::all([Limit::parse(LimitOrigin::Binding, &["@eu"])]);
     let resolution = resolved(&request, &limits).expect("second fallback");
-    assert_eq!(profile(&resolution).geography.as_str(), "eu");
+    assert_eq!(resolution.route.geography(), "eu");
     assert!(matches!(
         resolution.candidates[1].outcome,
-        Outcome::NotAllowed(Outside::AnyRegion)
+        CandidateOutcome::NotAllowed(Outside::AnyRegion)
     ));
 }
 
@@ -172,7 +161,7 @@ fn every_current_route_resolves_to_itself_and_no_other() {
             );
             let resolution =
                 resolve(&request, &catalog, &Limits::default(), embedded).expect("current route");
-            assert_eq!(profile(&resolution), &**listed);
+            assert_eq!(resolution.route, listed.route(&request.source_region));
             routes += 1;
         }
     }
@@ -395,10 +384,7 @@ fn a_region_without_profiles_has_models_on_demand() {
     };
     let resolution =
         resolve(&request, &catalog, &Limits::default(), Embedded::load()).expect("on demand");
-    assert_eq!(resolution.found, Found::OnDemand);
-    assert_eq!(resolution.found.id(&request), SONNET);
-    assert_eq!(
-        resolution.found.destinations(&request).to_string(),
-        "eu-west-1"
-    );
+    assert_eq!(resolution.route.invocation, Invocation::OnDemand);
+    assert_eq!(resolution.route.id(), SONNET);
+    assert_eq!(resolution.route.destinations.to_string(), "eu-west-1");
 }

@@ -111,7 +111,7 @@ async fn stage_at(cluster: Cluster, url: String, names: Arc<Names>) -> Stage {
             attempt: short,
             operation: short,
         },
-        ..AwsOptions::new(REGION.parse().expect("a region"))
+        ..AwsOptions::new(REGION.parse().expect("a region"), Embedded::load())
     };
     let source = Bedrock::connect(options).await.expect("a source");
     let options = Options {

@@ -8,6 +8,7 @@ use inference_profile_operator::{
     catalog::{Catalog, CatalogError, FeedKey, Source, SourceKind, listing},
     feeds::admission::FeedLimits,
     sources::directory::{Directory, MANIFEST},
+    types::RoleArn,
 };
 use jiff::Timestamp;
 use kube::{
@@ -134,7 +135,7 @@ async fn thousand(cluster: Cluster) {
         .iter()
         .flat_map(|region| {
             roles.iter().map(|role| FeedKey {
-                role: Some(role.as_str().into()),
+                role: Some(role.parse().expect("a role")),
                 region: region.parse().expect("a region"),
             })
         })
@@ -189,7 +190,10 @@ async fn roles(cluster: Cluster) {
     let account = status.profile.expect("a profile").catalog.account;
     assert_eq!(account.as_deref(), Some(OTHER_ACCOUNT));
     let asked: Vec<FeedKey> = stage.script.log().into_keys().collect();
-    let roles: Vec<Option<&str>> = asked.iter().map(|feed| feed.role.as_deref()).collect();
+    let roles: Vec<Option<&str>> = asked
+        .iter()
+        .map(|feed| feed.role.as_ref().map(RoleArn::as_str))
+        .collect();
     assert_eq!(roles, [Some(role("bedrock-shop").as_str())]);
     stage.stop().await;
 }

@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use inference_profile_operator::{
     api::{InferenceProfileBinding, condition::Reason},
     catalog::{
-        Access, Catalog, CatalogError, Destinations, FeedKey, FoundationModel, Lifecycle, Profile,
-        Source, SourceKind, Usability, embedded::Embedded, roles::AllowedRoles,
+        Access, Catalog, CatalogError, FeedKey, FoundationModel, Lifecycle, Profile, Source,
+        SourceKind, Usability, embedded::Embedded, roles::AllowedRoles,
     },
     controller::{Config, Controller, Health},
     feeds::{Schedule, admission::FeedLimits},
@@ -22,7 +22,8 @@ use inference_profile_operator::{
     metrics::Metrics,
     plan::Settings,
     residency::{Limit, LimitOrigin},
-    types::{AccountId, ModelId, Region},
+    route::Destinations,
+    types::{ModelId, Region, RoleArn},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::{
@@ -101,6 +102,7 @@ impl Operator {
         let mut namespaces = options.more_namespaces;
         namespaces.push(namespace.to_owned());
         let config = Config {
+            embedded: Embedded::load(),
             namespaces,
             selector: options.selector,
             default_region: "eu-west-1".parse().expect("a region"),
@@ -360,8 +362,8 @@ impl Source for Script {
                     return Err(CatalogError::ServiceError("failed by script".to_owned()));
                 }
             };
-            let of_role = key.role.as_deref().and_then(|role| role.split(':').nth(4));
-            let account: AccountId = of_role.unwrap_or(ACCOUNT).parse().expect("an account");
+            let of_role = key.role.as_ref().and_then(RoleArn::account);
+            let account = of_role.unwrap_or_else(|| ACCOUNT.parse().expect("an account"));
             let models = self.models.lock().expect("not poisoned");
             let models = models.get(&key.region).cloned();
             Ok(Catalog::new(

@@ -31,7 +31,7 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use bedrock_server::{BedrockServer, application_profile, profile};
 use futures::future::BoxFuture;
 use inference_profile_operator::{
-    catalog::{Catalog, CatalogError, FeedKey, Source},
+    catalog::{Catalog, CatalogError, FeedKey, Source, embedded::Embedded},
     sources::bedrock::{Bedrock, Options, Resolver},
     types::AccountId,
 };
@@ -76,7 +76,7 @@ fn options(url: &str) -> Options {
         ))),
         resolver: Arc::new(Names(&[])),
         attempts: 1,
-        ..Options::new("eu-west-1".parse().expect("region"))
+        ..Options::new("eu-west-1".parse().expect("region"), Embedded::load())
     }
 }
 

@@ -20,7 +20,7 @@ const ROLE: &str = "arn:aws:iam::444455556666:role/bedrock-discovery";
 
 fn key(role: &str, region: &str) -> FeedKey {
     FeedKey {
-        role: Some(role.into()),
+        role: Some(role.parse().expect(role)),
         region: region.parse().expect(region),
     }
 }

@@ -19,7 +19,7 @@ use aws_sdk_sts::operation::{
 };
 
 use crate::{
-    catalog::{CatalogError, regions},
+    catalog::{CatalogError, regions::Regions},
     types::{Arn, Region},
 };
 
@@ -243,6 +243,8 @@ impl Action {
 pub(super) struct Asked<'a> {
     pub(super) action: Action,
     pub(super) region: &'a Region,
+    /// What is known of regions, for messages.
+    pub(super) regions: &'a Regions,
     /// The operator's own region.
     pub(super) own_region: &'a Region,
     /// The host; nothing where no request was made.
@@ -416,7 +418,7 @@ fn name_advice(asked: Asked) -> String {
     let head = format!("the name of {} does not resolve", endpoint(asked));
     let host = asked.host.unwrap_or_default();
     if host.starts_with("bedrock-fips.") {
-        let known = regions::with_fips(region);
+        let known = asked.regions.with_fips(region);
         if !known.contains(&region.as_str()) {
             return format!(
                 "{head}: FIPS endpoints of Bedrock are known only in {}: unset AWS_USE_FIPS_ENDPOINT, or choose one of \
@@ -431,14 +433,14 @@ fn name_advice(asked: Asked) -> String {
     } else if !is_public_host(host, region) {
         return format!("{head}: check --bedrock-endpoint or AWS_ENDPOINT_URL_BEDROCK, and DNS");
     }
-    let known = match regions::facts(region) {
+    let known = match asked.regions.facts(region) {
         None => format!(
             "AWS had no region {region} on {}: check its name, and ",
-            regions::as_of()
+            asked.regions.as_of()
         ),
         Some(facts) if !facts.bedrock => format!(
             "Bedrock had no endpoint in {region} on {}: check sourceRegion, and ",
-            regions::as_of()
+            asked.regions.as_of()
         ),
         Some(_) => "check ".to_owned(),
     };
@@ -598,7 +600,11 @@ fn reason(message: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::condition::Reason;
+    use crate::{api::condition::Reason, catalog::embedded::Embedded};
+
+    fn regions() -> &'static Regions {
+        Embedded::load().regions()
+    }
 
     fn region(name: &str) -> Region {
         name.parse().expect(name)
@@ -624,6 +630,7 @@ mod tests {
             Asked {
                 action: Action::ListInferenceProfiles,
                 region: &region,
+                regions: regions(),
                 own_region: &region,
                 host: Some(&format!("bedrock.{name}.amazonaws.com")),
                 role: None,
@@ -778,6 +785,7 @@ mod tests {
             let asked = Asked {
                 action: Action::ListInferenceProfiles,
                 region: &region,
+                regions: regions(),
                 own_region: &own,
                 host: Some(host),
                 role: None,
@@ -846,6 +854,7 @@ mod tests {
             Asked {
                 action: Action::ListInferenceProfiles,
                 region: &asked_region,
+                regions: regions(),
                 own_region: &own,
                 host: None,
                 role: None,
@@ -869,6 +878,7 @@ mod tests {
                 Asked {
                     action: Action::ListInferenceProfiles,
                     region: &region,
+                    regions: regions(),
                     own_region: &region,
                     host: None,
                     role: Some(role),
@@ -947,6 +957,7 @@ mod tests {
             let asked = Asked {
                 action,
                 region: &region,
+                regions: regions(),
                 own_region: &region,
                 host: None,
                 role: None,

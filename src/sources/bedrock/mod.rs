@@ -41,11 +41,11 @@ use crate::{
     api::condition::Reason,
     catalog::{
         Access, Catalog, CatalogError, FeedKey, FoundationModel, Source, SourceKind, Usability,
+        embedded::Embedded,
         listing::{self, ModelReference, Summary},
-        regions,
         roles::AllowedRoles,
     },
-    types::{Arn, ModelId, Region},
+    types::{Arn, ModelId, Region, RoleArn},
 };
 
 /// The most that AWS gives on one page.
@@ -77,6 +77,8 @@ pub struct Options {
     pub session_name: SessionName,
     /// Certificates of authorities to trust besides those of the system, in PEM.
     pub ca_bundle: Option<Vec<u8>>,
+    /// What is known of regions, for messages.
+    pub embedded: &'static Embedded,
     /// Resolves host names.
     pub resolver: Arc<dyn Resolver>,
     /// How long things may take.
@@ -88,7 +90,7 @@ pub struct Options {
 impl Options {
     /// Returns the usual options for an operator in `region`: credentials from the environment, no roles, three attempts.
     #[must_use]
-    pub fn new(region: Region) -> Self {
+    pub fn new(region: Region, embedded: &'static Embedded) -> Self {
         Self {
             session_name: SessionName::of(&region),
             region,
@@ -98,6 +100,7 @@ impl Options {
             credentials: None,
             allowed_roles: AllowedRoles::default(),
             ca_bundle: None,
+            embedded,
             resolver: Arc::new(SystemResolver),
             timeouts: Timeouts::default(),
             attempts: 3,
@@ -164,7 +167,7 @@ pub struct Bedrock {
     options: Options,
     planes: Mutex<HashMap<FeedKey, Arc<ControlPlane>>>,
     /// One provider per role, whatever the number of regions: it is what credentials are cached by.
-    roles: Mutex<HashMap<Arc<str>, SharedCredentialsProvider>>,
+    roles: Mutex<HashMap<RoleArn, SharedCredentialsProvider>>,
     behind_proxy: bool,
 }
 
@@ -181,7 +184,7 @@ struct ControlPlane {
 /// A role and what assumes it.
 #[derive(Debug)]
 struct AssumedRole {
-    arn: Arc<str>,
+    arn: RoleArn,
     external_id: Option<Arc<str>>,
     credentials: SharedCredentialsProvider,
 }
@@ -277,7 +280,7 @@ impl Bedrock {
     /// feed was asked for.
     fn check_role(
         &self,
-        role: &Arc<str>,
+        role: &RoleArn,
         region: &Region,
     ) -> Result<Option<Arc<str>>, CatalogError> {
         let permission = self
@@ -286,7 +289,7 @@ impl Bedrock {
             .permits_anywhere(role)
             .map_err(|refusal| CatalogError::RoleNotAllowed(refusal.to_string()))?;
         let refuse = |message| Err(CatalogError::RoleNotAllowed(message));
-        let of_role = Arn::parse(role).map_or("none", |arn| arn.partition);
+        let of_role = Arn::parse(role.as_str()).map_or("none", |arn| arn.partition);
         let (own, partition) = (&self.options.region, region.partition().name);
         if of_role != partition {
             return refuse(format!(
@@ -305,7 +308,7 @@ impl Bedrock {
     }
 
     /// Returns a role for a region, if it may be assumed; sends nothing.
-    async fn assume(&self, arn: &Arc<str>, region: &Region) -> Result<AssumedRole, CatalogError> {
+    async fn assume(&self, arn: &RoleArn, region: &Region) -> Result<AssumedRole, CatalogError> {
         let external_id = self.check_role(arn, region)?;
         let known = lock(&self.roles).get(arn).cloned();
         let credentials = match known {
@@ -321,14 +324,14 @@ impl Bedrock {
 
     async fn role_provider(
         &self,
-        role: &Arc<str>,
+        role: &RoleArn,
         external_id: Option<&str>,
     ) -> SharedCredentialsProvider {
         let mut config = self.config.clone();
         if let Some(url) = &self.options.sts_endpoint_url {
             config = config.into_builder().endpoint_url(url).build();
         }
-        let mut builder = AssumeRoleProvider::builder(role.as_ref())
+        let mut builder = AssumeRoleProvider::builder(role.as_str())
             .session_name(&self.options.session_name.0)
             .configure(&config);
         if let Some(external_id) = external_id {
@@ -379,7 +382,8 @@ impl Bedrock {
     ///
     /// In all other cases it stays an error, and what is written stays too.
     async fn region_has_no_bedrock(&self, plane: &ControlPlane, region: &Region) -> bool {
-        let known = regions::facts(region).is_some_and(|facts| facts.bedrock)
+        let regions = self.options.embedded.regions();
+        let known = regions.facts(region).is_some_and(|facts| facts.bedrock)
             || lock(&self.planes)
                 .keys()
                 .any(|known| known.region == *region);
@@ -419,7 +423,7 @@ impl Bedrock {
                 if !std::mem::replace(&mut known.warned, true) {
                     tracing::warn!(
                         region = %key.region,
-                        role = key.role.as_deref(),
+                        role = key.role.as_ref().map(RoleArn::as_str),
                         %error,
                         "foundation models can't be listed: nothing is known of their lifecycle"
                     );
@@ -439,9 +443,10 @@ impl Bedrock {
         let asked = Asked {
             action,
             region: &key.region,
+            regions: self.options.embedded.regions(),
             own_region: &self.options.region,
             host: plane.host.get(),
-            role: key.role.as_deref(),
+            role: key.role.as_ref().map(RoleArn::as_str),
             external_id: plane
                 .role
                 .as_ref()

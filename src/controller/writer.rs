@@ -1,20 +1,20 @@
-//! Server-side apply with the ownership guard: every write of the operator goes through here.
+//! The only part of the controller that can write to the cluster: server-side apply with the ownership guard.
 //!
 //! A first write is create-only, every other one carries the uid of the object that was judged, so that neither an object
 //! of others nor one that took a name's place is ever written to.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
-    core::v1::{ConfigMap, Secret},
+    core::v1::{ConfigMap, ObjectReference, Secret},
 };
 use kube::{
-    Api, Resource,
+    Api, Client, Resource,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
-    core::{NamespaceResourceScope, ObjectMeta, PartialObjectMeta},
+    core::{ObjectMeta, PartialObjectMeta},
 };
-use serde::de::DeserializeOwned;
+use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::{Value, json};
 
 use crate::{
@@ -22,19 +22,23 @@ use crate::{
         CreationPolicy, InferenceProfileBinding, TargetKind, WorkloadKind, condition::Reason, names,
     },
     cache::decode::{target_view, version},
-    metrics::Operation,
+    leader::Leadership,
+    metrics::{Metrics, Operation},
     plan::{
-        How, Problem, Removal, RemovalOutcome, Restart, Retry, Write, WriteOutcome, check_merge,
-        foreign_object,
+        How, Notice, Problem, Removal, Restart, Retry, Tried, TriedRemoval, TriedWrite, Write,
+        check_merge, foreign_object,
         identity::{ObjectKey, TargetKey, WorkloadKey},
         observed::{Binding, TargetView, fingerprint, fingerprints},
         ownership::{self, Standing},
         status::Status,
     },
+    queue::Lane,
 };
 
-use super::{Context, failure::CallError, within};
+use super::{failure::CallError, state::State};
 
+/// Longest wait for one answer of the apiserver.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Kind of bindings, as metrics name it.
 const BINDING_KIND: &str = "InferenceProfileBinding";
 
@@ -48,26 +52,80 @@ enum Insist<'a> {
     Yield(&'a str),
 }
 
-impl Context {
+/// Writes to the cluster while this replica leads, counts what it writes, and lets the cache remember it.
+#[derive(Clone)]
+pub(super) struct Writer {
+    client: Client,
+    leadership: Leadership,
+    metrics: Metrics,
+    recorder: Recorder,
+    state: Arc<State>,
+}
+
+/// What becomes of a write: the UID of the object that holds the content.
+type WriteOutcome = Result<Arc<str>, Problem>;
+
+impl Writer {
+    pub fn new(
+        client: Client,
+        leadership: Leadership,
+        metrics: Metrics,
+        state: Arc<State>,
+    ) -> Self {
+        Self {
+            recorder: Recorder::new(client.clone(), Reporter::from(names::EVENT_CONTROLLER)),
+            client,
+            leadership,
+            metrics,
+            state,
+        }
+    }
+
+    /// Awaits a call that changes something in the cluster. It is not begun where this replica does not lead, and
+    /// given up where its term ends meanwhile.
+    async fn change_in_cluster<T>(
+        &self,
+        kind: &'static str,
+        operation: Operation,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, CallError> {
+        let Some(remaining) = self.leadership.remaining() else {
+            return Err(CallError::NotLeading);
+        };
+        let outcome = match tokio::time::timeout(remaining.min(CALL_TIMEOUT), call).await {
+            Ok(answer) => answer.map_err(CallError::Failed),
+            Err(_) if remaining < CALL_TIMEOUT => Err(CallError::NotLeading),
+            Err(_) => Err(CallError::TimedOut),
+        };
+        self.metrics.wrote(kind, operation, outcome.is_ok());
+        outcome
+    }
+
     /// Writes a target as planned.
-    pub(super) async fn write(&self, binding: &Binding, write: &Write) -> WriteOutcome {
-        match &write.how {
+    pub async fn write(&self, binding: &Binding, write: Write) -> TriedWrite {
+        let outcome = match &write.how {
             How::InPlace(view) => Ok(view.uid.clone()),
-            How::Create => self.create(binding, write).await,
+            How::Create => self.create(binding, &write).await,
             How::Update(view) => self
-                .apply(binding, write, Insist::Force(&view.uid), Some(view))
+                .apply(binding, &write, Insist::Force(&view.uid), Some(view))
                 .await
                 .map_err(|error| error.problem(&write.key)),
-            How::Merge(view) => self.merge(binding, write, view).await,
-            How::MergeUnseen => {
-                let view = self
-                    .look(&write.key)
-                    .await
-                    .map_err(|error| error.problem(&write.key))?;
-                check_merge(binding, &write.key, &view, &write.content)?;
-                self.merge(binding, write, &view).await
-            }
+            How::Merge(view) => self.merge(binding, &write, view).await,
+            How::MergeUnseen => self.merge_unseen(binding, &write).await,
+        };
+        Tried {
+            what: write,
+            outcome,
         }
+    }
+
+    async fn merge_unseen(&self, binding: &Binding, write: &Write) -> WriteOutcome {
+        let view = self
+            .look(&write.key)
+            .await
+            .map_err(|error| error.problem(&write.key))?;
+        check_merge(binding, &write.key, &view, &write.content)?;
+        self.merge(binding, write, &view).await
     }
 
     /// Creates an owned object. Where it exists after all, its metadata decide: a label taken off, a lost race with
@@ -83,7 +141,7 @@ impl Context {
                 return Err(Problem {
                     reason: Reason::Retrying,
                     message: format!("{} vanished while it was written; retried", write.key),
-                    retry: Retry::Retry,
+                    retry: Retry::Soon,
                 });
             }
             Err(error) => return Err(error.problem(&write.key)),
@@ -94,7 +152,7 @@ impl Context {
                 .await
                 .map_err(|error| error.problem(&write.key)),
             // No watch shows an object without the label.
-            Standing::Foreign { owner } => Err(foreign_object(&write.key, &owner, Retry::Wait)),
+            Standing::Foreign { owner } => Err(foreign_object(&write.key, &owner, Retry::Rarely)),
         }
     }
 
@@ -132,7 +190,7 @@ impl Context {
         let mut params = PatchParams::apply(&names::target_manager(&binding.key.name));
         params.force = matches!(insist, Insist::Force(_));
         let body = target_body(binding, write, &insist);
-        self.cache().begin_write(&write.key);
+        self.state.cache().begin_write(&write.key);
         let written = self.patch(&write.key, &params, &body).await;
         let remembered = written.as_ref().ok().map(|meta| {
             let content = fingerprints(write.key.kind, &write.content);
@@ -145,17 +203,24 @@ impl Context {
             let view = target_view(meta, |key| known.get(&fingerprint(key)).copied());
             (view, version(meta))
         });
-        let vanished = self.cache().end_write(&write.key, remembered);
+        let vanished = self.state.cache().end_write(&write.key, remembered);
         let meta = written?;
         if vanished {
-            self.queue
-                .push(binding.key.clone(), crate::queue::Lane::Low);
+            self.state.queue.push(binding.key.clone(), Lane::Low);
         }
         Ok(meta.uid.unwrap_or_default().into())
     }
 
     /// Removes what was planned to be removed.
-    pub(super) async fn remove(&self, binding: &Binding, removal: &Removal) -> RemovalOutcome {
+    pub async fn remove(&self, binding: &Binding, removal: Removal) -> TriedRemoval {
+        let outcome = self.try_remove(binding, &removal).await;
+        Tried {
+            what: removal,
+            outcome,
+        }
+    }
+
+    async fn try_remove(&self, binding: &Binding, removal: &Removal) -> Result<(), Problem> {
         let view = match &removal.view {
             Some(view) => view.clone(),
             None => match self.look(&removal.key).await {
@@ -176,7 +241,7 @@ impl Context {
         }
     }
 
-    async fn delete(&self, removal: &Removal) -> RemovalOutcome {
+    async fn delete(&self, removal: &Removal) -> Result<(), Problem> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(removal.uid.to_string()),
@@ -184,26 +249,15 @@ impl Context {
             }),
             ..DeleteParams::background()
         };
-        let (key, params) = (&removal.key, &params);
-        let outcome = match key.kind {
-            TargetKind::ConfigMap => {
-                let api = self.api::<ConfigMap>(key);
-                let call = api.delete(&key.name, params);
-                self.change_in_cluster(key.kind.as_str(), Operation::Remove, call)
-                    .await
-                    .map(drop)
-            }
-            TargetKind::Secret => {
-                let api = self.api::<Secret>(key);
-                let call = api.delete(&key.name, params);
-                self.change_in_cluster(key.kind.as_str(), Operation::Remove, call)
-                    .await
-                    .map(drop)
-            }
-        };
+        let key = &removal.key;
+        let api = self.targets(key);
+        let call = api.delete(&key.name, &params);
+        let outcome = self
+            .change_in_cluster(key.kind.as_str(), Operation::Remove, call)
+            .await;
         match outcome {
-            Ok(()) => {
-                self.cache().assume_removed(key, &removal.uid);
+            Ok(_) => {
+                self.state.cache().assume_removed(key, &removal.uid);
                 Ok(())
             }
             Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
@@ -217,7 +271,7 @@ impl Context {
         binding: &Binding,
         removal: &Removal,
         view: &TargetView,
-    ) -> RemovalOutcome {
+    ) -> Result<(), Problem> {
         let key = &removal.key;
         let body = json!({
             "apiVersion": "v1",
@@ -237,7 +291,7 @@ impl Context {
             }
             Err(error) => return Err(error.problem(key)),
         };
-        self.cache().assume_removed(key, &removal.uid);
+        self.state.cache().assume_removed(key, &removal.uid);
         let after = target_view(&meta, |_| None);
         let ours = view
             .held_by(&binding.key.name)
@@ -257,26 +311,15 @@ impl Context {
                     "{key}: the field manager {} holds a key too, so it is still there; remove it there",
                     holding.holder
                 ),
-                retry: Retry::Stop,
+                retry: Retry::OnChange,
             }),
         }
     }
 
     /// Reads the metadata of a target: never its values.
     async fn look(&self, key: &TargetKey) -> Result<TargetView, CallError> {
-        let meta = match key.kind {
-            TargetKind::ConfigMap => {
-                within(self.api::<ConfigMap>(key).get_metadata(&key.name))
-                    .await?
-                    .metadata
-            }
-            TargetKind::Secret => {
-                within(self.api::<Secret>(key).get_metadata(&key.name))
-                    .await?
-                    .metadata
-            }
-        };
-        Ok(target_view(&meta, |_| None))
+        let found = within(self.targets(key).get_metadata(&key.name)).await?;
+        Ok(target_view(&found.metadata, |_| None))
     }
 
     /// Patches a target; only its metadata come back.
@@ -286,38 +329,25 @@ impl Context {
         params: &PatchParams,
         body: &Value,
     ) -> Result<ObjectMeta, CallError> {
-        let patch = Patch::Apply(body);
-        Ok(match key.kind {
-            TargetKind::ConfigMap => {
-                let api = self.api::<ConfigMap>(key);
-                let call = api.patch_metadata(&key.name, params, &patch);
-                self.change_in_cluster(key.kind.as_str(), Operation::Apply, call)
-                    .await?
-                    .metadata
-            }
-            TargetKind::Secret => {
-                let api = self.api::<Secret>(key);
-                let call = api.patch_metadata(&key.name, params, &patch);
-                self.change_in_cluster(key.kind.as_str(), Operation::Apply, call)
-                    .await?
-                    .metadata
-            }
-        })
+        let (api, patch) = (self.targets(key), Patch::Apply(body));
+        let call = api.patch_metadata(&key.name, params, &patch);
+        let patched = self
+            .change_in_cluster(key.kind.as_str(), Operation::Apply, call)
+            .await?;
+        Ok(patched.metadata)
     }
 
-    fn api<K>(&self, key: &TargetKey) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
-    {
-        Api::namespaced(self.client.clone(), &key.namespace)
+    /// Returns the objects of a target's kind and namespace.
+    fn targets(&self, key: &TargetKey) -> Api<DynamicObject> {
+        let kind = match key.kind {
+            TargetKind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            TargetKind::Secret => ApiResource::erase::<Secret>(&()),
+        };
+        Api::namespaced_with(self.client.clone(), &key.namespace, &kind)
     }
 
     /// Writes the status and remembers it.
-    pub(super) async fn write_status(
-        &self,
-        binding: &Binding,
-        status: Status,
-    ) -> Result<(), CallError> {
+    pub async fn write_status(&self, binding: &Binding, status: Status) -> Result<(), CallError> {
         let mut body = binding_body(binding);
         body["status"] = serde_json::to_value(status.to_wire()).unwrap_or_default();
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
@@ -326,7 +356,7 @@ impl Context {
         let written = self
             .change_in_cluster(BINDING_KIND, Operation::Apply, call)
             .await?;
-        self.cache().assume_status(
+        self.state.cache().assume_status(
             &binding.key,
             &binding.uid,
             status,
@@ -336,11 +366,7 @@ impl Context {
     }
 
     /// Puts our finalizer on, or takes it off, as a field manager of its own: finalizers of others stay.
-    pub(super) async fn set_finalizer(
-        &self,
-        binding: &Binding,
-        present: bool,
-    ) -> Result<(), CallError> {
+    pub async fn set_finalizer(&self, binding: &Binding, present: bool) -> Result<(), CallError> {
         let mut body = binding_body(binding);
         body["metadata"]["finalizers"] = if present {
             json!([names::MERGE_FINALIZER])
@@ -353,7 +379,7 @@ impl Context {
         let written = self
             .change_in_cluster(BINDING_KIND, Operation::Apply, call)
             .await?;
-        self.cache().assume_finalizer(
+        self.state.cache().assume_finalizer(
             &binding.key,
             &binding.uid,
             present,
@@ -365,7 +391,7 @@ impl Context {
     /// Restarts a workload by an annotation of its pod template; nothing happens where the template has it already.
     ///
     /// A merge patch: a server-side apply would try to create a workload that is not there.
-    pub(super) async fn annotate_template(
+    pub async fn annotate_template(
         &self,
         binding: &ObjectKey,
         restart: &Restart,
@@ -385,8 +411,43 @@ impl Context {
             .map(drop)
     }
 
+    /// Reads a workload.
+    pub async fn workload(&self, workload: &WorkloadKey) -> Result<DynamicObject, CallError> {
+        within(self.workloads(workload).get(&workload.name)).await
+    }
+
+    /// Publishes an Event. One that is lost is only logged: the status says the same.
+    pub async fn publish(&self, binding: &Binding, notice: &Notice) {
+        let event = Event {
+            type_: if notice.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: notice.reason.to_owned(),
+            note: Some(shortened(&notice.message)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        let reference = ObjectReference {
+            api_version: Some(InferenceProfileBinding::api_version(&()).into_owned()),
+            kind: Some(InferenceProfileBinding::kind(&()).into_owned()),
+            namespace: Some(binding.key.namespace.to_string()),
+            name: Some(binding.key.name.to_string()),
+            uid: Some(binding.uid.to_string()),
+            ..ObjectReference::default()
+        };
+        let call = self.recorder.publish(&event, &reference);
+        if let Err(error) = self
+            .change_in_cluster("Event", Operation::Apply, call)
+            .await
+        {
+            tracing::warn!(binding = %binding.key, error = &error as &dyn std::error::Error, "an Event was not published");
+        }
+    }
+
     /// Returns the workloads of a kind and namespace.
-    pub(super) fn workloads(&self, key: &WorkloadKey) -> Api<DynamicObject> {
+    fn workloads(&self, key: &WorkloadKey) -> Api<DynamicObject> {
         let kind = match key.kind {
             WorkloadKind::Deployment => ApiResource::erase::<Deployment>(&()),
             WorkloadKind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
@@ -421,4 +482,37 @@ fn target_body(binding: &Binding, write: &Write, insist: &Insist<'_>) -> Value {
         Insist::Force(uid) | Insist::Yield(uid) => metadata["uid"] = json!(uid),
     }
     body
+}
+
+/// Awaits a call that changes nothing, but not for ever. Others are for [`Writer::change_in_cluster`].
+async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(answer) => answer.map_err(CallError::Failed),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}
+
+/// Cuts a message to the 1 kB that an Event may carry.
+fn shortened(message: &str) -> String {
+    const MOST: usize = 1024;
+    if message.len() <= MOST {
+        return message.to_owned();
+    }
+    let end = (0..=MOST - 3)
+        .rev()
+        .find(|end| message.is_char_boundary(*end))
+        .unwrap_or_default();
+    format!("{}...", &message[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_are_cut_at_a_character() {
+        assert_eq!(shortened("short"), "short");
+        let cut = shortened(&"é".repeat(1000));
+        assert!(cut.len() <= 1024 && cut.ends_with("é..."));
+    }
 }

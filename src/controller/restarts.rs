@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Api, api::DynamicObject};
+use futures::future::join_all;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -11,17 +12,17 @@ use tokio::{
 
 use crate::{
     plan::{
-        Restart, RestartOutcome, Restarted,
+        Problem, Restart, Restarted, Tried, TriedRestart,
         identity::{ObjectKey, WorkloadKey},
         observed::Binding,
     },
-    queue::{Lane, Turn},
+    queue::{Rollouts, Turn},
 };
 
 use super::{
-    Context,
-    progress::{Workload, is_complete},
-    within,
+    rollout_status::{Workload, is_complete},
+    state::State,
+    writer::Writer,
 };
 
 /// Pause between two looks at a workload.
@@ -29,42 +30,67 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest time that a workload takes a slot: one that is stuck holds up the others no longer.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-impl Context {
+/// The restarts of all bindings.
+pub(super) struct Restarts {
+    rollouts: Mutex<Rollouts<ObjectKey, WorkloadKey>>,
+    writer: Writer,
+    state: Arc<State>,
+    /// Tells of workloads whose restart begins.
+    begun: mpsc::UnboundedSender<WorkloadKey>,
+}
+
+impl Restarts {
+    /// Returns restarts of which so many are under way at once.
+    pub fn new(
+        slots: usize,
+        writer: Writer,
+        state: Arc<State>,
+        begun: mpsc::UnboundedSender<WorkloadKey>,
+    ) -> Self {
+        Self {
+            rollouts: Mutex::new(Rollouts::new(slots)),
+            writer,
+            state,
+            begun,
+        }
+    }
+
+    fn rollouts(&self) -> MutexGuard<'_, Rollouts<ObjectKey, WorkloadKey>> {
+        self.rollouts.lock()
+    }
+
     /// Triggers the restarts of a binding whose turn it is; the others wait. The binding's earlier ones are forgotten.
-    pub(super) async fn restart_all(
-        &self,
-        binding: &Binding,
-        restarts: &[Restart],
-    ) -> Vec<RestartOutcome> {
+    pub async fn trigger(&self, binding: &Binding, restarts: Vec<Restart>) -> Vec<TriedRestart> {
         let wanted = restarts.iter().map(|restart| &restart.workload);
         let next = self.rollouts().retain(&binding.key, wanted);
-        self.wake(next);
+        self.state.wake(next);
         // All ask before any is triggered: they stand in line in the order of the spec.
-        let turns: Vec<Turn> = restarts
-            .iter()
+        let turns: Vec<(Restart, Turn)> = restarts
+            .into_iter()
             .map(|restart| {
-                self.rollouts()
-                    .ask(&binding.key, &restart.workload, &restart.token)
+                let turn = self
+                    .rollouts()
+                    .ask(&binding.key, &restart.workload, &restart.token);
+                (restart, turn)
             })
             .collect();
-        futures::future::join_all(
-            restarts
-                .iter()
-                .zip(turns)
-                .map(|(restart, turn)| async move {
-                    match turn {
-                        Turn::Now => self.restart(binding, restart).await,
-                        Turn::Later => Ok(Restarted::Waits),
-                        Turn::Done => Ok(Restarted::Triggered),
-                    }
-                }),
-        )
+        join_all(turns.into_iter().map(|(restart, turn)| async move {
+            let outcome = match turn {
+                Turn::Now => self.restart(binding, &restart).await,
+                Turn::Later => Ok(Restarted::Waits),
+                Turn::Done => Ok(Restarted::Triggered),
+            };
+            Tried {
+                what: restart,
+                outcome,
+            }
+        }))
         .await
     }
 
-    async fn restart(&self, binding: &Binding, restart: &Restart) -> RestartOutcome {
+    async fn restart(&self, binding: &Binding, restart: &Restart) -> Result<Restarted, Problem> {
         let (key, workload) = (&binding.key, &restart.workload);
-        let error = match self.annotate_template(key, restart).await {
+        let error = match self.writer.annotate_template(key, restart).await {
             Ok(()) => {
                 tracing::info!(binding = %key, %workload, "a restart was triggered: a written value changed");
                 let begins = self
@@ -79,7 +105,7 @@ impl Context {
             Err(error) => error,
         };
         let next = self.rollouts().let_go(key, workload);
-        self.wake(next);
+        self.state.wake(next);
         if error.is_not_found() {
             return Ok(Restarted::Missing);
         }
@@ -87,26 +113,37 @@ impl Context {
     }
 
     /// Lets a binding have nothing to do with restarts any more: it is gone, or done, or its visit failed.
-    pub(super) fn forget_restarts(&self, key: &ObjectKey) {
+    pub fn forget(&self, key: &ObjectKey) {
         let next = self.rollouts().retain(key, []);
-        self.wake(next);
+        self.state.wake(next);
     }
 
-    /// Visits the bindings whose turn it is.
-    fn wake(&self, bindings: Vec<ObjectKey>) {
-        for key in bindings {
-            self.queue.push(key, Lane::Low);
+    /// Follows the restarts that begin, and gives their slots to those that wait.
+    pub async fn follow(self: Arc<Self>, mut begun: mpsc::UnboundedReceiver<WorkloadKey>) {
+        let mut followed = JoinSet::new();
+        loop {
+            tokio::select! {
+                workload = begun.recv() => {
+                    let Some(workload) = workload else { return };
+                    let restarts = self.clone();
+                    followed.spawn(async move {
+                        restarts.await_completion(&workload).await;
+                        let next = restarts.rollouts().completed(&workload);
+                        restarts.state.wake(next);
+                    });
+                }
+                Some(_) = followed.join_next() => {}
+            }
         }
     }
 
     /// Waits until a workload's rollout is complete, or patience ends.
     async fn await_completion(&self, workload: &WorkloadKey) {
-        let api: Api<DynamicObject> = self.workloads(workload);
         let until = Instant::now() + PATIENCE;
         let mut blind = false;
         while Instant::now() < until {
             sleep(LOOK_INTERVAL).await;
-            match within(api.get(&workload.name)).await {
+            match self.writer.workload(workload).await {
                 Ok(object) => {
                     let generation = object.metadata.generation.unwrap_or_default();
                     let read = serde_json::from_value(object.data).ok();
@@ -132,27 +169,5 @@ impl Context {
             %workload, namespace = %workload.namespace,
             "a restart is not complete after 5 minutes; others wait for it no longer"
         );
-    }
-}
-
-/// Follows the restarts that begin, and gives their slots to those that wait.
-pub(super) async fn follow_rollouts(
-    context: Arc<Context>,
-    mut begun: mpsc::UnboundedReceiver<WorkloadKey>,
-) {
-    let mut followed = JoinSet::new();
-    loop {
-        tokio::select! {
-            workload = begun.recv() => {
-                let Some(workload) = workload else { return };
-                let context = context.clone();
-                followed.spawn(async move {
-                    context.await_completion(&workload).await;
-                    let next = context.rollouts().completed(&workload);
-                    context.wake(next);
-                });
-            }
-            Some(_) = followed.join_next() => {}
-        }
     }
 }

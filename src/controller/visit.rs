@@ -1,0 +1,137 @@
+//! One visit of one binding: gather, plan, write, remove, restart, conclude, status, Events.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use crate::{
+    api::condition::ConditionType,
+    catalog::{FeedState, Freshness, embedded::Embedded},
+    feeds::access::AccessChecks,
+    plan::{
+        Outcome, Retry, Settings, identity::ObjectKey, observed::Observed, plan, status::Status,
+    },
+};
+
+use super::{failure::CallError, restarts::Restarts, state::State, writer::Writer};
+
+/// What a visit needs.
+pub(super) struct Visitor {
+    pub state: Arc<State>,
+    pub writer: Writer,
+    pub restarts: Arc<Restarts>,
+    /// Nothing where it is not asked whether models can be used.
+    pub access: Option<Arc<AccessChecks>>,
+    pub settings: Settings,
+    pub embedded: &'static Embedded,
+}
+
+impl Visitor {
+    /// Visits a binding.
+    ///
+    /// # Errors
+    /// [`CallError`] where its own object could not be written; nothing is lost, the next visit does it again.
+    pub async fn visit(&self, key: &ObjectKey) -> Result<Retry, CallError> {
+        let Some(observed) = self.gather(key) else {
+            self.restarts.forget(key);
+            return Ok(Retry::OnChange);
+        };
+        let now = Timestamp::now().as_second();
+        let plan = plan(observed, &self.settings, self.embedded, now);
+        let binding = plan.binding().clone();
+        if plan.needs_finalizer() {
+            self.writer.set_finalizer(&binding, true).await?;
+        }
+        if plan.corrects() {
+            tracing::info!(binding = %key, "a target was changed by others and is corrected");
+            self.state.note_correction(key.clone());
+        }
+        let (writing, writes) = plan.begin();
+        let writes = writes.into_iter();
+        let tried = join_all(writes.map(|write| self.writer.write(&binding, write))).await;
+        let (finishing, removals, restarts) = writing.finish(tried).begin();
+        let removals = removals.into_iter();
+        let removals = join_all(removals.map(|it| self.writer.remove(&binding, it))).await;
+        let restarts = self.restarts.trigger(&binding, restarts).await;
+        let mut outcome = finishing.conclude(removals, restarts, now);
+        if let Some(status) = outcome.status.take() {
+            log_decision(&outcome, &status);
+            self.writer.write_status(&binding, status).await?;
+        }
+        if outcome.drop_finalizer {
+            self.writer.set_finalizer(&binding, false).await?;
+        }
+        for notice in &outcome.notices {
+            self.writer.publish(&binding, notice).await;
+        }
+        Ok(outcome.retry)
+    }
+
+    /// Lets a binding have nothing to do with restarts any more: its visit failed.
+    pub fn forget_restarts(&self, key: &ObjectKey) {
+        self.restarts.forget(key);
+    }
+
+    /// Returns everything that is known of a binding; nothing where it is gone.
+    fn gather(&self, key: &ObjectKey) -> Option<Observed> {
+        let mut asked = None;
+        let mut observed = self.state.cache().observe(key, |feed| {
+            asked = feed.cloned();
+            match feed {
+                Some(feed) => self.state.feeds.state(feed),
+                None => FeedState {
+                    catalog: None,
+                    freshness: Freshness::Pending,
+                },
+            }
+        })?;
+        let binding = &observed.binding;
+        // Who may not see the catalog, may not see this; a suspended binding asks AWS nothing.
+        if let (Some(checks), Some(feed), Some(_), false, Ok(request)) = (
+            &self.access,
+            asked,
+            &observed.feed.catalog,
+            binding.spec.suspend || binding.deleting,
+            &binding.spec.request,
+        ) {
+            observed.usability = checks.look((feed, request.model.clone()));
+        }
+        Some(observed)
+    }
+}
+
+/// Logs what a visit decided: one line for each status that is written, with all that an audit asks for.
+fn log_decision(outcome: &Outcome, status: &Status) {
+    let binding = &*outcome.binding;
+    let Some(ready) = status.conditions.first() else {
+        return;
+    };
+    let (before, after) = (&binding.status.route, &status.route);
+    let decision = match (before, after) {
+        (Some(_), None) => "withdraw",
+        (_, Some(_)) if before != after => "publish",
+        _ => "keep",
+    };
+    let route = after.as_deref().or(before.as_deref());
+    let residency = status.condition(ConditionType::ResidencySatisfied);
+    let removed: Vec<String> = outcome
+        .removals
+        .iter()
+        .map(|removal| format!("{} ({:?})", removal.key, removal.cause))
+        .collect();
+    tracing::info!(
+        binding = %binding.key,
+        decision,
+        ready = %ready.status,
+        reason = %ready.reason,
+        profile = route.map(|written| written.route.id()),
+        source_region = route.map(|written| written.route.source_region.as_str()),
+        destinations = route.map(|written| written.route.destinations.to_string()),
+        catalog = route.map(|written| written.provenance.source.as_str()),
+        residency = residency.map(|residency| residency.message.as_ref()),
+        targets = status.targets.len(),
+        removed = removed.join(", "),
+        message = %ready.message,
+    );
+}

@@ -1,0 +1,94 @@
+//! Workers: each visits one binding after the other, and says when a binding is to be visited again.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::{
+    leader::Leadership,
+    metrics::{Metrics, Visit},
+    plan::{Retry, identity::ObjectKey},
+    queue::{Backoff, Lane},
+};
+
+use super::{failure::CallError, health::Pulse, state::State, visit::Visitor};
+
+/// What workers share.
+pub(super) struct Workers {
+    pub state: Arc<State>,
+    pub visitor: Visitor,
+    pub leadership: Leadership,
+    pub metrics: Metrics,
+    pub pulse: Arc<Pulse>,
+    pub backoff: Mutex<Backoff<ObjectKey>>,
+}
+
+impl Workers {
+    /// Visits one binding after the other until the controller stops. A visit that fails, or panics, costs only its own
+    /// binding.
+    pub async fn work(self: Arc<Self>) {
+        while let Some(key) = self.next().await {
+            self.pulse.beat();
+            let start = Instant::now();
+            let (visit, retry) = self.visit(&key).await;
+            self.metrics.visited(visit, start.elapsed());
+            match retry.longest_pause() {
+                None => self.backoff.lock().reset(&key),
+                Some(cap) => {
+                    let delay = self.backoff.lock().failed(key.clone(), cap);
+                    self.state.queue.push_after(key.clone(), Lane::Low, delay);
+                }
+            }
+            self.state.queue.done(&key);
+            self.pulse.beat();
+        }
+    }
+
+    /// Waits for a binding to visit; nothing when the controller stops.
+    async fn next(&self) -> Option<ObjectKey> {
+        let queue = &self.state.queue;
+        loop {
+            tokio::select! {
+                () = self.leadership.acquired() => {}
+                () = queue.closed() => return None,
+            }
+            let (key, lane) = queue.next().await?;
+            if self.leadership.remaining().is_some() {
+                return Some(key);
+            }
+            // The term ended while this worker waited.
+            queue.push(key.clone(), lane);
+            queue.done(&key);
+        }
+    }
+
+    async fn visit(&self, key: &ObjectKey) -> (Visit, Retry) {
+        let visit = AssertUnwindSafe(self.visitor.visit(key))
+            .catch_unwind()
+            .await;
+        let error = match visit {
+            Ok(Ok(Retry::OnChange)) => return (Visit::Success, Retry::OnChange),
+            Ok(Ok(retry)) => return (Visit::Requeued, retry),
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        self.visitor.forget_restarts(key);
+        match error {
+            Some(error) if error.is_not_found() || error.is_replaced() => {
+                (Visit::Success, Retry::OnChange)
+            }
+            // Another replica leads now; this visit is due again where this one comes to lead once more.
+            Some(CallError::NotLeading) => (Visit::Requeued, Retry::Soon),
+            Some(error) => {
+                tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed; it is tried again{}", error.hint());
+                (Visit::Error, Retry::Soon)
+            }
+            None => {
+                tracing::error!(binding = %key, "a visit panicked; it is tried again");
+                (Visit::Error, Retry::Soon)
+            }
+        }
+    }
+}
