@@ -321,7 +321,7 @@ pub struct InferenceProfileBindingStatus {
     /// Workloads of the spec that did not exist when they were to be restarted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
-    pub missing_workloads: Vec<WorkloadReference>,
+    pub missing_workloads: Vec<MissingWorkload>,
 
     /// What is known of a model that is legacy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -424,6 +424,15 @@ pub struct TargetStatus {
     /// When these values took the place of others, the restarts included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,
+}
+
+/// A workload that did not exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MissingWorkload {
+    /// Kind of the workload.
+    pub kind: WorkloadKind,
+    /// Name of the workload.
+    pub name: String,
 }
 
 /// A reference to a Secret by name.

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as WireCondition,
 use crate::{
     api::{
         BindingReference, CatalogReference, CreationPolicy, InferenceProfileBindingStatus,
-        LifecycleStatus, ProfileStatus, TargetStatus, WorkloadReference,
+        LifecycleStatus, MissingWorkload, ProfileStatus, TargetStatus,
         condition::{ConditionStatus, ConditionType, Reason},
     },
     catalog::SourceKind,
@@ -271,7 +271,7 @@ impl Status {
             missing_workloads: self
                 .missing_workloads
                 .iter()
-                .map(|(kind, name)| WorkloadReference {
+                .map(|(kind, name)| MissingWorkload {
                     kind: *kind,
                     name: name.to_string(),
                 })
