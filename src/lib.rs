@@ -1,13 +1,14 @@
 //! Finds system-defined Amazon Bedrock inference profiles and writes their IDs where workloads read them.
 //!
 //! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `controller`, `queue` and `cache`,
-//! `plan` and `render`, `iam`, `resolve` and `residency`, `catalog`, `api`, `types`.
+//! `plan` and `render`, `iam`, `resolve` and `residency`, `catalog`, `api`, `glob`, `types`.
 
 pub mod api;
 pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod controller;
+pub mod glob;
 pub mod iam;
 pub mod leader;
 pub mod metrics;

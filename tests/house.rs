@@ -14,6 +14,7 @@ use std::{
 /// The modules of the crate from the bottom up: each may import those before it. src/lib.rs says the same.
 const ORDER: &[&str] = &[
     "types",
+    "glob",
     "api",
     "metrics",
     "catalog",
