@@ -1,7 +1,8 @@
 //! Finds system-defined Amazon Bedrock inference profiles and writes their IDs where workloads read them.
 //!
 //! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `server`, `controller`, `leader`, `cache`,
-//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `catalog`, `api`, `route`, `types`.
+//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `catalog`, `api`, `glob`, `route`,
+//! `types`.
 
 pub mod api;
 pub mod cache;
@@ -9,6 +10,7 @@ pub mod catalog;
 pub mod cli;
 pub mod controller;
 pub mod feeds;
+pub mod glob;
 pub mod iam;
 pub mod leader;
 pub mod metrics;

@@ -128,6 +128,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("namespaces: [shop, shop]", "/namespaces"),
     ("allowedRegions: ['@europe']", "/allowedRegions/0"),
     ("allowedRegions: [europe]", "/allowedRegions/0"),
+    ("allowedRegions: ['e*u*-*-**']", "/allowedRegions/0"),
+    (
+        "allowedRegions: [eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee*]",
+        "/allowedRegions/0",
+    ),
     ("refreshInterval: 15", "/refreshInterval"),
     ("refreshInterval: soon", "/refreshInterval"),
     ("concurrency: 0", "/concurrency"),
@@ -166,6 +171,14 @@ const REFUSED: &[(&str, &str)] = &[
         "admission: {rules: [{roles: [admin]}]}",
         "/admission/rules/0/roles/0",
     ),
+    (
+        "admission: {rules: [{models: ['*a*b*c*d*']}]}",
+        "/admission/rules/0/models/0",
+    ),
+    (
+        "admission: {rules: [{roles: ['arn:aws:iam::*:role/*a*b*c*']}]}",
+        "/admission/rules/0/roles/0",
+    ),
     ("admission: {rules: [{global: true}]}", "/admission/rules/0"),
     ("admission: {rules: [{region: eu-west-1}]}", "region"),
     ("crds: {install: yes please}", "/crds/install"),
@@ -182,6 +195,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("http: {address: '::'}", "/http/address"),
     ("log: {format: yaml}", "/log/format"),
     ("aws: {useFips: true}", "useFips"),
+    (
+        "aws: {allowedRoles: ['arn:aws:iam::111122223333:role/*a*b*c*d*;namespaces=*']}",
+        "/aws/allowedRoles/0",
+    ),
+    (
+        "aws: {allowedRoles: ['arn:aws:iam::111122223333:role/a;namespaces=*,a*b*c*d*e*']}",
+        "/aws/allowedRoles/0",
+    ),
     ("aws: {endpointURL: bedrock.example}", "/aws/endpointURL"),
     ("proxy: {https: 'proxy:3128'}", "/proxy/https"),
     ("extraArgs: ['-v']", "/extraArgs/0"),
@@ -420,8 +441,18 @@ fn options_become_flags() {
         ("namespaces: [a, b]", &["--namespace=a", "--namespace=b"]),
         ("selector: a in (b)", &["--selector=a in (b)"]),
         (
-            "allowedRegions: ['@eu', '*']",
-            &["--allowed-regions=@eu", "--allowed-regions=*"],
+            "allowedRegions: ['@eu', '*', 'e*u*-*-*']",
+            &[
+                "--allowed-regions=@eu",
+                "--allowed-regions=*",
+                "--allowed-regions=e*u*-*-*",
+            ],
+        ),
+        (
+            "aws: {allowedRoles: ['arn:aws:iam::111122223333:role/a=*,*,*/*;namespaces=a*b*c*d*,*-*;external-id=a,b=c']}",
+            &[
+                "--allow-role-arn=arn:aws:iam::111122223333:role/a=*,*,*/*;namespaces=a*b*c*d*,*-*;external-id=a,b=c",
+            ],
         ),
         ("refreshInterval: 1h", &["--refresh-interval=1h"]),
         ("concurrency: 8", &["--concurrency=8"]),

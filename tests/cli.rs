@@ -138,6 +138,12 @@ fn run_needs_a_cluster() {
 fn run_refuses_what_it_does_not_understand() {
     for (option, value, message) in [
         ("--allowed-regions", "europe", "europe"),
+        ("--allowed-regions", "e*u*w*1**", "it has 5 stars (*)"),
+        (
+            "--allow-role-arn",
+            "arn:aws:iam::111122223333:role/b*e*d*r*o*;namespaces=*",
+            "the role: it has 5 stars (*), and at most 4 are allowed",
+        ),
         ("--catalog", "directory:/nonexistent", "/nonexistent"),
     ] {
         let arguments = ["run", "--region", "eu-west-1", option, value];
@@ -505,6 +511,52 @@ fn catalog_shows_what_a_limit_permits() {
     );
     assert_eq!(nothing.ends_with(0), "");
     program(&["catalog", "list", "--allowed-regions", "europe"]).fails_with(2, "europe");
+}
+
+#[test]
+fn patterns_have_at_most_four_stars() {
+    let explain = |limit: &str| {
+        let request = ["--geography", "eu", "--region", "eu-west-1"];
+        program(
+            &[
+                &["explain", SONNET],
+                &request[..],
+                &["--allowed-regions", limit],
+            ]
+            .concat(),
+        )
+    };
+    explain("e*u*-*-*").ends_with(0);
+    let outside = explain("e*u*w*s*").ends_with(3);
+    assert!(outside.contains("NOT permitted"), "{outside}");
+    explain("eu-****z").ends_with(3);
+    for (limit, message) in [
+        (
+            "e*u*-*-**",
+            "\"e*u*-*-**\" in the operator's --allowed-regions is not a valid limit: it has 5 stars (*), and at most 4 are \
+             allowed; leave some out, or list the regions",
+        ),
+        (
+            "e******************************z",
+            "it has 30 stars (*), and at most 4 are allowed",
+        ),
+        (&"eu-*,".repeat(65), "at most 64 are allowed"),
+    ] {
+        explain(limit).fails_with(2, message);
+    }
+
+    let list = |model: &str| program(&["catalog", "list", "--model", model]);
+    let found = list("*a*u*-sonnet-4-5*").ends_with(0);
+    assert!(found.contains(SONNET), "{found}");
+    let refused = list("*a*u*-sonnet-4-5**");
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+    assert!(
+        refused
+            .stderr
+            .contains("it has 5 stars (*), and at most 4 are allowed"),
+        "{}",
+        refused.stderr
+    );
 }
 
 /// Files that leave out a destination which the embedded data know: every command counts both.

@@ -15,6 +15,7 @@ use std::{
 const ORDER: &[&str] = &[
     "types",
     "route",
+    "glob",
     "api",
     "catalog",
     "residency",

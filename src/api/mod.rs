@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    glob::MOST_STARS,
     route::{Destinations, Invocation, Route},
     types::{GEOGRAPHY_PATTERN, MODEL_ID_PATTERN, ModelId, ON_DEMAND, ParseError, REGION_PATTERN},
 };
@@ -87,14 +88,15 @@ pub struct InferenceProfileBindingSpec {
     pub source_region: Option<String>,
 
     /// Residency limit: every region that a request can reach, the source region included, must match one of these
-    /// region names, `*` patterns or sets (`@eu @eea @uk @ch @us @ca @jp @au @in`). A global profile satisfies only `*`.
+    /// region names, patterns with at most 4 `*`, or sets (`@eu @eea @uk @ch @us @ca @jp @au @in`). A global profile
+    /// satisfies only `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), extend("items" = {
         "type": "string",
         "maxLength": 32,
         "x-kubernetes-validations": [{
-            "rule": "self == '*' || self.matches('^([a-z][a-z0-9-]*[*][a-z0-9*-]*|[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}|@(eu|eea|uk|ch|us|ca|jp|au|in))$')",
-            "message": "not a limit: expected a region name (eu-west-1), a pattern with * (eu-*), a set (@eu, @eea, @uk, @ch, @us, @ca, @jp, @au, @in) or * alone",
+            "rule": format!("self == '*' || self.matches('^([a-z][a-z0-9-]*([*][a-z0-9-]*){{1,{MOST_STARS}}}|[a-z]{{2,5}}(-[a-z]{{2,12}}){{1,3}}-[0-9]{{1,2}}|@(eu|eea|uk|ch|us|ca|jp|au|in))$')"),
+            "message": format!("not a valid limit: expected a region name (eu-west-1), a pattern with at most {MOST_STARS} * (eu-*), a set (@eu, @eea, @uk, @ch, @us, @ca, @jp, @au, @in) or * alone"),
         }],
     }))]
     #[x_kube(

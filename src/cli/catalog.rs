@@ -20,6 +20,7 @@ use crate::{
         embedded::Embedded,
         listing::{self, Listing},
     },
+    glob::Glob,
     residency::Limits,
     sources::directory::{Directory, MANIFEST, Manifest, sha256_hex},
     types::{AccountId, Geography, ModelId, Region},
@@ -43,7 +44,7 @@ pub struct Filters {
     /// --catalog bedrock the one in `AWS_REGION`]
     #[arg(long, value_name = "REGION")]
     pub region: Vec<Region>,
-    /// Foundation model ID; `*` stands for anything
+    /// Foundation model ID, or a pattern with at most 4 `*`, each of which stands for any text
     #[arg(long, value_name = "MODEL")]
     pub model: Option<ModelPattern>,
     /// Geography, the prefix of the profile ID; can be repeated
@@ -135,7 +136,7 @@ pub enum MatrixOutput {
 
 /// A foundation model ID, in which `*` stands for any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelPattern(String);
+pub struct ModelPattern(Glob);
 
 impl FromStr for ModelPattern {
     type Err = String;
@@ -144,7 +145,9 @@ impl FromStr for ModelPattern {
         if !text.contains('*') {
             ModelId::parse_given(text).map_err(|error| format!("{error}, or a pattern with *"))?;
         }
-        Ok(Self(text.to_owned()))
+        Glob::parse(text)
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -152,21 +155,7 @@ impl ModelPattern {
     /// Says whether a model's ID fits.
     #[must_use]
     pub fn matches(&self, model: &ModelId) -> bool {
-        let mut parts = self.0.split('*');
-        let text = model.as_str();
-        let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
-            return false;
-        };
-        let Some(last) = parts.next_back() else {
-            return rest.is_empty();
-        };
-        for part in parts {
-            match rest.split_once(part) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        self.0.matches(model.as_str())
     }
 }
 
@@ -447,7 +436,7 @@ fn shown(rows: &[Row], left_out: usize, catalogs: &[Catalog], filters: &Filters)
     }
     match &filters.model {
         Some(pattern) if !known.iter().any(|model| pattern.matches(model)) => {
-            let asked = &pattern.0;
+            let asked = pattern.0.as_str();
             format!(
                 "{of}: no profile of {asked} there{}; {}",
                 retired(asked),
@@ -786,6 +775,11 @@ mod tests {
         let arn = "arn:aws:bedrock:us-east-1::foundation-model/a.b".parse::<ModelPattern>();
         assert!(arn.expect_err("an ARN").contains("is an ARN"));
         assert!("sonnet".parse::<ModelPattern>().is_err());
+        let stars = "*a*n*t*h*".parse::<ModelPattern>();
+        assert_eq!(
+            stars.expect_err("5 stars"),
+            "it has 5 stars (*), and at most 4 are allowed"
+        );
     }
 
     #[test]

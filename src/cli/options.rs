@@ -142,8 +142,8 @@ impl FromStr for RegionEndpoint {
 /// The roles that bindings may name.
 #[derive(Debug, Clone, Args)]
 pub struct RoleOptions {
-    /// Roles that bindings of some namespaces may name: ARN;namespaces=A,B and optionally ;external-id=X, with * in the
-    /// role's name and in namespaces; repeatable, or separated by spaces in the environment [default: none]
+    /// Roles that bindings of some namespaces may name: ARN;namespaces=A,B and optionally ;external-id=X, with at most 4 *
+    /// in the role's name and in each namespace; repeatable, or separated by spaces in the environment [default: none]
     #[arg(long, env = "IPO_ALLOW_ROLE_ARN", value_name = "ENTRY")]
     allow_role_arn: Vec<String>,
     /// Name of the sessions of these roles, as CloudTrail shows it, such as the cluster's
@@ -165,7 +165,7 @@ impl RoleOptions {
     /// Returns the allow-list.
     ///
     /// # Errors
-    /// [`Error::BadInput`] where an entry is none.
+    /// [`Error::BadInput`] where an entry is not valid.
     pub fn parse(&self) -> Result<Roles, Error> {
         Ok(Roles {
             allowed: AllowedRoles::parse(&self.allow_role_arn)
@@ -257,8 +257,8 @@ impl RegionOptions {
 /// The residency limit of the operator.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LimitOptions {
-    /// Regions that requests may reach: names, patterns with *, sets (@eu @eea @uk @ch @us @ca @jp @au @in), or * for no
-    /// border; repeatable or comma-separated [default: no limit]
+    /// Regions that requests may reach: names, patterns with at most 4 *, sets (@eu @eea @uk @ch @us @ca @jp @au @in), or
+    /// * for no border; repeatable or comma-separated, at most 64 entries [default: no limit]
     #[arg(
         long,
         env = "IPO_ALLOWED_REGIONS",
@@ -272,7 +272,7 @@ impl LimitOptions {
     /// Returns the limit; nothing where none was given.
     ///
     /// # Errors
-    /// [`Error::BadInput`] where an entry is no limit.
+    /// [`Error::BadInput`] where it is not a valid limit.
     pub fn parse(&self) -> Result<Option<Limit>, Error> {
         if self.allowed_regions.is_empty() {
             return Ok(None);

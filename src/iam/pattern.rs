@@ -95,7 +95,7 @@ impl Pattern {
     /// Says whether the whole text matches.
     pub(super) fn matches(&self, text: &str) -> Truth {
         let text: Vec<char> = text.chars().collect();
-        self.truth(glob(&self.tokens, &text))
+        self.truth(glob(&self.tokens, &text, &mut 0))
     }
 
     /// Says whether an ARN matches, each of its six parts by itself, as `ArnLike` has it. A pattern that is no ARN
@@ -113,7 +113,7 @@ impl Pattern {
         let all = parts
             .iter()
             .zip(&given)
-            .all(|(part, given)| glob(part, &characters(given)));
+            .all(|(part, given)| glob(part, &characters(given), &mut 0));
         self.truth(all)
     }
 
@@ -169,11 +169,16 @@ fn arn_parts(tokens: &[Token]) -> Option<Vec<Vec<Token>>> {
     (parts.len() == 6).then_some(parts)
 }
 
-/// Matches with one step back: a `*` takes one character more whenever what follows it fails.
-fn glob(pattern: &[Token], text: &[char]) -> bool {
+/// Matches with one step back: the last `*` takes one character more whenever what follows it fails. `steps` grows by the
+/// tokens that are looked at, at most the product of the lengths, of `pattern` and `text` with one more each.
+///
+/// This is not [`crate::glob`]: here `?` is one character, a variable's value is literal whatever is in it, and IAM takes
+/// any number of `*`.
+fn glob(pattern: &[Token], text: &[char], steps: &mut usize) -> bool {
     let (mut at, mut position) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while position < text.len() {
+        *steps += 1;
         match pattern.get(at) {
             Some(Token::Any) => {
                 star = Some((at, position));
@@ -197,6 +202,7 @@ fn glob(pattern: &[Token], text: &[char]) -> bool {
             },
         }
     }
+    *steps += pattern.len() - at;
     pattern[at..].iter().all(|token| *token == Token::Any)
 }
 
@@ -230,6 +236,33 @@ mod tests {
         let literal = Pattern::new("eu-*", Wildcards::Literal, &context());
         assert_eq!(literal.matches("eu-west-1"), Truth::No);
         assert_eq!(literal.matches("eu-*"), Truth::Yes);
+    }
+
+    /// A service control policy has at most 5,120 characters, an ARN at most 2,048.
+    ///
+    /// Sources: <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html>,
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+    #[test]
+    fn steps_are_bounded_for_the_largest_policies() {
+        const POLICY: usize = 5_120;
+        const ARN: usize = 2_048;
+        let filled = |piece: &str, end: &str| piece.repeat(POLICY / piece.len()) + end;
+        for pattern in [
+            filled("*", "b"),
+            filled("*a", "b"),
+            filled("*?", "b"),
+            filled("*a?", "*b"),
+            format!("*{}b", "a".repeat(ARN / 2)),
+            format!("*{}b", "?".repeat(ARN / 2)),
+            format!("{}*{}b", "a?*".repeat(200), "a".repeat(ARN / 2)),
+        ] {
+            let pattern = Pattern::new(&pattern, Wildcards::Meant, &context()).tokens;
+            let text = vec!['a'; ARN];
+            let mut steps = 0;
+            assert!(!glob(&pattern, &text, &mut steps));
+            let most = (pattern.len() + 1) * (text.len() + 1);
+            assert!(steps <= most, "{steps} steps, at most {most}");
+        }
     }
 
     #[test]

@@ -10,11 +10,17 @@ use std::{fmt, sync::Arc};
 use crate::{
     api::names,
     catalog::{Catalog, Profile, embedded::Embedded},
+    glob::{Glob, GlobError, MOST_STARS},
     route::{Destinations, Route},
     types::Region,
 };
 
 use sets::{RegionSet, SETS};
+
+/// The most entries of one limit, whoever sets it.
+pub const MOST_ENTRIES: usize = 64;
+/// The most characters of one entry.
+pub const MOST_CHARACTERS: usize = 32;
 
 /// Who set a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +55,7 @@ enum Entry {
     /// A region name.
     Region(Region),
     /// A name with `*` in it.
-    Pattern(String),
+    Pattern(Glob),
     /// A named set.
     Set(&'static RegionSet),
 }
@@ -59,7 +65,7 @@ impl Entry {
         match self {
             Self::Anywhere => true,
             Self::Region(allowed) => allowed == region,
-            Self::Pattern(pattern) => matches_pattern(pattern, region.as_str()),
+            Self::Pattern(pattern) => pattern.matches(region.as_str()),
             Self::Set(set) => set.regions.contains(&region.as_str()),
         }
     }
@@ -70,26 +76,13 @@ impl fmt::Display for Entry {
         f.write_str(match self {
             Self::Anywhere => "*",
             Self::Region(region) => region.as_str(),
-            Self::Pattern(pattern) => pattern,
+            Self::Pattern(pattern) => pattern.as_str(),
             Self::Set(set) => set.name,
         })
     }
 }
 
-/// Matches a text against a pattern in which `*` stands for any text, none included.
-fn matches_pattern(pattern: &str, text: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    text.strip_prefix(head).is_some_and(|rest| {
-        (0..=rest.len()).any(|skip| {
-            rest.get(skip..)
-                .is_some_and(|rest| matches_pattern(tail, rest))
-        })
-    })
-}
-
-/// Says which entry of a limit is none.
+/// Says what is wrong with a limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// The limit lists nothing.
@@ -100,16 +93,38 @@ pub enum LimitError {
         /// Who set the limit.
         origin: LimitOrigin,
     },
+    /// The limit lists too much.
+    #[error(
+        "{origin} has {entries} entries, and at most {MOST_ENTRIES} are allowed: use patterns with * and sets in the place of single regions"
+    )]
+    TooManyEntries {
+        /// Who set the limit.
+        origin: LimitOrigin,
+        /// How many entries it has.
+        entries: usize,
+    },
     /// An entry is neither a region, nor a pattern, nor a set.
     #[error(
-        "{entry:?} in {origin} is no limit: expected a region name (eu-west-1), a pattern with * (eu-*), * alone, or one of the sets {}",
+        "{entry:?} in {origin} is not a valid limit: expected a region name (eu-west-1), a pattern with * (eu-*) of at most {MOST_CHARACTERS} characters, * alone, or one of the sets {}",
         set_names()
     )]
     Malformed {
         /// Who set the limit.
         origin: LimitOrigin,
+        /// The entry, or its beginning.
+        entry: String,
+    },
+    /// A pattern has too many stars.
+    #[error(
+        "{entry:?} in {origin} is not a valid limit: it has {stars} stars (*), and at most {MOST_STARS} are allowed; leave some out, or list the regions"
+    )]
+    TooManyStars {
+        /// Who set the limit.
+        origin: LimitOrigin,
         /// The entry.
         entry: String,
+        /// How many stars it has.
+        stars: usize,
     },
 }
 
@@ -118,7 +133,10 @@ impl LimitError {
     #[must_use]
     pub fn origin(&self) -> LimitOrigin {
         match self {
-            Self::Empty { origin } | Self::Malformed { origin, .. } => *origin,
+            Self::Empty { origin }
+            | Self::TooManyEntries { origin, .. }
+            | Self::Malformed { origin, .. }
+            | Self::TooManyStars { origin, .. } => *origin,
         }
     }
 }
@@ -141,19 +159,18 @@ impl Limit {
     /// Parses a limit.
     ///
     /// # Errors
-    /// [`LimitError`] names the first entry that is none.
+    /// [`LimitError`]: there are no entries or too many, or the first that is not valid.
     pub fn parse<S: AsRef<str>>(origin: LimitOrigin, entries: &[S]) -> Result<Self, LimitError> {
         if entries.is_empty() {
             return Err(LimitError::Empty { origin });
         }
+        if entries.len() > MOST_ENTRIES {
+            let entries = entries.len();
+            return Err(LimitError::TooManyEntries { origin, entries });
+        }
         let entries = entries
             .iter()
-            .map(|entry| {
-                parse_entry(entry.as_ref().trim()).ok_or_else(|| LimitError::Malformed {
-                    origin,
-                    entry: entry.as_ref().to_owned(),
-                })
-            })
+            .map(|entry| parse_entry(origin, entry.as_ref()))
             .collect::<Result<_, _>>()?;
         Ok(Self { origin, entries })
     }
@@ -161,7 +178,7 @@ impl Limit {
     /// Parses a limit as an annotation has it: entries separated by commas.
     ///
     /// # Errors
-    /// [`LimitError`] names the first entry that is none.
+    /// As [`Limit::parse`].
     pub fn parse_annotation(text: &str) -> Result<Self, LimitError> {
         let origin = LimitOrigin::Namespace;
         if text.trim().is_empty() {
@@ -190,7 +207,7 @@ impl Limit {
             .flat_map(|entry| match entry {
                 Entry::Anywhere => vec!["*".to_owned()],
                 Entry::Region(region) => vec![region.to_string()],
-                Entry::Pattern(pattern) => vec![pattern.clone()],
+                Entry::Pattern(pattern) => vec![pattern.to_string()],
                 Entry::Set(set) => set.regions.iter().map(ToString::to_string).collect(),
             })
             .collect();
@@ -208,21 +225,48 @@ impl Limit {
     }
 }
 
-fn parse_entry(text: &str) -> Option<Entry> {
+fn parse_entry(origin: LimitOrigin, given: &str) -> Result<Entry, LimitError> {
+    let malformed = || LimitError::Malformed {
+        origin,
+        entry: shortened(given),
+    };
+    let text = given.trim();
     if text == "*" {
-        return Some(Entry::Anywhere);
+        return Ok(Entry::Anywhere);
     }
     if text.starts_with('@') {
-        return SETS.iter().find(|set| set.name == text).map(Entry::Set);
+        let set = SETS.iter().find(|set| set.name == text);
+        return set.map(Entry::Set).ok_or_else(malformed);
     }
-    if text.contains('*') {
-        let plain = text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'*');
-        return (plain && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.len() <= 32)
-            .then(|| Entry::Pattern(text.to_owned()));
+    if !text.contains('*') {
+        return text.parse().map(Entry::Region).map_err(|_| malformed());
     }
-    text.parse().ok().map(Entry::Region)
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '*';
+    if text.len() > MOST_CHARACTERS
+        || !text.starts_with(|c: char| c.is_ascii_lowercase())
+        || !text.chars().all(plain)
+    {
+        return Err(malformed());
+    }
+    Glob::parse(text)
+        .map(Entry::Pattern)
+        .map_err(
+            |GlobError::TooManyStars { stars }| LimitError::TooManyStars {
+                origin,
+                entry: text.to_owned(),
+                stars,
+            },
+        )
+}
+
+/// Returns the beginning of what was given: an annotation can have 256 KiB, and the status of every binding that it holds
+/// for repeats the message.
+fn shortened(text: &str) -> String {
+    let most = 2 * MOST_CHARACTERS;
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
 }
 
 /// What is known of the limit that a Namespace sets.
@@ -720,6 +764,8 @@ mod tests {
             "**",
             "eu west",
             "@eu*",
+            "e*u*-*w*t*",
+            "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee*",
         ] {
             let verdict = limits(&["*", bad]).verdict(&region("eu-west-1"), &route(&["eu-west-1"]));
             assert!(
@@ -734,6 +780,57 @@ mod tests {
         );
     }
 
+    /// An annotation, and what its refusal says; nothing where it is a limit.
+    #[test]
+    fn an_annotation_has_bounds() {
+        let list = |entries: usize| vec!["eu-west-1"; entries].join(",");
+        let huge = 256 * 1024;
+        for (annotation, refusal) in [
+            ("e*u*w*1*".to_owned(), None),
+            ("eu-****".to_owned(), None),
+            (
+                "@us,e*u*w*1**".to_owned(),
+                Some(
+                    "\"e*u*w*1**\" in the Namespace's annotation inferenceprofiles.dev/allowed-regions is not a valid limit: it has 5 stars (*), and at most 4 are allowed; leave some out, or list the regions",
+                ),
+            ),
+            (list(64), None),
+            (
+                list(65),
+                Some("allowed-regions has 65 entries, and at most 64 are allowed: use patterns"),
+            ),
+            ("e*,".repeat(huge / 3), Some("and at most 64 are allowed")),
+            (
+                "e".repeat(huge),
+                Some(
+                    "eee...\" in the Namespace's annotation inferenceprofiles.dev/allowed-regions is not a valid limit: expected",
+                ),
+            ),
+            (
+                "é*".repeat(huge / 3),
+                Some("*...\" in the Namespace's annotation"),
+            ),
+            (
+                format!("e{}", "*".repeat(huge - 1)),
+                Some("a pattern with * (eu-*) of at most 32 characters"),
+            ),
+        ] {
+            let limit = NamespaceLimit::of_annotation(Some(&annotation));
+            let (source, destinations) = (region("eu-west-1"), route(&["eu-west-1"]));
+            let verdict = Limits::default()
+                .and_namespace(&limit)
+                .verdict(&source, &destinations);
+            let message = verdict.message(&source, &destinations);
+            let Some(refusal) = refusal else {
+                assert_eq!(verdict, Verdict::AllRegionsAllowed, "{message}");
+                continue;
+            };
+            assert!(matches!(verdict, Verdict::LimitInvalid(_)), "{message}");
+            assert!(verdict.forbids() && message.contains(refusal), "{message}");
+            assert!(message.len() < 512, "{} bytes", message.len());
+        }
+    }
+
     #[test]
     fn names_of_a_limit_hold_what_is_in_its_sets() {
         let limit = Limit::parse(LimitOrigin::Operator, &["us-*", "@jp", "ap-northeast-1"]);
@@ -744,25 +841,20 @@ mod tests {
     }
 
     #[test]
-    fn patterns() {
-        for (pattern, text, matched) in [
-            ("eu-*", "eu-west-1", true),
-            ("eu-*-1", "eu-west-1", true),
-            ("eu-*-1", "eu-west-2", false),
-            ("us-*", "us-gov-west-1", true),
-            ("u*s*1", "us-east-1", true),
-            ("ap-*east-*", "ap-southeast-2", true),
-            ("ap-*east-*", "ap-south-1", false),
-        ] {
-            assert_eq!(matches_pattern(pattern, text), matched, "{pattern} {text}");
-        }
-    }
-
-    #[test]
-    fn the_schema_knows_the_sets() {
+    fn the_schema_knows_the_sets_and_the_bounds() {
         let names: Vec<&str> = SETS.iter().map(|set| &set.name[1..]).collect();
-        let crd = serde_json::to_string(&crate::api::custom_resource_definition()).expect("JSON");
-        assert!(crd.contains(&format!("@({})", names.join("|"))));
+        let crd = serde_json::to_value(crate::api::custom_resource_definition()).expect("JSON");
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let limit = &schema["properties"]["spec"]["properties"]["allowedRegions"];
+        assert_eq!(limit["maxItems"], MOST_ENTRIES);
+        assert_eq!(limit["items"]["maxLength"], MOST_CHARACTERS);
+        let rule = &limit["items"]["x-kubernetes-validations"][0]["rule"];
+        let rule = rule.as_str().expect("a rule");
+        assert!(rule.contains(&format!("@({})", names.join("|"))), "{rule}");
+        assert!(
+            rule.contains(&format!("([*][a-z0-9-]*){{1,{MOST_STARS}}}")),
+            "{rule}"
+        );
     }
 
     #[test]

@@ -87,7 +87,20 @@ const REFUSALS: &[Refusal] = &[
         name: "a_limit_that_is_no_pattern",
         fields: "allowedRegions: [eu-west-1, eu]",
         at: "spec.allowedRegions[1]",
-        message: "not a limit: expected a region name (eu-west-1), a pattern with * (eu-*), a set (@eu,",
+        message: "not a valid limit: expected a region name (eu-west-1), a pattern with at most 4 * (eu-*), a set (@eu,",
+    },
+    Refusal {
+        name: "a_limit_with_five_stars",
+        fields: "allowedRegions: ['eu-*', 'e*u*-*-**']",
+        at: "spec.allowedRegions[1]",
+        message: "a pattern with at most 4 * (eu-*)",
+    },
+    // Which a matcher that tries every place anew would not end with.
+    Refusal {
+        name: "a_limit_with_thirty_stars",
+        fields: "allowedRegions: ['e******************************z']",
+        at: "spec.allowedRegions[0]",
+        message: "a pattern with at most 4 * (eu-*)",
     },
     Refusal {
         name: "a_limit_that_is_an_unknown_set",
@@ -260,6 +273,7 @@ suspend: false
         "every_form_of_limit",
         "allowedRegions: [eu-west-1, us-gov-west-1, eusc-de-east-1, eu-*, '@eu', '@eea', '@uk', '@ch', '@us', '@ca', '@jp', '@au', '@in', '*']",
     ),
+    ("limits_with_four_stars", "allowedRegions: ['e*u*-*-*', 'eu-****']"),
     (
         "every_value_name",
         "targets: [{kind: ConfigMap, name: a, keys: {A: ProfileID, B: ProfileARN, C: FoundationModelID, D: FoundationModelARN, E: Provider, F: Geography, G: SourceRegion, H: DestinationRegions, I: RuntimeEndpoint}}]",

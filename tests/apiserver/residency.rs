@@ -155,7 +155,16 @@ async fn suspended_without_aws(cluster: Cluster) {
     stage.script.falls_silent();
     stage.limit_namespace(Some("us-*")).await;
     stage.until_gone("claude").await;
-    let binding = stage.observed("claude").await;
+    // The status is written after the target is gone.
+    stage
+        .until(
+            "claude",
+            "ResidencySatisfied",
+            "False",
+            Reason::RegionNotAllowed,
+        )
+        .await;
+    let binding = stage.binding("claude").await;
     assert_eq!(binding.status.expect("a status").profile, None);
 }
 
@@ -175,6 +184,29 @@ async fn malformed(cluster: Cluster) {
             "{message}"
         );
         stage.until_gone(name).await;
+    }
+    // However much is given, a status repeats little of it.
+    for (annotation, says) in [
+        ("e*u*-*-**", "it has 5 stars (*), and at most 4 are allowed"),
+        (&"eu-*,".repeat(40_000), "at most 64 are allowed"),
+        (
+            &"e".repeat(200_000),
+            "eee...\" in the Namespace's annotation",
+        ),
+    ] {
+        stage.limit_namespace(Some("@eu")).await;
+        stage.ready("a").await;
+        stage
+            .until("b", "ResidencySatisfied", "False", Reason::RegionNotAllowed)
+            .await;
+        stage.limit_namespace(Some(annotation)).await;
+        for name in ["a", "b"] {
+            let message = stage
+                .until(name, "ResidencySatisfied", "False", Reason::LimitInvalid)
+                .await;
+            assert!(message.contains(says) && message.len() < 512, "{message}");
+            stage.until_gone(name).await;
+        }
     }
     stage.limit_namespace(Some("@eu")).await;
     stage.ready("a").await;
