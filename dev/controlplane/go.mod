@@ -1,4 +1,4 @@
-module inference-profile-operator/tests/controlplane
+module inference-profile-operator/dev/controlplane
 
 go 1.26.0
 

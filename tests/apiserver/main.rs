@@ -1,6 +1,6 @@
 //! Cases against a real kube-apiserver, one control plane for all of them.
 //!
-//! `tests/controlplane/with` starts it and stops it. Without its binaries every case is reported as ignored, which
+//! `dev/controlplane/with` starts it and stops it. Without its binaries every case is reported as ignored, which
 //! `REQUIRE_CONTROLPLANE=1` turns into a failure.
 //!
 //! A case is an `async fn(Cluster)` in a module of its subject, listed in that module's `cases()`. It makes its own
@@ -116,7 +116,7 @@ fn main() -> ExitCode {
         Err(Unavailable::Absent) if !required => {
             let conclusion = libtest_mimic::run(&arguments, suite.trials(|_| true));
             eprintln!(
-                "SKIPPED {selected} cases against a real apiserver: run tests/controlplane/build, or set KUBEBUILDER_ASSETS\n"
+                "SKIPPED {selected} cases against a real apiserver: run dev/controlplane/build, or set KUBEBUILDER_ASSETS\n"
             );
             return conclusion.exit_code();
         }

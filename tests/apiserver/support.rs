@@ -72,7 +72,7 @@ pub enum Unavailable {
 impl ControlPlane {
     /// Starts a control plane that serves the CRD.
     pub fn start() -> Result<Self, Unavailable> {
-        let mut child = Command::new(Path::new(ROOT).join("tests/controlplane/with"))
+        let mut child = Command::new(Path::new(ROOT).join("dev/controlplane/with"))
             .arg("--crds")
             .arg(Path::new(ROOT).join("crds"))
             .args(["sh", "-c"])
@@ -80,7 +80,7 @@ impl ControlPlane {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("tests/controlplane/with can be run");
+            .expect("dev/controlplane/with can be run");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut line = || lines.next().and_then(Result::ok).map(PathBuf::from);
         if let (Some(kubeconfig), Some(kubectl)) = (line(), line()) {
@@ -108,7 +108,7 @@ impl ControlPlane {
     /// Stops the control plane and waits until it is gone.
     pub fn stop(mut self) {
         drop(self.child.stdin.take());
-        self.child.wait().expect("tests/controlplane/with ends");
+        self.child.wait().expect("dev/controlplane/with ends");
     }
 }
 

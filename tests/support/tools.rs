@@ -1,4 +1,4 @@
-//! The tools that `tests/tools/build` builds into `.tools/`.
+//! The tools that `dev/tools/build` builds into `.tools/`.
 
 use std::{
     io::Write,
@@ -14,7 +14,7 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    skipped(&format!("{name} is not built: tests/tools/build {name}"));
+    skipped(&format!("{name} is not built: dev/tools/build {name}"));
     None
 }
 

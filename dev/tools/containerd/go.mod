@@ -1,4 +1,4 @@
-module inference-profile-operator/tests/tools/containerd
+module inference-profile-operator/dev/tools/containerd
 
 go 1.26.6
 

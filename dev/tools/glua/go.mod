@@ -1,4 +1,4 @@
-module inference-profile-operator/tests/tools/glua
+module inference-profile-operator/dev/tools/glua
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module inference-profile-operator/tests/tools/hcl2json
+module inference-profile-operator/dev/tools/hcl2json
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module inference-profile-operator/tests/tools/helm-docs
+module inference-profile-operator/dev/tools/helm-docs
 
 go 1.26.0
 

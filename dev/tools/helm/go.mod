@@ -1,4 +1,4 @@
-module inference-profile-operator/tests/tools/helm
+module inference-profile-operator/dev/tools/helm
 
 go 1.26.0
 

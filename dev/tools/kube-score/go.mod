@@ -1,4 +1,4 @@
-module inference-profile-operator/tests/tools/kube-score
+module inference-profile-operator/dev/tools/kube-score
 
 go 1.26.0
 
