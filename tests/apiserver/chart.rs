@@ -10,12 +10,14 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::{
+    common::{
+        chart::{CHART, objects, rendered, run, sets_of_values},
+        tools::tool,
+    },
     operator::Options,
-    rendered::{CHART, objects, rendered, run, sets_of_values},
     stage::{EU, ID, Stage, assert_host_is_clean, merging, sonnet},
     support::{Case, Cluster, case, eventually},
     targets::spec,
-    tools::tool,
 };
 
 pub fn cases() -> Vec<Case> {

@@ -5,9 +5,8 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::{
-    rendered::CHART,
+    common::{chart::CHART, tools::tool},
     support::{Case, Cluster, ROOT},
-    tools::tool,
 };
 
 /// An API that `helm template`, which asks no cluster, has to be told of.

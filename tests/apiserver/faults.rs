@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
-    bedrock_server::{BedrockServer, Fault, Scripted},
+    common::bedrock_server::{self, BedrockServer, Fault, Scripted},
     operator::{ACCOUNT, Options, SONNET, condition},
     probes::terminate,
     stage::{EU, GLOBAL, ID, REGION, Stage, profile_in_use, sonnet, verdict},
@@ -300,7 +300,7 @@ async fn new_geography(cluster: Cluster) {
         )
         .await;
     let mut profiles = summaries(REGION);
-    profiles.push(crate::bedrock_server::profile(
+    profiles.push(bedrock_server::profile(
         REGION,
         "nordic",
         SONNET,
@@ -356,7 +356,7 @@ async fn process(cluster: Cluster) {
         .until("late", "Ready", "False", Reason::GeographyUnsupported)
         .await;
     let mut more = summaries(REGION);
-    let nordic = crate::bedrock_server::profile(REGION, "nordic", SONNET, &["eu-north-1"]);
+    let nordic = bedrock_server::profile(REGION, "nordic", SONNET, &["eu-north-1"]);
     more.push(nordic);
     server.set_profiles(REGION, more);
     stage.ready("late").await;

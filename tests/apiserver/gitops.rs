@@ -7,11 +7,11 @@ use kube::{ResourceExt, api::ListParams};
 use serde_json::Value;
 
 use crate::{
+    common::tools::tool,
     examples::manifests,
     operator::Options,
     stage::{EU, ID, Stage},
     support::{Case, Cluster, ROOT, case, yaml},
-    tools::tool,
 };
 
 /// A binding as tools leave it that mark their objects: Argo CD by label or annotation, Flux by labels.

@@ -13,11 +13,11 @@
 )]
 
 mod admission;
-#[path = "../support/bedrock_server.rs"]
-mod bedrock_server;
 mod chart;
 mod chart_render;
 mod cleaned;
+#[path = "../common/mod.rs"]
+mod common;
 mod controllers;
 mod crd;
 mod evidence;
@@ -36,8 +36,6 @@ mod ownership;
 mod probes;
 mod published;
 mod reasons;
-#[path = "../support/chart.rs"]
-mod rendered;
 mod residency;
 mod rollout;
 mod secrets;
@@ -46,8 +44,6 @@ mod steady;
 mod support;
 mod suspended;
 mod targets;
-#[path = "../support/tools.rs"]
-mod tools;
 mod withdrawn;
 
 use std::process::ExitCode;

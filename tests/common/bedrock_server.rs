@@ -2,8 +2,8 @@
 //! foundation models and their availability, paging, errors, and faults on demand. It listens on 127.0.0.1 and notes every
 //! request and connection.
 //!
-//! tests/bedrock checks it with boto3, so that what passes here passes there.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! tests/it/bedrock checks it with boto3, so that what passes here passes there.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},

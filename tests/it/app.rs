@@ -1,15 +1,5 @@
 //! The example applications: they get from a binding's `ConfigMap` what they need, and the one written here runs with it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed expectation fails the test"
-)]
 
-#[path = "support/bedrock_server.rs"]
-mod bedrock_server;
-#[path = "support/python.rs"]
-mod python;
-#[path = "support/runtime_server.rs"]
 mod runtime_server;
 
 use std::{
@@ -23,6 +13,8 @@ use std::{
 use runtime_server::{Runtime, RuntimeServer};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::python;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_inference-profile-operator");
 const APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/app");

@@ -1,16 +1,6 @@
 //! The chart without a cluster: what it refuses, what it gives, and that its documents say so.
 //!
 //! Sets of values are in tests/chart/; tests/apiserver/chart.rs gives what they make to a real apiserver.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests fail by panicking"
-)]
-
-#[path = "support/chart.rs"]
-mod chart;
-#[path = "support/tools.rs"]
-mod tools;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +9,12 @@ use std::{
     process::Command,
 };
 
-use chart::{CHART, objects, run, sets_of_values};
 use serde_json::{Value, json};
+
+use crate::common::{
+    chart::{self, CHART, objects, run, sets_of_values},
+    tools,
+};
 
 const REGION: &str = "region: eu-west-1\n";
 const FULLNAME: &str = "ipo-inference-profile-operator";

@@ -1,9 +1,4 @@
 //! The program as a person or a pipeline calls it: what it prints, and how it ends.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests fail by panicking"
-)]
 
 use std::{
     fs,
@@ -93,7 +88,7 @@ fn assert_golden(name: &str, output: &str) {
         .unwrap_or_else(|| golden.lines().count().min(output.lines().count()));
     let at = |text: &str| text.lines().nth(line).unwrap_or("(the end)").to_owned();
     panic!(
-        "tests/golden/{name} differs from line {}:\n- {}\n+ {}\nIf the new output is right: UPDATE_GOLDEN=1 cargo test --test cli, and read the diff.",
+        "tests/golden/{name} differs from line {}:\n- {}\n+ {}\nIf the new output is right: UPDATE_GOLDEN=1 cargo test --test it cli::, and read the diff.",
         line + 1,
         at(&golden),
         at(output)

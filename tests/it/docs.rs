@@ -1,9 +1,4 @@
 //! The documents say what the code has: names, links and examples in them are real.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests fail by panicking"
-)]
 
 use std::{
     collections::BTreeSet,

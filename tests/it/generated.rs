@@ -1,9 +1,4 @@
 //! Generated files are what the code gives.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests fail by panicking"
-)]
 
 use inference_profile_operator::api::custom_resource_definition;
 

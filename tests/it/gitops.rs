@@ -1,12 +1,4 @@
 //! Argo CD's view of a binding: gitops/argocd/health.lua, run by the interpreter that Argo CD has in it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests fail by panicking"
-)]
-
-#[path = "support/tools.rs"]
-mod tools;
 
 use std::{
     fmt::Write,
@@ -17,6 +9,8 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::common::tools;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_inference-profile-operator");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");

@@ -1,13 +1,5 @@
 //! Policies that `iam-policy` prints, and its verdicts on service control policies, each judged twice: by the program's
 //! own evaluator, and by one that is not this project's (tests/iam/judge.mjs).
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests fail by panicking"
-)]
-
-#[path = "support/tools.rs"]
-mod tools;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +23,8 @@ use inference_profile_operator::{
     types::Region,
 };
 use serde_json::{Value as Json, json};
+
+use crate::common::tools;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/iam");
 const ACCOUNT: &str = "111122223333";

@@ -1,9 +1,4 @@
 //! Limits against every route that the embedded data have, and against an independent model.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests fail by panicking"
-)]
 
 use std::{collections::BTreeSet, sync::LazyLock};
 

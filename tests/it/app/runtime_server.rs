@@ -15,7 +15,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::bedrock_server::{Fault, credential_scope};
+use crate::common::bedrock_server::{Fault, credential_scope};
 
 /// What the server knows.
 #[derive(Debug, Clone, Default)]

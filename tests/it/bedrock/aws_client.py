@@ -1,8 +1,8 @@
 """Checks the stand-in servers, and listings that were exported, with AWS's own client.
 
-aws_client.py server URL         calls Bedrock, which has the profiles and models of tests/bedrock
-aws_client.py faults URL         calls Bedrock, which fails first as tests/bedrock/faults.rs has scripted
-aws_client.py sts URL            calls STS, which fails first as tests/bedrock/roles.rs has scripted
+aws_client.py server URL         calls Bedrock, which has the profiles and models of tests/it/bedrock
+aws_client.py faults URL         calls Bedrock, which fails first as tests/it/bedrock/faults.rs has scripted
+aws_client.py sts URL            calls STS, which fails first as tests/it/bedrock/roles.rs has scripted
 aws_client.py credentials ID     obtains credentials from the environment, which have this access key ID
 aws_client.py listing FILE       checks a file against the service model of ListInferenceProfiles
 """

@@ -2,9 +2,10 @@
 
 use std::{fs, path::Path};
 
+use crate::common::bedrock_server::BedrockServer;
+
 use super::{
     aws_client,
-    bedrock_server::BedrockServer,
     credentials_servers::{InstanceMetadata, PodIdentityAgent, StsFault, StsServer},
     operator, server, text,
 };

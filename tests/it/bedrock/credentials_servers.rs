@@ -1,8 +1,7 @@
 //! Stand-ins for what gives AWS credentials: STS, the EKS Pod Identity agent and the instance metadata service. Each
 //! listens on 127.0.0.1 and notes what it was asked.
 //!
-//! tests/bedrock checks them with boto3, so that what passes here passes there.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! tests/it/bedrock checks them with boto3, so that what passes here passes there.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,6 +19,8 @@ use axum::{
     routing::{get, post, put},
 };
 use serde_json::json;
+
+use crate::common::bedrock_server::credential_scope;
 
 /// Returns a time from now as credentials carry it.
 fn expiration(seconds: i64) -> String {
@@ -133,7 +134,7 @@ async fn sts(
     headers: HeaderMap,
     Form(mut form): Form<BTreeMap<String, String>>,
 ) -> Response {
-    if let Some(scope) = crate::bedrock_server::credential_scope(&headers) {
+    if let Some(scope) = credential_scope(&headers) {
         form.insert("signed-by".to_owned(), scope[0].clone());
         form.insert("signed-for".to_owned(), scope[2].clone());
     }

@@ -8,13 +8,11 @@ use inference_profile_operator::{
 };
 use serde_json::json;
 
-use super::{
-    EU,
-    bedrock_server::{Fault, Scripted, profile},
-    connect, error, five_profiles, key, list, options, server,
-};
+use crate::common::bedrock_server::{Fault, Scripted, profile};
 
-/// Returns a fault of each kind that `tests/support/aws_client.py` knows, in its order.
+use super::{EU, connect, error, five_profiles, key, list, options, server};
+
+/// Returns a fault of each kind that `aws_client.py` knows, in its order.
 pub fn all() -> Vec<Scripted> {
     let faults = [
         Fault::throttled(),

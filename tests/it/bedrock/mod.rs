@@ -1,22 +1,11 @@
 //! The live catalog against a stand-in for Bedrock, and the stand-in against AWS's own client.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed expectation fails the test"
-)]
 
-#[path = "../support/bedrock_server.rs"]
-mod bedrock_server;
 mod credentials;
-#[path = "../support/credentials_servers.rs"]
 mod credentials_servers;
 mod faults;
 mod models;
 mod network;
-#[path = "../support/network_servers.rs"]
 mod network_servers;
-#[path = "../support/python.rs"]
-mod python;
 mod regions;
 mod roles;
 
@@ -28,7 +17,6 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use bedrock_server::{BedrockServer, application_profile, profile};
 use futures::future::BoxFuture;
 use inference_profile_operator::{
     catalog::{
@@ -39,8 +27,16 @@ use inference_profile_operator::{
 };
 use serde_json::Value;
 
+use crate::{
+    common::bedrock_server::{BedrockServer, application_profile, profile},
+    python,
+};
+
 const BINARY: &str = env!("CARGO_BIN_EXE_inference-profile-operator");
-const AWS_CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/aws_client.py");
+const AWS_CLIENT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/it/bedrock/aws_client.py"
+);
 const EU: &[&str] = &["eu-west-3", "eu-west-1", "eu-central-1", "eu-north-1"];
 
 fn key(region: &str) -> FeedKey {
@@ -282,7 +278,7 @@ async fn an_export_reads_back_as_it_was_and_is_what_aws_would_answer() {
     aws_client(&["listing", &format!("{path}/us-east-1.json")], &[]).await;
 }
 
-/// Runs `tests/support/aws_client.py`; nothing where there is no boto3.
+/// Runs `aws_client.py`; nothing where there is no boto3.
 async fn aws_client(args: &[&str], environment: &[(&str, String)]) -> Option<Output> {
     let mut python = python::with_boto3()?;
     python

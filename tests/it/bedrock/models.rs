@@ -7,10 +7,9 @@ use inference_profile_operator::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    bedrock_server::{Fault, Scripted, model},
-    connect, key, options, server,
-};
+use crate::common::bedrock_server::{Fault, Scripted, model};
+
+use super::{connect, key, options, server};
 
 /// Returns models as eu-west-1 lists them.
 pub fn wire() -> Vec<Value> {

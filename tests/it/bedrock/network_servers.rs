@@ -1,6 +1,5 @@
 //! Stand-ins for what stands between the operator and AWS: an endpoint that speaks TLS with an authority of its own, and a
 //! proxy. Both listen on 127.0.0.1.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
     net::SocketAddr,

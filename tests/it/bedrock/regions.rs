@@ -18,11 +18,9 @@ use inference_profile_operator::{
     resolve::{self, Request},
 };
 
-use super::{
-    Names,
-    bedrock_server::{BedrockServer, Scripted},
-    connect, key, options,
-};
+use crate::common::bedrock_server::{BedrockServer, Scripted};
+
+use super::{Names, connect, key, options};
 
 /// STS of the operator's own region: its name shows that DNS works.
 const WITNESS: &[&str] = &["sts.eu-west-1.amazonaws.com"];

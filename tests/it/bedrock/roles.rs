@@ -7,10 +7,10 @@ use inference_profile_operator::{
     catalog::{CatalogError, FeedKey, Source, bedrock::Options, roles::AllowedRoles},
 };
 
+use crate::common::bedrock_server::BedrockServer;
+
 use super::{
-    aws_client,
-    bedrock_server::BedrockServer,
-    connect,
+    aws_client, connect,
     credentials_servers::{StsFault, StsServer},
     operator, options, server, text,
 };
