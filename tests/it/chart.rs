@@ -221,6 +221,19 @@ fn mistyped_values_are_refused_by_name() {
     }
 }
 
+/// `helm template` asks no cluster, and is told here of no API that a cluster may lack.
+#[test]
+fn injection_names_the_api_that_a_cluster_lacks() {
+    let helm = tool!("helm");
+    let values = format!("{REGION}injection: {{enabled: true}}\n");
+    let output = run(&helm, &["template", CHART, "--values", "-"], &values);
+    assert!(!output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let needed =
+        "injection.enabled needs MutatingAdmissionPolicy of admissionregistration.k8s.io/v1";
+    assert!(said.contains(needed), "{said}");
+}
+
 #[test]
 fn admission_needs_a_rule() {
     let helm = tool!("helm");
