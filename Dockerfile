@@ -1,10 +1,10 @@
 # syntax=docker/dockerfile:1
 # The image. For both platforms, with provenance and SBOM: docs/releasing.md.
-# image/build makes the same image without a container engine, and takes USER, ENTRYPOINT and LABEL from here.
+# dev/image/build makes the same image without a container engine, and takes USER, ENTRYPOINT and LABEL from here.
 
 FROM debian:bookworm-slim AS rootfs
 ARG SOURCE_DATE_EPOCH=0
-COPY image/rootfs /usr/local/bin/rootfs
+COPY dev/image/rootfs /usr/local/bin/rootfs
 RUN apt-get update && rootfs /rootfs
 
 FROM rust:1.95-bookworm AS program

@@ -20,19 +20,19 @@ crds: ## Generates crds/ and the chart's copy from src/api
 
 .PHONY: chart-docs
 chart-docs: ## Generates the chart's README.md from its values.yaml
-	@tests/tools/build helm-docs
+	@dev/tools/build helm-docs
 	@.tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
 .PHONY: image
 image: ## Makes the container image without a container engine, and checks it (PROFILE=dev: of the debug build)
-	@tar=$$(image/build) && image/check "$$tar" && echo "$$tar"
+	@tar=$$(dev/image/build) && dev/image/check "$$tar" && echo "$$tar"
 
 controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 11 minutes on 2 cores)
-	@tests/controlplane/build
+	@dev/controlplane/build
 
 .PHONY: tools
 tools: ## Builds the tools of the tests
-	@tests/tools/build glua hcl2json helm helm-docs kube-score
+	@dev/tools/build glua hcl2json helm helm-docs kube-score
 
 .PHONY: e2e
 e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
@@ -41,7 +41,7 @@ e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on
 .PHONY: bench
 bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
 	cargo bench --locked --bench operator --no-run
-	tests/controlplane/with --crds crds cargo bench --locked --bench operator
+	dev/controlplane/with --crds crds cargo bench --locked --bench operator
 
 .venv/ready: tests/requirements.txt examples/app/requirements.txt
 	@rm -rf .venv
@@ -55,4 +55,4 @@ tests/iam/node_modules/ready: tests/iam/package.json tests/iam/package-lock.json
 
 .PHONY: demo
 demo: ## Shows the operator at work on a control plane of its own; no cluster and no AWS account needed
-	@tests/demo/run
+	@dev/demo/run

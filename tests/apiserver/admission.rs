@@ -8,9 +8,11 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, cases},
     chart_render::{needing_helm, render},
     operator::SONNET,
-    support::{Case, Cluster, case, eventually},
+    stage::{Stage, empty},
+    support::eventually,
     targets::FINALIZER,
 };
 
@@ -18,18 +20,18 @@ const NOVA: &str = "amazon.nova-pro-v1:0";
 const ROLE: &str = "arn:aws:iam::111122223333:role/bedrock-shop";
 
 pub fn cases() -> Vec<Case> {
-    needing_helm(vec![
-        case("admission::only_what_a_rule_lists_is_allowed", only_listed),
-        case("admission::global_is_a_matter_of_its_own", global),
-        case("admission::all_rules_of_a_namespace_hold", all_rules),
-        case("admission::changes_of_a_spec_are_checked_alone", changes),
-        case("admission::long_lists_are_within_the_cost", long_lists),
-    ])
+    needing_helm(cases![empty(
+        only_what_a_rule_lists_is_allowed,
+        global_is_a_matter_of_its_own,
+        all_rules_of_a_namespace_hold,
+        changes_of_a_spec_are_checked_alone,
+        long_lists_are_within_the_cost,
+    )])
 }
 
-/// Puts rules in force in this namespace alone, and waits until one of them refuses a binding of this spec.
-async fn rules(cluster: &Cluster, namespace: &str, rules: &[Value], refused: &Value) {
-    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+/// Puts rules in force in the namespace of the stage alone, and waits until one of them refuses a binding of this spec.
+async fn rules(stage: &Stage, rules: &[Value], refused: &Value) {
+    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}});
     let rules: Vec<Value> = rules
         .iter()
         .map(|rule| {
@@ -42,7 +44,7 @@ async fn rules(cluster: &Cluster, namespace: &str, rules: &[Value], refused: &Va
         "admission.yaml",
         &[
             "--name-template",
-            namespace,
+            &stage.namespace,
             "--set",
             "admission.enabled=true",
             "--set-json",
@@ -51,9 +53,9 @@ async fn rules(cluster: &Cluster, namespace: &str, rules: &[Value], refused: &Va
     )
     .expect("rendered");
     let create = ["create", "-f", "-"];
-    cluster.kubectl_reading(&manifest, &create).await.ok();
+    stage.cluster.kubectl_reading(&manifest, &create).await.ok();
     eventually("the rules are in force", || async {
-        match attempt(cluster, namespace, refused).await {
+        match attempt(stage, refused).await {
             Err(message) => Ok(message),
             Ok(()) => Err("allowed"),
         }
@@ -62,7 +64,7 @@ async fn rules(cluster: &Cluster, namespace: &str, rules: &[Value], refused: &Va
 }
 
 /// Tries to create a binding, without keeping it; Err: why it was refused.
-async fn attempt(cluster: &Cluster, namespace: &str, spec: &Value) -> Result<(), String> {
+async fn attempt(stage: &Stage, spec: &Value) -> Result<(), String> {
     let kind = ApiResource::erase::<InferenceProfileBinding>(&());
     let mut object = DynamicObject::new("chat", &kind);
     object.data = json!({"spec": spec});
@@ -70,7 +72,8 @@ async fn attempt(cluster: &Cluster, namespace: &str, spec: &Value) -> Result<(),
         dry_run: true,
         ..PostParams::default()
     };
-    let bindings = Api::<DynamicObject>::namespaced_with(cluster.client.clone(), namespace, &kind);
+    let client = stage.cluster.client.clone();
+    let bindings = Api::<DynamicObject>::namespaced_with(client, &stage.namespace, &kind);
     match bindings.create(&params, &object).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) => Err(status.message.clone()),
@@ -78,9 +81,9 @@ async fn attempt(cluster: &Cluster, namespace: &str, spec: &Value) -> Result<(),
     }
 }
 
-async fn assert_answers(cluster: &Cluster, namespace: &str, attempts: &[(Value, Option<&str>)]) {
+async fn assert_answers(stage: &Stage, attempts: &[(Value, Option<&str>)]) {
     for (spec, refused) in attempts {
-        match (attempt(cluster, namespace, spec).await, refused) {
+        match (attempt(stage, spec).await, refused) {
             (Ok(()), None) => {}
             (Err(message), Some(words)) if message.contains(words) => {}
             (answer, expected) => panic!("{spec}: {answer:?}, expected {expected:?}"),
@@ -92,20 +95,20 @@ fn spec(model: &str, geography: &str, fallbacks: &[&str]) -> Value {
     json!({"model": model, "geography": geography, "fallback": {"geographies": fallbacks}})
 }
 
-async fn only_listed(cluster: Cluster) {
-    let namespace = cluster.namespace("admission").await;
+async fn only_what_a_rule_lists_is_allowed(stage: &Stage) {
     let rule = json!({
         "geographies": ["eu", "apac"],
         "models": ["anthropic.*", NOVA],
         "roles": ["arn:aws:iam::111122223333:role/bedrock-*"],
     });
     let us = spec(SONNET, "us", &[]);
-    rules(&cluster, &namespace, &[rule], &us).await;
+    rules(stage, &[rule], &us).await;
     let with_role = |role: Value| {
         let mut spec = spec(SONNET, "eu", &[]);
         spec["roleARN"] = role;
         spec
     };
+    let namespace = &stage.namespace;
     let no_us = format!(
         "not allowed in namespace {namespace}: geography us; allowed, under fallback too: eu, apac; choose"
     );
@@ -113,8 +116,7 @@ async fn only_listed(cluster: Cluster) {
         "not allowed in namespace {namespace}: model amazon.nova-lite-v1:0; allowed: anthropic.*, {NOVA}; choose"
     );
     assert_answers(
-        &cluster,
-        &namespace,
+        stage,
         &[
             (json!({"model": SONNET, "geography": "eu"}), None),
             (json!({"model": SONNET, "geography": "eu", "fallback": null}), None),
@@ -137,20 +139,18 @@ async fn only_listed(cluster: Cluster) {
     )
     .await;
     // Another namespace is none of the rule's business.
-    let other = cluster.namespace("admission").await;
-    assert_answers(&cluster, &other, &[(spec(SONNET, "us", &[]), None)]).await;
+    let other = stage.another().await;
+    assert_answers(&other, &[(spec(SONNET, "us", &[]), None)]).await;
 }
 
-async fn global(cluster: Cluster) {
+async fn global_is_a_matter_of_its_own(stage: &Stage) {
     let everywhere = spec(SONNET, "global", &[]);
     let fallback = spec(SONNET, "us", &["global"]);
-    let namespace = cluster.namespace("admission").await;
     let models = json!({"models": ["*"]});
-    rules(&cluster, &namespace, &[models], &everywhere).await;
+    rules(stage, &[models], &everywhere).await;
     let refused = Some("geography global; allowed, under fallback too: every geography but global");
     assert_answers(
-        &cluster,
-        &namespace,
+        stage,
         &[
             (spec(SONNET, "us", &["jp"]), None),
             (everywhere.clone(), refused),
@@ -159,13 +159,12 @@ async fn global(cluster: Cluster) {
     )
     .await;
 
-    let namespace = cluster.namespace("admission").await;
+    let stage = &stage.another().await;
     let with_global = json!({"geographies": ["us"], "global": true});
     let eu = spec(SONNET, "eu", &[]);
-    rules(&cluster, &namespace, &[with_global], &eu).await;
+    rules(stage, &[with_global], &eu).await;
     assert_answers(
-        &cluster,
-        &namespace,
+        stage,
         &[
             (everywhere.clone(), None),
             (fallback, None),
@@ -177,33 +176,31 @@ async fn global(cluster: Cluster) {
     )
     .await;
 
-    let namespace = cluster.namespace("admission").await;
+    let stage = &stage.another().await;
     let any = json!({"models": ["anthropic.*"], "global": true});
     let nova = spec(NOVA, "eu", &[]);
-    rules(&cluster, &namespace, &[any], &nova).await;
-    assert_answers(&cluster, &namespace, &[(everywhere, None)]).await;
+    rules(stage, &[any], &nova).await;
+    assert_answers(stage, &[(everywhere, None)]).await;
 }
 
-async fn all_rules(cluster: Cluster) {
-    let namespace = cluster.namespace("admission").await;
+async fn all_rules_of_a_namespace_hold(stage: &Stage) {
     let both = [
         json!({"geographies": ["eu", "us"]}),
         json!({"geographies": ["eu", "jp"], "models": ["anthropic.*"]}),
     ];
     // Refused by the second alone, and by the first alone: both are in force.
     let us = spec(SONNET, "us", &[]);
-    rules(&cluster, &namespace, &both, &us).await;
+    rules(stage, &both, &us).await;
     let jp = spec(SONNET, "jp", &[]);
     eventually("both are in force", || async {
-        match attempt(&cluster, &namespace, &jp).await {
+        match attempt(stage, &jp).await {
             Err(_) => Ok(()),
             Ok(()) => Err("allowed"),
         }
     })
     .await;
     assert_answers(
-        &cluster,
-        &namespace,
+        stage,
         &[
             (spec(SONNET, "eu", &[]), None),
             (us, Some("allowed, under fallback too: eu, jp")),
@@ -214,15 +211,12 @@ async fn all_rules(cluster: Cluster) {
     .await;
 }
 
-async fn changes(cluster: Cluster) {
-    let namespace = cluster.namespace("admission").await;
+async fn changes_of_a_spec_are_checked_alone(stage: &Stage) {
     let us = spec(SONNET, "us", &[]);
-    cluster
-        .create_binding(&namespace, "before", us.clone())
-        .await
-        .expect("there is no rule yet");
-    rules(&cluster, &namespace, &[json!({"geographies": ["eu"]})], &us).await;
-    let bindings = cluster.bindings(&namespace);
+    // There is no rule yet.
+    stage.bind("before", us.clone()).await;
+    rules(stage, &[json!({"geographies": ["eu"]})], &us).await;
+    let bindings = stage.bindings();
     let patch = async |patch: Value| {
         let params = PatchParams::default();
         bindings
@@ -252,8 +246,7 @@ async fn changes(cluster: Cluster) {
 }
 
 /// The apiserver refuses a policy that could cost too much, when it is created.
-async fn long_lists(cluster: Cluster) {
-    let namespace = cluster.namespace("admission").await;
+async fn long_lists_are_within_the_cost(stage: &Stage) {
     let models: Vec<String> = (0..200)
         .map(|number| format!("provider-{number:03}.*-a-model-with-a-long-name-*-v1:0"))
         .collect();
@@ -270,10 +263,10 @@ async fn long_lists(cluster: Cluster) {
         .collect();
     let rule = json!({"models": models, "geographies": geographies, "roles": roles});
     let refused = spec(SONNET, "geography-aa", &[]);
-    rules(&cluster, &namespace, &[rule], &refused).await;
+    rules(stage, &[rule], &refused).await;
     let last = "provider-199.x-a-model-with-a-long-name-y-v1:0";
     let fallbacks: Vec<&str> = geographies[..8].iter().map(String::as_str).collect();
     let mut allowed = spec(last, "geography-zz", &fallbacks);
     allowed["roleARN"] = json!("arn:aws:iam::111122223099:role/path/a/bedrock-b");
-    assert_answers(&cluster, &namespace, &[(allowed, None)]).await;
+    assert_answers(stage, &[(allowed, None)]).await;
 }

@@ -10,47 +10,33 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, case, cases},
+    chart_render::needing_helm,
+    common::{
+        chart::{CHART, objects, rendered, run, sets_of_values},
+        tools::tool,
+    },
     operator::Options,
-    rendered::{CHART, objects, rendered, run, sets_of_values},
-    stage::{EU, ID, Stage, assert_host_is_clean, merging, sonnet},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, ID, Stage, assert_host_is_clean, empty, merging, sonnet},
+    support::{Cluster, eventually},
     targets::spec,
-    tools::tool,
 };
 
 pub fn cases() -> Vec<Case> {
-    if tool("helm").is_none() {
-        return Vec::new();
-    }
-    let mut cases: Vec<Case> = sets_of_values()
-        .into_iter()
-        .map(|(name, values)| {
-            case(format!("chart::applies_{name}"), move |cluster| {
-                applies(cluster, values.clone())
-            })
-        })
-        .collect();
-    cases.extend([
-        case(
-            "chart::rights_in_a_namespace_are_these",
-            rights_in_a_namespace,
-        ),
-        case("chart::rights_in_the_cluster_are_these", rights_everywhere),
-        case("chart::rights_of_users_are_these", rights_of_users),
-        case(
-            "chart::an_operator_with_these_rights_does_its_work",
-            does_its_work,
-        ),
-        case(
-            "chart::an_operator_with_rights_on_secrets_writes_them",
-            writes_secrets,
-        ),
-        case(
-            "chart::a_release_leaves_the_crd_and_the_bindings_behind",
-            leaves_the_bindings,
-        ),
-    ]);
-    cases
+    let mut cases = cases![empty(
+        rights_in_a_namespace_are_these,
+        rights_in_the_cluster_are_these,
+        rights_of_users_are_these,
+        an_operator_with_these_rights_does_its_work,
+        an_operator_with_rights_on_secrets_writes_them,
+        a_release_leaves_the_crd_and_the_bindings_behind,
+    )];
+    cases.extend(
+        sets_of_values()
+            .into_iter()
+            .map(|(name, values)| case!(empty, format!("applies_{name}"), applies(values.clone()))),
+    );
+    needing_helm(cases)
 }
 
 fn helm() -> PathBuf {
@@ -114,9 +100,9 @@ async fn know_monitoring(cluster: &Cluster) {
 
 /// Gives everything that the chart makes of these values to the apiserver, as Helm does and as `kubectl apply` does. Pods
 /// are held to the restricted Pod Security standard.
-async fn applies(cluster: Cluster, values: String) {
-    let namespace = cluster.namespace("chart").await;
-    let mut objects = release(&namespace, &values);
+async fn applies(stage: &Stage, values: String) {
+    let (cluster, namespace) = (&stage.cluster, stage.namespace.as_str());
+    let mut objects = release(namespace, &values);
     for served in ["shop", "chat"] {
         // Another case may have made it.
         cluster.kubectl(&["create", "namespace", served]).await;
@@ -125,12 +111,12 @@ async fn applies(cluster: Cluster, values: String) {
         .iter()
         .any(|object| object["apiVersion"] == "monitoring.coreos.com/v1")
     {
-        know_monitoring(&cluster).await;
+        know_monitoring(cluster).await;
     }
     if !values.contains("hostNetwork") {
         let enforce = "pod-security.kubernetes.io/enforce=restricted";
         cluster
-            .kubectl(&["label", "namespace", &namespace, enforce])
+            .kubectl(&["label", "namespace", namespace, enforce])
             .await
             .ok();
     }
@@ -143,7 +129,7 @@ async fn applies(cluster: Cluster, values: String) {
     // A pod is refused without its service account, which a dry run doesn't leave behind.
     let account = text(&pod, "/spec/serviceAccountName");
     cluster
-        .kubectl(&["create", "serviceaccount", account, "-n", &namespace])
+        .kubectl(&["create", "serviceaccount", account, "-n", namespace])
         .await
         .ok();
     objects.push(pod);
@@ -253,41 +239,41 @@ async fn assert_can(cluster: &Cluster, user: &str, table: &[(&str, &str, bool)])
     }
 }
 
-async fn rights_in_a_namespace(cluster: Cluster) {
-    let served = cluster.namespace("served").await;
+async fn rights_in_a_namespace_are_these(stage: &Stage) {
+    let (cluster, served) = (&stage.cluster, stage.namespace.as_str());
     let other = cluster.namespace("other").await;
     let values = format!("namespaces: [{served}]");
-    let (user, home) = install_rights(&cluster, &values).await;
-    let namespaces: &[Right] = &[("namespaces", &served, "get list watch")];
+    let (user, home) = install_rights(cluster, &values).await;
+    let namespaces: &[Right] = &[("namespaces", served, "get list watch")];
     let lease: &[Right] = &[
         ("leases.coordination.k8s.io", "", "create"),
         ("leases.coordination.k8s.io", &home, "get update"),
     ];
-    assert_rights(&cluster, &user, &served, &[namespaces, WORK]).await;
-    assert_rights(&cluster, &user, &home, &[namespaces, lease]).await;
-    assert_rights(&cluster, &user, &other, &[namespaces]).await;
+    assert_rights(cluster, &user, served, &[namespaces, WORK]).await;
+    assert_rights(cluster, &user, &home, &[namespaces, lease]).await;
+    assert_rights(cluster, &user, &other, &[namespaces]).await;
 
     let its_lease = format!("update leases.coordination.k8s.io/{home}");
     let its_namespace = format!("watch namespaces/{served}");
     let table = [
-        (served.as_str(), "patch configmaps", true),
+        (served, "patch configmaps", true),
         (
-            &served,
+            served,
             "patch inferenceprofilebindings --subresource=status",
             true,
         ),
-        (&served, &its_namespace, true),
+        (served, &its_namespace, true),
         (&home, &its_lease, true),
-        (&served, "update configmaps", false),
-        (&served, "get secrets", false),
-        (&served, "list secrets", false),
-        (&served, "create secrets", false),
-        (&served, "get deployments.apps", false),
-        (&served, "patch deployments.apps", false),
-        (&served, "create inferenceprofilebindings", false),
-        (&served, "delete inferenceprofilebindings", false),
-        (&served, "create pods", false),
-        (&served, "impersonate serviceaccounts", false),
+        (served, "update configmaps", false),
+        (served, "get secrets", false),
+        (served, "list secrets", false),
+        (served, "create secrets", false),
+        (served, "get deployments.apps", false),
+        (served, "patch deployments.apps", false),
+        (served, "create inferenceprofilebindings", false),
+        (served, "delete inferenceprofilebindings", false),
+        (served, "create pods", false),
+        (served, "impersonate serviceaccounts", false),
         (&other, "get configmaps", false),
         (&other, "list inferenceprofilebindings", false),
         (&other, "list namespaces", false),
@@ -295,30 +281,30 @@ async fn rights_in_a_namespace(cluster: Cluster) {
         (&home, "update leases.coordination.k8s.io/other", false),
         (&home, "get secrets", false),
     ];
-    assert_can(&cluster, &user, &table).await;
+    assert_can(cluster, &user, &table).await;
 }
 
-async fn rights_everywhere(cluster: Cluster) {
-    let other = cluster.namespace("other").await;
+async fn rights_in_the_cluster_are_these(stage: &Stage) {
+    let (cluster, other) = (&stage.cluster, stage.namespace.as_str());
     let namespaces: &[Right] = &[("namespaces", "", "get list watch")];
-    let (user, _) = install_rights(&cluster, "").await;
-    assert_rights(&cluster, &user, &other, &[namespaces, WORK]).await;
+    let (user, _) = install_rights(cluster, "").await;
+    assert_rights(cluster, &user, other, &[namespaces, WORK]).await;
 
     let values = "secrets: {enabled: true}\nrollout: {enabled: true}";
-    let (user, _) = install_rights(&cluster, values).await;
+    let (user, _) = install_rights(cluster, values).await;
     let more: &[Right] = &[
         ("secrets", "", "get list watch create patch delete"),
         ("daemonsets.apps", "", "get patch"),
         ("deployments.apps", "", "get patch"),
         ("statefulsets.apps", "", "get patch"),
     ];
-    assert_rights(&cluster, &user, &other, &[namespaces, WORK, more]).await;
+    assert_rights(cluster, &user, other, &[namespaces, WORK, more]).await;
 }
 
 /// Here nothing aggregates roles into `view` and `edit`: they are granted as they are.
-async fn rights_of_users(cluster: Cluster) {
-    let namespace = cluster.namespace("users").await;
-    let (_, release) = install_rights(&cluster, "").await;
+async fn rights_of_users_are_these(stage: &Stage) {
+    let (cluster, namespace) = (&stage.cluster, stage.namespace.as_str());
+    let (_, release) = install_rights(cluster, "").await;
     let bindings = "inferenceprofilebindings.inferenceprofiles.dev";
     let status = "inferenceprofilebindings.inferenceprofiles.dev/status";
     for (role, expected) in [
@@ -337,19 +323,18 @@ async fn rights_of_users(cluster: Cluster) {
             "rolebinding",
             role,
             "-n",
-            &namespace,
+            namespace,
             &format!("--clusterrole={release}-{role}"),
             &format!("--user={role}"),
         ];
         cluster.kubectl(&grant).await.ok();
-        assert_rights(&cluster, role, &namespace, &[expected]).await;
+        assert_rights(cluster, role, namespace, &[expected]).await;
     }
     let write_status = "patch inferenceprofilebindings --subresource=status";
-    assert_can(&cluster, "edit", &[(&namespace, write_status, false)]).await;
+    assert_can(cluster, "edit", &[(namespace, write_status, false)]).await;
 }
 
-async fn does_its_work(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn an_operator_with_these_rights_does_its_work(stage: &mut Stage) {
     let values = format!("namespaces: [{}]", stage.namespace);
     let (user, _) = install_rights(&stage.cluster, &values).await;
     stage.start_as(&user, stage.options()).await;
@@ -365,7 +350,7 @@ async fn does_its_work(cluster: Cluster) {
     stage.bound("guest", merging()).await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
     stage.unbind("guest").await;
-    assert_host_is_clean(&stage).await;
+    assert_host_is_clean(stage).await;
 
     let secret = json!([{"kind": "Secret", "name": "s"}]);
     stage.bind("secret", spec(secret)).await;
@@ -382,11 +367,9 @@ async fn does_its_work(cluster: Cluster) {
         }
     })
     .await;
-    stage.stop().await;
 }
 
-async fn writes_secrets(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn an_operator_with_rights_on_secrets_writes_them(stage: &mut Stage) {
     let values = format!(
         "namespaces: [{}]\nsecrets: {{enabled: true}}",
         stage.namespace
@@ -405,15 +388,14 @@ async fn writes_secrets(cluster: Cluster) {
     stage.ready("claude").await;
     let secret = stage.secrets().get_opt("s").await.expect("an answer");
     assert_eq!(secret, None);
-    stage.stop().await;
 }
 
 /// Installs, upgrades and uninstalls a release with Helm itself. The Deployment has no pods here.
-async fn leaves_the_bindings(cluster: Cluster) {
-    let namespace = cluster.namespace("release").await;
+async fn a_release_leaves_the_crd_and_the_bindings_behind(stage: &Stage) {
+    let (cluster, namespace) = (&stage.cluster, stage.namespace.as_str());
     let helm_does = |arguments: &[&str], values: &str| {
         let kubeconfig = cluster.kubeconfig().to_string_lossy().into_owned();
-        let to = ["--namespace", &namespace, "--kubeconfig", &kubeconfig];
+        let to = ["--namespace", namespace, "--kubeconfig", &kubeconfig];
         let arguments: Vec<String> = [arguments, &to]
             .concat()
             .iter()
@@ -436,18 +418,15 @@ async fn leaves_the_bindings(cluster: Cluster) {
     // The CRD is there already.
     let install = ["install", "ipo", CHART, "--take-ownership", "--values", "-"];
     helm_does(&install, &values).await;
-    let binding = cluster
-        .create_binding(&namespace, "claude", sonnet())
-        .await
-        .expect("accepted");
+    let binding = stage.bind("claude", sonnet()).await;
     let upgrade = ["upgrade", "ipo", CHART, "--values", "-"];
     helm_does(&upgrade, &format!("{values}secrets: {{enabled: true}}")).await;
     let deployment = [
         "get",
         "deployment",
-        &namespace,
+        namespace,
         "-n",
-        &namespace,
+        namespace,
         "-o",
         "yaml",
     ];
@@ -461,6 +440,5 @@ async fn leaves_the_bindings(cluster: Cluster) {
     let crd = crds.get("inferenceprofilebindings.inferenceprofiles.dev");
     let crd = crd.await.expect("the CRD");
     assert_eq!(crd.metadata.deletion_timestamp, None);
-    let left = cluster.bindings(&namespace).get("claude").await;
-    assert_eq!(left.expect("the binding").uid(), binding.uid());
+    assert_eq!(stage.binding("claude").await.uid(), binding.uid());
 }

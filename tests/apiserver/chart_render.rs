@@ -5,9 +5,10 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::{
-    rendered::CHART,
-    support::{Case, Cluster, ROOT},
-    tools::tool,
+    case::Case,
+    common::{chart::CHART, tools::tool},
+    stage::Stage,
+    support::ROOT,
 };
 
 /// An API that `helm template`, which asks no cluster, has to be told of.
@@ -40,8 +41,9 @@ pub fn render(template: &str, arguments: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Applies a template that makes policies, the values of which stand under this name, for one namespace alone.
-pub async fn apply_policies(cluster: &Cluster, template: &str, values: &str, namespace: &str) {
+/// Applies a template that makes policies, the values of which stand under this name, for the stage's namespace alone.
+pub async fn apply_policies(stage: &Stage, template: &str, values: &str) {
+    let namespace = stage.namespace.as_str();
     let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
     let manifest = render(
         template,
@@ -57,7 +59,8 @@ pub async fn apply_policies(cluster: &Cluster, template: &str, values: &str, nam
         ],
     )
     .expect("rendered");
-    cluster
+    stage
+        .cluster
         .kubectl_reading(&manifest, &["create", "-f", "-"])
         .await
         .ok();

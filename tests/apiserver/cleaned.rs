@@ -3,46 +3,32 @@
 use serde_json::json;
 
 use crate::{
-    operator::{Options, SONNET},
-    stage::{EU, ID, Stage, assert_host_is_clean, merging, sonnet},
-    support::{Case, Cluster, case, eventually},
+    case::{Case, cases, needing_controllers},
+    operator::SONNET,
+    stage::{EU, ID, Stage, assert_host_is_clean, live, merging, sonnet, with_secrets},
+    support::eventually,
     targets::{ALLOW, FINALIZER},
 };
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case("cleaned::a_renamed_target_is_moved", renamed),
-        case("cleaned::a_target_taken_from_the_spec_is_cleaned", removed),
-        case(
-            "cleaned::a_renamed_target_is_cleaned_without_a_status",
-            renamed_without_status,
+    let mut cases = cases![
+        live(
+            a_renamed_target_is_moved,
+            a_renamed_target_is_cleaned_without_a_status,
+            merged_keys_are_cleaned_without_a_status,
+            an_object_of_others_is_not_deleted_without_a_status,
+            a_deleted_binding_takes_its_keys_out,
+            the_finalizer_is_there_only_for_merging,
         ),
-        case(
-            "cleaned::merged_keys_are_cleaned_without_a_status",
-            merged_without_status,
-        ),
-        case(
-            "cleaned::an_object_of_others_is_not_deleted_without_a_status",
-            foreign_without_status,
-        ),
-        case(
-            "cleaned::a_deleted_binding_takes_its_object_with_it",
-            deleted_owner,
-        )
-        .with_controllers(),
-        case(
-            "cleaned::a_deleted_binding_takes_its_keys_out",
-            deleted_merge,
-        ),
-        case(
-            "cleaned::the_finalizer_is_there_only_for_merging",
-            finalizer,
-        ),
-    ]
+        with_secrets(a_target_taken_from_the_spec_is_cleaned),
+    ];
+    cases.extend(needing_controllers(cases![live(
+        a_deleted_binding_takes_its_object_with_it
+    )]));
+    cases
 }
 
-async fn renamed(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_renamed_target_is_moved(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage
         .edit(
@@ -61,18 +47,9 @@ async fn renamed(cluster: Cluster) {
         .map(|target| target.name)
         .collect();
     assert_eq!(names, ["renamed"]);
-    stage.stop().await;
 }
 
-async fn removed(cluster: Cluster) {
-    let mut stage = Stage::with(
-        cluster,
-        Options {
-            enable_secrets: true,
-            ..Options::default()
-        },
-    )
-    .await;
+async fn a_target_taken_from_the_spec_is_cleaned(stage: &Stage) {
     let both =
         json!([{"kind": "ConfigMap", "name": "claude"}, {"kind": "Secret", "name": "claude"}]);
     let binding = stage
@@ -105,11 +82,9 @@ async fn removed(cluster: Cluster) {
     assert_eq!(secrets.get_opt("claude").await.expect("an answer"), None);
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
     assert_eq!(binding.status.expect("a status").binding, None);
-    stage.stop().await;
 }
 
-async fn renamed_without_status(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_renamed_target_is_cleaned_without_a_status(stage: &mut Stage) {
     stage.bound("claude", sonnet()).await;
     stage.stop().await;
     stage
@@ -123,11 +98,9 @@ async fn renamed_without_status(cluster: Cluster) {
     stage.until_id("renamed", Some(EU)).await;
     stage.until_gone("claude").await;
     stage.ready("claude").await;
-    stage.stop().await;
 }
 
-async fn merged_without_status(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn merged_keys_are_cleaned_without_a_status(stage: &mut Stage) {
     stage.host("host", Some("claude")).await;
     stage.bound("claude", merging()).await;
     stage.stop().await;
@@ -136,12 +109,10 @@ async fn merged_without_status(cluster: Cluster) {
     stage.start(stage.options());
     stage.until_id("claude", Some(EU)).await;
     stage.until_id("host", None).await;
-    assert_host_is_clean(&stage).await;
-    stage.stop().await;
+    assert_host_is_clean(stage).await;
 }
 
-async fn foreign_without_status(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn an_object_of_others_is_not_deleted_without_a_status(stage: &mut Stage) {
     let empty = json!({
         "metadata": {"name": "host", "annotations": {ALLOW: "claude"}},
         "binaryData": {"theirs": "AAAA"},
@@ -167,30 +138,24 @@ async fn foreign_without_status(cluster: Cluster) {
         }
     })
     .await;
-    stage.stop().await;
 }
 
-async fn deleted_owner(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_deleted_binding_takes_its_object_with_it(stage: &Stage) {
     let binding = stage.bound("claude", sonnet()).await;
     assert_eq!(binding.metadata.finalizers, None);
     stage.unbind("claude").await;
     stage.until_gone("claude").await;
-    stage.stop().await;
 }
 
-async fn deleted_merge(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_deleted_binding_takes_its_keys_out(stage: &Stage) {
     stage.host("host", Some("claude")).await;
     stage.bound("claude", merging()).await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
     stage.unbind("claude").await;
-    assert_host_is_clean(&stage).await;
-    stage.stop().await;
+    assert_host_is_clean(stage).await;
 }
 
-async fn finalizer(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn the_finalizer_is_there_only_for_merging(stage: &Stage) {
     stage.host("host", Some("claude")).await;
     stage.bind("claude", sonnet()).await;
     assert_eq!(stage.ready("claude").await.metadata.finalizers, None);
@@ -204,7 +169,7 @@ async fn finalizer(cluster: Cluster) {
     );
     stage.edit("claude", json!({"targets": null})).await;
     stage.ready("claude").await;
-    assert_host_is_clean(&stage).await;
+    assert_host_is_clean(stage).await;
     eventually("the finalizer is gone", || async {
         match stage.binding("claude").await.metadata.finalizers {
             None => Ok(()),
@@ -212,5 +177,4 @@ async fn finalizer(cluster: Cluster) {
         }
     })
     .await;
-    stage.stop().await;
 }

@@ -1,30 +1,24 @@
 //! What the controllers of Kubernetes do with bindings, on which the operator relies.
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, PostParams};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use crate::support::{Case, Cluster, case, eventually};
+use crate::{
+    case::{Case, cases, needing_controllers},
+    stage::{Stage, empty},
+    support::eventually,
+};
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "controllers::a_deleted_binding_takes_what_it_owns_with_it",
-            garbage_is_collected,
-        )
-        .with_controllers(),
-    ]
+    needing_controllers(cases![empty(a_deleted_binding_takes_what_it_owns_with_it)])
 }
 
-async fn garbage_is_collected(cluster: Cluster) {
-    let namespace = cluster.namespace("controllers").await;
+async fn a_deleted_binding_takes_what_it_owns_with_it(stage: &Stage) {
     let spec = json!({"model": "amazon.nova-lite-v1:0", "geography": "eu"});
-    let binding = cluster
-        .create_binding(&namespace, "a", spec)
-        .await
-        .expect("accepted");
-    let config_maps = Api::<ConfigMap>::namespaced(cluster.client.clone(), &namespace);
+    let binding = stage.bind("a", spec).await;
+    let config_maps = stage.config_maps();
     let owned = ConfigMap {
         metadata: ObjectMeta {
             name: Some("owned".to_owned()),
@@ -38,11 +32,7 @@ async fn garbage_is_collected(cluster: Cluster) {
         .await
         .expect("created");
 
-    cluster
-        .bindings(&namespace)
-        .delete("a", &DeleteParams::default())
-        .await
-        .expect("deleted");
+    stage.delete("a").await;
 
     eventually("the ConfigMap is gone", || async {
         match config_maps.get_opt("owned").await.expect("an answer") {

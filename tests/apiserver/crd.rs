@@ -7,7 +7,11 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::support::{Case, Cluster, assert_cause, case, refusal, yaml};
+use crate::{
+    case::{Case, case, cases},
+    stage::{Stage, empty},
+    support::{assert_cause, refusal, yaml},
+};
 
 /// Specs that are refused: a case each. The fields replace those of [`spec`]; the message is a part of the whole one.
 const REFUSALS: &[Refusal] = &[
@@ -440,65 +444,49 @@ struct Limit {
 }
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        case(
-            "crd::accepts_63_characters_of_a_name",
-            accepts_the_longest_name,
-        ),
-        case(
-            "crd::refuses_64_characters_of_a_name",
-            refuses_a_longer_name,
-        ),
-        case(
-            "crd::a_binding_starts_with_observed_generation_minus_one",
-            starts_unobserved,
-        ),
-        case("crd::the_status_is_a_subresource", status_is_a_subresource),
-        case(
-            "crd::bindings_are_selected_by_model_and_geography",
-            selects_by_field,
-        ),
-    ];
+    let mut cases = cases![empty(
+        accepts_63_characters_of_a_name,
+        refuses_64_characters_of_a_name,
+        a_binding_starts_with_observed_generation_minus_one,
+        the_status_is_a_subresource,
+        bindings_are_selected_by_model_and_geography,
+    )];
     for refused in REFUSALS {
-        let name = format!("crd::refuses_{}", refused.name);
-        cases.push(case(name, |cluster| {
-            refuses(
-                cluster,
-                yaml(refused.fields),
-                refused.at,
-                refused.message.to_owned(),
-            )
-        }));
+        cases.push(case!(
+            empty,
+            format!("refuses_{}", refused.name),
+            refuses(yaml(refused.fields), refused.at, refused.message.to_owned())
+        ));
     }
     for (name, fields) in ACCEPTED {
-        let name = format!("crd::accepts_{name}");
-        cases.push(case(name, |cluster| accepts(cluster, yaml(fields))));
+        cases.push(case!(
+            empty,
+            format!("accepts_{name}"),
+            accepts(yaml(fields))
+        ));
     }
     for limit in LIMITS {
         let (most, more) = (limit.most, limit.most + 1);
-        let name = format!("crd::accepts_{most}_{}", limit.of);
-        cases.push(case(name, move |cluster| {
-            accepts(cluster, (limit.fields)(most))
-        }));
-        let name = format!("crd::refuses_{more}_{}", limit.of);
-        cases.push(case(name, move |cluster| {
-            refuses(cluster, (limit.fields)(more), limit.at, most.to_string())
-        }));
+        cases.push(case!(
+            empty,
+            format!("accepts_{most}_{}", limit.of),
+            accepts((limit.fields)(most))
+        ));
+        cases.push(case!(
+            empty,
+            format!("refuses_{more}_{}", limit.of),
+            refuses((limit.fields)(more), limit.at, most.to_string())
+        ));
     }
     cases
 }
 
-async fn accepts(cluster: Cluster, fields: Value) {
-    let namespace = cluster.namespace("crd").await;
-    cluster
-        .create_binding(&namespace, "a", spec(fields))
-        .await
-        .expect("accepted");
+async fn accepts(stage: &Stage, fields: Value) {
+    stage.bind("a", spec(fields)).await;
 }
 
-async fn refuses(cluster: Cluster, fields: Value, at: &str, message: String) {
-    let namespace = cluster.namespace("crd").await;
-    let result = cluster.create_binding(&namespace, "a", spec(fields)).await;
+async fn refuses(stage: &Stage, fields: Value, at: &str, message: String) {
+    let result = stage.try_bind("a", spec(fields)).await;
     assert_cause(&refusal(result), at, &message);
 }
 
@@ -537,19 +525,12 @@ fn dashed(length: usize) -> String {
     format!("{}-{}", "a".repeat(16), "b".repeat(length - 17))
 }
 
-async fn accepts_the_longest_name(cluster: Cluster) {
-    let namespace = cluster.namespace("crd").await;
-    cluster
-        .create_binding(&namespace, &"n".repeat(63), spec(json!({})))
-        .await
-        .expect("accepted");
+async fn accepts_63_characters_of_a_name(stage: &Stage) {
+    stage.bind(&"n".repeat(63), spec(json!({}))).await;
 }
 
-async fn refuses_a_longer_name(cluster: Cluster) {
-    let namespace = cluster.namespace("crd").await;
-    let result = cluster
-        .create_binding(&namespace, &"n".repeat(64), spec(json!({})))
-        .await;
+async fn refuses_64_characters_of_a_name(stage: &Stage) {
+    let result = stage.try_bind(&"n".repeat(64), spec(json!({}))).await;
     let refused = refusal(result);
     assert!(
         refused
@@ -560,24 +541,16 @@ async fn refuses_a_longer_name(cluster: Cluster) {
     );
 }
 
-async fn starts_unobserved(cluster: Cluster) {
-    let namespace = cluster.namespace("crd").await;
-    let binding = cluster
-        .create_binding(&namespace, "a", spec(json!({})))
-        .await
-        .expect("accepted");
+async fn a_binding_starts_with_observed_generation_minus_one(stage: &Stage) {
+    let binding = stage.bind("a", spec(json!({}))).await;
     let status = binding.status.expect("a default status");
     assert_eq!(status.observed_generation, Some(-1));
 }
 
-async fn status_is_a_subresource(cluster: Cluster) {
-    let namespace = cluster.namespace("crd").await;
-    let created = cluster
-        .create_binding(&namespace, "a", spec(json!({})))
-        .await
-        .expect("accepted");
+async fn the_status_is_a_subresource(stage: &Stage) {
+    let created = stage.bind("a", spec(json!({}))).await;
     let status = bound_status();
-    let bindings = cluster.bindings(&namespace);
+    let bindings = stage.bindings();
     let patch = Patch::Merge(json!({"status": status, "spec": {"geography": "us"}}));
     let patched = bindings
         .patch_status("a", &PatchParams::default(), &patch)
@@ -595,19 +568,14 @@ async fn status_is_a_subresource(cluster: Cluster) {
     assert_eq!(patched.metadata.generation, created.metadata.generation);
 }
 
-async fn selects_by_field(cluster: Cluster) {
-    let namespace = cluster.namespace("crd").await;
+async fn bindings_are_selected_by_model_and_geography(stage: &Stage) {
     for (name, geography) in [("in-eu", "eu"), ("in-us", "us")] {
-        cluster
-            .create_binding(&namespace, name, spec(json!({"geography": geography})))
-            .await
-            .expect("accepted");
+        stage
+            .bind(name, spec(json!({"geography": geography})))
+            .await;
     }
     let nova = spec(json!({"model": "amazon.nova-lite-v1:0"}));
-    cluster
-        .create_binding(&namespace, "nova", nova)
-        .await
-        .expect("accepted");
+    stage.bind("nova", nova).await;
     for (selector, expected) in [
         ("spec.model=amazon.nova-lite-v1:0", vec!["nova"]),
         ("spec.geography=eu", vec!["in-eu", "nova"]),
@@ -616,8 +584,8 @@ async fn selects_by_field(cluster: Cluster) {
             vec!["in-eu"],
         ),
     ] {
-        let found = cluster
-            .bindings(&namespace)
+        let found = stage
+            .bindings()
             .list(&ListParams::default().fields(selector))
             .await
             .expect(selector);

@@ -6,19 +6,19 @@ use inference_profile_operator::api::condition::Reason;
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, cases},
     operator::{Options, SONNET},
-    stage::{EU, Stage},
-    support::{Case, Cluster, Output, case, eventually, yaml},
+    stage::{EU, Stage, embedded, empty},
+    support::{Cluster, Output, eventually, yaml},
 };
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "evidence::every_binding_is_reported_with_its_route_and_limits",
-            reported,
+    cases![
+        empty(
+            every_binding_is_reported_with_its_route_and_limits,
+            lists_go_on_past_a_page,
         ),
-        case("evidence::lists_go_on_past_a_page", pages),
-        case("evidence::what_may_not_be_read_is_no_assurance", unreadable),
+        embedded(what_may_not_be_read_is_no_assurance),
     ]
 }
 
@@ -46,22 +46,18 @@ fn json_of(output: &Output) -> Value {
     serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:#?}"))
 }
 
-async fn reported(cluster: Cluster) {
-    let stage = Stage::with(
-        cluster.clone(),
-        Options {
-            allowed_regions: vec!["eu-*"],
-            ..Options::default()
-        },
-    )
-    .await;
+async fn every_binding_is_reported_with_its_route_and_limits(stage: &mut Stage) {
+    stage.start(Options {
+        allowed_regions: vec!["eu-*"],
+        ..Options::default()
+    });
     stage.limit_namespace(Some("@eu")).await;
     let inside = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["@eu", "@uk"]});
     stage.bound("inside", inside).await;
     let namespace = stage.namespace.clone();
     let only = ["-n", &namespace, "--allowed-regions", "eu-*"];
 
-    let output = evidence(&cluster, &only).await;
+    let output = evidence(&stage.cluster, &only).await;
     assert_eq!(output.code, Some(0), "{output:#?}");
     let report = json_of(&output);
     assert_eq!(report["programVersion"], env!("CARGO_PKG_VERSION"));
@@ -104,7 +100,7 @@ async fn reported(cluster: Cluster) {
     stage
         .until("global", "ResidencySatisfied", "False", reason)
         .await;
-    let output = evidence(&cluster, &[&only[..], &["-o", "csv"]].concat()).await;
+    let output = evidence(&stage.cluster, &[&only[..], &["-o", "csv"]].concat()).await;
     assert_eq!(output.code, Some(3), "one is not satisfied: {output:#?}");
     assert!(
         output
@@ -122,7 +118,11 @@ async fn reported(cluster: Cluster) {
     assert!(lines[2].starts_with(&format!("{namespace},inside,{SONNET},eu,{EU},eu-west-1,")));
 
     // A limit that the operator was not given: the report says so by itself.
-    let output = evidence(&cluster, &["-n", &namespace, "--allowed-regions", "@jp"]).await;
+    let output = evidence(
+        &stage.cluster,
+        &["-n", &namespace, "--allowed-regions", "@jp"],
+    )
+    .await;
     assert_eq!(output.code, Some(3));
     let report = json_of(&output);
     assert_eq!(report["bindings"][1]["residency"]["status"], "True");
@@ -130,9 +130,8 @@ async fn reported(cluster: Cluster) {
 }
 
 /// As many bindings as need a second page, in all namespaces, found by their label.
-async fn pages(cluster: Cluster) {
+async fn lists_go_on_past_a_page(stage: &Stage) {
     const MANY: usize = 501;
-    let stage = Stage::empty(cluster.clone()).await;
     let manifests: Vec<Value> = (0..MANY)
         .map(|number| {
             json!({
@@ -147,12 +146,13 @@ async fn pages(cluster: Cluster) {
         })
         .collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests}).to_string();
-    cluster
+    stage
+        .cluster
         .kubectl_reading(&list, &["create", "-f", "-"])
         .await
         .ok();
     let selector = format!("report={}", stage.namespace);
-    let output = evidence(&cluster, &["-l", &selector]).await;
+    let output = evidence(&stage.cluster, &["-l", &selector]).await;
     assert_eq!(
         output.code,
         Some(3),
@@ -167,14 +167,13 @@ async fn pages(cluster: Cluster) {
 }
 
 /// A user who may read bindings, and at first not their Namespace.
-async fn unreadable(cluster: Cluster) {
+async fn what_may_not_be_read_is_no_assurance(stage: &Stage) {
     const USER: &str = "auditor";
-    let stage = Stage::embedded(cluster.clone()).await;
     stage
         .bound("chat", json!({"model": SONNET, "geography": "eu"}))
         .await;
     stage.grant_inside(USER, &[]).await;
-    let mut kubeconfig = yaml(&fs::read_to_string(cluster.kubeconfig()).expect("kubeconfig"));
+    let mut kubeconfig = yaml(&fs::read_to_string(stage.cluster.kubeconfig()).expect("kubeconfig"));
     kubeconfig["users"][0]["user"]["as"] = USER.into();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("kubeconfig");
@@ -225,7 +224,7 @@ async fn unreadable(cluster: Cluster) {
             .stderr
             .contains("the bindings of all namespaces can't be listed")
     );
-    let output = evidence(&cluster, &["-n", "no-such-namespace"]).await;
+    let output = evidence(&stage.cluster, &["-n", "no-such-namespace"]).await;
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(
         output

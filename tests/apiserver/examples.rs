@@ -11,77 +11,69 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    stage::Stage,
-    support::{Case, Cluster, ROOT, case},
+    case::{Case, case},
+    stage::{Stage, embedded, empty},
+    support::ROOT,
 };
 
 pub fn cases() -> Vec<Case> {
-    let examples = manifests("examples")
-        .into_iter()
-        .map(|path| case(format!("examples::applies_{}", stem(&path)), applies(path)));
-    let applications = manifests("examples/app").into_iter().map(|path| {
-        case(
-            format!("examples::gives_{}_what_it_needs", stem(&path)),
-            gives(path),
+    let examples = manifests("examples").into_iter().map(|path| {
+        case!(
+            empty,
+            format!("applies_{}", stem(&path)),
+            applies(path.clone())
         )
+    });
+    let applications = manifests("examples/app").into_iter().map(|path| {
+        let name = format!("gives_{}_what_it_needs", stem(&path));
+        case!(embedded, name, gives(path.clone()))
     });
     examples.chain(applications).collect()
 }
 
-fn applies(path: PathBuf) -> impl Fn(Cluster) -> futures::future::BoxFuture<'static, ()> {
-    move |cluster| {
-        let path = path.to_string_lossy().into_owned();
-        Box::pin(async move {
-            let namespace = cluster.namespace("examples").await;
-            let applied = cluster
-                .kubectl(&["apply", "-n", &namespace, "-f", &path])
-                .await
-                .ok();
-            assert!(
-                applied.contains("inferenceprofilebinding.inferenceprofiles.dev/"),
-                "{path} holds no binding: {applied}"
-            );
-        })
-    }
+async fn applies(stage: &Stage, path: PathBuf) {
+    let path = path.to_string_lossy();
+    let applied = stage
+        .cluster
+        .kubectl(&["apply", "-n", &stage.namespace, "-f", &path])
+        .await
+        .ok();
+    assert!(
+        applied.contains("inferenceprofilebinding.inferenceprofiles.dev/"),
+        "{path} holds no binding: {applied}"
+    );
 }
 
 /// Applies an application where restricted pods alone are welcome, and looks for what its pods refer to.
-fn gives(path: PathBuf) -> impl Fn(Cluster) -> futures::future::BoxFuture<'static, ()> {
-    move |cluster| {
-        let path = path.to_string_lossy().into_owned();
-        Box::pin(async move {
-            let mut stage = Stage::embedded(cluster).await;
-            warn_of_unrestricted_pods(&stage).await;
-            let arguments = ["apply", "-n", &stage.namespace, "-f", &path];
-            for more in [&["--dry-run=server"][..], &[]] {
-                let applied = stage
-                    .cluster
-                    .kubectl(&[&arguments[..], more].concat())
-                    .await;
-                assert_eq!(applied.stderr, "", "{path}");
-                applied.ok();
-            }
+async fn gives(stage: &Stage, path: PathBuf) {
+    let path = path.to_string_lossy();
+    warn_of_unrestricted_pods(stage).await;
+    let arguments = ["apply", "-n", &stage.namespace, "-f", &path];
+    for more in [&["--dry-run=server"][..], &[]] {
+        let applied = stage
+            .cluster
+            .kubectl(&[&arguments[..], more].concat())
+            .await;
+        assert_eq!(applied.stderr, "", "{path}");
+        applied.ok();
+    }
 
-            let bindings = stage.bindings().list(&ListParams::default()).await;
-            let bindings = bindings.expect("the bindings").items;
-            assert!(!bindings.is_empty(), "{path} holds no binding");
-            for binding in &bindings {
-                let name = binding.metadata.name.as_deref().expect("a name");
-                stage.until(name, "Ready", "True", Reason::Bound).await;
-            }
-            let deployments =
-                Api::<Deployment>::namespaced(stage.cluster.client.clone(), &stage.namespace);
-            let deployments = deployments.list(&ListParams::default()).await;
-            let [deployment] = &deployments.expect("the Deployments").items[..] else {
-                panic!("{path} holds not one Deployment")
-            };
-            let names = config_maps_of(deployment);
-            assert!(!names.is_empty(), "{path}: the pods read no ConfigMap");
-            for name in names {
-                stage.object(&name).await;
-            }
-            stage.stop().await;
-        })
+    let bindings = stage.bindings().list(&ListParams::default()).await;
+    let bindings = bindings.expect("the bindings").items;
+    assert!(!bindings.is_empty(), "{path} holds no binding");
+    for binding in &bindings {
+        let name = binding.metadata.name.as_deref().expect("a name");
+        stage.until(name, "Ready", "True", Reason::Bound).await;
+    }
+    let deployments = Api::<Deployment>::namespaced(stage.cluster.client.clone(), &stage.namespace);
+    let deployments = deployments.list(&ListParams::default()).await;
+    let [deployment] = &deployments.expect("the Deployments").items[..] else {
+        panic!("{path} holds not one Deployment")
+    };
+    let names = config_maps_of(deployment);
+    assert!(!names.is_empty(), "{path}: the pods read no ConfigMap");
+    for name in names {
+        stage.object(&name).await;
     }
 }
 

@@ -23,28 +23,23 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
-    bedrock_server::{BedrockServer, Fault, Scripted},
+    case::{Case, cases},
+    common::bedrock_server::{self, BedrockServer, Fault, Scripted},
     operator::{ACCOUNT, Options, SONNET, condition},
     probes::terminate,
-    stage::{EU, GLOBAL, ID, REGION, Stage, profile_in_use, sonnet, verdict},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, GLOBAL, ID, REGION, Stage, empty, profile_in_use, sonnet, verdict},
+    support::eventually,
 };
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case("faults::every_fault_is_shown_and_passes", every_fault),
-        case(
-            "faults::listings_that_say_the_same_otherwise_move_nothing",
-            same_otherwise,
-        ),
-        case(
-            "faults::a_profile_that_vanishes_and_comes_back",
-            vanishes_and_comes_back,
-        ),
-        case("faults::a_new_geography_is_found", new_geography),
-        case("faults::a_name_that_does_not_resolve_for_a_while", no_name),
-        case("faults::the_process_keeps_its_calm", process),
-    ]
+    cases![empty(
+        every_fault_is_shown_and_passes,
+        listings_that_say_the_same_otherwise_move_nothing,
+        a_profile_that_vanishes_and_comes_back,
+        a_new_geography_is_found,
+        a_name_that_does_not_resolve_for_a_while,
+        the_process_keeps_its_calm,
+    )]
 }
 
 /// Returns what the embedded catalog has for a region, as the wire has it.
@@ -92,12 +87,12 @@ impl Resolver for Names {
     }
 }
 
-/// Sets up a namespace with an operator that asks the server, quickly and without patience.
-async fn stage_on(cluster: Cluster, server: &BedrockServer) -> Stage {
-    stage_at(cluster, server.url(), Arc::new(Names::default())).await
+/// Starts an operator that asks the server, quickly and without patience.
+async fn start_on(stage: &mut Stage, server: &BedrockServer) {
+    start_at(stage, server.url(), Arc::new(Names::default())).await;
 }
 
-async fn stage_at(cluster: Cluster, url: String, names: Arc<Names>) -> Stage {
+async fn start_at(stage: &mut Stage, url: String, names: Arc<Names>) {
     let short = Duration::from_millis(300);
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
     let options = AwsOptions {
@@ -114,16 +109,15 @@ async fn stage_at(cluster: Cluster, url: String, names: Arc<Names>) -> Stage {
         ..AwsOptions::new(REGION.parse().expect("a region"), Embedded::load())
     };
     let source = Bedrock::connect(options).await.expect("a source");
-    let options = Options {
+    stage.start(Options {
         source: Arc::new(source),
         ..Options::default()
-    };
-    Stage::with(cluster, options).await
+    });
 }
 
-async fn every_fault(cluster: Cluster) {
+async fn every_fault_is_shown_and_passes(stage: &mut Stage) {
     let server = server(&[REGION]).await;
-    let stage = stage_on(cluster, &server).await;
+    start_on(stage, &server).await;
     let ready = condition(&stage.bound("claude", sonnet()).await, "Ready");
     let written = stage.object("claude").await;
     let token = json!({"inferenceProfileSummaries": [], "nextToken": "again"});
@@ -204,10 +198,10 @@ async fn every_fault(cluster: Cluster) {
     );
 }
 
-async fn same_otherwise(cluster: Cluster) {
+async fn listings_that_say_the_same_otherwise_move_nothing(stage: &mut Stage) {
     let server = server(&[REGION]).await;
     server.set_page_size(3);
-    let stage = stage_on(cluster, &server).await;
+    start_on(stage, &server).await;
     let binding = stage.bound("claude", sonnet()).await;
     let mut turned = summaries(REGION);
     turned.reverse();
@@ -231,9 +225,9 @@ async fn same_otherwise(cluster: Cluster) {
     );
 }
 
-async fn vanishes_and_comes_back(cluster: Cluster) {
+async fn a_profile_that_vanishes_and_comes_back(stage: &mut Stage) {
     let server = server(&[REGION]).await;
-    let stage = stage_on(cluster, &server).await;
+    start_on(stage, &server).await;
     stage.bound("claude", sonnet()).await;
     server.set_profiles(REGION, without(REGION, EU));
     let message = stage
@@ -253,12 +247,12 @@ async fn vanishes_and_comes_back(cluster: Cluster) {
     stage.ready("claude").await;
 }
 
-async fn no_name(cluster: Cluster) {
+async fn a_name_that_does_not_resolve_for_a_while(stage: &mut Stage) {
     let server = server(&[REGION]).await;
     let url = format!("http://bedrock.example:{}", server.address().port());
     let names = Arc::new(Names::default());
     names.broken.store(true, Ordering::SeqCst);
-    let stage = stage_at(cluster, url, names.clone()).await;
+    start_at(stage, url, names.clone()).await;
     stage.bind("claude", sonnet()).await;
     let message = stage
         .until(
@@ -282,9 +276,9 @@ async fn no_name(cluster: Cluster) {
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
 }
 
-async fn new_geography(cluster: Cluster) {
+async fn a_new_geography_is_found(stage: &mut Stage) {
     let server = server(&[REGION]).await;
-    let stage = stage_on(cluster, &server).await;
+    start_on(stage, &server).await;
     stage
         .bind("claude", json!({"model": SONNET, "geography": "nordic"}))
         .await;
@@ -297,7 +291,7 @@ async fn new_geography(cluster: Cluster) {
         )
         .await;
     let mut profiles = summaries(REGION);
-    profiles.push(crate::bedrock_server::profile(
+    profiles.push(bedrock_server::profile(
         REGION,
         "nordic",
         SONNET,
@@ -312,9 +306,8 @@ async fn new_geography(cluster: Cluster) {
 }
 
 /// The whole way: the program, the SDK's default chain, three source regions.
-async fn process(cluster: Cluster) {
+async fn the_process_keeps_its_calm(stage: &Stage) {
     const US: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
-    let stage = Stage::empty(cluster).await;
     let regions = [REGION, "us-east-1", "ap-northeast-1"];
     let server = server(&regions).await;
     let mut program = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
@@ -353,7 +346,7 @@ async fn process(cluster: Cluster) {
         .until("late", "Ready", "False", Reason::GeographyUnsupported)
         .await;
     let mut more = summaries(REGION);
-    let nordic = crate::bedrock_server::profile(REGION, "nordic", SONNET, &["eu-north-1"]);
+    let nordic = bedrock_server::profile(REGION, "nordic", SONNET, &["eu-north-1"]);
     more.push(nordic);
     server.set_profiles(REGION, more);
     stage.ready("late").await;

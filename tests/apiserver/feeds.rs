@@ -18,9 +18,10 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, cases},
     operator::{ACCOUNT, Options, SONNET, Script, condition},
-    stage::{EU, GLOBAL, REGION, Stage, message, profile_in_use, sonnet, verdict},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, GLOBAL, REGION, Stage, empty, live, message, profile_in_use, sonnet, verdict},
+    support::eventually,
 };
 
 /// Longer than any case takes: a catalog is listed once, unless something else asks for it.
@@ -29,24 +30,19 @@ const ONCE: Duration = Duration::from_hours(1);
 const OTHER_ACCOUNT: &str = "444455556666";
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "feeds::a_thousand_bindings_cost_one_listing_each_role_and_region",
-            thousand,
+    cases![
+        empty(
+            a_thousand_bindings_cost_one_listing_each_role_and_region,
+            a_role_works_where_it_is_allowed,
+            a_binding_beyond_the_limit_waits,
+            a_changed_annotation_lists_now,
+            files_that_change_are_read_soon,
+            a_snapshot_that_grows_old_is_told_once,
+            newer_embedded_data_move_nothing_by_themselves,
         ),
-        case("feeds::a_role_works_where_it_is_allowed", roles),
-        case("feeds::a_binding_beyond_the_limit_waits", limits),
-        case(
-            "feeds::a_lower_limit_leaves_values_as_they_are",
-            lower_limit,
-        ),
-        case("feeds::a_changed_annotation_lists_now", annotation),
-        case("feeds::one_failed_listing_is_not_told", stumble),
-        case("feeds::files_that_change_are_read_soon", mounted),
-        case("feeds::a_snapshot_that_grows_old_is_told_once", stale),
-        case(
-            "feeds::newer_embedded_data_move_nothing_by_themselves",
-            upgrade,
+        live(
+            a_lower_limit_leaves_values_as_they_are,
+            one_failed_listing_is_not_told,
         ),
     ]
 }
@@ -66,12 +62,11 @@ fn from(region: &str, role: Option<&str>) -> Value {
     spec
 }
 
-async fn thousand(cluster: Cluster) {
+async fn a_thousand_bindings_cost_one_listing_each_role_and_region(stage: &mut Stage) {
     const BINDINGS: usize = 1000;
     const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-northeast-1"];
     let roles: [String; 2] = [ACCOUNT, OTHER_ACCOUNT]
         .map(|account| format!("arn:aws:iam::{account}:role/bedrock-discovery"));
-    let mut stage = Stage::empty(cluster).await;
     let namespace = stage.namespace.clone();
     let specs = (0..BINDINGS).map(|number| {
         let role = &roles[number / 3 % 2];
@@ -89,7 +84,7 @@ async fn thousand(cluster: Cluster) {
             .chain((0..20).map(vanishing)),
     )
     .for_each_concurrent(16, |(name, spec)| {
-        let stage = &stage;
+        let stage = &*stage;
         async move {
             stage.bind(&name, spec).await;
         }
@@ -112,7 +107,7 @@ async fn thousand(cluster: Cluster) {
             .iter()
             .map(|role| format!("{role};namespaces={namespace}"))
             .collect(),
-        ..once(&stage)
+        ..once(stage)
     });
     eventually("all are Ready", || async {
         let list = stage
@@ -153,11 +148,9 @@ async fn thousand(cluster: Cluster) {
             .await
             .expect("let go");
     }
-    stage.stop().await;
 }
 
-async fn roles(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_role_works_where_it_is_allowed(stage: &mut Stage) {
     let namespace = stage.namespace.clone();
     stage.start(Options {
         allowed_roles: vec![
@@ -195,11 +188,9 @@ async fn roles(cluster: Cluster) {
         .map(|feed| feed.role.as_ref().map(RoleArn::as_str))
         .collect();
     assert_eq!(roles, [Some(role("bedrock-shop").as_str())]);
-    stage.stop().await;
 }
 
-async fn limits(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_binding_beyond_the_limit_waits(stage: &mut Stage) {
     stage.start(Options {
         feed_limits: FeedLimits {
             total: 64,
@@ -237,11 +228,9 @@ async fn limits(cluster: Cluster) {
     stage
         .until("second", "CatalogFresh", "True", Reason::Fresh)
         .await;
-    stage.stop().await;
 }
 
-async fn lower_limit(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_lower_limit_leaves_values_as_they_are(stage: &mut Stage) {
     stage.bound("older", from("us-east-1", None)).await;
     stage.bound("younger", from("eu-west-1", None)).await;
     let created = async |name: &str| stage.binding(name).await.creation_timestamp();
@@ -287,7 +276,6 @@ async fn lower_limit(cluster: Cluster) {
     stage
         .until("younger", "CatalogFresh", "True", Reason::Fresh)
         .await;
-    stage.stop().await;
 }
 
 async fn annotate(stage: &Stage, name: &str, value: &str) {
@@ -307,19 +295,18 @@ async fn annotate(stage: &Stage, name: &str, value: &str) {
         .ok();
 }
 
-async fn annotation(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
-    stage.start(once(&stage));
+async fn a_changed_annotation_lists_now(stage: &mut Stage) {
+    stage.start(once(stage));
     stage.bound("claude", sonnet()).await;
     stage.bound("elsewhere", from("us-east-1", None)).await;
     stage.script.lists_without(REGION, EU);
-    annotate(&stage, "claude", "1").await;
+    annotate(stage, "claude", "1").await;
     stage
         .until("claude", "Ready", "False", Reason::ProfileRetired)
         .await;
     assert_eq!(stage.script.asked_of(REGION), 2);
     let before = stage.binding("claude").await;
-    annotate(&stage, "claude", "2").await;
+    annotate(stage, "claude", "2").await;
     eventually("another listing", || async {
         match stage.script.asked_of(REGION) {
             3 => Ok(()),
@@ -331,14 +318,12 @@ async fn annotation(cluster: Cluster) {
     let after = stage.binding("claude").await;
     assert_eq!(after.status, before.status, "nothing is written to say so");
     assert_eq!(stage.script.asked_of("us-east-1"), 1, "only its own region");
-    stage.restart(once(&stage)).await;
+    stage.restart(once(stage)).await;
     stage.settled().await;
     assert_eq!(stage.script.asked_of(REGION), 4, "a start is no change");
-    stage.stop().await;
 }
 
-async fn stumble(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn one_failed_listing_is_not_told(stage: &Stage) {
     let before = stage.bound("claude", sonnet()).await;
     for _ in 0..3 {
         stage.script.stumbles(REGION);
@@ -350,7 +335,6 @@ async fn stumble(cluster: Cluster) {
     stage
         .until("claude", "CatalogFresh", "False", Reason::ServiceError)
         .await;
-    stage.stop().await;
 }
 
 /// Returns a file of a directory catalog: what the embedded data have for the region, without the profile of an ID.
@@ -381,15 +365,14 @@ fn mount(folder: &Path, generation: &str, listing: &str) {
     }
 }
 
-async fn mounted(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn files_that_change_are_read_soon(stage: &mut Stage) {
     let folder = tempfile::tempdir().expect("a folder");
     mount(folder.path(), "..1", &file(EU));
     let options = |account| {
         let mut options = Options {
             source: Arc::new(Directory::open(folder.path()).expect("opened")),
             account,
-            ..once(&stage)
+            ..once(stage)
         };
         options.schedule.max_age = ONCE * 24;
         options
@@ -430,11 +413,9 @@ async fn mounted(cluster: Cluster) {
         }
     })
     .await;
-    stage.stop().await;
 }
 
-async fn stale(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_snapshot_that_grows_old_is_told_once(stage: &mut Stage) {
     let folder = tempfile::tempdir().expect("a folder");
     let dated = |time: Timestamp| {
         let manifest = json!({"asOf": time.to_string()}).to_string();
@@ -463,7 +444,6 @@ async fn stale(cluster: Cluster) {
     stage
         .until("claude", "CatalogFresh", "True", Reason::Snapshot)
         .await;
-    stage.stop().await;
 }
 
 /// The embedded catalog of another program: of a date, without the profile of an ID.
@@ -492,8 +472,7 @@ impl Source for Data {
     }
 }
 
-async fn upgrade(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn newer_embedded_data_move_nothing_by_themselves(stage: &mut Stage) {
     let program = |as_of, without| Options {
         source: Arc::new(Data { as_of, without }),
         ..Options::default()
@@ -534,5 +513,4 @@ async fn upgrade(cluster: Cluster) {
         })
         .await;
     stage.until_id("kept", Some(EU)).await;
-    stage.stop().await;
 }

@@ -7,11 +7,11 @@ use kube::{ResourceExt, api::ListParams};
 use serde_json::Value;
 
 use crate::{
+    case::{Case, case, cases},
+    common::tools::tool,
     examples::manifests,
-    operator::Options,
-    stage::{EU, ID, Stage},
-    support::{Case, Cluster, ROOT, case, yaml},
-    tools::tool,
+    stage::{EU, ID, Stage, embedded, empty, with_secrets},
+    support::{ROOT, yaml},
 };
 
 /// A binding as tools leave it that mark their objects: Argo CD by label or annotation, Flux by labels.
@@ -39,42 +39,25 @@ const SERVER_SIDE: [&str; 3] = [
 ];
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        case(
-            "gitops::an_owned_object_is_not_marked_and_not_pruned",
-            not_pruned,
+    let mut cases = cases![
+        embedded(
+            an_owned_object_is_not_marked_and_not_pruned,
+            a_tool_that_waits_by_kstatus_sees_success_and_failure,
         ),
-        case(
-            "gitops::the_health_check_is_installed_beside_other_settings",
-            health_check_installed,
-        ),
-        case(
-            "gitops::a_tool_that_waits_by_kstatus_sees_success_and_failure",
-            waited_for,
-        ),
+        empty(the_health_check_is_installed_beside_other_settings),
     ];
     for path in [manifests("examples"), manifests("examples/app")].concat() {
         let stem = path.file_stem().expect("a name").to_string_lossy();
         for (how, name) in [(&[][..], "client"), (&SERVER_SIDE, "server")] {
+            let name = format!("{stem}_is_unchanged_after_an_apply_by_the_{name}");
             let path = path.to_string_lossy().into_owned();
-            cases.push(case(
-                format!("gitops::{stem}_is_unchanged_after_an_apply_by_the_{name}"),
-                move |cluster| unchanged(cluster, path.clone(), how),
-            ));
+            cases.push(case!(with_secrets, name, unchanged(path.clone(), how)));
         }
     }
     cases
 }
 
-async fn unchanged(cluster: Cluster, path: String, how: &'static [&'static str]) {
-    let mut stage = Stage::with(
-        cluster,
-        Options {
-            enable_secrets: true,
-            ..Options::default()
-        },
-    )
-    .await;
+async fn unchanged(stage: &Stage, path: String, how: &[&str]) {
     let apply = || async {
         let namespace = ["-n", &stage.namespace, "-f", &path];
         let arguments = [&["apply"][..], how, &namespace].concat();
@@ -91,7 +74,7 @@ async fn unchanged(cluster: Cluster, path: String, how: &'static [&'static str])
     }
     stage.settled().await;
 
-    let before = objects(&stage, &path).await;
+    let before = objects(stage, &path).await;
     let diff = [&["diff"][..], how, &["-n", &stage.namespace, "-f", &path]].concat();
     assert_eq!(stage.cluster.kubectl(&diff).await.ok(), "", "kubectl diff");
     let said = apply().await;
@@ -100,8 +83,7 @@ async fn unchanged(cluster: Cluster, path: String, how: &'static [&'static str])
             assert!(line.ends_with(" unchanged"), "{line}");
         }
     }
-    assert_eq!(objects(&stage, &path).await, before, "{said}");
-    stage.stop().await;
+    assert_eq!(objects(stage, &path).await, before, "{said}");
 }
 
 /// Returns the objects of a manifest as they are, resource versions included.
@@ -110,8 +92,7 @@ async fn objects(stage: &Stage, path: &str) -> Value {
     yaml(&stage.cluster.kubectl(&arguments).await.ok())
 }
 
-async fn not_pruned(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn an_owned_object_is_not_marked_and_not_pruned(stage: &Stage) {
     let arguments = [
         "apply",
         "--prune",
@@ -145,14 +126,13 @@ async fn not_pruned(cluster: Cluster) {
     let said = stage.cluster.kubectl_reading(MARKED, &arguments).await.ok();
     assert!(!said.contains("pruned"), "{said}");
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU), "{ID}");
-    stage.stop().await;
 }
 
-async fn health_check_installed(cluster: Cluster) {
-    let namespace = cluster.namespace("argocd").await;
+async fn the_health_check_is_installed_beside_other_settings(stage: &Stage) {
+    let (cluster, namespace) = (&stage.cluster, stage.namespace.as_str());
     let settings = "{apiVersion: v1, kind: ConfigMap, metadata: {name: argocd-cm}, data: {url: 'https://argocd.example.com'}}";
     cluster
-        .kubectl_reading(settings, &["apply", "-n", &namespace, "-f", "-"])
+        .kubectl_reading(settings, &["apply", "-n", namespace, "-f", "-"])
         .await
         .ok();
     // As the file says.
@@ -161,13 +141,13 @@ async fn health_check_installed(cluster: Cluster) {
         "configmap",
         "argocd-cm",
         "--namespace",
-        &namespace,
+        namespace,
         "--type=merge",
         "--patch-file=gitops/argocd/argocd-cm.yaml",
     ];
     cluster.kubectl(&patch).await.ok();
     let found = cluster
-        .kubectl(&["get", "cm", "argocd-cm", "-n", &namespace, "-o", "yaml"])
+        .kubectl(&["get", "cm", "argocd-cm", "-n", namespace, "-o", "yaml"])
         .await
         .ok();
     let data = &yaml(&found)["data"];
@@ -180,11 +160,10 @@ async fn health_check_installed(cluster: Cluster) {
 }
 
 /// Helm waits by the library that Flux waits by.
-async fn waited_for(cluster: Cluster) {
+async fn a_tool_that_waits_by_kstatus_sees_success_and_failure(stage: &Stage) {
     let Some(helm) = tool("helm") else {
         return;
     };
-    let mut stage = Stage::embedded(cluster).await;
     let install = async |name: &str, example: &str| {
         let folder = tempfile::tempdir().expect("a folder");
         let templates = folder.path().join("templates");
@@ -217,5 +196,4 @@ async fn waited_for(cluster: Cluster) {
     assert!(!refused.status.success(), "{said}");
     assert!(said.contains("status: Failed"), "{said}");
     assert!(said.contains("set geography to one of these"), "{said}");
-    stage.stop().await;
 }

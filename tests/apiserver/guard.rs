@@ -9,59 +9,35 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, cases},
     chart_render::{apply_policies, needing_helm},
     operator::SONNET,
-    stage::{Stage, merging},
-    support::{Case, Cluster, ROOT, case, eventually, yaml},
+    stage::{Stage, empty, merging},
+    support::{ROOT, eventually, yaml},
     targets::FINALIZER,
 };
 
 pub fn cases() -> Vec<Case> {
-    needing_helm(vec![
-        case(
-            "guard::whoever_creates_a_binding_may_write_its_targets",
-            targets,
-        ),
-        case(
-            "guard::whoever_creates_a_binding_may_patch_its_workloads",
-            workloads,
-        ),
-        case("guard::every_change_of_a_spec_is_checked", spec_changes),
-        case(
-            "guard::a_change_of_anything_but_the_spec_is_not_checked",
-            other_changes,
-        ),
-        case(
-            "guard::the_last_of_as_many_as_there_may_be_is_checked",
-            the_last,
-        ),
-        case(
-            "guard::the_rights_of_an_editor_are_enough_for_a_gitops_controller",
-            editors,
-        ),
-        case(
-            "guard::the_operator_itself_is_not_hindered",
-            the_operator_itself,
-        ),
-    ])
+    needing_helm(cases![empty(
+        whoever_creates_a_binding_may_write_its_targets,
+        whoever_creates_a_binding_may_patch_its_workloads,
+        every_change_of_a_spec_is_checked,
+        a_change_of_anything_but_the_spec_is_not_checked,
+        the_last_of_as_many_as_there_may_be_is_checked,
+        the_rights_of_an_editor_are_enough_for_a_gitops_controller,
+        the_operator_itself_is_not_hindered,
+    )])
 }
 
-/// A namespace in which the policies are in force.
-struct Guarded {
-    cluster: Cluster,
-    namespace: String,
+/// A stage in whose namespace the policies are in force.
+struct Guarded<'a> {
+    stage: &'a Stage,
 }
 
-impl Guarded {
-    async fn new(cluster: Cluster) -> Self {
-        let namespace = cluster.namespace("guard").await;
-        Self::of(cluster, namespace).await
-    }
-
-    /// Puts the policies in force in a namespace that is there.
-    async fn of(cluster: Cluster, namespace: String) -> Self {
-        apply_policies(&cluster, "guard.yaml", "guard", &namespace).await;
-        let guarded = Self { cluster, namespace };
+impl<'a> Guarded<'a> {
+    async fn new(stage: &'a Stage) -> Self {
+        apply_policies(stage, "guard.yaml", "guard").await;
+        let guarded = Self { stage };
         guarded
             .grant("probe", &[rule("", "configmaps", &["create", "update"])])
             .await;
@@ -126,7 +102,7 @@ impl Guarded {
         object["apiVersion"] = K::api_version(&()).into();
         object["kind"] = K::kind(&()).into();
         object["metadata"] = json!({"name": name});
-        Api::<K>::namespaced(self.cluster.client.clone(), &self.namespace)
+        Api::<K>::namespaced(self.stage.cluster.client.clone(), &self.stage.namespace)
             .patch(
                 name,
                 &PatchParams::apply("cases").force(),
@@ -142,12 +118,12 @@ impl Guarded {
         let mut object = DynamicObject::new("chat", &kind);
         object.data = json!({"spec": {"model": SONNET, "geography": "eu"}});
         json_merge(&mut object.data["spec"], spec);
-        let client = self.cluster.impersonating(user).await.client;
+        let client = self.stage.cluster.impersonating(user).await.client;
         let params = PostParams {
             dry_run: true,
             ..PostParams::default()
         };
-        let created = Api::<DynamicObject>::namespaced_with(client, &self.namespace, &kind)
+        let created = Api::<DynamicObject>::namespaced_with(client, &self.stage.namespace, &kind)
             .create(&params, &object)
             .await;
         answer(created)
@@ -155,13 +131,13 @@ impl Guarded {
 
     /// Lets a user try a merge patch of a binding, without keeping it; Err: why it was refused.
     async fn patch(&self, user: &str, name: &str, patch: &Value) -> Result<(), String> {
-        let cluster = self.cluster.impersonating(user).await;
+        let cluster = self.stage.cluster.impersonating(user).await;
         let params = PatchParams {
             dry_run: true,
             ..PatchParams::default()
         };
         let patched = cluster
-            .bindings(&self.namespace)
+            .bindings(&self.stage.namespace)
             .patch(name, &params, &Patch::Merge(patch))
             .await;
         answer(patched)
@@ -170,10 +146,8 @@ impl Guarded {
     /// Creates, as cluster-admin, the binding `chat` with one Secret target.
     async fn with_secret_target(&self) {
         let spec = json!({"model": SONNET, "geography": "eu", "targets": [target("Secret", "s")]});
-        self.cluster
-            .create_binding(&self.namespace, "chat", spec)
-            .await
-            .expect("an administrator may do all");
+        // An administrator may do all.
+        self.stage.bind("chat", spec).await;
     }
 }
 
@@ -225,7 +199,7 @@ where
 
 /// Lets users, who may write bindings and have these rights besides, try to create bindings of these specs.
 async fn creates(
-    guarded: &Guarded,
+    guarded: &Guarded<'_>,
     users: &[(&str, &[Value])],
     attempts: &[(&str, Value, Option<&str>)],
 ) {
@@ -238,8 +212,8 @@ async fn creates(
     }
 }
 
-async fn targets(cluster: Cluster) {
-    let guarded = Guarded::new(cluster).await;
+async fn whoever_creates_a_binding_may_write_its_targets(stage: &Stage) {
+    let guarded = Guarded::new(stage).await;
     let create = rule("", "configmaps", &["create"]);
     let users: [(&str, &[Value]); 5] = [
         ("none", &[]),
@@ -254,7 +228,7 @@ async fn targets(cluster: Cluster) {
         ),
         ("host", &[named("", "configmaps", &["update"], &["host"])]),
     ];
-    let namespace = &guarded.namespace;
+    let namespace = &guarded.stage.namespace;
     let no_config_map = format!(
         "user none may not create configmaps in namespace {namespace}, which this binding needs for ConfigMap/chat: "
     );
@@ -293,8 +267,8 @@ async fn targets(cluster: Cluster) {
     .await;
 }
 
-async fn workloads(cluster: Cluster) {
-    let guarded = Guarded::new(cluster).await;
+async fn whoever_creates_a_binding_may_patch_its_workloads(stage: &Stage) {
+    let guarded = Guarded::new(stage).await;
     let config_maps = rule("", "configmaps", &["create", "update"]);
     let users: [(&str, &[Value]); 2] = [
         ("none", std::slice::from_ref(&config_maps)),
@@ -308,7 +282,7 @@ async fn workloads(cluster: Cluster) {
     ];
     let no_web = format!(
         "user none may not patch deployments.apps/web in namespace {}, which stands under spec.rollout",
-        guarded.namespace
+        guarded.stage.namespace
     );
     let rollout = |kind: &str, name: &str| json!({"rollout": [target(kind, name)]});
     creates(
@@ -338,8 +312,8 @@ async fn workloads(cluster: Cluster) {
     .await;
 }
 
-async fn spec_changes(cluster: Cluster) {
-    let guarded = Guarded::new(cluster).await;
+async fn every_change_of_a_spec_is_checked(stage: &Stage) {
+    let guarded = Guarded::new(stage).await;
     guarded.with_secret_target().await;
     let config_maps = rule("", "configmaps", &["create", "update"]);
     let secrets = rule("", "secrets", &["create", "update"]);
@@ -369,8 +343,8 @@ async fn spec_changes(cluster: Cluster) {
     }
 }
 
-async fn other_changes(cluster: Cluster) {
-    let guarded = Guarded::new(cluster).await;
+async fn a_change_of_anything_but_the_spec_is_not_checked(stage: &Stage) {
+    let guarded = Guarded::new(stage).await;
     guarded.with_secret_target().await;
     guarded.grant("binds", &[]).await;
     for patch in [
@@ -384,10 +358,11 @@ async fn other_changes(cluster: Cluster) {
         .await;
     }
     let bindings = guarded
+        .stage
         .cluster
         .impersonating("binds")
         .await
-        .bindings(&guarded.namespace);
+        .bindings(&guarded.stage.namespace);
     bindings
         .patch_status(
             "chat",
@@ -402,7 +377,7 @@ async fn other_changes(cluster: Cluster) {
         .expect("deleting needs no right to the targets");
 }
 
-async fn the_last(cluster: Cluster) {
+async fn the_last_of_as_many_as_there_may_be_is_checked(stage: &Stage) {
     let crd = std::fs::read_to_string(format!("{ROOT}/crds/inferenceprofilebindings.yaml"))
         .expect("the custom resource definition");
     let crd = yaml(&crd);
@@ -411,7 +386,7 @@ async fn the_last(cluster: Cluster) {
         let most = crd.pointer(&format!("{schema}/{field}/maxItems"));
         usize::try_from(most.and_then(Value::as_u64).expect("a limit")).expect("a number")
     };
-    let guarded = Guarded::new(cluster).await;
+    let guarded = Guarded::new(stage).await;
     let names = |field: &str| -> Vec<String> {
         (1..=most(field))
             .map(|i| format!("{field}-{i:02}"))
@@ -461,8 +436,8 @@ async fn the_last(cluster: Cluster) {
     }
 }
 
-async fn editors(cluster: Cluster) {
-    let guarded = Guarded::new(cluster).await;
+async fn the_rights_of_an_editor_are_enough_for_a_gitops_controller(stage: &Stage) {
+    let guarded = Guarded::new(stage).await;
     let user = "system:serviceaccount:argocd:application-controller";
     guarded.grant("gitops", &[]).await;
     guarded.bind_role("gitops", user, "Role", "gitops").await;
@@ -483,9 +458,8 @@ async fn editors(cluster: Cluster) {
 }
 
 /// The operator writes by patches, and may neither update what it writes nor change what a person wrote.
-async fn the_operator_itself(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster.clone()).await;
-    Guarded::of(cluster, stage.namespace.clone()).await;
+async fn the_operator_itself_is_not_hindered(stage: &mut Stage) {
+    Guarded::new(stage).await;
     stage
         .grant(
             "operator",

@@ -8,42 +8,34 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    chart_render::{apply_policies, needing_helm, render},
-    support::{Case, Cluster, case, eventually},
+    case::{Case, cases, needing_controllers},
+    chart_render::{apply_policies, needing_helm},
+    stage::{Stage, empty},
+    support::eventually,
 };
 
 const INJECT: &str = "inferenceprofiles.dev/inject";
 const CONTAINERS: &str = "inferenceprofiles.dev/inject-containers";
 
 pub fn cases() -> Vec<Case> {
-    let cases = vec![
-        case("injection::appends_what_the_annotation_names", appends),
-        case("injection::refuses_what_it_can_not_read", refuses),
-        case("injection::leaves_pods_alone_that_do_not_ask", leaves_alone),
-        case(
-            "injection::serves_containers_that_another_policy_adds",
-            added_by_others,
-        ),
-        case(
-            "injection::the_chart_names_the_api_that_a_cluster_lacks",
-            |_| async { lacking_api() },
-        ),
-    ];
     // Pods need the service account of their namespace.
-    needing_helm(cases.into_iter().map(Case::with_controllers).collect())
+    needing_controllers(needing_helm(cases![empty(
+        appends_what_the_annotation_names,
+        refuses_what_it_can_not_read,
+        leaves_pods_alone_that_do_not_ask,
+        serves_containers_that_another_policy_adds,
+    )]))
 }
 
-/// A namespace in which the policies are in force.
-struct Injecting {
-    cluster: Cluster,
-    namespace: String,
+/// A stage in whose namespace the policies are in force.
+struct Injecting<'a> {
+    stage: &'a Stage,
 }
 
-impl Injecting {
-    async fn new(cluster: Cluster) -> Self {
-        let namespace = cluster.namespace("injection").await;
-        apply_policies(&cluster, "injection.yaml", "injection", &namespace).await;
-        let injecting = Self { cluster, namespace };
+impl<'a> Injecting<'a> {
+    async fn new(stage: &'a Stage) -> Self {
+        apply_policies(stage, "injection.yaml", "injection").await;
+        let injecting = Self { stage };
         let probe = pod(
             json!({INJECT: "probe"}),
             json!([{"name": "app"}]),
@@ -68,17 +60,17 @@ impl Injecting {
 
     /// Creates a pod, without keeping it; Err: why it was refused.
     async fn create(&self, pod: &Value) -> Result<Pod, String> {
-        create_in(&self.cluster, &self.namespace, pod).await
+        create_on(self.stage, pod).await
     }
 }
 
-async fn create_in(cluster: &Cluster, namespace: &str, pod: &Value) -> Result<Pod, String> {
+async fn create_on(stage: &Stage, pod: &Value) -> Result<Pod, String> {
     let pod = serde_json::from_value(pod.clone()).expect("a pod");
     let params = PostParams {
         dry_run: true,
         ..PostParams::default()
     };
-    match Api::<Pod>::namespaced(cluster.client.clone(), namespace)
+    match Api::<Pod>::namespaced(stage.cluster.client.clone(), &stage.namespace)
         .create(&params, &pod)
         .await
     {
@@ -127,8 +119,8 @@ fn prefixed(config_map: &str, prefix: &str) -> Value {
     json!({"configMapRef": {"name": config_map}, "prefix": prefix})
 }
 
-async fn appends(cluster: Cluster) {
-    let injecting = Injecting::new(cluster).await;
+async fn appends_what_the_annotation_names(stage: &Stage) {
+    let injecting = Injecting::new(stage).await;
     let app = || json!([{"name": "app"}]);
     let secret = json!({"secretRef": {"name": "theirs"}});
     let both = json!([prefixed("chat", "CHAT_"), prefixed("embed", "EMBED_")]);
@@ -222,8 +214,8 @@ async fn appends(cluster: Cluster) {
     assert_eq!(env_from(&created)["worker-49"], all_entries);
 }
 
-async fn refuses(cluster: Cluster) {
-    let injecting = Injecting::new(cluster).await;
+async fn refuses_what_it_can_not_read(stage: &Stage) {
+    let injecting = Injecting::new(stage).await;
     let seventeen = ["a"; 17].join(",");
     let long = "a".repeat(254);
     let malformed = "has malformed entries: ";
@@ -274,7 +266,7 @@ async fn refuses(cluster: Cluster) {
     }
 }
 
-async fn assert_refused(injecting: &Injecting, annotations: Value, words: &str) {
+async fn assert_refused(injecting: &Injecting<'_>, annotations: Value, words: &str) {
     let containers = json!([{"name": "app"}, {"name": "worker"}]);
     let pod = pod(
         annotations.clone(),
@@ -287,9 +279,9 @@ async fn assert_refused(injecting: &Injecting, annotations: Value, words: &str) 
     }
 }
 
-async fn leaves_alone(cluster: Cluster) {
-    let injecting = Injecting::new(cluster.clone()).await;
-    let elsewhere = cluster.namespace("no-injection").await;
+async fn leaves_pods_alone_that_do_not_ask(stage: &Stage) {
+    Injecting::new(stage).await;
+    let elsewhere = stage.another().await;
     let env_from = json!([{"secretRef": {"name": "theirs"}}, entry("chat"), entry("chat")]);
     let containers = json!([{"name": "app", "envFrom": env_from}, {"name": "worker"}]);
     let mut mirror = pod(
@@ -305,10 +297,10 @@ async fn leaves_alone(cluster: Cluster) {
         // Which containers, but not what.
         pod(json!({CONTAINERS: "nobody"}), containers.clone(), json!([])),
     ] {
-        let [here, there] = [&injecting.namespace, &elsewhere].map(|namespace| {
-            let (cluster, asked) = (&cluster, &asked);
+        let [here, there] = [stage, &elsewhere].map(|stage| {
+            let asked = &asked;
             eventually("the service account is there", move || async move {
-                create_in(cluster, namespace, asked).await
+                create_on(stage, asked).await
             })
         });
         let (here, there) = (here.await, there.await);
@@ -318,7 +310,7 @@ async fn leaves_alone(cluster: Cluster) {
     }
 
     // A pod that is there is nobody's business: its environment can't change.
-    let pods = Api::<Pod>::namespaced(cluster.client.clone(), &injecting.namespace);
+    let pods = Api::<Pod>::namespaced(stage.cluster.client.clone(), &stage.namespace);
     let pod = serde_json::from_value(pod(Value::Null, containers, json!([]))).expect("a pod");
     pods.create(&PostParams::default(), &pod)
         .await
@@ -330,14 +322,14 @@ async fn leaves_alone(cluster: Cluster) {
 }
 
 /// Policies run in no order that one could rely on, so that of some sidecars one comes later than the injection.
-async fn added_by_others(cluster: Cluster) {
-    let injecting = Injecting::new(cluster.clone()).await;
+async fn serves_containers_that_another_policy_adds(stage: &Stage) {
+    let injecting = Injecting::new(stage).await;
     let api = "admissionregistration.k8s.io/v1";
     let mut expected = json!({"app": [entry("chat")]});
     let mut items = Vec::new();
     for i in 1..=6 {
         let sidecar = format!("sidecar-{i}");
-        let name = format!("{}-{sidecar}", injecting.namespace);
+        let name = format!("{}-{sidecar}", stage.namespace);
         let add = format!(
             r#"[JSONPatch{{op: "add", path: "/spec/containers/-", value: Object.spec.containers{{name: "{sidecar}", image: "sidecar"}}}}]"#
         );
@@ -346,7 +338,7 @@ async fn added_by_others(cluster: Cluster) {
             "failurePolicy": "Fail",
             "matchConstraints": {
                 "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": injecting.namespace}},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}},
             },
             "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": add}}],
         }}));
@@ -356,7 +348,8 @@ async fn added_by_others(cluster: Cluster) {
         expected[sidecar] = json!([entry("chat")]);
     }
     let policies = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
-    cluster
+    stage
+        .cluster
         .kubectl_reading(&policies, &["create", "-f", "-"])
         .await
         .ok();
@@ -370,15 +363,4 @@ async fn added_by_others(cluster: Cluster) {
         }
     })
     .await;
-}
-
-fn lacking_api() {
-    let said = render("injection.yaml", &["--set", "injection.enabled=true"])
-        .expect_err("helm template knows no such API by itself");
-    assert!(
-        said.contains(
-            "injection.enabled needs MutatingAdmissionPolicy of admissionregistration.k8s.io/v1"
-        ),
-        "{said}"
-    );
 }

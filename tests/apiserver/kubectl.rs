@@ -4,10 +4,13 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::crd::bound_status;
-use crate::operator::Options;
-use crate::stage::Stage;
-use crate::support::{Case, Cluster, case, eventually};
+use crate::{
+    case::{Case, cases},
+    crd::bound_status,
+    operator::Options,
+    stage::{Stage, empty},
+    support::eventually,
+};
 
 const SMALLEST: &str = "
 apiVersion: inferenceprofiles.dev/v1alpha1
@@ -19,40 +22,29 @@ spec:
 ";
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "kubectl::lists_bindings_by_every_name_of_theirs",
-            lists_by_every_name,
-        ),
-        case("kubectl::shows_the_columns", shows_the_columns),
-        case("kubectl::shows_the_wide_columns", shows_the_wide_columns),
-        case(
-            "kubectl::sees_no_difference_after_an_apply",
-            sees_no_difference,
-        ),
-        case(
-            "kubectl::sees_no_difference_after_a_visit",
-            sees_no_difference_after_a_visit,
-        ),
-        case("kubectl::explains_targets", explains_targets),
-        case("kubectl::names_an_unknown_field", names_an_unknown_field),
-        case(
-            "kubectl::applies_the_crd_within_the_annotation_limit",
-            applies_the_crd,
-        ),
-    ]
+    cases![empty(
+        lists_bindings_by_every_name_of_theirs,
+        shows_the_columns,
+        shows_the_wide_columns,
+        sees_no_difference_after_an_apply,
+        sees_no_difference_after_a_visit,
+        explains_targets,
+        names_an_unknown_field,
+        applies_the_crd_within_the_annotation_limit,
+    )]
 }
 
-async fn lists_by_every_name(cluster: Cluster) {
-    let namespace = applied(&cluster).await;
+async fn lists_bindings_by_every_name_of_theirs(stage: &Stage) {
+    apply(stage).await;
     for kind in [
         "ipb",
         "bedrock",
         "inferenceprofilebinding",
         "inferenceprofilebindings",
     ] {
-        let names = cluster
-            .kubectl(&["get", kind, "-o", "name", "-n", &namespace])
+        let names = stage
+            .cluster
+            .kubectl(&["get", kind, "-o", "name", "-n", &stage.namespace])
             .await
             .ok();
         assert_eq!(
@@ -63,10 +55,11 @@ async fn lists_by_every_name(cluster: Cluster) {
     }
 }
 
-async fn shows_the_columns(cluster: Cluster) {
-    let namespace = bound(&cluster).await;
-    let table = cluster
-        .kubectl(&["get", "ipb", "-n", &namespace])
+async fn shows_the_columns(stage: &Stage) {
+    bind(stage).await;
+    let table = stage
+        .cluster
+        .kubectl(&["get", "ipb", "-n", &stage.namespace])
         .await
         .ok();
     let [header, row] = rows(&table)[..] else {
@@ -88,10 +81,11 @@ async fn shows_the_columns(cluster: Cluster) {
     );
 }
 
-async fn shows_the_wide_columns(cluster: Cluster) {
-    let namespace = bound(&cluster).await;
-    let table = cluster
-        .kubectl(&["get", "ipb", "-o", "wide", "-n", &namespace])
+async fn shows_the_wide_columns(stage: &Stage) {
+    bind(stage).await;
+    let table = stage
+        .cluster
+        .kubectl(&["get", "ipb", "-o", "wide", "-n", &stage.namespace])
         .await
         .ok();
     let [header, row] = rows(&table)[..] else {
@@ -111,24 +105,28 @@ async fn shows_the_wide_columns(cluster: Cluster) {
     );
 }
 
-async fn sees_no_difference(cluster: Cluster) {
+async fn sees_no_difference_after_an_apply(stage: &Stage) {
     for how in [&[][..], &["--server-side"]] {
-        let namespace = cluster.namespace("kubectl").await;
-        let rest = [how, &["-n", &namespace, "-f", "-"]].concat();
+        let stage = stage.another().await;
+        let rest = [how, &["-n", &stage.namespace, "-f", "-"]].concat();
         for verb in ["apply", "diff"] {
             let arguments = [&[verb][..], &rest].concat();
-            cluster.kubectl_reading(SMALLEST, &arguments).await.ok();
+            stage
+                .cluster
+                .kubectl_reading(SMALLEST, &arguments)
+                .await
+                .ok();
         }
     }
 }
 
 /// What the operator writes into bindings and into objects that bindings merge keys into is no drift to GitOps.
-async fn sees_no_difference_after_a_visit(cluster: Cluster) {
+async fn sees_no_difference_after_a_visit(stage: &Stage) {
     for how in [&[][..], &["--server-side"]] {
-        let mut stage = Stage::empty(cluster.clone()).await;
+        let mut stage = stage.another().await;
         let examples = ["-n", &stage.namespace.clone(), "-f", "examples"];
         let arguments = [&["apply"], how, &examples].concat();
-        cluster.kubectl(&arguments).await.ok();
+        stage.cluster.kubectl(&arguments).await.ok();
         stage.start(Options {
             enable_secrets: true,
             ..stage.options()
@@ -144,15 +142,18 @@ async fn sees_no_difference_after_a_visit(cluster: Cluster) {
             stage.observed(name).await;
         }
         let arguments = [&["diff"], how, &examples].concat();
-        cluster.kubectl(&arguments).await.ok();
-        stage.stop().await;
+        stage.cluster.kubectl(&arguments).await.ok();
+        stage.end().await;
     }
 }
 
-async fn explains_targets(cluster: Cluster) {
+async fn explains_targets(stage: &Stage) {
     // The apiserver publishes the schema a little after it serves the kind.
     let page = eventually("ipb.spec.targets is explained", || async {
-        let output = cluster.kubectl(&["explain", "ipb.spec.targets"]).await;
+        let output = stage
+            .cluster
+            .kubectl(&["explain", "ipb.spec.targets"])
+            .await;
         if output.code == Some(0) {
             Ok(output.stdout)
         } else {
@@ -171,11 +172,11 @@ async fn explains_targets(cluster: Cluster) {
     }
 }
 
-async fn names_an_unknown_field(cluster: Cluster) {
-    let namespace = cluster.namespace("kubectl").await;
+async fn names_an_unknown_field(stage: &Stage) {
     let mistyped = SMALLEST.replace("geography", "geografy");
-    let output = cluster
-        .kubectl_reading(&mistyped, &["apply", "-n", &namespace, "-f", "-"])
+    let output = stage
+        .cluster
+        .kubectl_reading(&mistyped, &["apply", "-n", &stage.namespace, "-f", "-"])
         .await;
     assert_ne!(output.code, Some(0));
     assert!(
@@ -184,28 +185,28 @@ async fn names_an_unknown_field(cluster: Cluster) {
     );
 }
 
-async fn applies_the_crd(cluster: Cluster) {
-    cluster
+async fn applies_the_crd_within_the_annotation_limit(stage: &Stage) {
+    stage
+        .cluster
         .kubectl(&["apply", "--dry-run=server", "-f", "crds"])
         .await
         .ok();
 }
 
-/// Applies the smallest binding in a namespace of its own and returns the namespace.
-async fn applied(cluster: &Cluster) -> String {
-    let namespace = cluster.namespace("kubectl").await;
-    cluster
-        .kubectl_reading(SMALLEST, &["apply", "-n", &namespace, "-f", "-"])
+/// Applies the smallest binding.
+async fn apply(stage: &Stage) {
+    stage
+        .cluster
+        .kubectl_reading(SMALLEST, &["apply", "-n", &stage.namespace, "-f", "-"])
         .await
         .ok();
-    namespace
 }
 
-/// Likewise, with the status of a bound binding.
-async fn bound(cluster: &Cluster) -> String {
-    let namespace = applied(cluster).await;
-    cluster
-        .bindings(&namespace)
+/// Applies the smallest binding and gives it the status of a bound one.
+async fn bind(stage: &Stage) {
+    apply(stage).await;
+    stage
+        .bindings()
         .patch_status(
             "claude",
             &PatchParams::default(),
@@ -213,7 +214,6 @@ async fn bound(cluster: &Cluster) -> String {
         )
         .await
         .expect("the status is written");
-    namespace
 }
 
 fn rows(table: &str) -> Vec<&str> {

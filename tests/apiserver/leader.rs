@@ -25,9 +25,10 @@ use tokio::{
 };
 
 use crate::{
+    case::{Case, cases},
     operator::{Operator, Options},
-    stage::{EU, Stage, sonnet},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, Stage, empty, sonnet},
+    support::{Cluster, eventually},
 };
 
 const LEASE: &str = "operator";
@@ -39,25 +40,13 @@ const TIMING: Timing = Timing {
 };
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "leader::one_replica_writes_and_the_other_stands_by",
-            one_writes,
-        ),
-        case("leader::a_replica_that_stops_hands_over", hands_over),
-        case(
-            "leader::a_replica_that_is_cut_off_stops_before_another_starts",
-            cut_off,
-        ),
-        case(
-            "leader::a_lease_that_is_taken_away_ends_the_term",
-            taken_away,
-        ),
-        case(
-            "leader::a_change_of_the_leader_writes_nothing",
-            change_writes_nothing,
-        ),
-    ]
+    cases![empty(
+        one_replica_writes_and_the_other_stands_by,
+        a_replica_that_stops_hands_over,
+        a_replica_that_is_cut_off_stops_before_another_starts,
+        a_lease_that_is_taken_away_ends_the_term,
+        a_change_of_the_leader_writes_nothing,
+    )]
 }
 
 fn stand(client: Client, namespace: &str, identity: &str) -> Election {
@@ -99,14 +88,13 @@ async fn holder(stage: &Stage) -> Option<String> {
     lease.spec.expect("a spec").holder_identity
 }
 
-async fn one_writes(cluster: Cluster) {
-    let stage = Stage::empty(cluster).await;
-    let (first, election) = replica(&stage, "first");
+async fn one_replica_writes_and_the_other_stands_by(stage: &Stage) {
+    let (first, election) = replica(stage, "first");
     election.leadership().acquired().await;
-    let (second, standby) = replica(&stage, "second");
+    let (second, standby) = replica(stage, "second");
     stage.bound("a", sonnet()).await;
     assert_eq!(stage.id("a").await.as_deref(), Some(EU));
-    assert_eq!(holder(&stage).await.as_deref(), Some("first"));
+    assert_eq!(holder(stage).await.as_deref(), Some("first"));
     assert!(!leads(&standby.leadership()));
     first.stop().await;
     // Nobody has given the Lease back, so that nobody acts on this one.
@@ -114,14 +102,13 @@ async fn one_writes(cluster: Cluster) {
     assert_eq!(stage.id("b").await, None);
     election.resign().await;
     stage.ready("b").await;
-    assert_eq!(holder(&stage).await.as_deref(), Some("second"));
+    assert_eq!(holder(stage).await.as_deref(), Some("second"));
     second.stop().await;
     standby.resign().await;
-    assert_eq!(holder(&stage).await, None);
+    assert_eq!(holder(stage).await, None);
 }
 
-async fn hands_over(cluster: Cluster) {
-    let stage = Stage::empty(cluster).await;
+async fn a_replica_that_stops_hands_over(stage: &Stage) {
     let first = stand(stage.cluster.client.clone(), &stage.namespace, "first");
     first.leadership().acquired().await;
     let second = stand(stage.cluster.client.clone(), &stage.namespace, "second");
@@ -129,14 +116,13 @@ async fn hands_over(cluster: Cluster) {
     first.resign().await;
     assert!(!leads(&old), "what is given back is not written under");
     new.acquired().await;
-    let lease = leases(&stage).get(LEASE).await.expect("the Lease");
+    let lease = leases(stage).get(LEASE).await.expect("the Lease");
     let spec = lease.spec.expect("a spec");
     assert_eq!(spec.holder_identity.as_deref(), Some("second"));
     second.resign().await;
 }
 
-async fn cut_off(cluster: Cluster) {
-    let stage = Stage::empty(cluster).await;
+async fn a_replica_that_is_cut_off_stops_before_another_starts(stage: &Stage) {
     let wire = Wire::to(&stage.cluster).await;
     let first = stand(wire.client.clone(), &stage.namespace, "first");
     let old = first.leadership();
@@ -162,15 +148,14 @@ async fn cut_off(cluster: Cluster) {
     first.resign().await;
 }
 
-async fn taken_away(cluster: Cluster) {
-    let stage = Stage::empty(cluster).await;
+async fn a_lease_that_is_taken_away_ends_the_term(stage: &Stage) {
     let first = stand(stage.cluster.client.clone(), &stage.namespace, "first");
     let leadership = first.leadership();
     leadership.acquired().await;
     // Metadata of others end nothing.
     let label = json!({"metadata": {"labels": {"team": "platform"}}});
     let patch = |change: serde_json::Value| {
-        let leases = leases(&stage);
+        let leases = leases(stage);
         async move {
             leases
                 .patch(LEASE, &PatchParams::default(), &Patch::Merge(change))
@@ -180,7 +165,7 @@ async fn taken_away(cluster: Cluster) {
     };
     let labelled = patch(label).await;
     eventually("the Lease is renewed", || async {
-        let lease = leases(&stage).get(LEASE).await.expect("the Lease");
+        let lease = leases(stage).get(LEASE).await.expect("the Lease");
         let same = lease.metadata.resource_version == labelled.metadata.resource_version;
         if same { Err(lease) } else { Ok(()) }
     })
@@ -190,16 +175,15 @@ async fn taken_away(cluster: Cluster) {
     leadership.lost().await;
     // Nobody renews it, so that it is taken again when it has run out.
     leadership.acquired().await;
-    assert_eq!(holder(&stage).await.as_deref(), Some("first"));
-    let lease = leases(&stage).get(LEASE).await.expect("the Lease");
+    assert_eq!(holder(stage).await.as_deref(), Some("first"));
+    let lease = leases(stage).get(LEASE).await.expect("the Lease");
     assert_eq!(lease.metadata.labels.expect("labels")["team"], "platform");
     first.resign().await;
 }
 
-async fn change_writes_nothing(cluster: Cluster) {
-    let stage = Stage::empty(cluster).await;
-    let (first, election) = replica(&stage, "first");
-    let (second, standby) = replica(&stage, "second");
+async fn a_change_of_the_leader_writes_nothing(stage: &Stage) {
+    let (first, election) = replica(stage, "first");
+    let (second, standby) = replica(stage, "second");
     let binding = stage.bound("a", sonnet()).await;
     let target = stage.object("a").await;
     let (old, new) = if leads(&election.leadership()) {

@@ -1,10 +1,11 @@
 //! Cases against a real kube-apiserver, one control plane for all of them.
 //!
-//! `tests/controlplane/with` starts it and stops it. Without its binaries every case is reported as ignored, which
+//! `dev/controlplane/with` starts it and stops it. Without its binaries every case is reported as ignored, which
 //! `REQUIRE_CONTROLPLANE=1` turns into a failure.
 //!
-//! A case is an `async fn(Cluster)` in a module of its subject, listed in that module's `cases()`. It makes its own
-//! namespace, so that cases run side by side.
+//! A case is an `async fn(&Stage)` or `async fn(&mut Stage)` in the module of its subject, listed once, in that module's
+//! `cases()`. Its stage is a namespace of its own, so that cases run side by side, with the operator that the list says.
+//! The wrapper in `case` makes the stage, and stops the operator at the end.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,11 +14,12 @@
 )]
 
 mod admission;
-#[path = "../support/bedrock_server.rs"]
-mod bedrock_server;
+mod case;
 mod chart;
 mod chart_render;
 mod cleaned;
+#[path = "../common/mod.rs"]
+mod common;
 mod controllers;
 mod crd;
 mod evidence;
@@ -36,8 +38,6 @@ mod ownership;
 mod probes;
 mod published;
 mod reasons;
-#[path = "../support/chart.rs"]
-mod rendered;
 mod residency;
 mod rollout;
 mod secrets;
@@ -46,15 +46,14 @@ mod steady;
 mod support;
 mod suspended;
 mod targets;
-#[path = "../support/tools.rs"]
-mod tools;
 mod withdrawn;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
+use case::Case;
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::{Case, Cluster, ControlPlane, Unavailable};
+use support::{Cluster, ControlPlane, Unavailable};
 use tokio::runtime::Runtime;
 
 /// Cases in flight where `--test-threads` does not say: they wait for the apiserver most of the time.
@@ -116,7 +115,7 @@ fn main() -> ExitCode {
         Err(Unavailable::Absent) if !required => {
             let conclusion = libtest_mimic::run(&arguments, suite.trials(|_| true));
             eprintln!(
-                "SKIPPED {selected} cases against a real apiserver: run tests/controlplane/build, or set KUBEBUILDER_ASSETS\n"
+                "SKIPPED {selected} cases against a real apiserver: run dev/controlplane/build, or set KUBEBUILDER_ASSETS\n"
             );
             return conclusion.exit_code();
         }
@@ -152,17 +151,18 @@ impl Suite {
     fn trials(&self, ignored: impl Fn(&Case) -> bool) -> Vec<Trial> {
         self.cases
             .iter()
+            .cloned()
             .map(|case| {
-                let (runtime, cluster, run) =
-                    (self.runtime.clone(), self.cluster.clone(), case.run.clone());
-                Trial::test(&case.name, move || {
+                let (runtime, cluster) = (self.runtime.clone(), self.cluster.clone());
+                let ignored = ignored(&case);
+                Trial::test(case.name.clone(), move || {
                     let cluster = cluster
                         .get()
                         .ok_or_else(|| Failed::from("there is no control plane"))?;
-                    runtime.block_on(run(cluster.clone()));
+                    runtime.block_on(case.run(cluster.clone()));
                     Ok(())
                 })
-                .with_ignored_flag(ignored(case))
+                .with_ignored_flag(ignored)
             })
             .collect()
     }

@@ -11,13 +11,14 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::{
+    case::{Case, case, cases, needing_controllers},
     operator::{Options, condition},
-    stage::{EU, GLOBAL, Stage, assert_kept_out},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, GLOBAL, Stage, assert_kept_out, embedded, empty},
+    support::eventually,
     targets::{
         ALLOW, CHART, FINALIZER, History, LABEL, controller, data, holds, merge, owner, spec,
         version,
@@ -25,103 +26,64 @@ use crate::{
 };
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case("merge::needs_the_consent_of_the_owner", needs_consent),
-        case(
-            "merge::a_consent_taken_back_stops_writes",
-            consent_taken_back,
-        ),
-        case("merge::waits_for_the_object", waits_for_the_object),
-        case(
-            "merge::leaves_the_other_keys_alone_through_its_life",
-            leaves_other_keys_alone,
-        ),
-        case(
-            "merge::an_object_that_took_the_place_is_not_touched_by_a_removal",
-            a_replaced_object_is_not_touched,
-        ),
-        case(
-            "merge::a_removed_target_is_cleaned",
-            a_removed_target_is_cleaned,
-        ),
-        case("merge::a_removed_key_goes", a_removed_key_goes),
-        case("merge::drift_of_our_keys_is_corrected", drift_is_corrected),
-        case("merge::a_key_of_others_is_a_conflict", |cluster| {
-            a_key_of_others(cluster, "theirs")
-        }),
-        case(
-            "merge::a_key_of_others_with_our_value_is_a_conflict",
-            |cluster| a_key_of_others(cluster, EU),
-        ),
-        case(
-            "merge::a_key_taken_by_others_is_not_fought_over",
-            a_taken_key,
-        ),
-        case(
-            "merge::a_removal_says_who_still_holds_a_key",
-            a_removal_says_who_holds_it,
-        ),
-        case("merge::two_bindings_share_an_object", two_share_an_object),
-        case(
-            "merge::two_bindings_don_t_share_a_key",
-            two_don_t_share_a_key,
-        ),
-        case(
-            "merge::a_holder_keeps_its_key_against_one_that_holds_another",
-            a_holder_keeps_its_key,
-        ),
-        case(
-            "merge::an_owner_keeps_mergers_out",
+    let mut cases = cases![
+        embedded(
+            waits_for_the_object,
             an_owner_keeps_mergers_out,
+            from_owner_to_merge,
+            the_finalizer_goes_with_the_last_merge_target,
         ),
-        case(
-            "merge::a_merger_keeps_owners_out",
+        empty(
+            needs_the_consent_of_the_owner,
+            a_consent_taken_back_stops_writes,
+            leaves_the_other_keys_alone_through_its_life,
+            an_object_that_took_the_place_is_not_touched_by_a_removal,
+            a_removed_target_is_cleaned,
+            a_removed_key_goes,
+            drift_of_our_keys_is_corrected,
+            a_key_taken_by_others_is_not_fought_over,
+            a_removal_says_who_still_holds_a_key,
+            two_bindings_share_an_object,
+            two_bindings_don_t_share_a_key,
+            a_holder_keeps_its_key_against_one_that_holds_another,
             a_merger_keeps_owners_out,
+            a_lost_status_does_not_make_the_object_ours,
+            the_finalizer_frames_the_writes,
         ),
-        case("merge::from_owner_to_merge", from_owner_to_merge),
-        case("merge::from_merge_to_owner", |cluster| {
-            from_merge_to_owner(cluster, json!({"theirs": "untouched"}))
-        }),
-        case(
-            "merge::from_merge_to_owner_of_an_otherwise_empty_object",
-            |cluster| from_merge_to_owner(cluster, Value::Null),
-        ),
-        case(
-            "merge::a_lost_status_does_not_make_the_object_ours",
-            a_lost_status,
-        ),
-        case("merge::the_finalizer_frames_the_writes", the_finalizer),
-        case(
-            "merge::the_finalizer_goes_with_the_last_merge_target",
-            the_finalizer_goes,
-        ),
-        case(
-            "merge::a_namespace_can_be_deleted",
-            a_namespace_can_be_deleted,
-        )
-        .with_controllers(),
-    ]
+    ];
+    for (name, theirs) in [
+        ("a_key_of_others_is_a_conflict", "theirs"),
+        ("a_key_of_others_with_our_value_is_a_conflict", EU),
+    ] {
+        cases.push(case!(empty, name, a_key_of_others(theirs)));
+    }
+    for (name, theirs) in [
+        ("from_merge_to_owner", Some("untouched")),
+        ("from_merge_to_owner_of_an_otherwise_empty_object", None),
+    ] {
+        cases.push(case!(empty, name, from_merge_to_owner(theirs)));
+    }
+    cases.extend(needing_controllers(cases![embedded(
+        a_namespace_can_be_deleted
+    )]));
+    cases
 }
 
-/// Sets up a binding `claude` that holds these keys of the `ConfigMap` `app`.
-async fn merged(cluster: Cluster, keys: &[&str]) -> Stage {
-    let mut stage = Stage::empty(cluster).await;
+/// Starts an operator, and lets a binding `claude` hold these keys of the `ConfigMap` `app`.
+async fn merged(stage: &mut Stage, keys: &[&str]) {
     stage.host("app", Some("claude")).await;
     stage.start(Options::default());
     stage.bound("claude", spec([merge("app", keys)])).await;
-    stage
 }
 
-/// Sets up two bindings `one` and `two` that hold a key each, `ONE` and `TWO`, of the `ConfigMap` `app`.
-async fn shared(cluster: Cluster) -> Stage {
-    let mut stage = Stage::empty(cluster).await;
+/// Starts an operator, and lets two bindings `one` and `two` hold a key each, `ONE` and `TWO`, of the `ConfigMap` `app`.
+async fn shared(stage: &mut Stage) {
     stage.host("app", Some("one, two")).await;
     stage.start(Options::default());
     stage.bind("one", spec([merge("app", &["ONE"])])).await;
     stage.bind("two", spec([merge("app", &["TWO"])])).await;
     stage.ready("one").await;
     stage.ready("two").await;
-    stage
 }
 
 /// Another field manager that writes a key of its own all the time.
@@ -161,8 +123,7 @@ impl Busy {
     }
 }
 
-async fn needs_consent(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn needs_the_consent_of_the_owner(stage: &mut Stage) {
     let before = stage.host("app", Some("another,claude-2")).await;
     stage.start(Options::default());
     stage.bind("claude", spec([merge("app", &["MODEL"])])).await;
@@ -183,11 +144,10 @@ async fn needs_consent(cluster: Cluster) {
     assert_eq!(data(&app, "MODEL"), Some(EU));
     assert_eq!(data(&app, "theirs"), Some("untouched"));
     assert_eq!(controller(&app), None, "it is not captured");
-    stage.stop().await;
 }
 
-async fn consent_taken_back(cluster: Cluster) {
-    let mut stage = merged(cluster, &["MODEL"]).await;
+async fn a_consent_taken_back_stops_writes(stage: &mut Stage) {
+    merged(stage, &["MODEL"]).await;
 
     let no_consent = json!({"metadata": {"annotations": {ALLOW: null}}});
     stage.change("app", CHART, no_consent).await;
@@ -209,11 +169,9 @@ async fn consent_taken_back(cluster: Cluster) {
     let app = stage.object("app").await;
     assert_eq!(data(&app, "MODEL"), None);
     assert_eq!(data(&app, "theirs"), Some("untouched"));
-    stage.stop().await;
 }
 
-async fn waits_for_the_object(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn waits_for_the_object(stage: &Stage) {
     stage.bind("claude", spec([merge("app", &["MODEL"])])).await;
     let message = stage
         .until_not_synced("claude", Reason::TargetNotFound)
@@ -227,13 +185,11 @@ async fn waits_for_the_object(cluster: Cluster) {
     stage.host("app", Some("claude")).await;
     stage.ready("claude").await;
     assert_eq!(stage.value("app", "MODEL").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn leaves_other_keys_alone(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn leaves_the_other_keys_alone_through_its_life(stage: &mut Stage) {
     stage.host("app", Some("claude")).await;
-    let busy = Busy::start(&stage, "app");
+    let busy = Busy::start(stage, "app");
     stage.start(Options::default());
     stage
         .bound("claude", spec([merge("app", &["MODEL"])]))
@@ -284,11 +240,10 @@ async fn leaves_other_keys_alone(cluster: Cluster) {
         .collect();
     assert_eq!(left, [("COUNT", count.as_str()), ("theirs", "untouched")]);
     assert!(!after.labels().contains_key(LABEL), "our label goes too");
-    stage.stop().await;
 }
 
-async fn a_replaced_object_is_not_touched(cluster: Cluster) {
-    let mut stage = merged(cluster, &["MODEL"]).await;
+async fn an_object_that_took_the_place_is_not_touched_by_a_removal(stage: &mut Stage) {
+    merged(stage, &["MODEL"]).await;
     stage.stop().await;
 
     stage.delete_object("app").await;
@@ -304,11 +259,10 @@ async fn a_replaced_object_is_not_touched(cluster: Cluster) {
     stage.start(Options::default());
     stage.until_unbound("claude").await;
     assert_eq!(stage.object("app").await, before);
-    stage.stop().await;
 }
 
-async fn a_removed_target_is_cleaned(cluster: Cluster) {
-    let mut stage = merged(cluster, &["MODEL"]).await;
+async fn a_removed_target_is_cleaned(stage: &mut Stage) {
+    merged(stage, &["MODEL"]).await;
     stage.host("app-2", Some("claude")).await;
 
     stage.retarget("claude", [merge("app-2", &["MODEL"])]).await;
@@ -318,11 +272,10 @@ async fn a_removed_target_is_cleaned(cluster: Cluster) {
     assert_eq!(data(&cleaned, "theirs"), Some("untouched"));
     assert!(!cleaned.labels().contains_key(LABEL));
     assert_eq!(stage.value("app-2", "MODEL").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn a_removed_key_goes(cluster: Cluster) {
-    let mut stage = merged(cluster, &["MODEL", "SPARE"]).await;
+async fn a_removed_key_goes(stage: &mut Stage) {
+    merged(stage, &["MODEL", "SPARE"]).await;
     assert_eq!(stage.value("app", "SPARE").await.as_deref(), Some(EU));
     stage.retarget("claude", [merge("app", &["MODEL"])]).await;
     stage.ready("claude").await;
@@ -330,11 +283,10 @@ async fn a_removed_key_goes(cluster: Cluster) {
     assert_eq!(data(&app, "SPARE"), None);
     assert_eq!(data(&app, "MODEL"), Some(EU));
     assert_eq!(data(&app, "theirs"), Some("untouched"));
-    stage.stop().await;
 }
 
-async fn drift_is_corrected(cluster: Cluster) {
-    let mut stage = merged(cluster, &["MODEL"]).await;
+async fn drift_of_our_keys_is_corrected(stage: &mut Stage) {
+    merged(stage, &["MODEL"]).await;
     let drifts = [
         ("deleted", json!({"data": {"MODEL": null}})),
         ("unlabelled", json!({"metadata": {"labels": null}})),
@@ -350,11 +302,9 @@ async fn drift_is_corrected(cluster: Cluster) {
         assert_eq!(data(&app, "theirs"), Some("untouched"));
     }
     stage.ready("claude").await;
-    stage.stop().await;
 }
 
-async fn a_key_of_others(cluster: Cluster, theirs: &str) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_key_of_others(stage: &mut Stage, theirs: &str) {
     let object = json!({
         "metadata": {"name": "app", "annotations": {ALLOW: "claude"}},
         "data": {"MODEL": theirs},
@@ -376,11 +326,10 @@ async fn a_key_of_others(cluster: Cluster, theirs: &str) {
     stage.change("app", CHART, given_up).await;
     stage.ready("claude").await;
     assert_eq!(stage.value("app", "MODEL").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn a_taken_key(cluster: Cluster) {
-    let mut stage = merged(cluster, &["MODEL", "SPARE"]).await;
+async fn a_key_taken_by_others_is_not_fought_over(stage: &mut Stage) {
+    merged(stage, &["MODEL", "SPARE"]).await;
     stage.take("app", "someone", json!({"MODEL": "mine"})).await;
     let before = stage.object("app").await;
     let message = stage
@@ -398,11 +347,10 @@ async fn a_taken_key(cluster: Cluster) {
     let after = stage.object("app").await;
     assert_eq!(data(&after, "MODEL"), Some("mine"));
     assert_eq!(data(&after, "SPARE"), None);
-    stage.stop().await;
 }
 
-async fn a_removal_says_who_holds_it(cluster: Cluster) {
-    let mut stage = merged(cluster, &["MODEL", "SPARE"]).await;
+async fn a_removal_says_who_still_holds_a_key(stage: &mut Stage) {
+    merged(stage, &["MODEL", "SPARE"]).await;
     stage.stop().await;
     // The equal value: both hold the key from now on.
     stage.take("app", "someone", json!({"MODEL": EU})).await;
@@ -428,11 +376,10 @@ async fn a_removal_says_who_holds_it(cluster: Cluster) {
     assert_eq!(data(&app, "MODEL"), Some(EU), "it is theirs too");
     assert_eq!(data(&app, "SPARE"), None, "what was ours alone is gone");
     assert!(!holds(&app, "inferenceprofiles.dev:claude", "MODEL"));
-    stage.stop().await;
 }
 
-async fn two_share_an_object(cluster: Cluster) {
-    let mut stage = shared(cluster).await;
+async fn two_bindings_share_an_object(stage: &mut Stage) {
+    shared(stage).await;
     let app = stage.object("app").await;
     assert_eq!(data(&app, "ONE"), Some(EU));
     assert_eq!(data(&app, "TWO"), Some(EU));
@@ -448,46 +395,41 @@ async fn two_share_an_object(cluster: Cluster) {
     stage
         .until_object("app", "drift is seen", |app| data(app, "TWO") == Some(EU))
         .await;
-    stage.stop().await;
 }
 
-async fn two_don_t_share_a_key(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn two_bindings_don_t_share_a_key(stage: &mut Stage) {
     stage.host("app", Some("one, two")).await;
     stage.start(Options::default());
     let same = spec([merge("app", &["MODEL"])]);
     stage.bound("one", same.clone()).await;
     let before = stage.object("app").await;
     stage.bind("two", same).await;
-    assert_kept_out(&stage, "two", "one", &before).await;
+    assert_kept_out(stage, "two", "one", &before).await;
 
     stage.unbind("one").await;
     stage.ready("two").await;
     let app = stage.object("app").await;
     assert_eq!(data(&app, "MODEL"), Some(EU));
     assert!(holds(&app, "inferenceprofiles.dev:two", "MODEL"));
-    stage.stop().await;
 }
 
-async fn a_holder_keeps_its_key(cluster: Cluster) {
-    let mut stage = shared(cluster).await;
+async fn a_holder_keeps_its_key_against_one_that_holds_another(stage: &mut Stage) {
+    shared(stage).await;
     let before = stage.object("app").await;
 
     for (greedy, holder) in [("one", "two"), ("two", "one")] {
         stage
             .retarget(greedy, [merge("app", &["ONE", "TWO"])])
             .await;
-        assert_kept_out(&stage, greedy, holder, &before).await;
+        assert_kept_out(stage, greedy, holder, &before).await;
         stage
             .retarget(greedy, [merge("app", &[&*greedy.to_uppercase()])])
             .await;
         stage.ready(greedy).await;
     }
-    stage.stop().await;
 }
 
-async fn an_owner_keeps_mergers_out(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn an_owner_keeps_mergers_out(stage: &Stage) {
     stage.bound("owner", spec([owner("model")])).await;
     let consent = json!({"metadata": {"annotations": {ALLOW: "merger"}}});
     stage.change("model", CHART, consent).await;
@@ -495,12 +437,10 @@ async fn an_owner_keeps_mergers_out(cluster: Cluster) {
     stage
         .bind("merger", spec([merge("model", &["OTHER"])]))
         .await;
-    assert_kept_out(&stage, "merger", "owner", &before).await;
-    stage.stop().await;
+    assert_kept_out(stage, "merger", "owner", &before).await;
 }
 
-async fn a_merger_keeps_owners_out(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_merger_keeps_owners_out(stage: &mut Stage) {
     stage.host("app", Some("merger")).await;
     stage.start(Options::default());
     stage
@@ -508,12 +448,10 @@ async fn a_merger_keeps_owners_out(cluster: Cluster) {
         .await;
     let before = stage.object("app").await;
     stage.bind("owner", spec([owner("app")])).await;
-    assert_kept_out(&stage, "owner", "merger", &before).await;
-    stage.stop().await;
+    assert_kept_out(stage, "owner", "merger", &before).await;
 }
 
-async fn from_owner_to_merge(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn from_owner_to_merge(stage: &Stage) {
     let binding = stage.bound("claude", spec([owner("model")])).await;
     let owned = stage.object("model").await;
     assert_eq!(controller(&owned), binding.uid());
@@ -542,14 +480,12 @@ async fn from_owner_to_merge(cluster: Cluster) {
     assert_eq!(left.uid(), owned.uid());
     assert_eq!(data(&left, "MODEL"), None);
     assert_eq!(data(&left, "theirs"), Some("untouched"));
-    stage.stop().await;
 }
 
-async fn from_merge_to_owner(cluster: Cluster, theirs: Value) {
-    let mut stage = Stage::empty(cluster).await;
+async fn from_merge_to_owner(stage: &mut Stage, theirs: Option<&str>) {
     let object = json!({
         "metadata": {"name": "app", "annotations": {ALLOW: "claude"}},
-        "data": theirs,
+        "data": theirs.map(|text| json!({"theirs": text})),
     });
     let before = stage.create(object).await;
     stage.start(Options::default());
@@ -581,13 +517,11 @@ async fn from_merge_to_owner(cluster: Cluster, theirs: Value) {
     stage.unbind("claude").await;
     stage.settled().await;
     is_the_owners(&stage.object("app").await);
-    stage.stop().await;
 }
 
 /// The status is lost, and the target leaves the spec: all that is left are the traces on an object that holds no keys
 /// but ours. It is the owner's all the same.
-async fn a_lost_status(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_lost_status_does_not_make_the_object_ours(stage: &mut Stage) {
     let object = json!({"metadata": {"name": "app", "annotations": {ALLOW: "claude"}}});
     let before = stage.create(object).await;
     stage.start(Options::default());
@@ -605,11 +539,9 @@ async fn a_lost_status(cluster: Cluster) {
         .await;
     assert_eq!(app.uid(), before.uid(), "it is not deleted");
     assert_eq!(controller(&app), None);
-    stage.stop().await;
 }
 
-async fn the_finalizer(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn the_finalizer_frames_the_writes(stage: &mut Stage) {
     stage.host("app", Some("claude")).await;
     let bindings = History::watch(stage.bindings()).await;
     let objects = History::watch(stage.config_maps()).await;
@@ -644,11 +576,9 @@ async fn the_finalizer(cluster: Cluster) {
         version(&removed) < version(&released),
         "the finalizer goes after the last removal"
     );
-    stage.stop().await;
 }
 
-async fn the_finalizer_goes(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn the_finalizer_goes_with_the_last_merge_target(stage: &Stage) {
     stage.host("app", Some("claude")).await;
     let bindings = stage.bindings();
     let finalizers = |binding: &InferenceProfileBinding| binding.finalizers().to_vec();
@@ -684,11 +614,9 @@ async fn the_finalizer_goes(cluster: Cluster) {
         .patch("claude", &PatchParams::default(), &none)
         .await
         .expect("changed");
-    stage.stop().await;
 }
 
-async fn a_namespace_can_be_deleted(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_namespace_can_be_deleted(stage: &Stage) {
     stage.host("app", Some("claude")).await;
     stage
         .bind("claude", spec([merge("app", &["MODEL"]), owner("own")]))
@@ -717,5 +645,4 @@ async fn a_namespace_can_be_deleted(cluster: Cluster) {
         }
     })
     .await;
-    stage.stop().await;
 }

@@ -8,35 +8,26 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, cases},
     operator::{Options, SONNET, Script},
-    stage::{ID, REGION, Stage, profile_in_use, sonnet, verdict},
-    support::{Case, Cluster, case, eventually},
+    stage::{ID, REGION, Stage, empty, live, profile_in_use, sonnet, verdict},
+    support::eventually,
 };
 
 /// A profile of [`SONNET`] that the region of the cases does not list.
 const JP: &str = "jp.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "models::on_demand_is_written_where_it_is_allowed",
-            on_demand,
+    cases![
+        on_demand(
+            on_demand_is_written_where_it_is_allowed,
+            on_demand_is_judged_by_its_region_alone,
+            a_profile_that_appears_replaces_it,
+            what_is_no_longer_on_demand_stays_written,
+            models_that_cannot_be_listed_take_nothing_back,
         ),
-        case("models::on_demand_is_judged_by_its_region_alone", residency),
-        case(
-            "models::a_profile_that_appears_replaces_it",
-            profile_appears,
-        ),
-        case("models::what_is_no_longer_on_demand_stays_written", lost),
-        case(
-            "models::models_that_cannot_be_listed_take_nothing_back",
-            not_listed,
-        ),
-        case("models::a_legacy_model_is_told_once", legacy),
-        case(
-            "models::whether_a_model_can_be_used_is_asked_rarely",
-            usable,
-        ),
+        live(a_legacy_model_is_told_once),
+        empty(whether_a_model_can_be_used_is_asked_rarely),
     ]
 }
 
@@ -58,16 +49,13 @@ fn legacy_until(date: &str) -> Lifecycle {
     }
 }
 
-/// Sets up an operator in whose region the model is on demand.
-async fn stage_on_demand(cluster: Cluster) -> Stage {
-    let mut stage = Stage::empty(cluster).await;
+/// The set-up of a case with an operator in whose region the model is on demand.
+fn on_demand(stage: &mut Stage) {
     stage.script.knows(REGION, SONNET, Lifecycle::Active, true);
     stage.start(stage.options());
-    stage
 }
 
-async fn on_demand(cluster: Cluster) {
-    let mut stage = stage_on_demand(cluster).await;
+async fn on_demand_is_written_where_it_is_allowed(stage: &mut Stage) {
     stage
         .bind("hint", json!({"model": SONNET, "geography": "jp"}))
         .await;
@@ -134,11 +122,9 @@ async fn on_demand(cluster: Cluster) {
         .until("claude", "Ready", "False", Reason::GeographyUnsupported)
         .await;
     stage.until_gone("claude").await;
-    stage.stop().await;
 }
 
-async fn residency(cluster: Cluster) {
-    let mut stage = stage_on_demand(cluster).await;
+async fn on_demand_is_judged_by_its_region_alone(stage: &Stage) {
     stage.bound("inside", limited(REGION)).await;
     let why = stage
         .until(
@@ -163,11 +149,9 @@ async fn residency(cluster: Cluster) {
         .edit("inside", json!({"allowedRegions": ["ap-*"]}))
         .await;
     stage.until_gone("inside").await;
-    stage.stop().await;
 }
 
-async fn profile_appears(cluster: Cluster) {
-    let mut stage = stage_on_demand(cluster).await;
+async fn a_profile_that_appears_replaces_it(stage: &Stage) {
     stage.bound("claude", last_of_all()).await;
     stage.until_id("claude", Some(SONNET)).await;
     let mut profiles = Script::embedded(REGION);
@@ -182,11 +166,9 @@ async fn profile_appears(cluster: Cluster) {
     stage
         .until_events("claude", &[("Normal", "ProfileChanged", 1)])
         .await;
-    stage.stop().await;
 }
 
-async fn lost(cluster: Cluster) {
-    let mut stage = stage_on_demand(cluster).await;
+async fn what_is_no_longer_on_demand_stays_written(stage: &Stage) {
     stage.bound("claude", last_of_all()).await;
     stage.script.knows(REGION, SONNET, Lifecycle::Active, false);
     let why = stage
@@ -205,11 +187,9 @@ async fn lost(cluster: Cluster) {
             &[("Warning", "ProfileRetired", 1), ("Normal", "Bound", 1)],
         )
         .await;
-    stage.stop().await;
 }
 
-async fn not_listed(cluster: Cluster) {
-    let mut stage = stage_on_demand(cluster).await;
+async fn models_that_cannot_be_listed_take_nothing_back(stage: &Stage) {
     let before = stage.bound("claude", last_of_all()).await;
     stage.script.forgets_models(REGION);
     stage.asked(2).await;
@@ -231,11 +211,9 @@ async fn not_listed(cluster: Cluster) {
         .await;
     stage.settled().await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(SONNET));
-    stage.stop().await;
 }
 
-async fn legacy(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_legacy_model_is_told_once(stage: &mut Stage) {
     let bound = stage.bound("claude", sonnet()).await;
     assert_eq!(verdict(&bound, "ModelActive"), None, "not known");
     stage.script.knows(REGION, SONNET, Lifecycle::Active, false);
@@ -268,16 +246,14 @@ async fn legacy(cluster: Cluster) {
     stage.settled().await;
     assert_eq!(stage.binding("claude").await, before);
     stage.until_events("claude", &told).await;
-    stage.stop().await;
 }
 
-async fn usable(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn whether_a_model_can_be_used_is_asked_rarely(stage: &mut Stage) {
     let options = |stage: &Stage| Options {
         check_access: true,
         ..stage.options()
     };
-    stage.start(options(&stage));
+    stage.start(options(stage));
     stage.bound("claude", sonnet()).await;
     stage.bound("second", sonnet()).await;
     eventually("it is asked", || async {
@@ -308,7 +284,7 @@ async fn usable(cluster: Cluster) {
         if more >= 2 { Ok(()) } else { Err(more) }
     })
     .await;
-    stage.restart(options(&stage)).await;
+    stage.restart(options(stage)).await;
     stage.asked(2).await;
     stage.settled().await;
     assert_eq!(stage.binding("claude").await.resource_version(), before);
@@ -325,5 +301,4 @@ async fn usable(cluster: Cluster) {
         }
     })
     .await;
-    stage.stop().await;
 }

@@ -31,7 +31,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::support::{Cluster, eventually};
+use crate::support::{Cluster, PATIENCE, eventually};
 
 /// A model with profiles of several geographies.
 pub const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -140,7 +140,10 @@ impl Operator {
     /// Stops the operator as SIGTERM does, and waits for it.
     pub async fn stop(self) {
         drop(self.stop);
-        self.task.await.expect("the operator does not panic");
+        let stopped = tokio::time::timeout(PATIENCE, self.task).await;
+        stopped
+            .expect("the operator stops")
+            .expect("the operator does not panic");
     }
 }
 

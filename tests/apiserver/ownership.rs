@@ -9,86 +9,60 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, case, cases, needing_controllers},
     operator::Options,
-    stage::{EU, GLOBAL, Stage, assert_kept_out},
-    support::{Case, Cluster, assert_cause, case, eventually},
+    stage::{EU, GLOBAL, Stage, assert_kept_out, embedded, empty},
+    support::{assert_cause, eventually},
     targets::{CHART, LABEL, controller, data, holds, owner, spec},
 };
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        case(
-            "ownership::the_apiserver_guards_uids_and_creations",
-            the_apiserver_guards,
+    let mut cases = cases![
+        embedded(
+            a_holder_keeps_its_claim_against_an_older_binding,
+            a_target_given_up_goes_to_the_other_binding,
+            a_recreated_binding_has_its_target_again,
+            a_recreated_binding_adopts_the_object_of_its_predecessor,
+            a_target_renamed_moves,
+            templates_are_whole_files,
+            a_key_that_another_manager_takes_comes_back,
+            a_key_of_others_in_an_owned_object_stays,
         ),
-        case("ownership::the_older_of_two_bindings_wins", the_older_wins),
-        case(
-            "ownership::a_holder_keeps_its_claim_against_an_older_binding",
-            the_holder_keeps_its_claim,
-        ),
-        case(
-            "ownership::a_target_given_up_goes_to_the_other_binding",
-            a_target_given_up_goes_over,
-        ),
-        case(
-            "ownership::a_target_of_a_deleted_binding_goes_to_the_other",
-            a_target_of_a_deleted_binding_goes_over,
-        )
-        .with_controllers(),
-        case(
-            "ownership::a_recreated_binding_has_its_target_again",
-            a_recreated_binding,
-        ),
-        case(
-            "ownership::a_recreated_binding_adopts_the_object_of_its_predecessor",
-            a_recreated_binding_adopts,
-        ),
-        case(
-            "ownership::an_orphaned_object_is_adopted_by_a_binding_of_the_same_name",
-            an_orphan_is_adopted,
-        )
-        .with_controllers(),
-        case("ownership::a_target_renamed_moves", a_renamed_target_moves),
-        case(
-            "ownership::a_selector_leaves_other_bindings_alone",
-            a_selector_leaves_others_alone,
-        ),
-        case(
-            "ownership::bindings_of_two_namespaces_don_t_meet",
-            two_namespaces,
-        ),
-        case("ownership::templates_are_whole_files", templates),
-        case(
-            "ownership::a_key_that_another_manager_takes_comes_back",
-            a_taken_key_comes_back,
-        ),
-        case(
-            "ownership::a_key_of_others_in_an_owned_object_stays",
-            a_key_of_others_stays,
+        empty(
+            the_apiserver_guards_uids_and_creations,
+            the_older_of_two_bindings_wins,
+            a_selector_leaves_other_bindings_alone,
+            bindings_of_two_namespaces_don_t_meet,
         ),
     ];
+    cases.extend(needing_controllers(cases![embedded(
+        a_target_of_a_deleted_binding_goes_to_the_other,
+        an_orphaned_object_is_adopted_by_a_binding_of_the_same_name,
+    )]));
     for foreign in FOREIGN {
-        cases.push(case(
-            format!("ownership::{}_is_left_alone", foreign.name),
-            move |cluster| is_left_alone(cluster, foreign),
+        cases.push(case!(
+            empty,
+            format!("{}_is_left_alone", foreign.name),
+            is_left_alone(foreign)
         ));
-        cases.push(case(
-            format!("ownership::{}_that_vanishes_makes_room", foreign.name),
-            move |cluster| makes_room(cluster, foreign),
+        cases.push(case!(
+            empty,
+            format!("{}_that_vanishes_makes_room", foreign.name),
+            makes_room(foreign)
         ));
     }
     for drift in DRIFTS {
-        cases.push(case(
-            format!("ownership::{}_is_corrected", drift.name),
-            move |cluster| is_corrected(cluster, drift),
+        cases.push(case!(
+            embedded,
+            format!("{}_is_corrected", drift.name),
+            is_corrected(drift)
         ));
     }
     cases
 }
 
 /// The guards that every write carries, as the apiserver understands them.
-async fn the_apiserver_guards(cluster: Cluster) {
-    let stage = Stage::empty(cluster).await;
+async fn the_apiserver_guards_uids_and_creations(stage: &Stage) {
     let object = json!({"metadata": {"name": "there"}});
     let there = stage.create(object).await;
     let api = stage.config_maps();
@@ -198,9 +172,8 @@ impl Foreign {
     }
 }
 
-async fn is_left_alone(cluster: Cluster, foreign: &Foreign) {
-    let mut stage = Stage::empty(cluster).await;
-    let before = foreign.create(&stage).await;
+async fn is_left_alone(stage: &mut Stage, foreign: &Foreign) {
+    let before = foreign.create(stage).await;
     stage.start(Options::default());
     stage.bind("claude", spec([owner("model")])).await;
     let message = stage
@@ -221,12 +194,10 @@ async fn is_left_alone(cluster: Cluster, foreign: &Foreign) {
     stage.unbind("claude").await;
     stage.settled().await;
     assert_eq!(stage.object("model").await, before, "after the binding");
-    stage.stop().await;
 }
 
-async fn makes_room(cluster: Cluster, foreign: &Foreign) {
-    let mut stage = Stage::empty(cluster).await;
-    foreign.create(&stage).await;
+async fn makes_room(stage: &mut Stage, foreign: &Foreign) {
+    foreign.create(stage).await;
     stage.start(Options::default());
     let binding = stage.bind("claude", spec([owner("model")])).await;
     stage
@@ -238,7 +209,6 @@ async fn makes_room(cluster: Cluster, foreign: &Foreign) {
     let written = stage.object("model").await;
     assert_eq!(data(&written, "MODEL"), Some(EU));
     assert_eq!(controller(&written), binding.uid());
-    stage.stop().await;
 }
 
 /// Creates a binding whose creation time is later than that of another one, in the whole seconds that Kubernetes keeps.
@@ -255,11 +225,10 @@ async fn bind_later(stage: &Stage, name: &str, spec: Value, than: &str) -> Strin
     .await
 }
 
-async fn the_older_wins(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn the_older_of_two_bindings_wins(stage: &mut Stage) {
     let targets = spec([owner("model")]);
     let older = stage.bind("zebra", targets.clone()).await;
-    bind_later(&stage, "ant", targets, "zebra").await;
+    bind_later(stage, "ant", targets, "zebra").await;
 
     stage.start(Options::default());
     stage.ready("zebra").await;
@@ -271,21 +240,19 @@ async fn the_older_wins(cluster: Cluster) {
     let written = stage.object("model").await;
     assert_eq!(controller(&written), older.uid());
     assert!(!holds(&written, "inferenceprofiles.dev:ant", "MODEL"));
-    stage.stop().await;
 }
 
-async fn the_holder_keeps_its_claim(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_holder_keeps_its_claim_against_an_older_binding(stage: &mut Stage) {
     stage.bind("older", spec([owner("own")])).await;
     let shared = spec([owner("model")]);
-    let holder = bind_later(&stage, "holder", shared, "older").await;
+    let holder = bind_later(stage, "holder", shared, "older").await;
     stage.ready("holder").await;
     let before = stage.object("model").await;
 
     stage
         .retarget("older", [owner("own"), owner("model")])
         .await;
-    assert_kept_out(&stage, "older", "holder", &before).await;
+    assert_kept_out(stage, "older", "holder", &before).await;
     assert_eq!(controller(&before), Some(holder));
     stage.stop().await;
 
@@ -294,42 +261,37 @@ async fn the_holder_keeps_its_claim(cluster: Cluster) {
     stage.settled().await;
     stage.ready("holder").await;
     assert_eq!(stage.object("model").await, before);
-    stage.stop().await;
 }
 
-/// Sets up two bindings for one object: `holder` has it, the other, which is returned, waits.
-async fn contested(cluster: Cluster) -> (Stage, InferenceProfileBinding) {
-    let stage = Stage::embedded(cluster).await;
+/// Makes two bindings for one object: `holder` has it, the other, which is returned, waits.
+async fn contested(stage: &Stage) -> InferenceProfileBinding {
     let shared = spec([owner("model")]);
     stage.bound("holder", shared.clone()).await;
     let other = stage.bind("other", shared).await;
     stage
         .until_not_synced("other", Reason::TargetConflict)
         .await;
-    (stage, other)
+    other
 }
 
-async fn a_target_given_up_goes_over(cluster: Cluster) {
-    let (mut stage, other) = contested(cluster).await;
+async fn a_target_given_up_goes_to_the_other_binding(stage: &Stage) {
+    let other = contested(stage).await;
     stage.retarget("holder", [owner("elsewhere")]).await;
     stage.ready("other").await;
     stage.ready("holder").await;
     let model = stage.object("model").await;
     assert_eq!(controller(&model), other.uid());
-    stage.stop().await;
 }
 
-async fn a_target_of_a_deleted_binding_goes_over(cluster: Cluster) {
-    let (mut stage, other) = contested(cluster).await;
+async fn a_target_of_a_deleted_binding_goes_to_the_other(stage: &Stage) {
+    let other = contested(stage).await;
     stage.unbind("holder").await;
     stage.ready("other").await;
     let model = stage.object("model").await;
     assert_eq!(controller(&model), other.uid());
-    stage.stop().await;
 }
 
-async fn a_recreated_binding(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_recreated_binding_has_its_target_again(stage: &Stage) {
     let targets = spec([owner("model")]);
     stage.bound("claude", targets.clone()).await;
 
@@ -342,11 +304,9 @@ async fn a_recreated_binding(cluster: Cluster) {
             controller(model) == successor.uid() && data(model, "MODEL").is_some()
         })
         .await;
-    stage.stop().await;
 }
 
-async fn a_recreated_binding_adopts(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_recreated_binding_adopts_the_object_of_its_predecessor(stage: &mut Stage) {
     let targets = spec([owner("model")]);
     stage.bound("claude", targets.clone()).await;
     // A second owner keeps garbage collection from deleting the object.
@@ -380,11 +340,9 @@ async fn a_recreated_binding_adopts(cluster: Cluster) {
         2,
         "the other owner stays, the predecessor goes"
     );
-    stage.stop().await;
 }
 
-async fn an_orphan_is_adopted(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn an_orphaned_object_is_adopted_by_a_binding_of_the_same_name(stage: &Stage) {
     let targets = spec([owner("model")]);
     stage.bound("claude", targets.clone()).await;
     let before = stage.object("model").await;
@@ -405,17 +363,14 @@ async fn an_orphan_is_adopted(cluster: Cluster) {
     let adopted = stage.object("model").await;
     assert_eq!(adopted.uid(), before.uid(), "the object is the same");
     assert_eq!(controller(&adopted), successor.uid());
-    stage.stop().await;
 }
 
-async fn a_renamed_target_moves(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_target_renamed_moves(stage: &Stage) {
     stage.bound("claude", spec([owner("old")])).await;
     stage.retarget("claude", [owner("new")]).await;
     stage.ready("claude").await;
     assert!(stage.value("new", "MODEL").await.is_some());
     stage.until_gone("old").await;
-    stage.stop().await;
 }
 
 /// Something that changes an owned object behind the operator's back.
@@ -469,8 +424,7 @@ const DRIFTS: &[Drift] = &[
     },
 ];
 
-async fn is_corrected(cluster: Cluster, drift: &Drift) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn is_corrected(stage: &Stage, drift: &Drift) {
     let binding = stage.bound("claude", spec([owner("model")])).await;
     let before = stage.object("model").await;
 
@@ -494,11 +448,9 @@ async fn is_corrected(cluster: Cluster, drift: &Drift) {
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.ready("claude").await;
     assert_eq!(stage.value("model", "MODEL").await.as_deref(), Some(GLOBAL));
-    stage.stop().await;
 }
 
-async fn a_taken_key_comes_back(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_key_that_another_manager_takes_comes_back(stage: &Stage) {
     stage.bound("claude", spec([owner("model")])).await;
     let taken = json!({"MODEL": "mine", "EXTRA": "1"});
     stage.take("model", "someone", taken).await;
@@ -510,11 +462,9 @@ async fn a_taken_key_comes_back(cluster: Cluster) {
     assert!(!holds(&back, "someone", "MODEL"), "by force");
     assert_eq!(data(&back, "EXTRA"), Some("1"), "what is theirs stays");
     stage.ready("claude").await;
-    stage.stop().await;
 }
 
-async fn a_key_of_others_stays(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_key_of_others_in_an_owned_object_stays(stage: &Stage) {
     stage.bound("claude", spec([owner("model")])).await;
     let extra = json!({"data": {"EXTRA": "1"}, "metadata": {"annotations": {"note": "theirs"}}});
     stage.change("model", CHART, extra).await;
@@ -533,15 +483,14 @@ async fn a_key_of_others_stays(cluster: Cluster) {
     assert_eq!(after.annotations(), before.annotations());
     assert_eq!(data(&after, "ID"), Some(GLOBAL));
     assert_eq!(data(&after, "MODEL"), None, "a key of ours goes");
-    stage.stop().await;
 }
 
-async fn a_selector_leaves_others_alone(cluster: Cluster) {
+async fn a_selector_leaves_other_bindings_alone(stage: &mut Stage) {
     let options = Options {
         selector: Some("team=chat".to_owned()),
         ..Options::default()
     };
-    let mut stage = Stage::with(cluster, options).await;
+    stage.start(options);
     let other = stage.bind("other", spec([owner("other")])).await;
     stage.bind("claude", spec([owner("model")])).await;
     let label = Patch::Merge(json!({"metadata": {"labels": {"team": "chat"}}}));
@@ -557,13 +506,10 @@ async fn a_selector_leaves_others_alone(cluster: Cluster) {
         "it has no status"
     );
     assert_eq!(stage.value("other", "MODEL").await, None);
-    stage.stop().await;
 }
 
-async fn two_namespaces(cluster: Cluster) {
-    let mut one = Stage::empty(cluster.clone()).await;
-    let two = Stage::empty(cluster.clone()).await;
-    let unserved = Stage::empty(cluster).await;
+async fn bindings_of_two_namespaces_don_t_meet(one: &mut Stage) {
+    let (two, unserved) = (one.another().await, one.another().await);
     one.start(Options {
         more_namespaces: vec![two.namespace.clone()],
         ..Options::default()
@@ -587,11 +533,9 @@ async fn two_namespaces(cluster: Cluster) {
     two.settled().await;
     assert_eq!(two.object("model").await, before);
     assert_eq!(unserved.value("model", "MODEL").await, None);
-    one.stop().await;
 }
 
-async fn templates(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn templates_are_whole_files(stage: &Stage) {
     let target = |templates: Value| json!({"kind": "ConfigMap", "name": "files", "keys": {"MODEL": "ProfileID"}, "templates": templates});
     let two = json!({
         "litellm.yaml": "model: bedrock/{{ profile.id }}\nregion: {{ profile.sourceRegion }}\n",
@@ -630,5 +574,4 @@ async fn templates(cluster: Cluster) {
         .await;
     assert!(message.contains("litellm.yaml"), "{message}");
     assert_eq!(stage.object("files").await, files);
-    stage.stop().await;
 }

@@ -13,21 +13,19 @@ use tokio::{
 };
 
 use crate::{
+    case::{Case, cases},
     operator::Options,
-    stage::{EU, ID, REGION, Stage, sonnet},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, ID, REGION, Stage, empty, sonnet},
+    support::eventually,
 };
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "probes::ready_when_the_first_listing_is_there",
-            first_listing,
-        ),
-        case("probes::ready_when_the_catalog_is_known_to_fail", failing),
-        case("probes::a_standby_is_ready", standby),
-        case("probes::the_process_serves_probes_and_metrics", process),
-    ]
+    cases![empty(
+        ready_when_the_first_listing_is_there,
+        ready_when_the_catalog_is_known_to_fail,
+        a_standby_is_ready,
+        the_process_serves_probes_and_metrics,
+    )]
 }
 
 async fn until_ready(stage: &Stage) {
@@ -36,8 +34,7 @@ async fn until_ready(stage: &Stage) {
     assert_eq!(health.alive(), Ok(()));
 }
 
-async fn first_listing(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn ready_when_the_first_listing_is_there(stage: &mut Stage) {
     stage.bind("a", sonnet()).await;
     stage.script.falls_silent();
     stage.start(stage.options());
@@ -46,7 +43,7 @@ async fn first_listing(cluster: Cluster) {
     assert!(why.contains("first listing"), "{why}");
     assert_eq!(stage.health().alive(), Ok(()));
     stage.script.answers_again();
-    until_ready(&stage).await;
+    until_ready(stage).await;
     // A source region that comes later takes nothing back.
     stage.script.falls_silent();
     stage
@@ -56,16 +53,14 @@ async fn first_listing(cluster: Cluster) {
     assert_eq!(stage.health().ready(), Ok(()));
 }
 
-async fn failing(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn ready_when_the_catalog_is_known_to_fail(stage: &mut Stage) {
     stage.bind("a", sonnet()).await;
     stage.script.denies(REGION);
     stage.start(stage.options());
-    until_ready(&stage).await;
+    until_ready(stage).await;
 }
 
-async fn standby(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_standby_is_ready(stage: &mut Stage) {
     stage.bind("a", sonnet()).await;
     let stand = |identity: &str| {
         let candidacy = Candidacy {
@@ -84,7 +79,7 @@ async fn standby(cluster: Cluster) {
         ..stage.options()
     };
     stage.start(options);
-    until_ready(&stage).await;
+    until_ready(stage).await;
     assert_eq!(stage.script.asked(), 0, "a standby asks AWS nothing");
     assert!(
         stage
@@ -99,9 +94,8 @@ async fn standby(cluster: Cluster) {
     stage.ready("a").await;
 }
 
-async fn process(cluster: Cluster) {
-    let stage = Stage::empty(cluster).await;
-    let (mut program, address) = run(&stage, &["--leader-elect", "--lease-namespace"]).await;
+async fn the_process_serves_probes_and_metrics(stage: &Stage) {
+    let (mut program, address) = run(stage, &["--leader-elect", "--lease-namespace"]).await;
     stage.bound("a", sonnet()).await;
     assert_eq!(stage.value("a", ID).await.as_deref(), Some(EU));
     for path in ["/healthz", "/readyz"] {

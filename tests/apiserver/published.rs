@@ -4,50 +4,42 @@ use inference_profile_operator::api::condition::Reason;
 use serde_json::json;
 
 use crate::{
+    case::{Case, case, cases},
     operator::{FAILURES, SONNET, Script, condition},
-    stage::{EU, GLOBAL, ID, REGION, Stage, message, profile_in_use, sonnet, verdict},
-    support::{Case, Cluster, case, eventually},
+    stage::{
+        EU, GLOBAL, ID, REGION, Stage, embedded, live, message, profile_in_use, sonnet, verdict,
+    },
+    support::eventually,
 };
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        case("published::a_resolved_binding_is_written", resolved),
-        case("published::an_unsupported_binding_is_not", unsupported),
-        case("published::drift_of_an_owned_object_is_corrected", drift),
-        case(
-            "published::a_deleted_object_is_written_again",
-            deleted_object,
+    let mut cases = cases![
+        embedded(
+            a_resolved_binding_is_written,
+            an_unsupported_binding_is_not,
+            drift_of_an_owned_object_is_corrected,
+            a_deleted_object_is_written_again,
+            an_object_without_its_label_gets_it_back,
         ),
-        case(
-            "published::an_object_without_its_label_gets_it_back",
-            stripped_label,
-        ),
-        case("published::a_changed_request_replaces_the_value", replaced),
-        case(
-            "published::a_restart_while_aws_fails_changes_nothing",
-            restart_without_aws,
-        ),
-        case("published::a_retired_profile_stays_written", retired),
-        case(
-            "published::a_retired_profile_is_not_withdrawn_by_a_restart",
-            retired_and_restarted,
-        ),
-        case(
-            "published::a_binding_made_again_is_answered_by_a_new_listing",
-            made_again,
+        live(
+            a_changed_request_replaces_the_value,
+            a_restart_while_aws_fails_changes_nothing,
+            a_retired_profile_stays_written,
+            a_retired_profile_is_not_withdrawn_by_a_restart,
+            a_binding_made_again_is_answered_by_a_new_listing,
         ),
     ];
-    cases.extend(FAILURES.iter().map(|(name, break_it, reason)| {
-        case(
-            format!("published::the_value_stays_while_aws_is_{name}"),
-            move |cluster| without_aws(cluster, *break_it, *reason),
-        )
-    }));
+    for (name, break_it, reason) in FAILURES {
+        cases.push(case!(
+            live,
+            format!("the_value_stays_while_aws_is_{name}"),
+            without_aws(break_it, reason)
+        ));
+    }
     cases
 }
 
-async fn resolved(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_resolved_binding_is_written(stage: &Stage) {
     let binding = stage.bound("claude", sonnet()).await;
     let object = stage.object("claude").await;
     let data = object.data.expect("values");
@@ -74,11 +66,9 @@ async fn resolved(cluster: Cluster) {
         (target.name.as_str(), Some(&target.uid)),
         ("claude", object.metadata.uid.as_ref())
     );
-    stage.stop().await;
 }
 
-async fn unsupported(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn an_unsupported_binding_is_not(stage: &Stage) {
     stage
         .bind("claude", json!({"model": SONNET, "geography": "jp"}))
         .await;
@@ -86,11 +76,9 @@ async fn unsupported(cluster: Cluster) {
         .until("claude", "Ready", "False", Reason::GeographyUnsupported)
         .await;
     assert_eq!(stage.config_map("claude").await, None);
-    stage.stop().await;
 }
 
-async fn drift(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn drift_of_an_owned_object_is_corrected(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage
         .meddle("claude", json!({"data": {ID: "other", "extra": "theirs"}}))
@@ -108,11 +96,9 @@ async fn drift(cluster: Cluster) {
         Some("theirs"),
         "not a key of the binding"
     );
-    stage.stop().await;
 }
 
-async fn deleted_object(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_deleted_object_is_written_again(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.delete_object("claude").await;
     stage.until_id("claude", Some(EU)).await;
@@ -134,11 +120,9 @@ async fn deleted_object(cluster: Cluster) {
         }
     })
     .await;
-    stage.stop().await;
 }
 
-async fn stripped_label(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn an_object_without_its_label_gets_it_back(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     let label = "inferenceprofiles.dev/managed";
     stage
@@ -156,11 +140,9 @@ async fn stripped_label(cluster: Cluster) {
         labels.expect("labels").get(label).map(String::as_str),
         Some("true")
     );
-    stage.stop().await;
 }
 
-async fn replaced(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_changed_request_replaces_the_value(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.edit("claude", json!({"geography": "global"})).await;
     let binding = stage.ready("claude").await;
@@ -169,11 +151,9 @@ async fn replaced(cluster: Cluster) {
     stage
         .until_events("claude", &[("Normal", "ProfileChanged", 1)])
         .await;
-    stage.stop().await;
 }
 
-async fn without_aws(cluster: Cluster, break_it: fn(&Script, &str), reason: Reason) {
-    let mut stage = Stage::live(cluster).await;
+async fn without_aws(stage: &Stage, break_it: fn(&Script, &str), reason: Reason) {
     stage.bind("claude", sonnet()).await;
     let ready = condition(&stage.ready("claude").await, "Ready");
     break_it(&stage.script, REGION);
@@ -192,11 +172,9 @@ async fn without_aws(cluster: Cluster, break_it: fn(&Script, &str), reason: Reas
     assert_eq!(condition(&binding, "Ready"), ready);
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
     assert_eq!(stage.events("claude").await, [], "Ready never changed");
-    stage.stop().await;
 }
 
-async fn restart_without_aws(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_restart_while_aws_fails_changes_nothing(stage: &mut Stage) {
     stage.bind("claude", sonnet()).await;
     stage
         .bind("unsupported", json!({"model": SONNET, "geography": "jp"}))
@@ -244,11 +222,9 @@ async fn restart_without_aws(cluster: Cluster) {
         .until("claude", "CatalogFresh", "True", Reason::Fresh)
         .await;
     stage.ready("claude").await;
-    stage.stop().await;
 }
 
-async fn retired(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_retired_profile_stays_written(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.script.lists_without(REGION, EU);
     let why = stage
@@ -282,11 +258,9 @@ async fn retired(cluster: Cluster) {
             &[("Warning", "ProfileRetired", 1), ("Normal", "Bound", 1)],
         )
         .await;
-    stage.stop().await;
 }
 
-async fn retired_and_restarted(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_retired_profile_is_not_withdrawn_by_a_restart(stage: &mut Stage) {
     stage.bound("claude", sonnet()).await;
     stage.script.lists_without(REGION, EU);
     stage
@@ -307,11 +281,9 @@ async fn retired_and_restarted(cluster: Cluster) {
     stage
         .until_events("claude", &[("Warning", "ProfileRetired", 1)])
         .await;
-    stage.stop().await;
 }
 
-async fn made_again(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_binding_made_again_is_answered_by_a_new_listing(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.unbind("claude").await;
     stage.script.falls_silent();
@@ -323,5 +295,4 @@ async fn made_again(cluster: Cluster) {
     assert!(message(&stage.binding("again").await, "CatalogFresh").contains(REGION));
     stage.script.answers_again();
     stage.ready("again").await;
-    stage.stop().await;
 }

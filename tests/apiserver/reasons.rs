@@ -5,9 +5,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, case, cases},
     operator::{ACCOUNT, FAILURES, Options, SONNET, Script, condition},
-    stage::{EU, GLOBAL, ID, REGION, Stage, message, verdict},
-    support::{Case, Cluster, case},
+    stage::{EU, GLOBAL, ID, REGION, Stage, embedded, empty, live, message, verdict},
     targets::ALLOW,
 };
 
@@ -209,68 +209,43 @@ const ANSWERS: &[Answer] = &[
 ];
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        case("reasons::pending_then_fresh", pending),
-        case(
-            "reasons::catalog_unavailable_names_the_snapshot",
-            catalog_unavailable,
+    let mut cases = cases![
+        empty(
+            pending_then_fresh,
+            catalog_unavailable_names_the_snapshot,
+            region_not_allowed_by_the_operator,
+            target_forbidden_without_rights,
+            a_renewed_catalog_cures_stalled,
         ),
-        case("reasons::role_not_allowed", role_not_allowed),
-        case(
-            "reasons::live_source_region_without_profiles",
-            live_source_region,
+        live(
+            role_not_allowed,
+            live_source_region_without_profiles,
+            value_available_from_a_live_account,
+            suspended_is_neither_reconciling_nor_stalled,
         ),
-        case(
-            "reasons::region_not_allowed_by_the_operator",
-            region_not_allowed_by_operator,
+        embedded(
+            ready_follows_the_first_that_is_not_true,
+            target_conflict_with_an_object_of_others,
+            target_conflict_over_a_merged_key,
+            target_forbidden_without_consent,
+            target_not_found,
+            target_invalid_where_it_is_immutable,
+            value_unavailable_is_cured_by_an_account,
+            secrets_disabled_is_cured_by_the_flag,
+            retrying,
+            one_bad_target_holds_up_no_other,
         ),
-        case(
-            "reasons::ready_follows_the_first_that_is_not_true",
-            first_of_several,
-        ),
-        case(
-            "reasons::target_conflict_with_an_object_of_others",
-            target_conflict,
-        ),
-        case("reasons::target_conflict_over_a_merged_key", key_conflict),
-        case(
-            "reasons::target_forbidden_without_consent",
-            merge_without_consent,
-        ),
-        case("reasons::target_forbidden_without_rights", without_rights),
-        case("reasons::target_not_found", target_not_found),
-        case("reasons::target_invalid_where_it_is_immutable", immutable),
-        case(
-            "reasons::value_unavailable_is_cured_by_an_account",
-            value_unavailable,
-        ),
-        case(
-            "reasons::value_available_from_a_live_account",
-            value_from_live_account,
-        ),
-        case(
-            "reasons::secrets_disabled_is_cured_by_the_flag",
-            secrets_enabled,
-        ),
-        case("reasons::retrying", retrying),
-        case("reasons::one_bad_target_holds_up_no_other", one_of_two),
-        case(
-            "reasons::suspended_is_neither_reconciling_nor_stalled",
-            suspended,
-        ),
-        case("reasons::a_renewed_catalog_cures_stalled", stalled_is_cured),
     ];
-    cases.extend(FAILURES.iter().map(|(name, break_it, reason)| {
-        case(
-            format!("reasons::first_listing_while_aws_is_{name}"),
-            move |cluster| first_listing_fails(cluster, *break_it, *reason),
-        )
-    }));
-    cases.extend(ANSWERS.iter().map(|answer| {
-        case(format!("reasons::{}", answer.name), move |cluster| {
-            given_answer(cluster, answer)
-        })
-    }));
+    for (name, break_it, reason) in FAILURES {
+        cases.push(case!(
+            empty,
+            format!("first_listing_while_aws_is_{name}"),
+            first_listing_fails(break_it, reason)
+        ));
+    }
+    for answer in ANSWERS {
+        cases.push(case!(embedded, answer.name, given_answer(answer)));
+    }
     cases
 }
 
@@ -311,8 +286,7 @@ async fn assert_coherent(stage: &Stage, name: &str) {
     }
 }
 
-async fn given_answer(cluster: Cluster, answer: &'static Answer) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn given_answer(stage: &Stage, answer: &Answer) {
     stage.bind("claude", (answer.spec)()).await;
     let said = stage
         .until("claude", answer.condition, answer.status, answer.reason)
@@ -325,12 +299,10 @@ async fn given_answer(cluster: Cluster, answer: &'static Answer) {
             .until("claude", "Ready", answer.status, answer.reason)
             .await;
     }
-    assert_coherent(&stage, "claude").await;
-    stage.stop().await;
+    assert_coherent(stage, "claude").await;
 }
 
-async fn pending(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn pending_then_fresh(stage: &mut Stage) {
     stage.script.falls_silent();
     stage.start(stage.options());
     stage.bind("claude", targets(&json!([]))).await;
@@ -341,24 +313,22 @@ async fn pending(cluster: Cluster) {
     stage
         .until("claude", "CatalogFresh", "Unknown", Reason::Pending)
         .await;
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(stage.config_map("claude").await, None);
     stage.script.answers_again();
     stage.ready("claude").await;
     stage
         .until("claude", "CatalogFresh", "True", Reason::Fresh)
         .await;
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(
         stage.events("claude").await,
         [],
         "a first success is no event"
     );
-    stage.stop().await;
 }
 
-async fn first_listing_fails(cluster: Cluster, break_it: fn(&Script, &str), reason: Reason) {
-    let mut stage = Stage::empty(cluster).await;
+async fn first_listing_fails(stage: &mut Stage, break_it: fn(&Script, &str), reason: Reason) {
     break_it(&stage.script, REGION);
     stage.start(stage.options());
     stage.bind("claude", targets(&json!([]))).await;
@@ -367,16 +337,14 @@ async fn first_listing_fails(cluster: Cluster, break_it: fn(&Script, &str), reas
     stage
         .until("claude", "Ready", "Unknown", Reason::CatalogUnavailable)
         .await;
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(stage.config_map("claude").await, None);
     stage.script.recovers(REGION);
     stage.ready("claude").await;
-    assert_coherent(&stage, "claude").await;
-    stage.stop().await;
+    assert_coherent(stage, "claude").await;
 }
 
-async fn catalog_unavailable(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn catalog_unavailable_names_the_snapshot(stage: &mut Stage) {
     stage.script.denies(REGION);
     stage.start(stage.options());
     stage.bind("claude", targets(&json!([]))).await;
@@ -404,11 +372,9 @@ async fn catalog_unavailable(cluster: Cluster) {
         )
         .await;
     assert!(why.contains("no jp profile"), "{why}");
-    stage.stop().await;
 }
 
-async fn role_not_allowed(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn role_not_allowed(stage: &Stage) {
     let role = "arn:aws:iam::444455556666:role/discovery";
     stage
         .bind(
@@ -436,12 +402,10 @@ async fn role_not_allowed(cluster: Cluster) {
         .until("claude", "Ready", "Unknown", Reason::CatalogUnavailable)
         .await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    assert_coherent(&stage, "claude").await;
-    stage.stop().await;
+    assert_coherent(stage, "claude").await;
 }
 
-async fn live_source_region(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn live_source_region_without_profiles(stage: &Stage) {
     stage.script.lists("me-south-1", Vec::new());
     stage
         .bind(
@@ -456,16 +420,15 @@ async fn live_source_region(cluster: Cluster) {
     stage
         .until_events("claude", &[("Warning", "SourceRegionUnsupported", 1)])
         .await;
-    assert_coherent(&stage, "claude").await;
-    stage.stop().await;
+    assert_coherent(stage, "claude").await;
 }
 
-async fn region_not_allowed_by_operator(cluster: Cluster) {
+async fn region_not_allowed_by_the_operator(stage: &mut Stage) {
     let options = Options {
         allowed_regions: vec!["us-*"],
         ..Options::default()
     };
-    let mut stage = Stage::with(cluster, options).await;
+    stage.start(options);
     // Every limit must hold: a wide one of the binding does not widen the operator's.
     stage
         .bind(
@@ -481,12 +444,10 @@ async fn region_not_allowed_by_operator(cluster: Cluster) {
         "{why}"
     );
     assert_eq!(stage.config_map("claude").await, None);
-    assert_coherent(&stage, "claude").await;
-    stage.stop().await;
+    assert_coherent(stage, "claude").await;
 }
 
-async fn first_of_several(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn ready_follows_the_first_that_is_not_true(stage: &Stage) {
     // Not allowed, and a Secret: residency stands before targets, support before both.
     let secret = json!([{"kind": "Secret", "name": "a"}]);
     let spec =
@@ -495,22 +456,22 @@ async fn first_of_several(cluster: Cluster) {
     stage
         .until("claude", "Ready", "False", Reason::GeographyUnsupported)
         .await;
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     stage.edit("claude", json!({"geography": "eu"})).await;
     stage
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     stage
         .edit("claude", json!({"allowedRegions": ["eu-*"]}))
         .await;
     stage
         .until("claude", "Ready", "False", Reason::SecretsDisabled)
         .await;
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     stage.edit("claude", json!({"targets": null})).await;
     stage.ready("claude").await;
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     let expected = [
         ("Warning", "GeographyUnsupported", 1),
         ("Warning", "RegionNotAllowed", 1),
@@ -518,11 +479,9 @@ async fn first_of_several(cluster: Cluster) {
         ("Normal", "Bound", 1),
     ];
     stage.until_events("claude", &expected).await;
-    stage.stop().await;
 }
 
-async fn target_conflict(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn target_conflict_with_an_object_of_others(stage: &Stage) {
     let before = stage.host("claude", None).await;
     stage.bind("claude", targets(&json!([]))).await;
     let why = stage
@@ -532,7 +491,7 @@ async fn target_conflict(cluster: Cluster) {
         why.contains("ConfigMap claude") && why.contains("creationPolicy Merge"),
         "{why}"
     );
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(
         stage.config_map("claude").await.as_ref(),
         Some(&before),
@@ -540,7 +499,6 @@ async fn target_conflict(cluster: Cluster) {
     );
     stage.delete_object("claude").await;
     stage.ready("claude").await;
-    stage.stop().await;
 }
 
 fn merging(key: &str) -> Value {
@@ -549,43 +507,38 @@ fn merging(key: &str) -> Value {
     )
 }
 
-async fn key_conflict(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn target_conflict_over_a_merged_key(stage: &Stage) {
     stage.host("host", Some("claude")).await;
     stage.bind("claude", merging("theirs")).await;
     let why = stage
         .until("claude", "Ready", "False", Reason::TargetConflict)
         .await;
     assert!(why.contains("theirs") && why.contains("held by"), "{why}");
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     let data = stage
         .config_map("host")
         .await
         .and_then(|host| host.data)
         .expect("data");
     assert_eq!(data["theirs"], "untouched");
-    stage.stop().await;
 }
 
-async fn merge_without_consent(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn target_forbidden_without_consent(stage: &Stage) {
     let before = stage.host("host", Some("another, claude-2")).await;
     stage.bind("claude", merging(ID)).await;
     let why = stage
         .until("claude", "Ready", "False", Reason::TargetForbidden)
         .await;
     assert!(why.contains(&format!("{ALLOW}: claude")), "{why}");
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(stage.config_map("host").await.as_ref(), Some(&before));
     let consent = json!({"metadata": {"annotations": {ALLOW: "another, claude"}}});
     stage.meddle("host", consent).await;
     stage.ready("claude").await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn without_rights(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn target_forbidden_without_rights(stage: &mut Stage) {
     stage.grant("reader", &["get", "list", "watch"]).await;
     stage.start_as("reader", stage.options()).await;
     stage.bind("claude", targets(&json!([]))).await;
@@ -596,17 +549,15 @@ async fn without_rights(cluster: Cluster) {
         why.contains("ConfigMap claude") && why.contains("service account"),
         "{why}"
     );
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     stage
         .grant("reader", &["get", "list", "watch", "create", "patch"])
         .await;
     stage.ready("claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn target_not_found(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn target_not_found(stage: &Stage) {
     stage.bind("claude", merging(ID)).await;
     let why = stage
         .until("claude", "Ready", "False", Reason::TargetNotFound)
@@ -615,7 +566,7 @@ async fn target_not_found(cluster: Cluster) {
         why.contains("ConfigMap host") && why.contains("create it"),
         "{why}"
     );
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(
         stage.config_map("host").await,
         None,
@@ -624,11 +575,9 @@ async fn target_not_found(cluster: Cluster) {
     stage.host("host", Some("claude")).await;
     stage.ready("claude").await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn immutable(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn target_invalid_where_it_is_immutable(stage: &Stage) {
     stage.bound("claude", targets(&json!([]))).await;
     stage.meddle("claude", json!({"immutable": true})).await;
     stage.edit("claude", json!({"geography": "global"})).await;
@@ -639,12 +588,11 @@ async fn immutable(cluster: Cluster) {
         why.contains("ConfigMap claude") && why.contains("immutable"),
         "{why}"
     );
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
     stage.delete_object("claude").await;
     stage.ready("claude").await;
     stage.until_id("claude", Some(GLOBAL)).await;
-    stage.stop().await;
 }
 
 fn asking_for_the_arn() -> Value {
@@ -663,8 +611,7 @@ async fn assert_arn(stage: &Stage) {
     );
 }
 
-async fn value_unavailable(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn value_unavailable_is_cured_by_an_account(stage: &mut Stage) {
     stage.bind("claude", asking_for_the_arn()).await;
     let why = stage
         .until("claude", "Ready", "False", Reason::ValueUnavailable)
@@ -673,7 +620,7 @@ async fn value_unavailable(cluster: Cluster) {
         why.contains("ARN asks for ProfileARN") && why.contains("--account"),
         "{why}"
     );
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(stage.config_map("claude").await, None);
     stage
         .restart(Options {
@@ -682,19 +629,15 @@ async fn value_unavailable(cluster: Cluster) {
         })
         .await;
     stage.ready("claude").await;
-    assert_arn(&stage).await;
-    stage.stop().await;
+    assert_arn(stage).await;
 }
 
-async fn value_from_live_account(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn value_available_from_a_live_account(stage: &Stage) {
     stage.bound("claude", asking_for_the_arn()).await;
-    assert_arn(&stage).await;
-    stage.stop().await;
+    assert_arn(stage).await;
 }
 
-async fn secrets_enabled(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn secrets_disabled_is_cured_by_the_flag(stage: &mut Stage) {
     stage
         .bind("claude", targets(&json!([{"kind": "Secret", "name": "a"}])))
         .await;
@@ -709,12 +652,10 @@ async fn secrets_enabled(cluster: Cluster) {
         .await;
     let binding = stage.ready("claude").await;
     assert_eq!(message(&binding, "TargetsSynced"), "up to date: Secret a");
-    stage.stop().await;
 }
 
 /// An admission webhook that can't be reached fails a write on its way, which says nothing definite of the target.
-async fn retrying(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn retrying(stage: &Stage) {
     stage.obstruct::<ConfigMap>("try").await;
     stage.bind("claude", targets(&json!([]))).await;
     let why = stage
@@ -724,21 +665,19 @@ async fn retrying(cluster: Cluster) {
         why.contains("ConfigMap claude") && why.contains("unreachable.example.com"),
         "{why}"
     );
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     stage.clear().await;
     stage.ready("claude").await;
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
     assert_eq!(
         stage.events("claude").await,
         [],
         "nothing definite was wrong"
     );
-    stage.stop().await;
 }
 
-async fn one_of_two(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn one_bad_target_holds_up_no_other(stage: &Stage) {
     stage.host("taken", None).await;
     let both = json!([{"kind": "ConfigMap", "name": "taken"}, {"kind": "ConfigMap", "name": "free"}, {"kind": "Secret", "name": "off"}]);
     stage.bind("claude", targets(&both)).await;
@@ -753,12 +692,10 @@ async fn one_of_two(cluster: Cluster) {
         "{why}"
     );
     assert_eq!(stage.id("free").await.as_deref(), Some(EU));
-    assert_coherent(&stage, "claude").await;
-    stage.stop().await;
+    assert_coherent(stage, "claude").await;
 }
 
-async fn suspended(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn suspended_is_neither_reconciling_nor_stalled(stage: &Stage) {
     stage
         .bind(
             "claude",
@@ -776,22 +713,20 @@ async fn suspended(cluster: Cluster) {
         .until("claude", "Ready", "Unknown", Reason::Pending)
         .await;
     assert!(why.contains("while the binding is suspended"), "{why}");
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     stage.edit("claude", json!({"suspend": false})).await;
     let binding = stage.ready("claude").await;
     assert_eq!(verdict(&binding, "Suspended"), None);
-    assert_coherent(&stage, "claude").await;
+    assert_coherent(stage, "claude").await;
     stage.edit("claude", json!({"suspend": true})).await;
     stage
         .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
         .await;
     stage.until("claude", "Ready", "True", Reason::Bound).await;
-    assert_coherent(&stage, "claude").await;
-    stage.stop().await;
+    assert_coherent(stage, "claude").await;
 }
 
-async fn stalled_is_cured(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_renewed_catalog_cures_stalled(stage: &mut Stage) {
     stage.script.lists_without(REGION, EU);
     stage.start(stage.options());
     stage.bind("claude", targets(&json!([]))).await;
@@ -801,6 +736,5 @@ async fn stalled_is_cured(cluster: Cluster) {
     stage.script.recovers(REGION);
     let binding = stage.ready("claude").await;
     assert_eq!(verdict(&binding, "Stalled"), None);
-    assert_coherent(&stage, "claude").await;
-    stage.stop().await;
+    assert_coherent(stage, "claude").await;
 }

@@ -9,9 +9,10 @@ use kube::{
 use serde_json::json;
 
 use crate::{
+    case::{Case, cases},
     operator::{Options, SONNET},
-    stage::{EU, GLOBAL, REGION, Stage, sonnet, verdict},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, GLOBAL, REGION, Stage, empty, live, sonnet, verdict},
+    support::eventually,
     targets::History,
 };
 
@@ -19,29 +20,16 @@ use crate::{
 const EACH: usize = 25;
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "residency::an_annotation_withdraws_just_what_it_forbids",
-            just_what_it_forbids,
+    cases![
+        live(
+            an_annotation_withdraws_just_what_it_forbids,
+            an_annotation_acts_while_suspended_and_without_aws,
+            a_malformed_annotation_fails_closed,
+            an_unreadable_namespace_writes_nothing_new,
+            a_limit_can_be_required,
+            a_fallback_that_breaks_a_limit_is_passed_over,
         ),
-        case(
-            "residency::an_annotation_acts_while_suspended_and_without_aws",
-            suspended_without_aws,
-        ),
-        case("residency::a_malformed_annotation_fails_closed", malformed),
-        case(
-            "residency::an_annotation_is_read_before_the_first_write",
-            before_the_first_write,
-        ),
-        case(
-            "residency::an_unreadable_namespace_writes_nothing_new",
-            unreadable,
-        ),
-        case("residency::a_limit_can_be_required", required),
-        case(
-            "residency::a_fallback_that_breaks_a_limit_is_passed_over",
-            fallback,
-        ),
+        empty(an_annotation_is_read_before_the_first_write,),
     ]
 }
 
@@ -69,8 +57,7 @@ async fn notes(stage: &Stage, name: &str, reason: &str) -> Vec<String> {
     found.into_iter().filter_map(|event| event.note).collect()
 }
 
-async fn just_what_it_forbids(cluster: Cluster) {
-    let stage = Stage::live(cluster).await;
+async fn an_annotation_withdraws_just_what_it_forbids(stage: &Stage) {
     for number in 0..EACH {
         let inside = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["@eu"]});
         stage.bind(&format!("inside-{number}"), inside).await;
@@ -81,7 +68,7 @@ async fn just_what_it_forbids(cluster: Cluster) {
         stage.ready(&format!("inside-{number}")).await;
         stage.ready(&format!("outside-{number}")).await;
     }
-    let before = versions(&stage).await;
+    let before = versions(stage).await;
     assert_eq!(before.len(), 2 * EACH);
     let of_inside = |versions: &[(String, String)]| -> Vec<(String, String)> {
         let inside = versions
@@ -112,7 +99,7 @@ async fn just_what_it_forbids(cluster: Cluster) {
         );
         stage.until_gone(&name).await;
     }
-    assert_eq!(versions(&stage).await, of_inside(&before), "the others");
+    assert_eq!(versions(stage).await, of_inside(&before), "the others");
     let written = |history: &History<PartialObjectMeta<InferenceProfileBinding>>| {
         let mut names: Vec<String> = history.states().iter().map(ResourceExt::name_any).collect();
         names.sort();
@@ -132,9 +119,9 @@ async fn just_what_it_forbids(cluster: Cluster) {
         stage.ready(&name).await;
         assert_eq!(stage.id(&name).await.as_deref(), Some(GLOBAL));
     }
-    assert_eq!(of_inside(&versions(&stage).await), of_inside(&before));
+    assert_eq!(of_inside(&versions(stage).await), of_inside(&before));
     assert_eq!(written(&history), (2 * EACH, EACH, true), "and one more");
-    let notes = notes(&stage, "outside-0", "Withdrawn").await;
+    let notes = notes(stage, "outside-0", "Withdrawn").await;
     assert!(
         notes.len() == 1
             && notes[0].contains("the Namespace's annotation")
@@ -145,8 +132,7 @@ async fn just_what_it_forbids(cluster: Cluster) {
     assert_eq!(count.items.len(), 2 * EACH);
 }
 
-async fn suspended_without_aws(cluster: Cluster) {
-    let stage = Stage::live(cluster).await;
+async fn an_annotation_acts_while_suspended_and_without_aws(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.edit("claude", json!({"suspend": true})).await;
     stage
@@ -168,8 +154,7 @@ async fn suspended_without_aws(cluster: Cluster) {
     assert_eq!(binding.status.expect("a status").profile, None);
 }
 
-async fn malformed(cluster: Cluster) {
-    let stage = Stage::live(cluster).await;
+async fn a_malformed_annotation_fails_closed(stage: &Stage) {
     stage.bound("a", sonnet()).await;
     stage
         .bound("b", json!({"model": SONNET, "geography": "global"}))
@@ -215,8 +200,7 @@ async fn malformed(cluster: Cluster) {
         .await;
 }
 
-async fn before_the_first_write(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn an_annotation_is_read_before_the_first_write(stage: &mut Stage) {
     stage.limit_namespace(Some("@us")).await;
     for number in 0..10 {
         stage.bind(&format!("b{number}"), sonnet()).await;
@@ -242,8 +226,7 @@ async fn before_the_first_write(cluster: Cluster) {
     assert_eq!(ours.count(), 0);
 }
 
-async fn unreadable(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn an_unreadable_namespace_writes_nothing_new(stage: &mut Stage) {
     stage.bound("before", sonnet()).await;
     stage.stop().await;
     let rights: [(&str, &str, &[&str]); 2] = [
@@ -281,8 +264,7 @@ async fn unreadable(cluster: Cluster) {
     assert_eq!(stage.id("new").await.as_deref(), Some(EU));
 }
 
-async fn required(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_limit_can_be_required(stage: &mut Stage) {
     stage
         .bound(
             "limited",
@@ -305,8 +287,7 @@ async fn required(cluster: Cluster) {
     stage.ready("free").await;
 }
 
-async fn fallback(cluster: Cluster) {
-    let stage = Stage::live(cluster).await;
+async fn a_fallback_that_breaks_a_limit_is_passed_over(stage: &Stage) {
     stage.script.lists_without(REGION, EU);
     let spec = json!({
         "model": SONNET, "geography": "eu", "fallback": {"geographies": ["global"]},

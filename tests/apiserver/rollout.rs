@@ -13,61 +13,36 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
+    case::{Case, cases},
     leader::replica_with,
     operator::{Options, SONNET},
-    stage::{EU, GLOBAL, ID, REGION, Stage, message, profile_in_use, verdict},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, GLOBAL, ID, REGION, Stage, empty, live, message, profile_in_use, verdict},
+    support::eventually,
     targets::History,
 };
 
 const EVERY: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "rollout::a_changed_value_restarts_each_workload_once",
-            changes,
+    cases![
+        restarting(
+            a_changed_value_restarts_each_workload_once,
+            ten_starts_of_the_operator_restart_nothing,
+            nothing_else_restarts_a_workload,
+            a_changed_catalog_restarts,
+            a_workload_that_does_not_exist_is_told,
+            a_restart_that_fails_on_the_way_is_tried_again,
+            an_operator_that_stopped_before_the_status_restarts_once,
         ),
-        case(
-            "rollout::ten_starts_of_the_operator_restart_nothing",
-            ten_starts,
-        ),
-        case("rollout::nothing_else_restarts_a_workload", nothing_else),
-        case("rollout::a_changed_catalog_restarts", changed_catalog),
-        case("rollout::off_it_restarts_nothing_and_says_so", off),
-        case("rollout::a_workload_that_does_not_exist_is_told", missing),
-        case(
-            "rollout::without_rights_it_fails_and_is_cured_by_them",
-            without_rights,
-        ),
-        case(
-            "rollout::a_restart_that_fails_on_the_way_is_tried_again",
-            fails_on_the_way,
-        ),
-        case(
-            "rollout::a_value_that_changed_back_restarts_all_the_same",
-            changed_back,
-        ),
-        case(
-            "rollout::an_operator_that_stopped_before_the_restart_makes_up_for_it",
-            stopped_before_the_restart,
-        ),
-        case(
-            "rollout::an_operator_that_stopped_before_the_status_restarts_once",
-            stopped_before_the_status,
-        ),
-        case(
-            "rollout::a_few_at_a_time_in_the_order_of_the_spec",
-            few_at_a_time,
-        ),
-        case(
-            "rollout::whoever_leaves_the_line_holds_up_nobody",
-            leaving_the_line,
-        ),
-        case("rollout::two_bindings_restart_one_workload", two_bindings),
-        case(
-            "rollout::another_leader_restarts_only_what_is_due",
-            another_leader,
+        live(off_it_restarts_nothing_and_says_so),
+        empty(
+            without_rights_it_fails_and_is_cured_by_them,
+            a_value_that_changed_back_restarts_all_the_same,
+            an_operator_that_stopped_before_the_restart_makes_up_for_it,
+            a_few_at_a_time_in_the_order_of_the_spec,
+            whoever_leaves_the_line_holds_up_nobody,
+            two_bindings_restart_one_workload,
+            another_leader_restarts_only_what_is_due,
         ),
     ]
 }
@@ -204,18 +179,18 @@ fn spec(geography: &str, deployments: &[&str]) -> Value {
     json!({"model": SONNET, "geography": geography, "rollout": rollout})
 }
 
-/// Sets up a namespace with the Deployment `chat`, a binding `claude` that restarts it, and an operator.
-async fn chat(cluster: Cluster) -> Stage {
-    let mut stage = Stage::empty(cluster).await;
+/// The set-up of a case with an operator that restarts workloads, on the scripted live catalog.
+fn restarting(stage: &mut Stage) {
     stage.start(stage.restarting());
-    stage.deployment("chat").await;
-    stage.bound("claude", spec("eu", &["chat"])).await;
-    stage
 }
 
-async fn changes(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
-    stage.start(stage.restarting());
+/// Creates the Deployment `chat` and a binding `claude` that restarts it.
+async fn chat(stage: &Stage) {
+    stage.deployment("chat").await;
+    stage.bound("claude", spec("eu", &["chat"])).await;
+}
+
+async fn a_changed_value_restarts_each_workload_once(stage: &Stage) {
     stage.deployment("chat").await;
     stage.workload::<StatefulSet>("index").await;
     stage.workload::<DaemonSet>("agent").await;
@@ -256,11 +231,11 @@ async fn changes(cluster: Cluster) {
         all.map(|meta| meta.generation.expect("a generation"))
     };
     stage.settled().await;
-    assert_eq!(generations(&stage).await, [1, 1, 1], "a first write");
+    assert_eq!(generations(stage).await, [1, 1, 1], "a first write");
 
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.until_rolled_out("claude", GLOBAL).await;
-    assert_eq!(generations(&stage).await, [2, 2, 2]);
+    assert_eq!(generations(stage).await, [2, 2, 2]);
     assert_eq!(stage.id("a").await.as_deref(), Some(GLOBAL));
     let told = message(&stage.binding("claude").await, "TargetsSynced");
     assert_eq!(told, "up to date: ConfigMap a, ConfigMap b");
@@ -286,16 +261,15 @@ async fn changes(cluster: Cluster) {
     stage.until_events("claude", &events).await;
 
     stage.settled().await;
-    assert_eq!(generations(&stage).await, [2, 2, 2], "once");
+    assert_eq!(generations(stage).await, [2, 2, 2], "once");
     stage.edit("claude", json!({"geography": "eu"})).await;
     stage.until_rolled_out("claude", EU).await;
     stage.settled().await;
-    assert_eq!(generations(&stage).await, [3, 3, 3], "back is a change too");
-    stage.stop().await;
+    assert_eq!(generations(stage).await, [3, 3, 3], "back is a change too");
 }
 
-async fn ten_starts(cluster: Cluster) {
-    let mut stage = chat(cluster).await;
+async fn ten_starts_of_the_operator_restart_nothing(stage: &mut Stage) {
+    chat(stage).await;
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.until_rolled_out("claude", GLOBAL).await;
     let before = stage.binding("claude").await;
@@ -305,21 +279,20 @@ async fn ten_starts(cluster: Cluster) {
     }
     assert_eq!(stage.restarts("chat").await, 1);
     assert_eq!(stage.binding("claude").await, before);
-    stage.stop().await;
 }
 
-async fn nothing_else(cluster: Cluster) {
-    let mut stage = chat(cluster).await;
+async fn nothing_else_restarts_a_workload(stage: &mut Stage) {
+    chat(stage).await;
     let assert_untouched = async |stage: &Stage, what: &str| {
         stage.settled().await;
         assert_eq!(stage.restarts("chat").await, 0, "{what}");
     };
-    assert_untouched(&stage, "a first write").await;
+    assert_untouched(stage, "a first write").await;
     stage
         .meddle("claude", json!({"data": {ID: "drifted"}}))
         .await;
     stage.until_id("claude", Some(EU)).await;
-    assert_untouched(&stage, "drift").await;
+    assert_untouched(stage, "drift").await;
     let target = |keys: Value| json!([{"kind": "ConfigMap", "name": "claude", "keys": keys}]);
     for (what, keys) in [
         ("keys removed", json!({ID: "ProfileID"})),
@@ -331,7 +304,7 @@ async fn nothing_else(cluster: Cluster) {
     ] {
         stage.retarget("claude", target(keys)).await;
         stage.ready("claude").await;
-        assert_untouched(&stage, what).await;
+        assert_untouched(stage, what).await;
     }
     stage
         .retarget(
@@ -340,33 +313,33 @@ async fn nothing_else(cluster: Cluster) {
         )
         .await;
     stage.ready("claude").await;
-    assert_untouched(&stage, "a target added").await;
+    assert_untouched(stage, "a target added").await;
     stage
         .retarget("claude", json!([{"kind": "ConfigMap", "name": "renamed"}]))
         .await;
     stage.ready("claude").await;
     stage.until_gone("claude").await;
-    assert_untouched(&stage, "a target renamed").await;
+    assert_untouched(stage, "a target renamed").await;
     stage.delete_object("renamed").await;
     stage.until_id("renamed", Some(EU)).await;
-    assert_untouched(&stage, "a target deleted by others").await;
+    assert_untouched(stage, "a target deleted by others").await;
 
     stage.edit("claude", json!({"geography": "jp"})).await;
     stage.until_gone("renamed").await;
-    assert_untouched(&stage, "a withdrawal").await;
+    assert_untouched(stage, "a withdrawal").await;
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.ready("claude").await;
-    assert_untouched(&stage, "a first write after a withdrawal, of another value").await;
+    assert_untouched(stage, "a first write after a withdrawal, of another value").await;
     stage
         .edit("claude", json!({"allowedRegions": ["eu-*"]}))
         .await;
     stage.until_gone("renamed").await;
-    assert_untouched(&stage, "a limit that is broken").await;
+    assert_untouched(stage, "a limit that is broken").await;
     stage
         .edit("claude", json!({"allowedRegions": null, "geography": "eu"}))
         .await;
     stage.ready("claude").await;
-    assert_untouched(&stage, "a first write after that").await;
+    assert_untouched(stage, "a first write after that").await;
 
     stage.edit("claude", json!({"suspend": true})).await;
     stage
@@ -374,12 +347,12 @@ async fn nothing_else(cluster: Cluster) {
         .await;
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.observed("claude").await;
-    assert_untouched(&stage, "an edit while suspended").await;
+    assert_untouched(stage, "an edit while suspended").await;
     stage
         .edit("claude", json!({"geography": "eu", "suspend": null}))
         .await;
     stage.ready("claude").await;
-    assert_untouched(&stage, "resumed with the value that it had").await;
+    assert_untouched(stage, "resumed with the value that it had").await;
 
     stage.stop().await;
     stage.wipe_status("claude").await;
@@ -387,16 +360,13 @@ async fn nothing_else(cluster: Cluster) {
     stage.start(stage.restarting());
     stage.ready("claude").await;
     stage.until_id("renamed", Some(GLOBAL)).await;
-    assert_untouched(&stage, "adopted, with another value").await;
+    assert_untouched(stage, "adopted, with another value").await;
     stage.edit("claude", json!({"rollout": [{"kind": "Deployment", "name": "chat"}, {"kind": "Deployment", "name": "b"}]})).await;
     stage.ready("claude").await;
-    assert_untouched(&stage, "a workload added").await;
-    stage.stop().await;
+    assert_untouched(stage, "a workload added").await;
 }
 
-async fn changed_catalog(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
-    stage.start(stage.restarting());
+async fn a_changed_catalog_restarts(stage: &Stage) {
     stage.deployment("chat").await;
     let mut wanted = spec("eu", &["chat"]);
     wanted["fallback"] = json!({"geographies": ["global"]});
@@ -418,11 +388,9 @@ async fn changed_catalog(cluster: Cluster) {
     stage.script.recovers(REGION);
     stage.until_rolled_out("claude", EU).await;
     assert_eq!(stage.restarts("chat").await, 2);
-    stage.stop().await;
 }
 
-async fn off(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn off_it_restarts_nothing_and_says_so(stage: &mut Stage) {
     stage.deployment("chat").await;
     stage.bound("claude", spec("eu", &["chat"])).await;
     stage.edit("claude", json!({"geography": "global"})).await;
@@ -449,12 +417,9 @@ async fn off(cluster: Cluster) {
     stage.edit("claude", json!({"geography": "eu"})).await;
     stage.until_rolled_out("claude", EU).await;
     assert_eq!(stage.restarts("chat").await, 1);
-    stage.stop().await;
 }
 
-async fn missing(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
-    stage.start(stage.restarting());
+async fn a_workload_that_does_not_exist_is_told(stage: &mut Stage) {
     stage.deployment("chat").await;
     stage.bound("claude", spec("eu", &["gone", "chat"])).await;
     stage.edit("claude", json!({"geography": "global"})).await;
@@ -478,7 +443,6 @@ async fn missing(cluster: Cluster) {
     assert_eq!(stage.restarts("gone").await, 1);
     let told = message(&stage.binding("claude").await, "TargetsSynced");
     assert_eq!(told, "up to date: ConfigMap claude");
-    stage.stop().await;
 }
 
 /// Gives the user `limited` what an operator needs, with these rights on the status of bindings and on Deployments.
@@ -499,9 +463,8 @@ async fn grant(stage: &Stage, status: &[&str], deployments: &[&str]) {
     stage.grant_all("limited", &given).await;
 }
 
-async fn without_rights(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
-    grant(&stage, &["patch"], &["get"]).await;
+async fn without_rights_it_fails_and_is_cured_by_them(stage: &mut Stage) {
+    grant(stage, &["patch"], &["get"]).await;
     stage.start_as("limited", stage.restarting()).await;
     stage.deployment("chat").await;
     stage.bound("claude", spec("eu", &["chat"])).await;
@@ -527,7 +490,7 @@ async fn without_rights(cluster: Cluster) {
     assert_eq!(stage.id("claude").await.as_deref(), Some(GLOBAL));
     assert_eq!(stage.restarts("chat").await, 0);
 
-    grant(&stage, &["patch"], &["get", "patch"]).await;
+    grant(stage, &["patch"], &["get", "patch"]).await;
     stage.until_rolled_out("claude", GLOBAL).await;
     stage.settled().await;
     assert_eq!(stage.restarts("chat").await, 1);
@@ -538,11 +501,10 @@ async fn without_rights(cluster: Cluster) {
         ("Normal", "RolloutTriggered", 1),
     ];
     stage.until_events("claude", &events).await;
-    stage.stop().await;
 }
 
-async fn fails_on_the_way(cluster: Cluster) {
-    let mut stage = chat(cluster).await;
+async fn a_restart_that_fails_on_the_way_is_tried_again(stage: &Stage) {
+    chat(stage).await;
     stage.obstruct::<Deployment>("chat").await;
     stage.edit("claude", json!({"geography": "global"})).await;
     let why = stage
@@ -554,12 +516,10 @@ async fn fails_on_the_way(cluster: Cluster) {
     stage.until_rolled_out("claude", GLOBAL).await;
     stage.settled().await;
     assert_eq!(stage.restarts("chat").await, 1);
-    stage.stop().await;
 }
 
-async fn changed_back(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
-    grant(&stage, &["patch"], &["get"]).await;
+async fn a_value_that_changed_back_restarts_all_the_same(stage: &mut Stage) {
+    grant(stage, &["patch"], &["get"]).await;
     stage.start_as("limited", stage.restarting()).await;
     stage.deployment("chat").await;
     stage.bound("claude", spec("eu", &["chat"])).await;
@@ -573,18 +533,17 @@ async fn changed_back(cluster: Cluster) {
         .until_not_synced("claude", Reason::RolloutFailed)
         .await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    grant(&stage, &["patch"], &["get", "patch"]).await;
+    grant(stage, &["patch"], &["get", "patch"]).await;
     stage.until_rolled_out("claude", EU).await;
     stage.settled().await;
     assert_eq!(stage.restarts("chat").await, 1);
-    stage.stop().await;
 }
 
 /// Lets a change be written by an operator that may do just so much, stops it, and starts one that may do everything.
-async fn stopped_after(cluster: Cluster, status: &[&str], deployments: &[&str]) -> Stage {
-    let mut stage = chat(cluster).await;
+async fn stopped_after(stage: &mut Stage, status: &[&str], deployments: &[&str]) {
+    chat(stage).await;
     stage.stop().await;
-    grant(&stage, status, deployments).await;
+    grant(stage, status, deployments).await;
     stage.start_as("limited", stage.restarting()).await;
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.until_id("claude", Some(GLOBAL)).await;
@@ -595,25 +554,25 @@ async fn stopped_after(cluster: Cluster, status: &[&str], deployments: &[&str]) 
     stage.start(stage.restarting());
     stage.until_rolled_out("claude", GLOBAL).await;
     stage.settled().await;
-    stage
 }
 
-async fn stopped_before_the_restart(cluster: Cluster) {
+async fn an_operator_that_stopped_before_the_restart_makes_up_for_it(stage: &Stage) {
     for status in [&[] as &[&str], &["patch"]] {
-        let mut stage = stopped_after(cluster.clone(), status, &["get"]).await;
+        let mut stage = stage.another().await;
+        restarting(&mut stage);
+        stopped_after(&mut stage, status, &["get"]).await;
         assert_eq!(stage.restarts("chat").await, 1);
-        stage.stop().await;
+        stage.end().await;
     }
 }
 
-async fn stopped_before_the_status(cluster: Cluster) {
-    let mut stage = stopped_after(cluster, &[], &["get", "patch"]).await;
+async fn an_operator_that_stopped_before_the_status_restarts_once(stage: &mut Stage) {
+    stopped_after(stage, &[], &["get", "patch"]).await;
     assert_eq!(
         stage.restarts("chat").await,
         1,
         "the repeated patch changes nothing"
     );
-    stage.stop().await;
 }
 
 /// Says whether a Deployment was restarted and its pods are not replaced yet.
@@ -626,9 +585,8 @@ fn restarts_now(deployment: &Deployment) -> bool {
     generation > 1 && observed.unwrap_or_default() < generation
 }
 
-async fn few_at_a_time(cluster: Cluster) {
+async fn a_few_at_a_time_in_the_order_of_the_spec(stage: &mut Stage) {
     const NAMES: [&str; 6] = ["f", "b", "d", "a", "e", "c"];
-    let mut stage = Stage::empty(cluster).await;
     stage.start(Options {
         concurrent_rollouts: 2,
         ..stage.restarting()
@@ -679,11 +637,9 @@ async fn few_at_a_time(cluster: Cluster) {
         ("Normal", "RolloutTriggered", 1),
     ];
     stage.until_events("claude", &events).await;
-    stage.stop().await;
 }
 
-async fn leaving_the_line(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn whoever_leaves_the_line_holds_up_nobody(stage: &mut Stage) {
     stage.start(Options {
         concurrent_rollouts: 1,
         ..stage.restarting()
@@ -731,11 +687,9 @@ async fn leaving_the_line(cluster: Cluster) {
     stage.complete("last").await;
     stage.until_rolled_out("suspended", GLOBAL).await;
     assert_eq!(stage.restarts("suspended").await, 1);
-    stage.stop().await;
 }
 
-async fn two_bindings(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn two_bindings_restart_one_workload(stage: &mut Stage) {
     stage.start(Options {
         concurrent_rollouts: 1,
         ..stage.restarting()
@@ -761,18 +715,16 @@ async fn two_bindings(cluster: Cluster) {
             "neither undoes the other's"
         );
     }
-    stage.stop().await;
 }
 
-async fn another_leader(cluster: Cluster) {
-    let stage = Stage::empty(cluster).await;
+async fn another_leader_restarts_only_what_is_due(stage: &Stage) {
     let one_slot = || Options {
         concurrent_rollouts: 1,
         ..stage.restarting()
     };
-    let (first, election) = replica_with(&stage, "first", one_slot());
+    let (first, election) = replica_with(stage, "first", one_slot());
     election.leadership().acquired().await;
-    let (second, standby) = replica_with(&stage, "second", one_slot());
+    let (second, standby) = replica_with(stage, "second", one_slot());
     for name in ["a", "b"] {
         stage.deployment(name).await;
     }

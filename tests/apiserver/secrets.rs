@@ -9,32 +9,22 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    operator::Options,
-    stage::{EU, Stage},
-    support::{Case, Cluster, case, eventually},
+    case::{Case, cases},
+    stage::{EU, Stage, embedded, empty, with_secrets},
+    support::eventually,
     targets::{ALLOW, CHART, LABEL, controller, owner, spec},
 };
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case("secrets::are_off_by_default", off_by_default),
-        case(
-            "secrets::an_owned_one_is_a_service_binding",
-            a_service_binding,
+    cases![
+        embedded(are_off_by_default),
+        with_secrets(
+            an_owned_one_is_a_service_binding,
+            a_removed_key_goes,
+            drift_is_corrected,
         ),
-        case("secrets::a_removed_key_goes", a_removed_key_goes),
-        case("secrets::drift_is_corrected", drift_is_corrected),
-        case("secrets::a_foreign_one_is_left_alone", a_foreign_one),
-        case("secrets::keys_are_merged_and_removed", merged),
+        empty(a_foreign_one_is_left_alone, keys_are_merged_and_removed),
     ]
-}
-
-/// Returns the options of an operator that may write Secrets.
-fn enabled() -> Options {
-    Options {
-        enable_secrets: true,
-        ..Options::default()
-    }
 }
 
 fn target(name: &str, keys: &Value) -> Value {
@@ -58,8 +48,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn off_by_default(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn are_off_by_default(stage: &Stage) {
     let both = spec([target("s", &json!({"model": "ProfileID"})), owner("c")]);
     stage.bind("claude", both).await;
     let message = stage
@@ -68,11 +57,9 @@ async fn off_by_default(cluster: Cluster) {
     assert!(message.contains("--enable-secrets"), "{message}");
     let secret = stage.secrets().get_opt("s").await;
     assert_eq!(secret.expect("an answer"), None);
-    stage.stop().await;
 }
 
-async fn a_service_binding(cluster: Cluster) {
-    let mut stage = Stage::with(cluster, enabled()).await;
+async fn an_owned_one_is_a_service_binding(stage: &Stage) {
     let keys = json!({"model": "ProfileID", "region": "SourceRegion"});
     let ready = stage
         .bound("claude", spec([owner("plain"), target("chat", &keys)]))
@@ -100,11 +87,9 @@ async fn a_service_binding(cluster: Cluster) {
     assert_eq!(named(&ready), Value::Null, "there is no Secret any more");
     let chat = stage.secrets().get_opt("chat").await;
     assert_eq!(chat.expect("an answer"), None);
-    stage.stop().await;
 }
 
-async fn a_removed_key_goes(cluster: Cluster) {
-    let mut stage = Stage::with(cluster, enabled()).await;
+async fn a_removed_key_goes(stage: &Stage) {
     let two = target("s", &json!({"model": "ProfileID", "spare": "ProfileID"}));
     stage.bound("claude", spec([two])).await;
     let one = target("s", &json!({"model": "ProfileID"}));
@@ -115,11 +100,9 @@ async fn a_removed_key_goes(cluster: Cluster) {
         content(&secret.expect("the Secret")),
         pairs(&[("model", EU), ("provider", "aws"), ("type", "bedrock")])
     );
-    stage.stop().await;
 }
 
-async fn drift_is_corrected(cluster: Cluster) {
-    let mut stage = Stage::with(cluster, enabled()).await;
+async fn drift_is_corrected(stage: &Stage) {
     let target = target("s", &json!({"model": "ProfileID"}));
     stage.bound("claude", spec([target])).await;
     let api = stage.secrets();
@@ -143,7 +126,6 @@ async fn drift_is_corrected(cluster: Cluster) {
         })
         .await;
     }
-    stage.stop().await;
 }
 
 async fn create(stage: &Stage, object: Value) -> Secret {
@@ -156,11 +138,10 @@ async fn create(stage: &Stage, object: Value) -> Secret {
     api.create(&params, &object).await.expect("created")
 }
 
-async fn a_foreign_one(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_foreign_one_is_left_alone(stage: &mut Stage) {
     let theirs = json!({"metadata": {"name": "s"}, "stringData": {"password": "theirs"}});
-    let before = create(&stage, theirs).await;
-    stage.start(enabled());
+    let before = create(stage, theirs).await;
+    with_secrets(stage);
     let target = target("s", &json!({"model": "ProfileID"}));
     stage.bind("claude", spec([target])).await;
     let message = stage
@@ -176,18 +157,16 @@ async fn a_foreign_one(cluster: Cluster) {
         .await
         .expect("deleted");
     stage.ready("claude").await;
-    stage.stop().await;
 }
 
-async fn merged(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn keys_are_merged_and_removed(stage: &mut Stage) {
     let theirs = json!({
         "metadata": {"name": "app", "annotations": {ALLOW: "claude"}},
         "type": "example.com/app",
         "stringData": {"password": "theirs"},
     });
-    create(&stage, theirs).await;
-    stage.start(enabled());
+    create(stage, theirs).await;
+    with_secrets(stage);
     let mut target = target(
         "app",
         &json!({"model": "ProfileID", "provider": "Provider"}),
@@ -216,5 +195,4 @@ async fn merged(cluster: Cluster) {
     let app = api.get("app").await.expect("the Secret");
     assert_eq!(content(&app), pairs(&[("password", "theirs")]));
     assert!(!app.labels().contains_key(LABEL));
-    stage.stop().await;
 }

@@ -13,7 +13,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Resource,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::NamespaceResourceScope,
 };
 use serde::de::DeserializeOwned;
@@ -35,43 +35,54 @@ pub const EU: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 /// The profile of [`sonnet`] with another geography, `global`.
 pub const GLOBAL: &str = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
-/// A namespace with an operator on a scripted live catalog, or on another one.
+/// A namespace, and what runs in it.
 pub struct Stage {
     pub cluster: Cluster,
     pub namespace: String,
+    /// A live catalog that the case scripts.
     pub script: Arc<Script>,
     operator: Option<Operator>,
+    /// Operators that run beside it.
+    beside: Vec<Operator>,
+}
+
+/// The set-up of a case that starts its operator itself, or needs none.
+pub fn empty(_: &mut Stage) {}
+
+/// The set-up of a case with an operator on the scripted live catalog.
+pub fn live(stage: &mut Stage) {
+    stage.start(stage.options());
+}
+
+/// The set-up of a case with an operator on the embedded catalog.
+pub fn embedded(stage: &mut Stage) {
+    stage.start(Options::default());
+}
+
+/// The set-up of a case with an operator on the embedded catalog that may write Secrets.
+pub fn with_secrets(stage: &mut Stage) {
+    stage.start(Options {
+        enable_secrets: true,
+        ..Options::default()
+    });
 }
 
 impl Stage {
-    /// Sets up a namespace with an operator on a scripted live catalog.
-    pub async fn live(cluster: Cluster) -> Self {
-        let mut stage = Self::empty(cluster).await;
-        stage.start(stage.options());
-        stage
-    }
-
-    /// Sets up a namespace with an operator on the embedded catalog.
-    pub async fn embedded(cluster: Cluster) -> Self {
-        Self::with(cluster, Options::default()).await
-    }
-
-    /// Sets up a namespace with an operator on another catalog, or otherwise different.
-    pub async fn with(cluster: Cluster, options: Options) -> Self {
-        let mut stage = Self::empty(cluster).await;
-        stage.start(options);
-        stage
-    }
-
-    /// Sets up a namespace without an operator.
-    pub async fn empty(cluster: Cluster) -> Self {
-        let namespace = cluster.namespace("stage").await;
+    /// Makes a namespace, whose name begins with the prefix, without an operator.
+    pub async fn new(cluster: Cluster, prefix: &str) -> Self {
+        let namespace = cluster.namespace(prefix).await;
         Self {
             cluster,
             namespace,
             script: Script::new(),
             operator: None,
+            beside: Vec::new(),
         }
+    }
+
+    /// Makes another namespace in the same cluster, without an operator; what the case starts there it stops itself.
+    pub async fn another(&self) -> Self {
+        Self::new(self.cluster.clone(), "another").await
     }
 
     /// Returns the options of an operator on the script.
@@ -97,8 +108,16 @@ impl Stage {
     }
 
     /// Starts another operator beside the one that runs, as while a Deployment rolls without leader election.
-    pub fn beside(&self) -> Operator {
-        Operator::start(&self.cluster, &self.namespace, self.options())
+    pub fn start_beside(&mut self) {
+        let operator = Operator::start(&self.cluster, &self.namespace, self.options());
+        self.beside.push(operator);
+    }
+
+    /// Stops every operator that still runs.
+    pub async fn end(self) {
+        for operator in self.operator.into_iter().chain(self.beside) {
+            operator.stop().await;
+        }
     }
 
     /// Stops the operator.
@@ -144,12 +163,26 @@ impl Stage {
         Api::namespaced(self.cluster.client.clone(), &self.namespace)
     }
 
+    /// Creates a binding from a spec in its wire form, valid or not.
+    pub async fn try_bind(
+        &self,
+        name: &str,
+        spec: Value,
+    ) -> Result<InferenceProfileBinding, kube::Error> {
+        let kind = ApiResource::erase::<InferenceProfileBinding>(&());
+        let mut object = DynamicObject::new(name, &kind);
+        object.data = json!({"spec": spec});
+        let client = self.cluster.client.clone();
+        let created = Api::<DynamicObject>::namespaced_with(client, &self.namespace, &kind)
+            .create(&PostParams::default(), &object)
+            .await?;
+        let binding = created.try_parse();
+        Ok(binding.expect("a binding that the code understands"))
+    }
+
     /// Creates a binding.
     pub async fn bind(&self, name: &str, spec: Value) -> InferenceProfileBinding {
-        self.cluster
-            .create_binding(&self.namespace, name, spec)
-            .await
-            .expect("accepted")
+        self.try_bind(name, spec).await.expect("accepted")
     }
 
     /// Creates a binding and waits until it is Ready.

@@ -8,42 +8,30 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use crate::{
+    case::{Case, cases},
     operator::{Options, SONNET, Script},
-    stage::{EU, ID, REGION, Stage, profile_in_use, sonnet, verdict},
-    support::{Case, Cluster, case, eventually},
+    stage::{EU, ID, REGION, Stage, embedded, live, profile_in_use, sonnet, verdict},
+    support::eventually,
 };
 
 /// How often the catalog is asked before nothing is taken to have come of it.
 const REFRESHES: usize = 8;
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case("steady::refreshes_write_nothing", refreshes),
-        case("steady::a_restart_writes_nothing", restart),
-        case(
-            "steady::a_restart_writes_nothing_with_the_embedded_catalog",
-            restart_embedded,
+    cases![
+        live(
+            refreshes_write_nothing,
+            a_restart_writes_nothing,
+            a_restart_while_aws_is_silent_writes_nothing,
+            a_failure_that_goes_on_is_written_once,
+            another_models_profiles_move_nothing,
+            an_edit_beside_the_spec_writes_nothing,
+            as_of_is_when_the_answer_first_appeared,
+            events_come_only_with_a_change,
+            two_operators_agree,
+            two_operators_agree_on_a_merge,
         ),
-        case(
-            "steady::a_restart_while_aws_is_silent_writes_nothing",
-            restart_in_silence,
-        ),
-        case(
-            "steady::a_failure_that_goes_on_is_written_once",
-            failure_goes_on,
-        ),
-        case("steady::another_models_profiles_move_nothing", other_models),
-        case(
-            "steady::an_edit_beside_the_spec_writes_nothing",
-            edit_beside_the_spec,
-        ),
-        case("steady::as_of_is_when_the_answer_first_appeared", as_of),
-        case("steady::events_come_only_with_a_change", events),
-        case("steady::two_operators_agree", two_operators),
-        case(
-            "steady::two_operators_agree_on_a_merge",
-            two_operators_merge,
-        ),
+        embedded(a_restart_writes_nothing_with_the_embedded_catalog,),
     ]
 }
 
@@ -127,10 +115,9 @@ fn reversed() -> Vec<Arc<Profile>> {
     Script::embedded(REGION).into_iter().rev().collect()
 }
 
-async fn refreshes(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
-    let names = bindings_of_every_kind(&stage).await;
-    let before = versions(&stage, &names).await;
+async fn refreshes_write_nothing(stage: &Stage) {
+    let names = bindings_of_every_kind(stage).await;
+    let before = versions(stage, &names).await;
     stage.asked(REFRESHES).await;
     for _ in 0..2 {
         // AWS lists in no order.
@@ -140,53 +127,45 @@ async fn refreshes(cluster: Cluster) {
         stage.asked(2).await;
     }
     stage.settled().await;
-    assert_eq!(versions(&stage, &names).await, before);
-    stage.stop().await;
+    assert_eq!(versions(stage, &names).await, before);
 }
 
-async fn restart(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
-    let names = bindings_of_every_kind(&stage).await;
-    let before = versions(&stage, &names).await;
+async fn a_restart_writes_nothing(stage: &mut Stage) {
+    let names = bindings_of_every_kind(stage).await;
+    let before = versions(stage, &names).await;
     stage.restart(stage.options()).await;
     stage.asked(2).await;
     stage.settled().await;
     stage.asked(2).await;
-    assert_eq!(versions(&stage, &names).await, before);
-    stage.stop().await;
+    assert_eq!(versions(stage, &names).await, before);
 }
 
-async fn restart_embedded(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
-    let names = bindings_of_every_kind(&stage).await;
-    let before = versions(&stage, &names).await;
+async fn a_restart_writes_nothing_with_the_embedded_catalog(stage: &mut Stage) {
+    let names = bindings_of_every_kind(stage).await;
+    let before = versions(stage, &names).await;
     stage.restart(Options::default()).await;
     stage.settled().await;
-    assert_eq!(versions(&stage, &names).await, before);
-    stage.stop().await;
+    assert_eq!(versions(stage, &names).await, before);
 }
 
 /// Before the first answer nothing is known, which is no news.
-async fn restart_in_silence(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
-    let names = bindings_of_every_kind(&stage).await;
+async fn a_restart_while_aws_is_silent_writes_nothing(stage: &mut Stage) {
+    let names = bindings_of_every_kind(stage).await;
     stage.bound("last", sonnet()).await;
-    let before = versions(&stage, &names).await;
+    let before = versions(stage, &names).await;
     stage.stop().await;
     stage.script.falls_silent();
     stage.start(stage.options());
     // Drift waits in line behind the visits of the start, and is corrected in silence.
     stage.meddle("last", json!({"data": {ID: "drifted"}})).await;
     stage.until_id("last", Some(EU)).await;
-    assert_eq!(versions(&stage, &names).await, before);
+    assert_eq!(versions(stage, &names).await, before);
     stage.script.answers_again();
     stage.settled().await;
-    assert_eq!(versions(&stage, &names).await, before);
-    stage.stop().await;
+    assert_eq!(versions(stage, &names).await, before);
 }
 
-async fn failure_goes_on(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_failure_that_goes_on_is_written_once(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.script.throttles(REGION);
     stage
@@ -196,11 +175,9 @@ async fn failure_goes_on(cluster: Cluster) {
     stage.asked(REFRESHES).await;
     stage.settled().await;
     assert_eq!(stage.binding("claude").await, before);
-    stage.stop().await;
 }
 
-async fn other_models(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn another_models_profiles_move_nothing(stage: &Stage) {
     stage.bind("claude", sonnet()).await;
     stage
         .bind(
@@ -219,11 +196,9 @@ async fn other_models(cluster: Cluster) {
     stage.asked(2).await;
     stage.settled().await;
     assert_eq!(stage.binding("claude").await, before);
-    stage.stop().await;
 }
 
-async fn edit_beside_the_spec(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn an_edit_beside_the_spec_writes_nothing(stage: &Stage) {
     let before = stage.bound("claude", sonnet()).await;
     let object = stage.config_map("claude").await;
     stage
@@ -246,18 +221,16 @@ async fn edit_beside_the_spec(cluster: Cluster) {
         object,
         "nothing is copied from the binding's labels"
     );
-    stage.stop().await;
 }
 
-async fn as_of(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn as_of_is_when_the_answer_first_appeared(stage: &mut Stage) {
     stage.bind("claude", sonnet()).await;
     let as_of = async |stage: &Stage| {
         let status = stage.binding("claude").await.status.expect("a status");
         status.profile.expect("a profile").catalog.as_of
     };
     stage.ready("claude").await;
-    let first = as_of(&stage).await;
+    let first = as_of(stage).await;
     let appeared: Timestamp = first.parse().expect("a time");
     eventually("the clock shows another second", || async {
         let now = Timestamp::now();
@@ -287,7 +260,7 @@ async fn as_of(cluster: Cluster) {
         )
         .await;
     stage.ready("claude").await;
-    assert_eq!(as_of(&stage).await, first);
+    assert_eq!(as_of(stage).await, first);
     // Other destinations are another answer.
     stage.script.reroutes(REGION, EU, &["eu-west-1"]);
     eventually("the destinations change", || async {
@@ -304,12 +277,10 @@ async fn as_of(cluster: Cluster) {
         }
     })
     .await;
-    assert_ne!(as_of(&stage).await, first);
-    stage.stop().await;
+    assert_ne!(as_of(stage).await, first);
 }
 
-async fn events(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn events_come_only_with_a_change(stage: &mut Stage) {
     stage.bound("claude", sonnet()).await;
     stage.settled().await;
     assert_eq!(stage.events("claude").await, [], "a first success");
@@ -346,7 +317,6 @@ async fn events(cluster: Cluster) {
     stage.ready("claude").await;
     expected.push(("Normal", "Bound", 1));
     stage.until_events("claude", &expected).await;
-    stage.stop().await;
 }
 
 /// Waits until nothing is written any more: two looks, with refreshes and a barrier between them, show the same.
@@ -365,11 +335,10 @@ async fn until_quiet(stage: &Stage, names: &[&str]) {
     .await;
 }
 
-async fn two_operators(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
-    let second = stage.beside();
-    let names = bindings_of_every_kind(&stage).await;
-    until_quiet(&stage, &names).await;
+async fn two_operators_agree(stage: &mut Stage) {
+    stage.start_beside();
+    let names = bindings_of_every_kind(stage).await;
+    until_quiet(stage, &names).await;
     for name in ["written", "merged"] {
         let binding = stage.ready(name).await;
         assert_eq!(profile_in_use(&binding), Some(EU));
@@ -395,18 +364,15 @@ async fn two_operators(cluster: Cluster) {
     stage
         .until("written", "Ready", "False", Reason::ProfileRetired)
         .await;
-    until_quiet(&stage, &names).await;
+    until_quiet(stage, &names).await;
     stage.script.recovers(REGION);
     stage.ready("written").await;
-    until_quiet(&stage, &names).await;
+    until_quiet(stage, &names).await;
     assert_eq!(stage.id("written").await.as_deref(), Some(EU));
-    second.stop().await;
-    stage.stop().await;
 }
 
-async fn two_operators_merge(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
-    let second = stage.beside();
+async fn two_operators_agree_on_a_merge(stage: &mut Stage) {
+    stage.start_beside();
     stage.host("host", Some("claude")).await;
     let merge = json!([{"kind": "ConfigMap", "name": "host", "creationPolicy": "Merge", "keys": {ID: "ProfileID"}}]);
     for _ in 0..3 {
@@ -427,6 +393,4 @@ async fn two_operators_merge(cluster: Cluster) {
         .and_then(|host| host.data)
         .expect("data");
     assert_eq!(host["theirs"], "untouched");
-    second.stop().await;
-    stage.stop().await;
 }

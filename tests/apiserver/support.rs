@@ -3,18 +3,16 @@
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use inference_profile_operator::api::InferenceProfileBinding;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config, Resource};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Root of the project.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -22,37 +20,6 @@ pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// A named case.
-#[derive(Clone)]
-pub struct Case {
-    pub name: String,
-    pub run: Arc<Run>,
-    /// Whether the case waits for kube-controller-manager, which not every set of binaries has.
-    pub needs_controllers: bool,
-}
-
-type Run = dyn Fn(Cluster) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
-
-impl Case {
-    /// Says that the case waits for garbage collection, the end of a namespace or a service account.
-    pub fn with_controllers(mut self) -> Self {
-        self.needs_controllers = true;
-        self
-    }
-}
-
-/// Makes a case of an async function, or of a closure that gives a future.
-pub fn case<F>(name: impl Into<String>, run: impl Fn(Cluster) -> F + Send + Sync + 'static) -> Case
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    Case {
-        name: name.into(),
-        run: Arc::new(move |cluster| Box::pin(run(cluster))),
-        needs_controllers: false,
-    }
-}
 
 /// A running control plane. It ends with its stdin, so also when this process is killed.
 pub struct ControlPlane {
@@ -72,7 +39,7 @@ pub enum Unavailable {
 impl ControlPlane {
     /// Starts a control plane that serves the CRD.
     pub fn start() -> Result<Self, Unavailable> {
-        let mut child = Command::new(Path::new(ROOT).join("tests/controlplane/with"))
+        let mut child = Command::new(Path::new(ROOT).join("dev/controlplane/with"))
             .arg("--crds")
             .arg(Path::new(ROOT).join("crds"))
             .args(["sh", "-c"])
@@ -80,7 +47,7 @@ impl ControlPlane {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("tests/controlplane/with can be run");
+            .expect("dev/controlplane/with can be run");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut line = || lines.next().and_then(Result::ok).map(PathBuf::from);
         if let (Some(kubeconfig), Some(kubectl)) = (line(), line()) {
@@ -108,7 +75,7 @@ impl ControlPlane {
     /// Stops the control plane and waits until it is gone.
     pub fn stop(mut self) {
         drop(self.child.stdin.take());
-        self.child.wait().expect("tests/controlplane/with ends");
+        self.child.wait().expect("dev/controlplane/with ends");
     }
 }
 
@@ -188,26 +155,6 @@ impl Cluster {
     /// Returns the bindings of a namespace.
     pub fn bindings(&self, namespace: &str) -> Api<InferenceProfileBinding> {
         Api::namespaced(self.client.clone(), namespace)
-    }
-
-    /// Creates a binding from a spec in its wire form, valid or not.
-    pub async fn create_binding(
-        &self,
-        namespace: &str,
-        name: &str,
-        spec: Value,
-    ) -> Result<InferenceProfileBinding, kube::Error> {
-        let kind = kube::api::ApiResource::erase::<InferenceProfileBinding>(&());
-        let mut object = DynamicObject::new(name, &kind);
-        object.data = json!({"spec": spec});
-        Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &kind)
-            .create(&PostParams::default(), &object)
-            .await
-            .map(|created| {
-                created
-                    .try_parse()
-                    .expect("a binding that the code understands")
-            })
     }
 
     /// Returns the configuration with which other programs find this control plane.

@@ -4,29 +4,22 @@ use inference_profile_operator::api::condition::Reason;
 use serde_json::json;
 
 use crate::{
+    case::{Case, cases},
     operator::{SONNET, condition},
     stage::{
-        EU, ID, REGION, Stage, assert_host_is_clean, merging, profile_in_use, sonnet, verdict,
+        EU, ID, REGION, Stage, assert_host_is_clean, live, merging, profile_in_use, sonnet, verdict,
     },
-    support::{Case, Cluster, case},
 };
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case("suspended::a_suspended_binding_touches_nothing", suspended),
-        case(
-            "suspended::a_suspended_binding_asks_aws_nothing",
-            suspended_asks_nothing,
-        ),
-        case(
-            "suspended::a_suspended_binding_is_still_deleted",
-            suspended_deleted,
-        ),
-    ]
+    cases![live(
+        a_suspended_binding_touches_nothing,
+        a_suspended_binding_asks_aws_nothing,
+        a_suspended_binding_is_still_deleted,
+    )]
 }
 
-async fn suspended(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_suspended_binding_touches_nothing(stage: &Stage) {
     stage.bind("claude", sonnet()).await;
     let ready = condition(&stage.ready("claude").await, "Ready");
     stage.edit("claude", json!({"suspend": true})).await;
@@ -67,11 +60,9 @@ async fn suspended(cluster: Cluster) {
     assert_eq!(condition(&binding, "Ready"), ready);
     assert_eq!(verdict(&binding, "Suspended"), None);
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn suspended_asks_nothing(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_suspended_binding_asks_aws_nothing(stage: &mut Stage) {
     let spec =
         json!({"model": SONNET, "geography": "eu", "sourceRegion": "eu-west-3", "suspend": true});
     stage.bind("claude", spec).await;
@@ -101,11 +92,9 @@ async fn suspended_asks_nothing(cluster: Cluster) {
     stage.settled().await;
     assert_eq!(stage.script.asked_of("eu-west-3"), asked);
     assert_eq!(stage.binding("claude").await, before);
-    stage.stop().await;
 }
 
-async fn suspended_deleted(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_suspended_binding_is_still_deleted(stage: &Stage) {
     stage.host("host", Some("claude")).await;
     stage.bound("claude", merging()).await;
     stage.edit("claude", json!({"suspend": true})).await;
@@ -113,6 +102,5 @@ async fn suspended_deleted(cluster: Cluster) {
         .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
         .await;
     stage.unbind("claude").await;
-    assert_host_is_clean(&stage).await;
-    stage.stop().await;
+    assert_host_is_clean(stage).await;
 }

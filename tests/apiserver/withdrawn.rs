@@ -4,70 +4,39 @@ use inference_profile_operator::api::condition::Reason;
 use serde_json::json;
 
 use crate::{
+    case::{Case, cases},
     operator::{Options, SONNET},
-    stage::{EU, REGION, Stage, assert_host_is_clean, merging, profile_in_use, sonnet, verdict},
-    support::{Case, Cluster, case, eventually},
+    stage::{
+        EU, REGION, Stage, assert_host_is_clean, embedded, empty, live, merging, profile_in_use,
+        sonnet, verdict,
+    },
+    support::eventually,
 };
 
 /// A region that a limit lets in and the EU profile does not keep to.
 const TOO_NARROW: &str = "eu-west-1";
 
 pub fn cases() -> Vec<Case> {
-    vec![
-        case(
-            "withdrawn::a_request_that_resolves_no_more_deletes_what_is_owned",
-            unresolvable_owner,
+    cases![
+        live(
+            a_request_that_resolves_no_more_deletes_what_is_owned,
+            a_request_that_resolves_no_more_takes_merged_keys_out,
+            an_unresolvable_request_withdraws_nothing_while_aws_fails,
+            a_limit_in_the_spec_withdraws,
+            a_limit_in_the_spec_withdraws_merged_keys,
+            a_limit_of_the_operator_withdraws_at_its_restart,
+            a_new_destination_outside_the_limit_withdraws,
+            a_limit_withdraws_while_aws_fails,
+            a_limit_withdraws_after_a_restart_without_aws,
+            a_limit_withdraws_while_suspended,
+            a_limit_acts_without_a_status,
         ),
-        case(
-            "withdrawn::a_request_that_resolves_no_more_takes_merged_keys_out",
-            unresolvable_merge,
-        ),
-        case(
-            "withdrawn::an_unresolvable_request_withdraws_nothing_while_aws_fails",
-            unresolvable_unknown,
-        ),
-        case("withdrawn::a_limit_in_the_spec_withdraws", limited_by_spec),
-        case(
-            "withdrawn::a_limit_in_the_spec_withdraws_merged_keys",
-            limited_by_spec_merge,
-        ),
-        case(
-            "withdrawn::a_limit_of_the_operator_withdraws_at_its_restart",
-            limited_by_operator,
-        ),
-        case(
-            "withdrawn::a_new_destination_outside_the_limit_withdraws",
-            rerouted,
-        ),
-        case(
-            "withdrawn::a_limit_withdraws_while_aws_fails",
-            limited_without_aws,
-        ),
-        case(
-            "withdrawn::a_limit_withdraws_after_a_restart_without_aws",
-            limited_after_restart_without_aws,
-        ),
-        case(
-            "withdrawn::a_limit_withdraws_while_suspended",
-            limited_while_suspended,
-        ),
-        case(
-            "withdrawn::a_withdrawal_that_is_forbidden_is_tried_again",
-            forbidden_withdrawal,
-        ),
-        case(
-            "withdrawn::a_limit_replaces_an_immutable_object",
-            limited_while_immutable,
-        ),
-        case(
-            "withdrawn::a_limit_acts_without_a_status",
-            limited_without_status,
-        ),
+        empty(a_withdrawal_that_is_forbidden_is_tried_again,),
+        embedded(a_limit_replaces_an_immutable_object,),
     ]
 }
 
-async fn unresolvable_owner(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_request_that_resolves_no_more_deletes_what_is_owned(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.edit("claude", json!({"geography": "jp"})).await;
     stage
@@ -90,11 +59,9 @@ async fn unresolvable_owner(cluster: Cluster) {
     stage.edit("claude", json!({"geography": "eu"})).await;
     stage.ready("claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn unresolvable_merge(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_request_that_resolves_no_more_takes_merged_keys_out(stage: &Stage) {
     stage.host("host", Some("claude")).await;
     stage.bound("claude", merging()).await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
@@ -104,13 +71,11 @@ async fn unresolvable_merge(cluster: Cluster) {
     stage
         .until("claude", "Ready", "False", Reason::ModelUnsupported)
         .await;
-    assert_host_is_clean(&stage).await;
-    stage.stop().await;
+    assert_host_is_clean(stage).await;
 }
 
 /// The value that the limit forbids can't be overwritten, so its object goes before the allowed one is written.
-async fn limited_while_immutable(cluster: Cluster) {
-    let mut stage = Stage::embedded(cluster).await;
+async fn a_limit_replaces_an_immutable_object(stage: &Stage) {
     stage
         .bind("claude", json!({"model": SONNET, "geography": "global"}))
         .await;
@@ -125,11 +90,9 @@ async fn limited_while_immutable(cluster: Cluster) {
     stage.ready("claude").await;
     stage.until_id("claude", Some(EU)).await;
     assert_eq!(profile_in_use(&stage.binding("claude").await), Some(EU));
-    stage.stop().await;
 }
 
-async fn unresolvable_unknown(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn an_unresolvable_request_withdraws_nothing_while_aws_fails(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.script.fails("eu-west-3");
     // Another source region, of which nothing is known: the value contradicts the spec, but there is no definite No.
@@ -148,7 +111,6 @@ async fn unresolvable_unknown(cluster: Cluster) {
         .and_then(|status| status.profile)
         .expect("a profile");
     assert_eq!(profile.source_region, "eu-west-3");
-    stage.stop().await;
 }
 
 async fn assert_withdrawn(stage: &Stage, name: &str, who: &str) {
@@ -181,13 +143,12 @@ async fn assert_withdrawn(stage: &Stage, name: &str, who: &str) {
     );
 }
 
-async fn limited_by_spec(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_limit_in_the_spec_withdraws(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage
         .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))
         .await;
-    assert_withdrawn(&stage, "claude", "spec.allowedRegions").await;
+    assert_withdrawn(stage, "claude", "spec.allowedRegions").await;
     stage
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
@@ -206,11 +167,9 @@ async fn limited_by_spec(cluster: Cluster) {
         .await;
     stage.ready("claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn limited_by_spec_merge(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_limit_in_the_spec_withdraws_merged_keys(stage: &Stage) {
     stage.host("host", Some("claude")).await;
     stage.bound("claude", merging()).await;
     stage
@@ -219,30 +178,26 @@ async fn limited_by_spec_merge(cluster: Cluster) {
     stage
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
-    assert_host_is_clean(&stage).await;
-    stage.stop().await;
+    assert_host_is_clean(stage).await;
 }
 
-async fn limited_by_operator(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_limit_of_the_operator_withdraws_at_its_restart(stage: &mut Stage) {
     stage.bound("claude", sonnet()).await;
     let options = Options {
         allowed_regions: vec![TOO_NARROW],
         ..stage.options()
     };
     stage.restart(options).await;
-    assert_withdrawn(&stage, "claude", "--allowed-regions").await;
+    assert_withdrawn(stage, "claude", "--allowed-regions").await;
     stage
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
     stage.restart(stage.options()).await;
     stage.ready("claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn rerouted(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_new_destination_outside_the_limit_withdraws(stage: &Stage) {
     let spec = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["@eu"]});
     stage.bound("claude", spec).await;
     // London is in Europe, and not in the EU.
@@ -260,11 +215,9 @@ async fn rerouted(cluster: Cluster) {
     stage.script.recovers(REGION);
     stage.ready("claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
-    stage.stop().await;
 }
 
-async fn limited_without_aws(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_limit_withdraws_while_aws_fails(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.script.fails(REGION);
     stage
@@ -277,11 +230,9 @@ async fn limited_without_aws(cluster: Cluster) {
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
     stage.until_gone("claude").await;
-    stage.stop().await;
 }
 
-async fn limited_after_restart_without_aws(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_limit_withdraws_after_a_restart_without_aws(stage: &mut Stage) {
     stage.bound("claude", sonnet()).await;
     stage.script.fails(REGION);
     stage.script.falls_silent();
@@ -303,11 +254,9 @@ async fn limited_after_restart_without_aws(cluster: Cluster) {
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
     assert!(why.contains("--allowed-regions"), "{why}");
-    stage.stop().await;
 }
 
-async fn limited_while_suspended(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_limit_withdraws_while_suspended(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
     stage.edit("claude", json!({"suspend": true})).await;
     stage
@@ -330,11 +279,9 @@ async fn limited_while_suspended(cluster: Cluster) {
     stage
         .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
         .await;
-    stage.stop().await;
 }
 
-async fn forbidden_withdrawal(cluster: Cluster) {
-    let mut stage = Stage::empty(cluster).await;
+async fn a_withdrawal_that_is_forbidden_is_tried_again(stage: &mut Stage) {
     stage
         .grant("operator", &["get", "list", "watch", "create", "patch"])
         .await;
@@ -369,11 +316,9 @@ async fn forbidden_withdrawal(cluster: Cluster) {
     stage
         .until("claude", "TargetsSynced", "Unknown", Reason::NoProfile)
         .await;
-    stage.stop().await;
 }
 
-async fn limited_without_status(cluster: Cluster) {
-    let mut stage = Stage::live(cluster).await;
+async fn a_limit_acts_without_a_status(stage: &mut Stage) {
     stage.bound("claude", sonnet()).await;
     stage.stop().await;
     stage
@@ -385,5 +330,4 @@ async fn limited_without_status(cluster: Cluster) {
     stage
         .until("claude", "Ready", "False", Reason::RegionNotAllowed)
         .await;
-    stage.stop().await;
 }

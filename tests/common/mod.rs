@@ -1,0 +1,5 @@
+//! What both test binaries use. Each names this module once.
+
+pub mod bedrock_server;
+pub mod chart;
+pub mod tools;

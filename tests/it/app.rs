@@ -1,0 +1,293 @@
+//! The example applications: they get from a binding's `ConfigMap` what they need, and the one written here runs with it.
+
+mod runtime_server;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use runtime_server::{Runtime, RuntimeServer};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::python;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_inference-profile-operator");
+const APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/app");
+const PROFILE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
+/// Longest wait for two calls.
+const PATIENCE: Duration = Duration::from_secs(30);
+const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+
+type Data = BTreeMap<String, String>;
+
+/// Returns the documents of a YAML text.
+fn documents(text: &str) -> Vec<Value> {
+    serde_yaml::Deserializer::from_str(text)
+        .map(|document| Value::deserialize(document).expect("YAML"))
+        .collect()
+}
+
+/// Returns the pod of the Deployment in a manifest of examples/app/.
+fn pod(manifest: &str) -> Value {
+    let text = fs::read_to_string(Path::new(APP).join(manifest)).expect("a manifest");
+    let mut objects = documents(&text).into_iter();
+    let deployment = objects.find(|object| object["kind"] == "Deployment");
+    deployment.expect("a Deployment")["spec"]["template"]["spec"].clone()
+}
+
+/// Returns the data of each `ConfigMap` that the operator makes for the bindings in a manifest of examples/app/.
+fn config_maps(manifest: &str) -> BTreeMap<String, Data> {
+    let output = Command::new(BINARY)
+        .args(["render", "-f"])
+        .arg(Path::new(APP).join(manifest))
+        .env_clear()
+        .output()
+        .expect("a process");
+    assert!(
+        output.status.success(),
+        "a binding of {manifest} is not Ready"
+    );
+    documents(&String::from_utf8(output.stdout).expect("UTF-8"))
+        .into_iter()
+        .filter(|object| object["kind"] == "ConfigMap")
+        .map(|object| {
+            let name = object["metadata"]["name"].as_str().expect("a name");
+            let data = serde_json::from_value(object["data"].clone()).expect("data");
+            (name.to_owned(), data)
+        })
+        .collect()
+}
+
+/// Returns the environment of the only container in the pod of a manifest, as the kubelet makes it.
+fn environment(manifest: &str) -> Data {
+    let pod = pod(manifest);
+    let container = &pod["containers"][0];
+    let config_maps = config_maps(manifest);
+    let mut environment = Data::new();
+    for source in container["envFrom"].as_array().into_iter().flatten() {
+        let name = source["configMapRef"]["name"]
+            .as_str()
+            .expect("a ConfigMap");
+        environment.extend(config_maps[name].clone());
+    }
+    for variable in container["env"].as_array().into_iter().flatten() {
+        if let Some(value) = variable["value"].as_str() {
+            let name = variable["name"].as_str().expect("a name");
+            environment.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    environment
+}
+
+/// What a run of converse.py came to.
+#[derive(Debug)]
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Returns converse.py with nothing but this environment and the server.
+fn program(environment: &Data, server: &RuntimeServer) -> Option<Command> {
+    let mut command = python::with_boto3()?;
+    command
+        .arg(Path::new(APP).join("converse.py"))
+        .env_clear()
+        .envs(environment)
+        .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.url())
+        .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("HOME", "/nonexistent");
+    Some(command)
+}
+
+/// Lets converse.py ask a question once.
+async fn converse(environment: &Data, server: &RuntimeServer) -> Option<Run> {
+    let mut command = program(environment, server)?;
+    command.arg("Which city?");
+    let output = tokio::task::spawn_blocking(move || command.output().expect("a process"))
+        .await
+        .expect("a thread");
+    Some(Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    })
+}
+
+/// Returns what AWS knows of the profile in converse.yaml.
+fn runtime() -> Runtime {
+    Runtime {
+        profiles: vec![("eu-west-1".to_owned(), PROFILE.to_owned())],
+        profile_only_models: vec![MODEL.to_owned()],
+        denied_destination: None,
+        answer: "Dublin".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn converse_calls_the_profile_of_its_config_map() {
+    let server = RuntimeServer::start(runtime()).await;
+    let Some(run) = converse(&environment("converse.yaml"), &server).await else {
+        return;
+    };
+    assert_eq!(
+        (run.code, run.stdout.as_str(), run.stderr.as_str()),
+        (Some(0), "Dublin\n", "")
+    );
+    let calls = server.calls();
+    let [call] = calls.as_slice() else {
+        panic!("one call: {calls:?}")
+    };
+    assert_eq!(call.model_id, PROFILE);
+    assert_eq!(call.signing_region, "eu-west-1");
+    assert_eq!(call.question, "Which city?");
+    assert!(
+        call.path.starts_with("/model/eu.anthropic."),
+        "{}",
+        call.path
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn converse_asks_again_until_it_is_terminated() {
+    let server = RuntimeServer::start(runtime()).await;
+    let Some(mut command) = program(&environment("converse.yaml"), &server) else {
+        return;
+    };
+    let child = command.args(["--every", "0.01"]).stdout(Stdio::null());
+    let mut child = child.spawn().expect("a process");
+    let started = Instant::now();
+    while server.calls().len() < 2 {
+        let ended = child.try_wait().expect("a process of ours");
+        assert_eq!(ended, None, "it goes on");
+        assert!(started.elapsed() < PATIENCE, "two calls");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let terminated = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(terminated.expect("kill").success());
+    let status = child.wait().expect("a process of ours");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn converse_names_the_variable_that_is_missing() {
+    let server = RuntimeServer::start(runtime()).await;
+    for name in ["BEDROCK_INFERENCE_PROFILE_ID", "BEDROCK_SOURCE_REGION"] {
+        let mut environment = environment("converse.yaml");
+        environment.remove(name).expect("set by the operator");
+        let Some(run) = converse(&environment, &server).await else {
+            return;
+        };
+        assert_fails(&run, &[&format!("{name} is not set"), "envFrom"]);
+    }
+    assert!(server.calls().is_empty());
+}
+
+#[tokio::test]
+async fn converse_explains_each_refusal_in_one_line() {
+    let denied = Runtime {
+        denied_destination: Some("eu-south-2".to_owned()),
+        ..runtime()
+    };
+    let rows: [(Runtime, &str, &str, &[&str]); 3] = [
+        (
+            runtime(),
+            "BEDROCK_INFERENCE_PROFILE_ID",
+            MODEL,
+            &[
+                MODEL,
+                "only through an inference profile",
+                "BEDROCK_INFERENCE_PROFILE_ID",
+            ],
+        ),
+        (
+            runtime(),
+            "BEDROCK_SOURCE_REGION",
+            "us-east-1",
+            &[
+                "can't be called from us-east-1",
+                "set sourceRegion of the binding to us-east-1",
+            ],
+        ),
+        (
+            denied,
+            "BEDROCK_SOURCE_REGION",
+            "eu-west-1",
+            &[
+                "in eu-south-2:",
+                "allow bedrock:InvokeModel",
+                "eu-central-1,eu-north-1",
+                "explicit deny in a service control policy",
+            ],
+        ),
+    ];
+    for (runtime, name, value, said) in rows {
+        let server = RuntimeServer::start(runtime).await;
+        let mut environment = environment("converse.yaml");
+        environment.insert(name.to_owned(), value.to_owned());
+        let Some(run) = converse(&environment, &server).await else {
+            return;
+        };
+        assert_fails(&run, said);
+        assert_eq!(server.calls().len(), 1, "no refusal is worth a retry");
+    }
+}
+
+#[track_caller]
+fn assert_fails(run: &Run, said: &[&str]) {
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    assert_eq!(run.stderr.trim_end().lines().count(), 1, "{}", run.stderr);
+    for words in said {
+        assert!(run.stderr.contains(words), "{words:?} in {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_proxy_mounts_a_configuration_that_names_the_profile() {
+    let pod = pod("litellm.yaml");
+    let container = &pod["containers"][0];
+    let file = container["args"][1].as_str().expect("a file");
+    let (folder, key) = file.rsplit_once('/').expect("a folder");
+    let mount = &container["volumeMounts"][0];
+    assert_eq!(mount["mountPath"], folder);
+    assert_eq!(mount["name"], pod["volumes"][0]["name"]);
+    let name = pod["volumes"][0]["configMap"]["name"]
+        .as_str()
+        .expect("a ConfigMap");
+
+    let content = &config_maps("litellm.yaml")[name][key];
+    let configuration: Value = serde_yaml::from_str(content).expect("YAML");
+    let models = configuration["model_list"].as_array().expect("a list");
+    let [model] = models.as_slice() else {
+        panic!("one model: {content}")
+    };
+    assert_eq!(model["model_name"], "chat");
+    let parameters = &model["litellm_params"];
+    assert_eq!(parameters["model"], format!("bedrock/converse/{PROFILE}"));
+    assert_eq!(parameters["aws_region_name"], "eu-west-1");
+    let secret = &configuration["general_settings"]["master_key"];
+    let variable = container["env"][0]["name"].as_str().expect("a name");
+    assert_eq!(*secret, format!("os.environ/{variable}"));
+}
+
+#[test]
+fn claude_code_finds_model_and_region_under_its_own_names() {
+    let environment = environment("claude-code.yaml");
+    for (name, value) in [
+        ("CLAUDE_CODE_USE_BEDROCK", "1"),
+        (
+            "ANTHROPIC_MODEL",
+            "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ),
+        ("AWS_REGION", "us-east-1"),
+    ] {
+        assert_eq!(environment.get(name).map(String::as_str), Some(value));
+    }
+}

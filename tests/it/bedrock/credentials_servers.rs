@@ -1,0 +1,319 @@
+//! Stand-ins for what gives AWS credentials: STS, the EKS Pod Identity agent and the instance metadata service. Each
+//! listens on 127.0.0.1 and notes what it was asked.
+//!
+//! tests/it/bedrock checks them with boto3, so that what passes here passes there.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Form, Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use serde_json::json;
+
+use crate::common::bedrock_server::credential_scope;
+
+/// Returns a time from now as credentials carry it.
+fn expiration(seconds: i64) -> String {
+    let time = jiff::Timestamp::now()
+        .checked_add(jiff::SignedDuration::from_secs(seconds))
+        .expect("time");
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A router that serves until this value ends.
+struct Running {
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(router: Router) -> Self {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("server");
+        });
+        Self { address, task }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A list that grows while a server runs.
+type Log<T> = Arc<Mutex<Vec<T>>>;
+
+fn all<T: Clone>(log: &Log<T>) -> Vec<T> {
+    log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn push<T>(log: &Log<T>, entry: T) {
+    log.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(entry);
+}
+
+/// An error of STS.
+#[derive(Debug, Clone)]
+pub struct StsFault {
+    pub status: u16,
+    pub code: &'static str,
+    pub message: String,
+}
+
+/// What STS was asked: the parameters of the form, and the region and access key ID of the signature.
+pub type StsRequest = BTreeMap<String, String>;
+
+/// A stand-in for STS (awsQuery): `AssumeRole` and `AssumeRoleWithWebIdentity`.
+pub struct StsServer {
+    running: Running,
+    state: StsState,
+}
+
+#[derive(Clone, Default)]
+struct StsState {
+    log: Log<StsRequest>,
+    faults: Arc<Mutex<VecDeque<StsFault>>>,
+}
+
+impl StsServer {
+    pub async fn start() -> Self {
+        let state = StsState::default();
+        let router = Router::new()
+            .route("/", post(sts))
+            .with_state(state.clone());
+        Self {
+            running: Running::start(router).await,
+            state,
+        }
+    }
+
+    /// Returns the URL for `AWS_ENDPOINT_URL_STS`.
+    pub fn url(&self) -> String {
+        self.running.url()
+    }
+
+    /// Lets the next requests fail.
+    pub fn fail(&self, faults: impl IntoIterator<Item = StsFault>) {
+        let mut queue = self
+            .state
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.extend(faults);
+    }
+
+    /// Returns all requests so far.
+    pub fn log(&self) -> Vec<StsRequest> {
+        all(&self.state.log)
+    }
+}
+
+/// Answers with credentials whose access key ID is `ASIA` and the role's name in capitals.
+async fn sts(
+    State(state): State<StsState>,
+    headers: HeaderMap,
+    Form(mut form): Form<BTreeMap<String, String>>,
+) -> Response {
+    if let Some(scope) = credential_scope(&headers) {
+        form.insert("signed-by".to_owned(), scope[0].clone());
+        form.insert("signed-for".to_owned(), scope[2].clone());
+    }
+    push(&state.log, form.clone());
+    let fault = state
+        .faults
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front();
+    if let Some(fault) = fault {
+        return sts_error(&fault);
+    }
+    let action = form.get("Action").cloned().unwrap_or_default();
+    let known = match action.as_str() {
+        "AssumeRole" => form.contains_key("signed-by"),
+        "AssumeRoleWithWebIdentity" => form.contains_key("WebIdentityToken"),
+        _ => false,
+    };
+    let (Some(arn), Some(session), true) =
+        (form.get("RoleArn"), form.get("RoleSessionName"), known)
+    else {
+        return sts_error(&StsFault {
+            status: 400,
+            code: "ValidationError",
+            message: "the request is not valid".to_owned(),
+        });
+    };
+    let name = arn.rsplit('/').next().unwrap_or_default();
+    let account = arn.split(':').nth(4).unwrap_or_default();
+    let body = format!(
+        r#"<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{action}Result><AssumedRoleUser><AssumedRoleId>AROAEXAMPLE:{session}</AssumedRoleId><Arn>arn:aws:sts::{account}:assumed-role/{name}/{session}</Arn></AssumedRoleUser><Credentials><AccessKeyId>ASIAXXXXXXXX{}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken><Expiration>{}</Expiration></Credentials></{action}Result><ResponseMetadata><RequestId>{:016x}</RequestId></ResponseMetadata></{action}Response>"#,
+        name.to_uppercase(),
+        expiration(3600),
+        fastrand::u64(..)
+    );
+    ([(header::CONTENT_TYPE, "text/xml")], body).into_response()
+}
+
+fn sts_error(fault: &StsFault) -> Response {
+    let body = format!(
+        r#"<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>{}</Code><Message>{}</Message></Error><RequestId>{:016x}</RequestId></ErrorResponse>"#,
+        fault.code,
+        fault.message,
+        fastrand::u64(..)
+    );
+    let status = StatusCode::from_u16(fault.status).expect("status");
+    (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
+}
+
+/// A stand-in for the EKS Pod Identity agent. It writes a new token into the token file after each answer, as the kubelet
+/// does from time to time, and its credentials are to be renewed at once.
+pub struct PodIdentityAgent {
+    running: Running,
+    state: AgentState,
+}
+
+#[derive(Clone)]
+struct AgentState {
+    token_file: PathBuf,
+    tokens: Log<String>,
+}
+
+impl PodIdentityAgent {
+    /// Starts an agent, and writes `token-1` into the file.
+    pub async fn start(token_file: &Path) -> Self {
+        fs::write(token_file, "token-1").expect("token file");
+        let state = AgentState {
+            token_file: token_file.to_owned(),
+            tokens: Log::default(),
+        };
+        let router = Router::new()
+            .route("/v1/credentials", get(pod_identity))
+            .with_state(state.clone());
+        Self {
+            running: Running::start(router).await,
+            state,
+        }
+    }
+
+    /// Returns the value for `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
+    pub fn uri(&self) -> String {
+        format!("{}/v1/credentials", self.running.url())
+    }
+
+    /// Returns the tokens that were presented so far.
+    pub fn tokens(&self) -> Vec<String> {
+        all(&self.state.tokens)
+    }
+}
+
+async fn pod_identity(State(state): State<AgentState>, headers: HeaderMap) -> Response {
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let expected = fs::read_to_string(&state.token_file).expect("token file");
+    push(&state.tokens, token.clone());
+    if token != expected {
+        return (StatusCode::BAD_REQUEST, "[token]: not the current one").into_response();
+    }
+    let next = all(&state.tokens).len() + 1;
+    fs::write(&state.token_file, format!("token-{next}")).expect("token file");
+    Json(json!({
+        "AccessKeyId": "ASIAXXXXXXXXPOD",
+        "SecretAccessKey": "secret",
+        "Token": "token",
+        "AccountId": "111122223333",
+        "Expiration": expiration(5),
+    }))
+    .into_response()
+}
+
+/// A stand-in for the instance metadata service, version 2: without a session token it answers 401.
+pub struct InstanceMetadata {
+    running: Running,
+    log: Log<String>,
+}
+
+impl InstanceMetadata {
+    pub async fn start() -> Self {
+        let log = Log::default();
+        let router = Router::new()
+            .route("/latest/api/token", put(imds_token))
+            .route("/latest/meta-data/{*path}", get(imds))
+            .with_state(log.clone());
+        Self {
+            running: Running::start(router).await,
+            log,
+        }
+    }
+
+    /// Returns the value for `AWS_EC2_METADATA_SERVICE_ENDPOINT`.
+    pub fn url(&self) -> String {
+        self.running.url()
+    }
+
+    /// Returns the paths that were asked for so far.
+    pub fn log(&self) -> Vec<String> {
+        all(&self.log)
+    }
+}
+
+async fn imds_token(State(log): State<Log<String>>, headers: HeaderMap) -> Response {
+    push(&log, "token".to_owned());
+    match headers.get("x-aws-ec2-metadata-token-ttl-seconds") {
+        Some(ttl) => (
+            [("x-aws-ec2-metadata-token-ttl-seconds", ttl.clone())],
+            "session",
+        )
+            .into_response(),
+        None => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+async fn imds(
+    State(log): State<Log<String>>,
+    axum::extract::Path(path): axum::extract::Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    push(&log, path.clone());
+    if headers
+        .get("x-aws-ec2-metadata-token")
+        .is_none_or(|token| token != "session")
+    {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    match path.as_str() {
+        "iam/security-credentials/" => "node".into_response(),
+        "iam/security-credentials/node" => Json(json!({
+            "Code": "Success",
+            "LastUpdated": expiration(-60),
+            "Type": "AWS-HMAC",
+            "AccessKeyId": "ASIAXXXXXXXXNODE",
+            "SecretAccessKey": "secret",
+            "Token": "token",
+            "Expiration": expiration(3600),
+        }))
+        .into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}

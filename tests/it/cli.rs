@@ -1,0 +1,926 @@
+//! The program as a person or a pipeline calls it: what it prints, and how it ends.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+
+/// How the program ended.
+#[derive(Debug)]
+struct Output {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the program in an empty environment: no AWS, no cluster, no home.
+fn program(arguments: &[&str]) -> Output {
+    program_in(&[], "", arguments)
+}
+
+fn program_in(environment: &[(&str, &str)], stdin: &str, arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+        .args(arguments)
+        .env_clear()
+        .env("HOME", home.path())
+        .envs(environment.iter().copied())
+        .current_dir(ROOT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be run");
+    let mut pipe = child.stdin.take().expect("piped");
+    // A program that reads no stdin may be gone by now.
+    let _ = pipe.write_all(stdin.as_bytes());
+    drop(pipe);
+    let output = child.wait_with_output().expect("it ends");
+    Output {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+impl Output {
+    /// Asserts the exit code and returns what was printed.
+    #[track_caller]
+    fn ends_with(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self.stdout
+    }
+
+    /// Asserts that it failed with one line that says this, and printed nothing.
+    #[track_caller]
+    fn fails_with(self, code: i32, message: &str) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        assert_eq!(self.stdout, "", "nothing is printed halfway: {self:#?}");
+        assert!(
+            self.stderr.contains(message),
+            "{message:?} is not in {self:#?}"
+        );
+        assert_eq!(self.stderr.trim_end().lines().count(), 1, "{self:#?}");
+    }
+}
+
+/// Compares an output with the file that keeps it.
+#[track_caller]
+fn assert_golden(name: &str, output: &str) {
+    let path = Path::new(ROOT).join("tests/golden").join(name);
+    if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(&path, output).expect("written");
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    if golden == output {
+        return;
+    }
+    let line = golden
+        .lines()
+        .zip(output.lines())
+        .position(|(golden, output)| golden != output)
+        .unwrap_or_else(|| golden.lines().count().min(output.lines().count()));
+    let at = |text: &str| text.lines().nth(line).unwrap_or("(the end)").to_owned();
+    panic!(
+        "tests/golden/{name} differs from line {}:\n- {}\n+ {}\nIf the new output is right: UPDATE_GOLDEN=1 cargo test --test it cli::, and read the diff.",
+        line + 1,
+        at(&golden),
+        at(output)
+    );
+}
+
+fn binding(name: &str, geography: &str, rest: &str) -> String {
+    format!(
+        "---\napiVersion: inferenceprofiles.dev/v1alpha1\nkind: InferenceProfileBinding\nmetadata: {{name: {name}}}\nspec: {{model: '{SONNET}', geography: {geography}, sourceRegion: eu-west-1{rest}}}\n"
+    )
+}
+
+fn render(stdin: &str, arguments: &[&str]) -> Output {
+    let all = [&["render", "-f", "-"], arguments].concat();
+    program_in(&[], stdin, &all)
+}
+
+/// Returns the documents that were printed.
+fn documents(text: &str) -> Vec<serde_json::Value> {
+    use serde::Deserialize as _;
+    serde_yaml::Deserializer::from_str(text)
+        .map(|document| serde_json::Value::deserialize(document).expect("YAML"))
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+#[test]
+fn run_needs_a_region() {
+    program(&["run"]).fails_with(2, "no source region: give --region or set AWS_REGION");
+    program_in(&[("AWS_REGION", "europe")], "", &["run"]).fails_with(2, "AWS_REGION");
+}
+
+#[test]
+fn run_needs_a_cluster() {
+    let arguments = ["run", "--region", "eu-west-1", "--catalog", "embedded"];
+    program(&arguments).fails_with(1, "no cluster can be reached: check KUBECONFIG");
+    let kubeconfig = [("KUBECONFIG", "/nonexistent")];
+    program_in(&kubeconfig, "", &arguments).fails_with(1, "/nonexistent");
+}
+
+#[test]
+fn run_refuses_what_it_does_not_understand() {
+    for (option, value, message) in [
+        ("--allowed-regions", "europe", "europe"),
+        ("--allowed-regions", "e*u*w*1**", "it has 5 stars (*)"),
+        (
+            "--allow-role-arn",
+            "arn:aws:iam::111122223333:role/b*e*d*r*o*;namespaces=*",
+            "the role: it has 5 stars (*), and at most 4 are allowed",
+        ),
+        ("--catalog", "directory:/nonexistent", "/nonexistent"),
+    ] {
+        let arguments = ["run", "--region", "eu-west-1", option, value];
+        program(&arguments).fails_with(2, message);
+    }
+    for (option, value) in [
+        ("--refresh-interval", "soon"),
+        ("--concurrency", "0"),
+        ("--catalog", "live"),
+        ("--account", "mine"),
+        ("--region", "europe"),
+    ] {
+        let output = program(&["run", option, value]);
+        assert_eq!(output.code, Some(2), "{option} {value}");
+        assert!(output.stderr.contains(option), "{output:#?}");
+    }
+}
+
+#[test]
+fn render_of_the_examples_is_golden() {
+    let output = program(&["render", "-f", "examples/", "--enable-secrets"]);
+    // One example shows what is not supported.
+    assert_golden("render-examples.yaml", &output.ends_with(3));
+    let again = program(&["render", "-f", "examples/", "--enable-secrets"]);
+    assert_golden("render-examples.yaml", &again.ends_with(3));
+}
+
+#[test]
+fn render_ends_with_0_where_all_is_ready_and_3_where_not() {
+    let ready = binding("a", "eu", "");
+    let not_ready = binding("b", "jp", "");
+    assert_eq!(documents(&render(&ready, &[]).ends_with(0)).len(), 2);
+    let printed = render(&not_ready, &[]).ends_with(3);
+    assert_eq!(documents(&printed).len(), 1, "the status alone");
+    assert!(printed.contains("GeographyUnsupported"), "{printed}");
+    let printed = render(&format!("{ready}{not_ready}"), &[]).ends_with(3);
+    assert_eq!(documents(&printed).len(), 3, "the other is rendered");
+}
+
+#[test]
+fn render_reads_files_folders_and_standard_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("one.yaml"), binding("one", "eu", "")).expect("written");
+    fs::write(path("two.yml"), binding("two", "eu", "")).expect("written");
+    fs::write(path("notes.txt"), "not: [a manifest").expect("written");
+    let names = |printed: &str| -> Vec<String> {
+        documents(printed)
+            .iter()
+            .filter(|document| document["kind"] == "InferenceProfileBinding")
+            .map(|document| document["metadata"]["name"].to_string())
+            .collect()
+    };
+    let all = &folder.path().display().to_string();
+    let printed = program(&["render", "-f", all]).ends_with(0);
+    assert_eq!(names(&printed), [r#""one""#, r#""two""#]);
+    let two = path("two.yml");
+    let printed = program(&["render", "--filename", &two]).ends_with(0);
+    assert_eq!(names(&printed), [r#""two""#]);
+    let one = path("one.yaml");
+    let arguments = ["render", "-f", "-", "-f", &one];
+    let printed = program_in(&[], &binding("three", "eu", ""), &arguments).ends_with(0);
+    assert_eq!(names(&printed), [r#""three""#, r#""one""#]);
+}
+
+#[test]
+fn render_puts_bindings_into_the_namespace_given() {
+    let own = binding("a", "eu", "").replace("{name: a}", "{name: a, namespace: own}");
+    let input = format!("{own}{}", binding("b", "eu", ""));
+    for (arguments, other) in [
+        (&[][..], "default"),
+        (&["--namespace", "shop"], "shop"),
+        (&["-n", "shop"], "shop"),
+    ] {
+        let printed = render(&input, arguments).ends_with(0);
+        let namespaces: Vec<_> = documents(&printed)
+            .iter()
+            .map(|document| document["metadata"]["namespace"].clone())
+            .collect();
+        assert_eq!(namespaces, ["own", "own", other, other]);
+    }
+}
+
+#[test]
+fn render_refuses_bad_input() {
+    render("a: [", &[]).fails_with(2, "standard input");
+    render("kind: ConfigMap\n", &[]).fails_with(2, "no InferenceProfileBinding was found");
+    render("", &[]).fails_with(2, "no InferenceProfileBinding was found");
+    let twice = format!("{0}{0}", binding("a", "eu", ""));
+    render(&twice, &[]).fails_with(2, "default/a is given twice");
+    let no_name = binding("a", "eu", "").replace("name: a", "labels: {}");
+    render(&no_name, &[]).fails_with(2, "it has no name");
+    let no_model = binding("a", "eu", "").replace("model:", "modle:");
+    render(&no_model, &[]).fails_with(2, "model");
+    program(&["render", "-f", "/nonexistent.yaml"])
+        .fails_with(2, "/nonexistent.yaml can't be read");
+    let output = program(&["render"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("--filename"), "{output:#?}");
+}
+
+#[test]
+fn render_of_a_merge_asks_the_object_in_the_files() {
+    let merge = ", targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+    let input = binding("chat", "eu", merge);
+    let object = |annotations: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: app{annotations}}}\ndata: {{THEIRS: '1'}}\n"
+        )
+    };
+    let allowed = object(", annotations: {inferenceprofiles.dev/allow-merge: chat}");
+    let printed = render(&format!("{input}{allowed}"), &[]).ends_with(0);
+    let manifests = documents(&printed);
+    assert_eq!(
+        manifests[0]["data"],
+        serde_json::json!({"MODEL": format!("eu.{SONNET}")}),
+        "our keys alone"
+    );
+    assert!(manifests[0]["metadata"].get("ownerReferences").is_none());
+
+    let refused = object("");
+    let printed = render(&format!("{refused}{input}"), &[]).ends_with(3);
+    assert!(printed.contains("TargetForbidden"), "{printed}");
+    assert_eq!(documents(&printed).len(), 1);
+
+    render(&input, &[]).ends_with(0);
+}
+
+#[test]
+fn render_writes_secrets_only_where_they_are_enabled() {
+    let input = binding("a", "eu", ", targets: [{kind: Secret, name: s}]");
+    let printed = render(&input, &[]).ends_with(3);
+    assert!(printed.contains("SecretsDisabled"), "{printed}");
+    let printed = render(&input, &["--enable-secrets"]).ends_with(0);
+    let secret = &documents(&printed)[0];
+    assert_eq!(secret["type"], "servicebinding.io/bedrock");
+    assert!(secret.get("stringData").is_none());
+}
+
+#[test]
+fn render_knows_limits_and_accounts() {
+    let input = binding("a", "eu", "");
+    render(&input, &["--allowed-regions", "@eu"]).ends_with(0);
+    let printed = render(&input, &["--allowed-regions", "eu-west-1,eu-west-3"]).ends_with(3);
+    assert!(printed.contains("RegionNotAllowed"), "{printed}");
+    render(&input, &["--allowed-regions", "europe"]).fails_with(2, "europe");
+
+    let arn = ", targets: [{kind: ConfigMap, name: c, keys: {ARN: ProfileARN}}]";
+    let input = binding("a", "eu", arn);
+    let printed = render(&input, &[]).ends_with(3);
+    assert!(printed.contains("ValueUnavailable"), "{printed}");
+    let printed = render(&input, &["--account", "111122223333"]).ends_with(0);
+    assert_eq!(
+        documents(&printed)[0]["data"]["ARN"],
+        format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.{SONNET}")
+    );
+}
+
+#[test]
+fn explain_is_golden() {
+    let explain = |arguments: &[&str]| {
+        let all = [&["explain", SONNET, "--region", "eu-west-1"], arguments].concat();
+        program(&all)
+    };
+    for (name, code, arguments) in [
+        ("explain-found.txt", 0, &["--geography", "eu"][..]),
+        ("explain-unsupported.txt", 3, &["--geography", "jp"]),
+        (
+            "explain-fallback.txt",
+            0,
+            &[
+                "--geography",
+                "jp",
+                "--fallback",
+                "apac",
+                "--fallback",
+                "eu",
+            ],
+        ),
+        (
+            "explain-not-permitted.txt",
+            3,
+            &["--geography", "global", "--allowed-regions", "@eu"],
+        ),
+        (
+            "explain-found.json",
+            0,
+            &["--geography", "eu", "--output", "json"],
+        ),
+        (
+            "explain-policy.txt",
+            0,
+            &[
+                "--geography",
+                "eu",
+                "--allowed-regions",
+                "@eu,eu-west-2",
+                "--account",
+                "111122223333",
+            ],
+        ),
+        (
+            "explain-policy.json",
+            0,
+            &[
+                "--geography",
+                "global",
+                "--allowed-regions",
+                "*",
+                "--account",
+                "111122223333",
+                "--output",
+                "json",
+            ],
+        ),
+    ] {
+        assert_golden(name, &explain(arguments).ends_with(code));
+    }
+    let account = ["--geography", "eu", "--account", "111122223333"];
+    let printed = explain(&account).ends_with(0);
+    let (_, policy) = printed.split_once("IAM policy:\n").expect("a policy");
+    let policy: serde_json::Value = serde_json::from_str(policy).expect("JSON at the end");
+    let sonnet = ["--model", SONNET, "--region", "eu-west-1"];
+    let same = iam_policy(&[&sonnet[..], &["--geography", "eu"]].concat()).ends_with(0);
+    let same: serde_json::Value = serde_json::from_str(&same).expect("JSON");
+    assert_eq!(policy, same, "as iam-policy prints it");
+    let mistyped = [
+        "explain",
+        "anthropic.claude-sonet-4-5-20250929-v1:0",
+        "--region",
+        "eu-west-1",
+    ];
+    let printed = program(&[&mistyped[..], &["--geography", "eu"]].concat()).ends_with(3);
+    assert!(
+        printed.contains(SONNET),
+        "the nearest model is named: {printed}"
+    );
+}
+
+#[test]
+fn a_model_on_demand_is_explained_and_rendered_where_it_is_allowed() {
+    const RERANK: &str = "amazon.rerank-v1:0";
+    let explain = |arguments: &[&str]| {
+        let request = [
+            "explain",
+            RERANK,
+            "--region",
+            "eu-central-1",
+            "--geography",
+            "eu",
+        ];
+        program(&[&request[..], arguments].concat())
+    };
+    assert_golden(
+        "explain-on-demand.txt",
+        &explain(&["--on-demand"]).ends_with(0),
+    );
+    let hint = explain(&[]).ends_with(3);
+    assert!(
+        hint.contains("is on demand in eu-central-1: set fallback.onDemand"),
+        "{hint}"
+    );
+    let binding = format!(
+        "{{apiVersion: inferenceprofiles.dev/v1alpha1, kind: InferenceProfileBinding, metadata: {{name: rerank}}, \
+         spec: {{model: '{RERANK}', geography: eu, sourceRegion: eu-central-1, fallback: {{onDemand: true}}}}}}"
+    );
+    let written = program_in(&[], &binding, &["render", "-f", "-"]).ends_with(0);
+    for line in [
+        "BEDROCK_GEOGRAPHY: on-demand",
+        "BEDROCK_INFERENCE_PROFILE_ID: amazon.rerank-v1:0",
+        "BEDROCK_DESTINATION_REGIONS: eu-central-1",
+        "reason: OnDemandFallback",
+    ] {
+        assert!(written.contains(line), "{line} in {written}");
+    }
+}
+
+#[test]
+fn explain_refuses_bad_input() {
+    program(&[
+        "explain",
+        "claude",
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ])
+    .fails_with(2, "not a foundation model ID");
+    program(&["explain", SONNET, "--geography", "eu"]).fails_with(2, "no source region");
+    let output = program(&["explain", SONNET, "--region", "eu-west-1"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("--geography"), "{output:#?}");
+    let environment = [("AWS_REGION", "eu-west-1")];
+    program_in(&environment, "", &["explain", SONNET, "--geography", "eu"]).ends_with(0);
+}
+
+#[test]
+fn catalog_lists_and_exports() {
+    let list = [
+        "catalog",
+        "list",
+        "--region",
+        "eu-west-1",
+        "--model",
+        SONNET,
+    ];
+    let table = program(&list).ends_with(0);
+    assert!(table.contains(&format!("eu.{SONNET}")), "{table}");
+    let json = program(&[&list[..], &["-o", "json"]].concat()).ends_with(0);
+    let profiles: Vec<serde_json::Value> = serde_json::from_str(&json).expect("an array");
+    assert!(!profiles.is_empty());
+    let matrix = program(&["catalog", "matrix", "--model", SONNET]).ends_with(0);
+    assert!(matrix.contains(SONNET), "{matrix}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().display().to_string();
+    let account = ["--account", "111122223333"];
+    let export = [
+        "catalog",
+        "export",
+        "--catalog",
+        "embedded",
+        "--region",
+        "eu-west-1",
+    ];
+    let output = program(&[&export[..], &account, &[&path]].concat());
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let catalog = format!("directory:{path}");
+    let explain = [
+        "explain",
+        SONNET,
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ];
+    let from_files = program(&[&explain[..], &["--catalog", &catalog]].concat()).ends_with(0);
+    assert!(
+        from_files.contains(":111122223333:"),
+        "the account is in the files: {from_files}"
+    );
+    let embedded = program(&[&explain[..], &account].concat());
+    assert_eq!(from_files, embedded.ends_with(0));
+}
+
+#[test]
+fn catalog_shows_what_a_limit_permits() {
+    let matrix = program(&["catalog", "matrix", "--allowed-regions", "@eu"]);
+    assert!(
+        matrix
+            .stderr
+            .contains("left out, because --allowed-regions permits no route to them: models: "),
+        "{matrix:#?}"
+    );
+    assert_golden("catalog-matrix-eu.txt", &matrix.ends_with(0));
+    let sonnet = ["--model", SONNET];
+    let list = ["catalog", "list", "--allowed-regions", "@jp"];
+    let list = program(&[&list[..], &sonnet].concat()).ends_with(0);
+    assert_golden("catalog-list-jp.txt", &list);
+    let nothing = ["catalog", "matrix", "--allowed-regions", "eu-west-1"];
+    let nothing = program(&[&nothing[..], &sonnet].concat());
+    assert!(
+        nothing.stderr.contains("no route is permitted; widen"),
+        "{nothing:#?}"
+    );
+    assert_eq!(nothing.ends_with(0), "");
+    program(&["catalog", "list", "--allowed-regions", "europe"]).fails_with(2, "europe");
+}
+
+#[test]
+fn patterns_have_at_most_four_stars() {
+    let explain = |limit: &str| {
+        let request = ["--geography", "eu", "--region", "eu-west-1"];
+        program(
+            &[
+                &["explain", SONNET],
+                &request[..],
+                &["--allowed-regions", limit],
+            ]
+            .concat(),
+        )
+    };
+    explain("e*u*-*-*").ends_with(0);
+    let outside = explain("e*u*w*s*").ends_with(3);
+    assert!(outside.contains("NOT permitted"), "{outside}");
+    explain("eu-****z").ends_with(3);
+    for (limit, message) in [
+        (
+            "e*u*-*-**",
+            "\"e*u*-*-**\" in the operator's --allowed-regions is not a valid limit: it has 5 stars (*), and at most 4 are \
+             allowed; leave some out, or list the regions",
+        ),
+        (
+            "e******************************z",
+            "it has 30 stars (*), and at most 4 are allowed",
+        ),
+        (&"eu-*,".repeat(65), "at most 64 are allowed"),
+    ] {
+        explain(limit).fails_with(2, message);
+    }
+
+    let list = |model: &str| program(&["catalog", "list", "--model", model]);
+    let found = list("*a*u*-sonnet-4-5*").ends_with(0);
+    assert!(found.contains(SONNET), "{found}");
+    let refused = list("*a*u*-sonnet-4-5**");
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+    assert!(
+        refused
+            .stderr
+            .contains("it has 5 stars (*), and at most 4 are allowed"),
+        "{}",
+        refused.stderr
+    );
+}
+
+/// Files that leave out a destination which the embedded data know: every command counts both.
+#[test]
+fn commands_agree_on_data_that_contradict_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listing = serde_json::json!({"inferenceProfileSummaries": [{
+        "inferenceProfileName": "EU",
+        "inferenceProfileArn": format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.{SONNET}"),
+        "inferenceProfileId": format!("eu.{SONNET}"),
+        "models": [{"modelArn": format!("arn:aws:bedrock:eu-west-1::foundation-model/{SONNET}")}],
+        "status": "ACTIVE",
+        "type": "SYSTEM_DEFINED",
+    }]});
+    fs::write(folder.path().join("eu-west-1.json"), listing.to_string()).expect("written");
+    let catalog = format!("directory:{}", folder.path().display());
+    for (limit, code) in [("eu-west-1", 3), ("@eu", 0)] {
+        let options = ["--catalog", &catalog, "--allowed-regions", limit];
+        let request = ["--geography", "eu", "--region", "eu-west-1"];
+        let all = [&["explain", SONNET], &request[..], &options].concat();
+        let explained = program(&all).ends_with(code);
+        assert_eq!(
+            explained.contains("NOT permitted"),
+            code == 3,
+            "{explained}"
+        );
+        let all = [&["--model", SONNET], &request[..], &options].concat();
+        let policy = iam_policy(&all).ends_with(code);
+        assert_eq!(policy.is_empty(), code == 3, "{policy}");
+        let list = program(&[&["catalog", "list"], &options[..]].concat()).ends_with(0);
+        assert_eq!(list.is_empty(), code == 3, "{list}");
+    }
+}
+
+#[test]
+fn evidence_needs_a_cluster_and_a_limit_that_is_one() {
+    program(&["evidence"]).fails_with(1, "no cluster can be reached: check KUBECONFIG");
+    program(&["evidence", "--allowed-regions", "europe"]).fails_with(2, "europe");
+    let output = program(&["evidence", "-o", "xlsx"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("csv"), "what there is is named");
+}
+
+#[test]
+fn crd_is_the_one_in_crds() {
+    let file = fs::read_to_string(Path::new(ROOT).join("crds/inferenceprofilebindings.yaml"));
+    let printed = program(&["crd"]).ends_with(0);
+    assert!(file.expect("the CRD").ends_with(&printed));
+}
+
+#[test]
+fn completions_name_every_command() {
+    for (shell, start) in [
+        ("bash", "_inference__profile__operator() {"),
+        ("zsh", "#compdef inference-profile-operator"),
+        ("fish", "complete -c inference-profile-operator"),
+    ] {
+        let script = program(&["completions", shell]).ends_with(0);
+        assert!(script.contains(start), "{shell}");
+        for command in commands() {
+            assert!(script.contains(&command), "{shell}: {command}");
+        }
+    }
+    let output = program(&["completions", "cobol"]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("bash"), "what there is is named");
+}
+
+/// Returns the commands that --help names.
+fn commands() -> Vec<String> {
+    let help = program(&["--help"]).ends_with(0);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<String> = listed
+        .take_while(|line| line.starts_with("  "))
+        // Descriptions go on in lines that are indented further.
+        .filter(|line| !line.starts_with("    "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .map(str::to_owned)
+        .collect();
+    assert!(commands.len() > 5, "{help}");
+    commands
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in commands() {
+        let help = program(&[&command, "--help"]).ends_with(0);
+        assert!(help.contains("Usage: inference-profile-operator"), "{help}");
+    }
+    let help = program(&["--help"]).ends_with(0);
+    assert!(help.contains("Exit codes:"), "{help}");
+}
+
+#[test]
+fn help_and_version_are_told_apart_from_errors() {
+    let version = program(&["--version"]).ends_with(0);
+    assert_eq!(
+        version,
+        format!("inference-profile-operator {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    for arguments in [&[][..], &["nonsense"], &["render", "--nonsense"]] {
+        let output = program(arguments);
+        assert_eq!(output.code, Some(2), "{arguments:?}");
+        assert_eq!(output.stdout, "", "errors go to standard error");
+        assert!(output.stderr.contains("Usage:"), "{output:#?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_is_no_error() {
+    for arguments in [
+        &["completions", "bash"][..],
+        &["crd"],
+        &["render", "-f", "examples/01-smallest.yaml"],
+        &[
+            "explain",
+            SONNET,
+            "--geography",
+            "eu",
+            "--region",
+            "eu-west-1",
+        ],
+        &["catalog", "list"],
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+            .args(arguments)
+            .env_clear()
+            .current_dir(ROOT)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be run");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+        assert!(
+            !stderr.contains("rror") && !stderr.contains("panic"),
+            "{arguments:?}: {stderr}"
+        );
+    }
+}
+
+const ACCOUNT: [&str; 2] = ["--account", "111122223333"];
+
+/// Calls `iam-policy` for one account.
+fn iam_policy(arguments: &[&str]) -> Output {
+    program(&[&["iam-policy"], &ACCOUNT[..], arguments].concat())
+}
+
+#[test]
+fn iam_policies_are_golden() {
+    let sonnet = ["--model", SONNET, "--region", "eu-west-1", "--geography"];
+    for (name, arguments) in [
+        ("geographic.json", &["eu"][..]),
+        ("global.json", &["global"]),
+        ("batch.json", &["eu", "--actions", "batch"]),
+        (
+            "with-fallbacks.tf",
+            &[
+                "jp",
+                "--fallback",
+                "eu",
+                "--fallback",
+                "global",
+                "--with-fallbacks",
+                "-o",
+                "hcl",
+            ],
+        ),
+    ] {
+        let printed = iam_policy(&[&sonnet, arguments].concat()).ends_with(0);
+        assert_golden(&format!("iam-policy-{name}"), &printed);
+    }
+    for (name, arguments) in [
+        (
+            "operator.json",
+            &[
+                "--operator",
+                "--assume-role",
+                "arn:aws:iam::444455556666:role/discovery",
+            ][..],
+        ),
+        (
+            "guardrail.json",
+            &["--guardrail", "--allowed-regions", "@eu,eu-west-2"],
+        ),
+        (
+            "guardrail.yaml",
+            &[
+                "--guardrail",
+                "--allowed-regions",
+                "us-*",
+                "-o",
+                "cloudformation",
+            ],
+        ),
+        (
+            "guardrail.tf",
+            &["--guardrail", "--allowed-regions", "@jp", "-o", "hcl"],
+        ),
+    ] {
+        let printed = iam_policy(arguments).ends_with(0);
+        assert_golden(&format!("iam-policy-{name}"), &printed);
+    }
+}
+
+#[test]
+fn iam_policies_of_bindings_leave_out_and_name_those_without_a_profile() {
+    let output = iam_policy(&["-f", "examples/", "-o", "cloudformation"]);
+    assert!(
+        output
+            .stderr
+            .contains("default/claude-jp-from-ireland: left out: no jp profile"),
+        "{output:#?}"
+    );
+    assert_golden("iam-policy-examples.yaml", &output.ends_with(3));
+    let outside = binding("a", "eu", ", allowedRegions: [eu-west-1]");
+    let all = [&["iam-policy", "-f", "-"], &ACCOUNT[..]].concat();
+    let output = program_in(&[], &outside, &all);
+    assert!(
+        output
+            .stderr
+            .contains("default/a: left out: not allowed by spec.allowedRegions"),
+        "what the operator does not publish is not allowed either: {output:#?}"
+    );
+    assert_eq!(output.ends_with(3), "");
+}
+
+#[test]
+fn iam_policies_are_one_per_partition_and_no_larger_than_iam_takes() {
+    let gov = binding("gov", "us-gov", "")
+        .replace(SONNET, "anthropic.claude-3-haiku-20240307-v1:0")
+        .replace("eu-west-1", "us-gov-east-1");
+    let all = [&["iam-policy", "-f", "-"], &ACCOUNT[..]].concat();
+    let output = program_in(&[], &format!("{}{gov}", binding("eu", "eu", "")), &all);
+    assert!(output.stderr.contains("2 policies"), "{output:#?}");
+    assert!(
+        output.stderr.contains("policy 2: partition aws-us-gov"),
+        "{output:#?}"
+    );
+    let policies: Vec<serde_json::Value> = serde_json::Deserializer::from_str(&output.ends_with(0))
+        .into_iter()
+        .map(|policy| policy.expect("a policy"))
+        .collect();
+    assert_eq!(policies.len(), 2);
+    assert!(
+        policies[1]
+            .to_string()
+            .contains("arn:aws-us-gov:bedrock:us-gov-west-1::")
+    );
+}
+
+#[test]
+fn iam_policy_takes_the_account_from_a_catalog_that_knows_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("catalog").display().to_string();
+    let export = [
+        "catalog",
+        "export",
+        "--region",
+        "eu-west-1",
+        "--account",
+        "999988887777",
+        &path,
+    ];
+    program(&export).ends_with(0);
+    let catalog = format!("directory:{path}");
+    let sonnet = [
+        "iam-policy",
+        "--model",
+        SONNET,
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ];
+    let printed = program(&[&sonnet[..], &["--catalog", &catalog]].concat()).ends_with(0);
+    assert!(
+        printed.contains(":999988887777:inference-profile/"),
+        "{printed}"
+    );
+    program(&sonnet).fails_with(2, "no account is known: the embedded catalog names none");
+}
+
+#[test]
+fn service_control_policies_are_reported_per_check() {
+    let scp = |name: &str| format!("tests/iam/scp/{name}.json");
+    let full = scp("full-access");
+    let deny = format!("{full},{}", scp("region-deny"));
+    let nova = [
+        "--model",
+        "amazon.nova-pro-v1:0",
+        "--geography",
+        "eu",
+        "--region",
+        "eu-central-1",
+        "--scp",
+        &full,
+        "--scp",
+    ];
+    let role = ["--principal", "arn:aws:iam::111122223333:role/chat"];
+    let exempt = ["--principal", "arn:aws:iam::111122223333:role/break-glass"];
+    for (name, file, principal, code) in [
+        ("denied", &deny, &role[..], 3),
+        ("not-denied", &deny, &exempt, 0),
+        // Not knowing is no assurance.
+        ("cant-judge", &deny, &[], 3),
+    ] {
+        let printed = iam_policy(&[&nova[..], &[file], principal].concat()).ends_with(code);
+        assert_golden(&format!("iam-policy-scp-{name}.txt"), &printed);
+    }
+    let output = iam_policy(&[
+        "-f",
+        "examples/",
+        "--actions",
+        "invoke,batch",
+        "--scp",
+        &deny,
+    ]);
+    assert_golden("iam-policy-scp-examples.txt", &output.ends_with(3));
+}
+
+#[test]
+fn iam_policy_refuses_bad_input() {
+    let sonnet = [
+        "--model",
+        SONNET,
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ];
+    iam_policy(&[&sonnet[..], &["--scp", "/nonexistent.json"]].concat())
+        .fails_with(2, "/nonexistent.json can't be read");
+    iam_policy(&[&sonnet[..], &["--scp", "tests/iam/package.json"]].concat()).fails_with(
+        2,
+        "tests/iam/package.json: no policy: expected an object with a list Statement",
+    );
+    let other = "arn:aws:iam::444455556666:role/chat";
+    let scp = ["--scp", "tests/iam/scp/full-access.json", "--principal"];
+    iam_policy(&[&sonnet[..], &scp, &[other]].concat()).fails_with(
+        2,
+        "--principal is of account 444455556666, --account is 111122223333",
+    );
+    iam_policy(&["--guardrail"]).fails_with(2, "no limit to enforce: give --allowed-regions");
+    iam_policy(&["--guardrail", "--allowed-regions", "eu-west-1,*"])
+        .fails_with(2, "the limit * is no border");
+    iam_policy(&["--operator", "--assume-role", "discovery"])
+        .fails_with(2, "is not the ARN of a role");
+    program(&["iam-policy", "--operator"]).fails_with(2, "give --account");
+    for (arguments, message) in [
+        (&[][..], "--filename"),
+        (&["--model", SONNET], "--geography"),
+        (&["--operator", "--guardrail"], "--guardrail"),
+        (&["-f", "-", "--scp", "a", "-o", "hcl"], "--output"),
+        (
+            &["-f", "-", "--scp", "a", "--principal", "chat"],
+            "is not the ARN of a role or user",
+        ),
+        (&["-f", "-", "--actions", "train"], "train"),
+    ] {
+        let output = iam_policy(arguments);
+        assert_eq!(output.code, Some(2), "{arguments:?}");
+        assert!(
+            output.stderr.contains(message),
+            "{arguments:?}: {output:#?}"
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! The documents say what the code has: names, links and examples in them are real.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use inference_profile_operator::{
+    api::{
+        InferenceProfileBinding,
+        condition::{ConditionType, Reason},
+    },
+    residency::sets,
+};
+use serde::Deserialize;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Returns the documents: those in the root folder, in `docs/` and beside the applications.
+fn documents() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in [".", "docs", "examples/app"] {
+        for entry in fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|end| end == "md") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() > 5, "the documents were not found: {files:?}");
+    files
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder)
+        .expect("a folder")
+        .flat_map(|entry| {
+            let path = entry.expect("an entry").path();
+            match path.extension() {
+                _ if path.is_dir() => sources(&path),
+                Some(end) if end == "rs" => vec![path],
+                _ => Vec::new(),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn every_condition_and_reason_is_explained() {
+    let page = text(&Path::new(ROOT).join("docs/conditions.md"));
+    let types = ConditionType::ALL.iter().map(|kind| kind.as_str());
+    let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
+    let missing: Vec<&str> = types
+        .chain(reasons)
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/conditions.md does not explain {missing:?}"
+    );
+}
+
+/// Returns the names of metrics that a text has, without what Prometheus appends.
+fn metrics(text: &str) -> BTreeSet<String> {
+    const PREFIXES: [&str; 4] = [
+        "controller_runtime_",
+        "workqueue_",
+        "leader_election_",
+        "inference_profile_operator_",
+    ];
+    const SUFFIXES: [&str; 5] = ["_total", "_bucket", "_sum", "_count", "_info"];
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| {
+            PREFIXES
+                .iter()
+                .any(|prefix| word.len() > prefix.len() && word.starts_with(prefix))
+        })
+        .map(|word| {
+            SUFFIXES
+                .iter()
+                .find_map(|suffix| word.strip_suffix(suffix))
+                .unwrap_or(word)
+                .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn metrics_are_those_of_the_code() {
+    let root = Path::new(ROOT);
+    let code: BTreeSet<String> = ["src/metrics.rs", "src/controller/gauges.rs"]
+        .iter()
+        .flat_map(|path| metrics(&text(&root.join(path))))
+        .collect();
+    assert_eq!(
+        metrics(&text(&root.join("docs/operations.md"))),
+        code,
+        "docs/operations.md"
+    );
+    let chart = root.join("charts/inference-profile-operator");
+    for folder in ["files", "templates"] {
+        let Ok(entries) = fs::read_dir(chart.join(folder)) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                let unknown: Vec<String> =
+                    metrics(&text(&path)).difference(&code).cloned().collect();
+                assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_sets_of_regions_are_told_with_their_date() {
+    let document = text(&Path::new(ROOT).join("docs/residency.md"));
+    assert!(document.contains(sets::AS_OF), "{}", sets::AS_OF);
+    for set in sets::SETS {
+        let row = document
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", set.name)));
+        let row = row.unwrap_or_else(|| panic!("no row of {}", set.name));
+        for region in set.regions {
+            assert!(row.contains(region), "{region} is not in {row:?}");
+        }
+    }
+}
+
+#[test]
+fn every_environment_variable_is_listed() {
+    let page = text(&Path::new(ROOT).join("docs/cli.md"));
+    let mut names = BTreeSet::new();
+    for source in sources(&Path::new(ROOT).join("src")) {
+        for (start, _) in text(&source).match_indices("\"IPO_") {
+            let rest = text(&source)[start + 1..].to_owned();
+            let name = rest.split('"').next().expect("a name").to_owned();
+            names.insert(name);
+        }
+    }
+    assert!(names.contains("IPO_CATALOG"), "no variables were found");
+    let missing: Vec<&String> = names
+        .iter()
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/cli.md does not list {missing:?}");
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    for document in documents() {
+        let folder = document.parent().expect("a folder");
+        for rest in text(&document).split("](").skip(1) {
+            let link = rest.split(')').next().expect("a link");
+            let file = link.split('#').next().expect("a path");
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            assert!(
+                folder.join(file).exists(),
+                "{}: the link {link} leads nowhere",
+                document.display()
+            );
+        }
+    }
+}
+
+/// Returns the YAML blocks of a document.
+fn yaml_blocks(document: &str) -> Vec<&str> {
+    document
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("a block"))
+        .collect()
+}
+
+#[test]
+fn every_binding_shown_is_one() {
+    let mut shown = 0;
+    for document in documents() {
+        let content = text(&document);
+        let blocks = yaml_blocks(&content);
+        for block in blocks
+            .iter()
+            .filter(|block| block.starts_with("apiVersion: inferenceprofiles.dev"))
+        {
+            let place = document.display();
+            for part in serde_yaml::Deserializer::from_str(block) {
+                let given = serde_yaml::Value::deserialize(part)
+                    .unwrap_or_else(|error| panic!("{place}: {error}\n{block}"));
+                let binding: InferenceProfileBinding = serde_yaml::from_value(given.clone())
+                    .unwrap_or_else(|error| panic!("{place}: {error}\n{block}"));
+                // A misspelt field would be passed over in silence.
+                let spec = serde_yaml::to_value(&binding.spec).expect("a spec");
+                assert_eq!(
+                    given["spec"], spec,
+                    "{place}: a field is not one of the API\n{block}"
+                );
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown > 2, "the bindings were not found");
+}

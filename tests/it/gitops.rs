@@ -1,0 +1,180 @@
+//! Argo CD's view of a binding: gitops/argocd/health.lua, run by the interpreter that Argo CD has in it.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::common::tools;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_inference-profile-operator");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const KEY: &str = "resource.customizations.health.inferenceprofiles.dev_InferenceProfileBinding";
+
+/// What the check says.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct Health {
+    status: String,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Suite {
+    tests: Vec<Test>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Test {
+    health_status: Health,
+    input_path: PathBuf,
+}
+
+fn folder() -> PathBuf {
+    Path::new(ROOT).join("gitops/argocd")
+}
+
+fn yaml(path: &Path) -> Value {
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Returns a value as a Lua expression.
+fn lua(value: &Value) -> String {
+    match value {
+        Value::Null => "nil".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => {
+            let mut literal = String::new();
+            for byte in text.bytes() {
+                write!(literal, "\\{byte:03}").expect("a String");
+            }
+            format!("\"{literal}\"")
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(lua).collect();
+            format!("{{{}}}", items.join(","))
+        }
+        Value::Object(fields) => {
+            let field = |(name, value)| format!("[{}]={}", lua(&Value::from(name)), lua(value));
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| field((name.as_str(), value)))
+                .collect();
+            format!("{{{}}}", fields.join(","))
+        }
+    }
+}
+
+/// Runs the check on an object. What Argo CD gives a check beside the object differs with its version and settings, so
+/// here it gets next to nothing.
+fn health(glua: &Path, object: &Value) -> Health {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("run.lua");
+    let source = format!(
+        "local check = assert(loadfile(arg[1]))\n\
+         setfenv(check, {{obj = {}, ipairs = ipairs}})\n\
+         local hs = check()\n\
+         print(hs.status)\n\
+         print(hs.message)\n",
+        lua(object)
+    );
+    fs::write(&script, source).expect("a script");
+    let output = Command::new(glua)
+        .arg(&script)
+        .arg(self::folder().join("health.lua"))
+        .output()
+        .expect("glua can be run");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{said}");
+    let [status, message] = said.lines().collect::<Vec<_>>()[..] else {
+        panic!("a status and a message: {said}")
+    };
+    Health {
+        status: status.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+#[test]
+fn the_check_says_what_its_own_table_says() {
+    let Some(glua) = tools::tool("glua") else {
+        return;
+    };
+    let suite: Suite =
+        serde_json::from_value(yaml(&folder().join("health_test.yaml"))).expect("a table");
+    let inputs = fs::read_dir(folder().join("testdata")).expect("inputs");
+    assert_eq!(suite.tests.len(), inputs.count(), "each input is used once");
+    for test in suite.tests {
+        let object = yaml(&folder().join(&test.input_path));
+        assert_eq!(
+            health(&glua, &object),
+            test.health_status,
+            "{}",
+            test.input_path.display()
+        );
+    }
+}
+
+#[test]
+fn the_check_understands_every_status_that_the_operator_gives_to_the_examples() {
+    let Some(glua) = tools::tool("glua") else {
+        return;
+    };
+    let output = Command::new(BINARY)
+        .args(["render", "--enable-secrets", "-f"])
+        .arg(Path::new(ROOT).join("examples"))
+        .env_clear()
+        .output()
+        .expect("a process");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let (mut healthy, mut degraded) = (0, 0);
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let mut object = Value::deserialize(document).expect("YAML");
+        if object["kind"] != "InferenceProfileBinding" {
+            continue;
+        }
+        // A file has no generation; the apiserver gives the first.
+        object["metadata"]["generation"] = Value::from(1);
+        let conditions = object["status"]["conditions"].as_array().expect("a list");
+        let ready = conditions
+            .iter()
+            .find(|condition| condition["type"] == "Ready")
+            .expect("Ready");
+        let expected = match ready["status"].as_str() {
+            Some("True") => {
+                healthy += 1;
+                "Healthy"
+            }
+            Some("False") => {
+                degraded += 1;
+                "Degraded"
+            }
+            other => panic!("a file leaves nothing open: {other:?}"),
+        };
+        let said = health(&glua, &object);
+        assert_eq!(
+            (said.status.as_str(), said.message.as_str().into()),
+            (expected, ready["message"].clone())
+        );
+    }
+    assert!(healthy > 5 && degraded > 0, "{healthy} and {degraded}");
+}
+
+#[test]
+fn what_is_installed_is_the_check() {
+    let installed = yaml(&folder().join("argocd-cm.yaml"));
+    let check = fs::read_to_string(folder().join("health.lua")).expect("the check");
+    assert_eq!(installed["data"][KEY], check);
+    assert_eq!(
+        installed["data"].as_object().map(serde_json::Map::len),
+        Some(1),
+        "nothing else of Argo CD's settings"
+    );
+}

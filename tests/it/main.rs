@@ -1,0 +1,21 @@
+//! The tests that need no cluster, all in one binary: linking is what costs. Each module is a subject;
+//! `cargo test --test it iam::` runs the tests of one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+mod app;
+mod bedrock;
+mod chart;
+mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+mod docs;
+mod generated;
+mod gitops;
+mod house;
+mod iam;
+mod python;
+mod residency;
