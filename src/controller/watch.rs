@@ -99,7 +99,7 @@ trait Subject: Send + 'static {
     /// Takes in an object that is there.
     fn apply(&self, object: Self::Object);
     /// Takes in that an object is gone.
-    fn delete(&self, object: Self::Object);
+    fn forget(&self, object: Self::Object);
     /// Takes in a complete list. `first` is true for the first one of this watch.
     fn list_complete(&self, seen: &HashSet<Self::Key>, first: bool);
     /// Says whether work begins all the same where the apiserver refuses the watch.
@@ -137,7 +137,7 @@ async fn follow<S: Subject>(api: Api<S::Object>, subject: S, synced: Synced) {
                 tell();
             }
             Ok(Event::Apply(object)) => subject.apply(object),
-            Ok(Event::Delete(object)) => subject.delete(object),
+            Ok(Event::Delete(object)) => subject.forget(object),
         }
     }
 }
@@ -228,7 +228,7 @@ impl Subject for Bindings {
         }
     }
 
-    fn delete(&self, binding: WatchedBinding) {
+    fn forget(&self, binding: WatchedBinding) {
         self.state
             .change(|cache| cache.delete_binding(&binding.key()));
     }
@@ -274,7 +274,7 @@ impl Subject for Namespaces {
             .change(|cache| cache.apply_namespace(&name, limit));
     }
 
-    fn delete(&self, namespace: WatchedNamespace) {
+    fn forget(&self, namespace: WatchedNamespace) {
         self.state
             .change(|cache| cache.delete_namespace(&namespace.name()));
     }
@@ -338,7 +338,7 @@ where
             .change_target(|cache| cache.apply_target(&key, view, version));
     }
 
-    fn delete(&self, target: WatchedTarget<K>) {
+    fn forget(&self, target: WatchedTarget<K>) {
         let key = self.key(&target);
         let (_, version) = target.into_view();
         self.state

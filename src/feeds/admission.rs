@@ -91,6 +91,7 @@ pub struct Admission {
 
 impl Admission {
     /// Returns an admission that begins when [`Admission::list_complete`] was called `lists` times.
+    #[must_use]
     pub fn new(limits: FeedLimits, lists: usize) -> Self {
         Self {
             limits,

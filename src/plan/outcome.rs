@@ -49,14 +49,14 @@ pub struct Outcome {
 
 pub(super) fn conclude(
     finishing: Finishing,
-    removals: &[TriedRemoval],
+    removals: Vec<TriedRemoval>,
     restarts: &[TriedRestart],
     now: i64,
 ) -> Outcome {
     let Finishing { decided, writes } = finishing;
     let binding = &*decided.binding;
     let settled = restarts::settled(binding, &writes, restarts);
-    let inventory = inventory(&decided, &writes, removals, settled, now);
+    let inventory = inventory(&decided, &writes, &removals, settled, now);
     let failed_removals = removals.iter().filter_map(|it| it.outcome.as_ref().err());
     let failed_restarts = restarts.iter().filter_map(|it| it.outcome.as_ref().err());
     let problems: Vec<&Problem> = writes
@@ -75,16 +75,15 @@ pub(super) fn conclude(
         is_final(removal)
             || matches!(&removal.outcome, Err(problem) if problem.reason == Reason::TargetInvalid)
     };
-    let outcome = Outcome {
-        binding: decided.binding.clone(),
-        status: None,
-        removals: removals.iter().map(|it| it.what.clone()).collect(),
-        drop_finalizer: binding.finalizer && removals.iter().all(is_cleaned),
-        notices: Vec::new(),
-        retry,
-    };
     if binding.deleting {
-        return outcome;
+        return Outcome {
+            status: None,
+            drop_finalizer: binding.finalizer && removals.iter().all(is_cleaned),
+            notices: Vec::new(),
+            retry,
+            removals: removals.into_iter().map(|it| it.what).collect(),
+            binding: decided.binding,
+        };
     }
     let merges = binding.spec.merges()
         || inventory
@@ -101,7 +100,9 @@ pub(super) fn conclude(
         status: (status != binding.status).then_some(status),
         drop_finalizer: binding.finalizer && !merges,
         notices,
-        ..outcome
+        retry,
+        removals: removals.into_iter().map(|it| it.what).collect(),
+        binding: decided.binding,
     }
 }
 

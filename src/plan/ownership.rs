@@ -394,6 +394,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn whose_an_object_is() {
         let chat = binding("chat", 1, "uid-chat", OWNS);
         let record = |policy| TargetRecord {

@@ -225,9 +225,9 @@ impl Finishing {
     pub fn conclude(
         self,
         removals: Vec<TriedRemoval>,
-        restarts: Vec<TriedRestart>,
+        restarts: &[TriedRestart],
         now: i64,
     ) -> Outcome {
-        outcome::conclude(self, &removals, &restarts, now)
+        outcome::conclude(self, removals, restarts, now)
     }
 }

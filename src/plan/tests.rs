@@ -155,7 +155,7 @@ fn carry_out(
         removals: removals.clone(),
         restarts: restarts.clone(),
     };
-    let outcome = finishing.conclude(tried(removals, remove), tried(restarts, restart), now);
+    let outcome = finishing.conclude(tried(removals, remove), &tried(restarts, restart), now);
     (done, outcome)
 }
 
@@ -164,6 +164,7 @@ fn succeed(plan: Plan, now: i64) -> (Done, Outcome) {
     carry_out(plan, written, |_| Ok(()), |_| DONE, now)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "an outcome like any other")]
 fn written(_: &Write) -> Result<Arc<str>, Problem> {
     Ok("uid-t".into())
 }

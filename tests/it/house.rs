@@ -1,4 +1,5 @@
-//! The house rules that the compiler does not check: modules import downward only, and each kind of I/O has one place.
+//! The house rules that the compiler does not check: modules import downward only, what decides is pure, and each kind of
+//! I/O has one place. The sources are parsed, so that neither a group of imports nor a path in the middle of a line escapes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The modules of the crate from the bottom up: each may import those before it. src/lib.rs says the same.
+use proc_macro2::{Spacing, TokenStream, TokenTree};
+use syn::{spanned::Spanned, visit::Visit};
+
+/// The modules of the crate from the bottom up: each may import those before it. ARCHITECTURE.md says the same.
 const ORDER: &[&str] = &[
     "types",
     "route",
@@ -29,65 +33,434 @@ const ORDER: &[&str] = &[
     "cli",
 ];
 
-/// What only some files may name, and which.
+/// The last module that is pure: it and all below it decide from what they are given.
+const LAST_PURE: &str = "plan";
+
+/// Paths that only some files may name.
 struct Reserved {
-    /// What is named: a path as the code has it.
+    /// The first parts of paths, as absolute paths have them.
     names: &'static [&'static str],
-    /// Where it may be: files and folders under src/, without `.rs`.
-    places: &'static [&'static str],
+    /// Who may name them.
+    allowed: Allowed,
     why: &'static str,
+}
+
+enum Allowed {
+    /// These files and folders under src/, without `.rs`.
+    Places(&'static [&'static str]),
+    /// Every module above [`LAST_PURE`].
+    AboveDecisions,
 }
 
 const RESERVED: &[Reserved] = &[
     Reserved {
         names: &[
-            "aws_sdk_bedrock",
-            "aws_sdk_sts",
+            "tokio",
+            "tokio_util",
+            "kube::Api",
+            "kube::Client",
+            "kube::Config",
+            "kube::api",
+            "kube::client",
+            "kube::runtime",
+            "kube_runtime",
+            "axum",
+            "fastrand",
+            "std::env",
+            "std::fs",
+            "std::net",
+            "std::process",
+            "std::thread",
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "jiff::Timestamp::now",
+            "jiff::Zoned::now",
+        ],
+        allowed: Allowed::AboveDecisions,
+        why: "what decides knows no runtime, no client, no clock, no chance and no file",
+    },
+    Reserved {
+        names: &[
             "aws_config",
             "aws_credential_types",
+            "aws_sdk_bedrock",
+            "aws_sdk_sts",
             "aws_smithy_http_client",
             "aws_smithy_runtime_api",
         ],
-        places: &["sources/bedrock"],
+        allowed: Allowed::Places(&["sources/bedrock"]),
         why: "the AWS SDK has one place",
     },
     Reserved {
-        names: &["std::fs", "tokio::fs", "fs::File"],
-        places: &["sources/directory", "cli"],
+        names: &["std::fs", "tokio::fs"],
+        allowed: Allowed::Places(&["sources/directory", "cli"]),
         why: "files are read in one place, and by commands",
     },
     Reserved {
-        names: &["println!", "print!"],
-        places: &["cli", "main"],
-        why: "only the command line prints",
+        names: &["kube::Api", "kube::Client"],
+        allowed: Allowed::Places(&[
+            "controller/mod",
+            "controller/watch",
+            "controller/writer",
+            "leader",
+            "cli",
+        ]),
+        why: "only the watches, the writer and the election of a leader talk to the apiserver",
     },
     Reserved {
-        names: &["kube::Client", "kube::Api"],
-        places: &["controller", "leader", "cli"],
-        why: "only the controller, and the election of a leader, talk to the apiserver",
+        names: &["crate::catalog::embedded::Embedded::load"],
+        allowed: Allowed::Places(&["cli"]),
+        why: "embedded data are handed in",
+    },
+    Reserved {
+        names: &["serde_yaml"],
+        allowed: Allowed::Places(&["cli", "iam/format"]),
+        why: "YAML is read and written at the edge",
+    },
+    Reserved {
+        names: &["println", "print"],
+        allowed: Allowed::Places(&["cli"]),
+        why: "only the command line prints",
     },
 ];
 
-/// A line of code, without comments and texts.
-struct Line {
-    file: PathBuf,
-    number: usize,
-    code: String,
-    /// Whether it belongs to unit tests, which stand at the end of a file or in a file of their own.
-    unit_tests: bool,
+/// Methods of `kube::Api` that change something in the cluster.
+const WRITES: &[&str] = &[
+    "create",
+    "delete",
+    "delete_collection",
+    "evict",
+    "patch",
+    "patch_metadata",
+    "patch_status",
+    "replace",
+    "replace_status",
+];
+
+/// The files that may call them: others of these rooms can't write to the cluster.
+const WRITERS: &[&str] = &["controller/writer", "leader"];
+
+/// Something that code names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Named {
+    /// An absolute path: of this crate from `crate`, of others from the crate's name; or the name of a method.
+    path: String,
+    line: usize,
+    is_method: bool,
 }
 
-impl Line {
-    fn at(&self) -> String {
-        format!("src/{}:{}", self.file.display(), self.number)
+/// A source file, without its unit tests.
+struct Source {
+    /// Under src/, without `.rs`.
+    place: String,
+    named: BTreeSet<Named>,
+}
+
+impl Source {
+    fn parse(place: &str, text: &str) -> Self {
+        let file = syn::parse_file(text).unwrap_or_else(|error| panic!("src/{place}.rs: {error}"));
+        let mut reader = Reader {
+            module: module_path(place),
+            aliases: BTreeMap::new(),
+            named: BTreeSet::new(),
+        };
+        reader.visit_file(&file);
+        let Reader { aliases, named, .. } = reader;
+        // A path that begins with an imported name goes on where the import left off.
+        let named = named
+            .into_iter()
+            .map(|one| Named {
+                path: absolute(&one.path, &aliases),
+                ..one
+            })
+            .collect();
+        Self {
+            place: place.to_owned(),
+            named,
+        }
     }
 
-    /// Returns the top-level module; nothing for lib.rs and main.rs.
-    fn module(&self) -> Option<String> {
-        let first = self.file.components().next()?;
-        let name = first.as_os_str().to_string_lossy();
-        let name = name.strip_suffix(".rs").unwrap_or(&name);
-        (!["lib", "main"].contains(&name)).then(|| name.to_owned())
+    /// Returns the top-level module; `lib` and `main` are none.
+    fn module(&self) -> Option<&str> {
+        let module = self.place.split('/').next()?;
+        (!["lib", "main"].contains(&module)).then_some(module)
+    }
+
+    fn is_in(&self, places: &[&str]) -> bool {
+        places
+            .iter()
+            .any(|place| self.place == *place || self.place.starts_with(&format!("{place}/")))
+    }
+
+    /// Returns the modules of this crate that the source imports, with the lines.
+    fn imports(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.named
+            .iter()
+            .filter(|one| !one.is_method)
+            .filter_map(|one| {
+                let module = one.path.strip_prefix("crate::")?.split("::").next()?;
+                Some((module, one.line))
+            })
+    }
+
+    /// Returns what of this source breaks a rule.
+    fn violations(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let Some(module) = self.module() else {
+            return found;
+        };
+        let Some(level) = level(module) else {
+            return vec![format!(
+                "src/{}.rs: the module {module} has no place in ORDER of tests/it/house.rs",
+                self.place
+            )];
+        };
+        for (import, line) in self.imports() {
+            if self::level(import).is_some_and(|imported| imported >= level && import != module) {
+                found.push(format!(
+                    "src/{}.rs:{line}: {module} imports {import}, which is above it: {}",
+                    self.place,
+                    ORDER.join(" < ")
+                ));
+            }
+        }
+        for reserved in RESERVED {
+            let is_allowed = match reserved.allowed {
+                Allowed::Places(places) => self.is_in(places),
+                Allowed::AboveDecisions => Some(level) > self::level(LAST_PURE),
+            };
+            let names = |one: &&Named| {
+                let mut names = reserved.names.iter();
+                !one.is_method
+                    && names
+                        .any(|name| one.path == *name || one.path.starts_with(&format!("{name}::")))
+            };
+            if !is_allowed {
+                found.extend(self.named.iter().filter(names).map(|one| {
+                    format!(
+                        "src/{}.rs:{}: {} is not for {module}: {}",
+                        self.place, one.line, one.path, reserved.why
+                    )
+                }));
+            }
+        }
+        if self.is_in(&["controller", "leader", "server"]) && !self.is_in(WRITERS) {
+            let writes = |one: &&Named| one.is_method && WRITES.contains(&one.path.as_str());
+            found.extend(self.named.iter().filter(writes).map(|one| {
+                format!(
+                    "src/{}.rs:{}: .{}() is only for {}: nothing else writes to the cluster",
+                    self.place,
+                    one.line,
+                    one.path,
+                    WRITERS.join(" and ")
+                )
+            }));
+        }
+        found
+    }
+}
+
+/// Returns the place of a module in the order; none for what stands in lib.rs itself.
+fn level(module: &str) -> Option<usize> {
+    ORDER.iter().position(|name| *name == module)
+}
+
+/// Returns the path of the module that a file is: `plan/mod` is `crate::plan`.
+fn module_path(place: &str) -> Vec<String> {
+    let parts = place
+        .split('/')
+        .filter(|part| !["mod", "lib", "main"].contains(part));
+    std::iter::once("crate")
+        .chain(parts)
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// Collects what a file names.
+struct Reader {
+    module: Vec<String>,
+    /// Imported name -> absolute path.
+    aliases: BTreeMap<String, String>,
+    named: BTreeSet<Named>,
+}
+
+impl Reader {
+    fn name(&mut self, path: &[String], line: usize) {
+        let path = self.resolve(path);
+        self.named.insert(Named {
+            path,
+            line,
+            is_method: false,
+        });
+    }
+
+    /// Makes a path that begins with `super` or `self` absolute.
+    fn resolve(&self, path: &[String]) -> String {
+        let mut module = self.module.clone();
+        let mut rest = path;
+        let relative = matches!(path.first().map(String::as_str), Some("super" | "self"));
+        while let Some((first, after)) = rest.split_first() {
+            match first.as_str() {
+                "super" => {
+                    module.pop();
+                }
+                "self" => {}
+                _ => break,
+            }
+            rest = after;
+        }
+        let parts: Vec<String> = if relative {
+            module.into_iter().chain(rest.iter().cloned()).collect()
+        } else {
+            path.to_vec()
+        };
+        parts.join("::")
+    }
+
+    fn import(&mut self, tree: &syn::UseTree, before: &[String]) {
+        let join = |name: &syn::Ident| -> Vec<String> {
+            before.iter().cloned().chain([name.to_string()]).collect()
+        };
+        match tree {
+            syn::UseTree::Path(path) => self.import(&path.tree, &join(&path.ident)),
+            syn::UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.import(tree, before);
+                }
+            }
+            syn::UseTree::Name(name) if name.ident == "self" => {
+                let alias = before.last().cloned().unwrap_or_default();
+                self.alias(&alias, before, name.span().start().line);
+            }
+            syn::UseTree::Name(name) => {
+                let path = join(&name.ident);
+                self.alias(&name.ident.to_string(), &path, name.span().start().line);
+            }
+            syn::UseTree::Rename(rename) => {
+                let path = join(&rename.ident);
+                self.alias(
+                    &rename.rename.to_string(),
+                    &path,
+                    rename.span().start().line,
+                );
+            }
+            syn::UseTree::Glob(glob) => self.name(before, glob.span().start().line),
+        }
+    }
+
+    fn alias(&mut self, alias: &str, path: &[String], line: usize) {
+        let absolute = self.resolve(path);
+        self.aliases.insert(alias.to_owned(), absolute);
+        self.name(path, line);
+    }
+
+    /// Reads paths out of the tokens of a macro, which may hold anything.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let mut line = 0;
+        let mut colons = 0;
+        for token in tokens {
+            match &token {
+                TokenTree::Ident(ident) => {
+                    if colons != 2 {
+                        self.end_path(&mut path, line);
+                        line = ident.span().start().line;
+                    }
+                    path.push(ident.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' => {
+                    let joint = punct.spacing() == Spacing::Joint;
+                    colons = if colons == 1 || joint { colons + 1 } else { 3 };
+                }
+                TokenTree::Group(group) => {
+                    self.end_path(&mut path, line);
+                    colons = 0;
+                    self.tokens(group.stream());
+                }
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {
+                    self.end_path(&mut path, line);
+                    colons = 0;
+                }
+            }
+        }
+        self.end_path(&mut path, line);
+    }
+
+    fn end_path(&mut self, path: &mut Vec<String>, line: usize) {
+        if !path.is_empty() {
+            self.name(&std::mem::take(path), line);
+        }
+    }
+}
+
+fn is_unit_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute
+                .parse_args::<syn::Ident>()
+                .is_ok_and(|what| what == "test")
+    })
+}
+
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        let attributes = match item {
+            syn::Item::Mod(item) => &item.attrs,
+            syn::Item::Fn(item) => &item.attrs,
+            syn::Item::Use(item) => &item.attrs,
+            syn::Item::Impl(item) => &item.attrs,
+            _ => &Vec::new(),
+        };
+        if !is_unit_test(attributes) {
+            syn::visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
+        if !is_unit_test(&function.attrs) {
+            syn::visit::visit_impl_item_fn(self, function);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.import(&item.tree, &[]);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let parts: Vec<String> = path
+            .segments
+            .iter()
+            .map(|it| it.ident.to_string())
+            .collect();
+        self.name(&parts, path.span().start().line);
+        syn::visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, one: &'ast syn::Macro) {
+        self.visit_path(&one.path);
+        self.tokens(one.tokens.clone());
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        self.named.insert(Named {
+            path: call.method.to_string(),
+            line: call.method.span().start().line,
+            is_method: true,
+        });
+        syn::visit::visit_expr_method_call(self, call);
+    }
+}
+
+/// Returns a path with its first part replaced by what was imported under that name.
+fn absolute(path: &str, aliases: &BTreeMap<String, String>) -> String {
+    let (first, rest) = path
+        .split_once("::")
+        .map_or((path, None), |(a, b)| (a, Some(b)));
+    match (aliases.get(first), rest) {
+        (Some(imported), Some(rest)) => format!("{imported}::{rest}"),
+        (Some(imported), None) => imported.clone(),
+        (None, _) => path.to_owned(),
     }
 }
 
@@ -106,245 +479,150 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns the code of all files, uses of several lines joined into their first: `use crate::{a, b::{c, d}};`.
-fn code() -> Vec<Line> {
+/// Returns all sources but those that hold unit tests alone.
+fn sources() -> Vec<Source> {
+    const TESTS: [&str; 2] = ["tests", "testing"];
     let mut found = Vec::new();
     files(&root(), &mut found);
     found.sort();
-    assert!(found.len() > 20, "the sources are found");
-    found.iter().flat_map(|path| lines_of(path)).collect()
-}
-
-fn lines_of(path: &Path) -> Vec<Line> {
-    let text = fs::read_to_string(path).expect("a source");
-    let file = path.strip_prefix(root()).expect("under src/").to_owned();
-    let mut lines: Vec<Line> = Vec::new();
-    let mut open = false;
-    let mut unit_tests = file.file_stem().is_some_and(|name| name == "tests");
-    for (index, line) in text.lines().enumerate() {
-        let code = without_texts(line);
-        unit_tests |= code.trim() == "#[cfg(test)]";
-        match lines.last_mut() {
-            Some(last) if open => last.code.push_str(code.trim()),
-            _ => lines.push(Line {
-                file: file.clone(),
-                number: index + 1,
-                code,
-                unit_tests,
-            }),
-        }
-        let last = lines.last().expect("pushed above");
-        let words = last.code.trim_start();
-        let is_use = ["use ", "pub use ", "pub(crate) use ", "pub(super) use "]
-            .iter()
-            .any(|start| words.starts_with(start));
-        open = is_use && !last.code.contains(';');
-    }
-    lines
-}
-
-/// Drops what stands in quotes, and comments.
-fn without_texts(line: &str) -> String {
-    let mut code = String::new();
-    let mut quoted = false;
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' if quoted => {
-                characters.next();
-            }
-            '"' => quoted = !quoted,
-            '/' if !quoted && characters.peek() == Some(&'/') => break,
-            _ if !quoted => code.push(character),
-            _ => {}
-        }
-    }
-    code
-}
-
-/// Returns the modules of the crate that a line names: after `crate::`, alone or in braces.
-fn imports(code: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for (start, prefix) in code.match_indices("crate::") {
-        let standalone = !code[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        if !standalone {
-            continue;
-        }
-        let rest = &code[start + prefix.len()..];
-        match rest.strip_prefix('{') {
-            None => names.insert(word(rest)),
-            Some(group) => {
-                let mut depth = 0;
-                let mut item = String::new();
-                for character in group.chars() {
-                    match character {
-                        '{' => depth += 1,
-                        '}' if depth == 0 => break,
-                        '}' => depth -= 1,
-                        ',' if depth == 0 => {
-                            names.insert(word(&item));
-                            item.clear();
-                            continue;
-                        }
-                        _ => {}
-                    }
-                    item.push(character);
-                }
-                names.insert(word(&item))
-            }
-        };
-    }
-    names.remove("");
-    names
-}
-
-fn word(text: &str) -> String {
-    text.trim()
-        .chars()
-        .take_while(|character| character.is_alphanumeric() || *character == '_')
-        .collect()
-}
-
-/// Returns the modules that lib.rs declares.
-fn modules(lines: &[Line]) -> BTreeSet<String> {
-    lines
+    let is_code = |path: &&PathBuf| {
+        let name = path.file_stem().and_then(|name| name.to_str());
+        name.is_none_or(|name| !TESTS.contains(&name))
+    };
+    found
         .iter()
-        .filter(|line| line.file == Path::new("lib.rs"))
-        .filter_map(|line| {
-            let declaration = line.code.trim().trim_start_matches("pub ");
-            let name = declaration.strip_prefix("mod ")?.strip_suffix(';')?;
-            Some(name.to_owned())
+        .filter(is_code)
+        .map(|path| {
+            let place = path
+                .strip_prefix(root())
+                .expect("under src/")
+                .with_extension("");
+            let text = fs::read_to_string(path).expect("a source");
+            Source::parse(&place.to_string_lossy(), &text)
         })
         .collect()
 }
 
 #[test]
-fn imports_are_read_as_written() {
-    let cases: &[(&str, &[&str])] = &[
-        ("use crate::types::Region;", &["types"]),
-        (
-            "use crate::{api::{A, B}, plan::{self, c::D}, types};",
-            &["api", "plan", "types"],
-        ),
-        ("let x = crate::queue::Lane::Low;", &["queue"]),
-        ("pub(crate) fn x() {}", &[]),
-        ("use other_crate::types;", &[]),
-    ];
-    for (code, expected) in cases {
-        let expected: BTreeSet<String> = expected.iter().map(|&name| name.to_owned()).collect();
-        assert_eq!(imports(code), expected, "{code}");
-    }
-    let line = r#"f("a // \" crate::b"); // crate::c"#;
-    assert_eq!(without_texts(line).trim_end(), "f();");
-}
-
-#[test]
-fn every_module_has_its_place() {
-    let lines = code();
-    let modules = modules(&lines);
-    assert!(modules.contains("plan"), "lib.rs is read: {modules:?}");
-    for module in &modules {
-        assert!(
-            ORDER.contains(&module.as_str()),
-            "src/lib.rs: the module {module} has no place in ORDER of tests/it/house.rs"
-        );
-    }
-}
-
-#[test]
-fn modules_import_downward_only() {
-    let lines = code();
-    let modules = modules(&lines);
-    let place = |module: &str| ORDER.iter().position(|name| *name == module);
-    let mut wrong = Vec::new();
-    let mut edges = BTreeMap::new();
-    for line in &lines {
-        let Some(module) = line.module() else {
-            continue;
-        };
-        for import in imports(&line.code) {
-            if import == module || !modules.contains(&import) {
-                continue;
-            }
-            if place(&import) >= place(&module) {
-                wrong.push(format!("{}: {module} imports {import}", line.at()));
-            }
-            edges.entry((module.clone(), import)).or_insert(line.at());
-        }
-    }
-    assert!(edges.len() > 10, "imports are found: {edges:?}");
-    assert!(
-        wrong.is_empty(),
-        "modules import only those below them ({}):\n{}",
-        ORDER.join(" < "),
-        wrong.join("\n")
-    );
-}
-
-#[test]
-fn what_has_one_place_is_nowhere_else() {
-    let lines = code();
-    let mut wrong = Vec::new();
-    for reserved in RESERVED {
-        let mut used = false;
-        for line in lines.iter().filter(|line| !line.unit_tests) {
-            let Some(name) = reserved.names.iter().find(|name| names(&line.code, name)) else {
-                continue;
-            };
-            used = true;
-            let file = line.file.with_extension("");
-            if !reserved.places.iter().any(|place| file.starts_with(place)) {
-                wrong.push(format!(
-                    "{}: {name} is only for src/{}: {}",
-                    line.at(),
-                    reserved.places.join(", src/"),
-                    reserved.why
-                ));
-            }
-        }
-        // Printing goes through a writer, so that nothing may name these at all.
-        assert!(
-            used || reserved.names.contains(&"println!"),
-            "{:?} is found nowhere: does this test still read the code?",
-            reserved.names
-        );
-    }
+fn the_house_rules_hold() {
+    let sources = sources();
+    assert!(sources.len() > 20, "the sources are found");
+    let edges: BTreeSet<(&str, &str)> = sources
+        .iter()
+        .filter_map(|source| Some((source, source.module()?)))
+        .flat_map(|(source, module)| source.imports().map(move |(import, _)| (module, import)))
+        .collect();
+    assert!(edges.contains(&("plan", "resolve")), "imports are found");
+    let wrong: Vec<String> = sources.iter().flat_map(Source::violations).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Says whether a line names a path: as it stands, or as a part of a group, as `use kube::{Api, Client};` does.
-fn names(code: &str, path: &str) -> bool {
-    let whole = code.match_indices(path).any(|(start, _)| {
-        let before = code[..start].chars().next_back();
-        let after = code[start + path.len()..].chars().next();
-        let in_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        !in_word(before) && !in_word(after)
-    });
-    let grouped = path.split_once("::").is_some_and(|(parent, child)| {
-        code.trim_start().starts_with(&format!("use {parent}::{{"))
-            && group(code).iter().any(|name| name == child)
-    });
-    whole || grouped
-}
-
-/// Returns the first words of the items of a `use a::{...};`.
-fn group(code: &str) -> BTreeSet<String> {
-    let (_, group) = code.split_once("::{").expect("a group");
-    imports(&format!("crate::{{{group}"))
+/// Every rule is about something that the code does where it may: a name that is found nowhere is misspelled.
+#[test]
+fn what_is_reserved_exists() {
+    let sources = sources();
+    let is_used = |names: &[&str]| {
+        sources.iter().any(|source| {
+            let mut named = source.named.iter();
+            named.any(|one| names.iter().any(|name| one.path.starts_with(name)))
+        })
+    };
+    for reserved in RESERVED {
+        // Printing goes through a writer, so that nothing names these at all.
+        assert!(
+            is_used(reserved.names) || reserved.names.contains(&"println"),
+            "{:?} is found nowhere",
+            reserved.names
+        );
+    }
+    for writer in WRITERS {
+        let source = sources.iter().find(|source| source.place == *writer);
+        let mut named = source.expect(writer).named.iter();
+        assert!(named.any(|one| one.is_method && WRITES.contains(&one.path.as_str())));
+    }
 }
 
 #[test]
-fn names_are_found_in_groups() {
-    for (code, path, found) in [
-        ("use kube::{Api, Client};", "kube::Client", true),
-        ("use kube::Client;", "kube::Client", true),
-        ("use kube::{Resource, api::Patch};", "kube::Api", false),
-        ("use std::{collections::BTreeMap, fs, io};", "std::fs", true),
-        ("use std::fmt;", "std::fs", false),
-        ("eprintln!(x)", "println!", false),
-        ("println!(x)", "println!", true),
+fn modules_of_the_crate_have_a_place() {
+    let lib = fs::read_to_string(root().join("lib.rs")).expect("lib.rs");
+    let lib = syn::parse_file(&lib).expect("Rust");
+    let modules: BTreeSet<String> = lib
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            syn::Item::Mod(module) => Some(module.ident.to_string()),
+            _ => None,
+        })
+        .collect();
+    let order: BTreeSet<String> = ORDER.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(modules, order, "src/lib.rs, and ORDER of tests/it/house.rs");
+}
+
+/// A forbidden line is refused in every room that it is forbidden in, however it is written.
+#[test]
+fn every_forbidden_import_is_refused_in_every_layer() {
+    let pure = &ORDER[..=level(LAST_PURE).expect("a module")];
+    for module in pure {
+        for forbidden in [
+            "use tokio::sync::Mutex;",
+            "use kube::{Api, Resource};",
+            "use kube::Client as Cluster;",
+            "use kube_runtime::watcher;",
+            "use aws_sdk_bedrock::Client;",
+            "use std::{collections::BTreeMap, fs, io};",
+            "use jiff::Timestamp; fn f() -> Timestamp { Timestamp::now() }",
+            "fn f() -> jiff::Timestamp { jiff::Timestamp::now() }",
+            "fn f() { g(std::time::Instant::now()) }",
+            "fn f() { assert!(std::fs::read(\"x\").is_ok()); }",
+            "fn f() -> f64 { fastrand::f64() }",
+            "use crate::catalog::embedded::Embedded; fn f() { Embedded::load(); }",
+            "use crate::{sources::directory, types};",
+            "fn f() { crate::controller::g(); }",
+            "use super::cli::options;",
+        ] {
+            let source = Source::parse(module, forbidden);
+            assert!(!source.violations().is_empty(), "{module}: {forbidden}");
+        }
+        for fine in [
+            "use jiff::Timestamp; use std::{fmt, time::Duration};",
+            "#[cfg(test)] mod tests { use tokio::time; use crate::cli; }",
+            "/// Like `tokio::spawn`.\nfn f() -> &'static str { \"kube::Client\" }",
+        ] {
+            assert_eq!(Source::parse(module, fine).violations(), [""; 0], "{fine}");
+        }
+    }
+    for (position, module) in ORDER.iter().enumerate() {
+        for above in &ORDER[position + 1..] {
+            let source = Source::parse(module, &format!("use crate::{{{above}::x}};"));
+            assert_eq!(source.violations().len(), 1, "{module} imports {above}");
+        }
+        for below in &ORDER[..position] {
+            let source = Source::parse(module, &format!("use crate::{below}::x;"));
+            assert_eq!(source.violations(), [""; 0], "{module} imports {below}");
+        }
+    }
+    for (place, forbidden, refused) in [
+        ("controller/visit", "fn f(a: A) { a.patch(\"x\"); }", true),
+        ("controller/watch", "fn f(a: A) { a.delete(\"x\"); }", true),
+        ("controller/writer", "fn f(a: A) { a.patch(\"x\"); }", false),
+        ("controller/visit", "use kube::Client;", true),
+        ("feeds/mod", "use aws_sdk_bedrock::Client;", true),
+        (
+            "sources/bedrock/client",
+            "use aws_sdk_bedrock::Client;",
+            false,
+        ),
+        ("feeds/mod", "use tokio::fs;", true),
+        ("feeds/mod", "fn f() { println!(\"x\"); }", true),
+        ("cli/render", "fn f() { serde_yaml::to_string(&1); }", false),
+        (
+            "controller/mod",
+            "fn f() { serde_yaml::to_string(&1); }",
+            true,
+        ),
     ] {
-        assert_eq!(names(code, path), found, "{path} in {code}");
+        let violations = Source::parse(place, forbidden).violations();
+        assert_eq!(!violations.is_empty(), refused, "{place}: {violations:?}");
     }
 }
 
