@@ -220,3 +220,92 @@ pub(super) fn pending(binding: &Binding, region: &str) -> Finding {
         format!("the profiles{region} are {what}"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        api::condition::ConditionType,
+        catalog::SourceKind,
+        plan::{
+            status::Status,
+            testing::{SETTINGS, SONNET, failing, lists, on_demand, region, sonnet, visit},
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn without_a_catalog_the_snapshot_is_only_spoken_of() {
+        let (after, plan, _) = visit(&sonnet("geography: eu"), failing(), &SETTINGS);
+        assert!(plan.writes.is_empty());
+        let supported = after
+            .status
+            .condition(ConditionType::RegionSupported)
+            .expect("a condition");
+        assert_eq!(supported.reason, Reason::CatalogUnavailable);
+        assert!(
+            supported
+                .message
+                .contains(&format!("would give eu.{SONNET}")),
+            "{}",
+            supported.message
+        );
+        assert!(after.status.condition(ConditionType::Reconciling).is_some());
+    }
+
+    #[test]
+    fn arns_of_a_snapshot_are_of_the_given_account_or_of_none() {
+        let (listed, given) = (Some("111122223333"), Some("444455556666"));
+        for (source, account, expected) in [
+            (SourceKind::Bedrock, None, listed),
+            (SourceKind::Bedrock, given, listed),
+            (SourceKind::Directory, None, None),
+            (SourceKind::Directory, given, given),
+            (SourceKind::Embedded, given, given),
+        ] {
+            let settings = Settings {
+                account: account.map(|account| account.parse().expect("an account")),
+                ..Settings::default()
+            };
+            let feed = lists(source, listed, Some("2026-01-01"), "none");
+            let (after, ..) = visit(&sonnet("geography: eu"), feed, &settings);
+            let written = after.status.to_wire().profile.expect("a profile");
+            let account = written.arn.as_deref().and_then(|arn| arn.split(':').nth(4));
+            assert_eq!(account, expected, "{source:?} {account:?}");
+            assert_eq!(written.catalog.account.as_deref(), listed, "who was asked");
+        }
+    }
+
+    #[test]
+    fn a_model_on_demand_is_written_by_its_own_id() {
+        let spec = "geography: jp, fallback: {onDemand: true}, targets: [{kind: ConfigMap, name: t, keys: {ID: ProfileID, ARN: ProfileARN, GEOGRAPHY: Geography, REGIONS: DestinationRegions}}]";
+        // No account is needed for a model's ARN.
+        let mut feed = on_demand(true);
+        feed.catalog = feed.catalog.map(|live| {
+            let profiles = live.profiles().to_vec();
+            let models = live.models().map(<[_]>::to_vec);
+            let anonymous = Catalog::new(SourceKind::Bedrock, region(), None, None, profiles);
+            Arc::new(anonymous.with_models(models))
+        });
+        let (after, plan, _) = visit(&sonnet(spec), feed, &SETTINGS);
+        let content = &plan.writes[0].as_ref().expect("a write").content;
+        let arn = format!("arn:aws:bedrock:eu-west-1::foundation-model/{SONNET}");
+        let expected = [
+            ("ARN", arn.as_str()),
+            ("GEOGRAPHY", "on-demand"),
+            ("ID", SONNET),
+            ("REGIONS", "eu-west-1"),
+        ];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(*content, expected.into());
+        let wire = after.status.to_wire().profile.expect("a profile");
+        assert_eq!(
+            (wire.id.as_str(), wire.geography.as_str()),
+            (SONNET, "on-demand")
+        );
+        assert_eq!(
+            Status::from_wire(&after.status.to_wire(), &"shop".into()),
+            after.status
+        );
+    }
+}

@@ -288,3 +288,258 @@ pub fn ready(
         format!("{id} is written to the targets; valid when called from {region}"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{
+        plan,
+        testing::{
+            NOW, SETTINGS, SONNET, bound, data_of, failing, full, knowing, lists, observed,
+            ready_message, region, says, sonnet, sonnet_model, succeed, visit, without,
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn embedded_data_retires_nothing() {
+        let snapshot = FeedState {
+            catalog: Some(Arc::new(Catalog::new(
+                SourceKind::Embedded,
+                region(),
+                None,
+                Some("2026-10-27".into()),
+                full()
+                    .catalog
+                    .expect("catalog")
+                    .profiles()
+                    .iter()
+                    .filter(|profile| profile.geography.as_str() != "eu")
+                    .cloned()
+                    .collect(),
+            ))),
+            freshness: Freshness::Snapshot,
+        };
+        let (after, plan, _) = visit(&bound("geography: eu"), snapshot, &SETTINGS);
+        assert!(plan.removals.is_empty());
+        assert_eq!(
+            says(&after, ConditionType::RegionSupported),
+            (ConditionStatus::False, Reason::GeographyUnsupported)
+        );
+    }
+
+    #[test]
+    fn only_a_live_listing_of_the_account_that_had_it_retires_a_profile() {
+        use SourceKind::{Bedrock, Directory, Embedded};
+        let (one, two) = (Some("111122223333"), Some("444455556666"));
+        let date = Some("2026-01-01");
+        for (had, gone, retired) in [
+            ((Bedrock, one), (Bedrock, one), true),
+            ((Bedrock, None), (Bedrock, one), true),
+            ((Bedrock, one), (Bedrock, None), true),
+            ((Bedrock, one), (Bedrock, two), false),
+            ((Bedrock, one), (Directory, one), false),
+            ((Bedrock, one), (Embedded, None), false),
+            ((Directory, one), (Bedrock, one), false),
+            ((Directory, one), (Directory, one), false),
+            ((Embedded, None), (Bedrock, one), false),
+            ((Embedded, None), (Embedded, None), false),
+        ] {
+            let dated = |source: SourceKind| date.filter(|_| !source.is_live());
+            let before = lists(had.0, had.1, dated(had.0), "none");
+            let before = visit(&sonnet("geography: eu"), before, &SETTINGS).0;
+            let after = lists(gone.0, gone.1, dated(gone.0), "eu");
+            let (after, plan, _) = visit(&before, after, &SETTINGS);
+            let expected = if retired {
+                Reason::ProfileRetired
+            } else {
+                Reason::GeographyUnsupported
+            };
+            assert_eq!(
+                says(&after, ConditionType::RegionSupported),
+                (ConditionStatus::False, expected),
+                "{had:?} {gone:?}"
+            );
+            assert!(plan.removals.is_empty(), "{had:?} {gone:?}");
+            assert_eq!(after.status.route, before.status.route, "it stays");
+        }
+    }
+
+    #[test]
+    fn a_profile_is_retired_for_who_had_it_in_this_account_only() {
+        // Had in one account, found in another, then gone there: that account had it too.
+        let of = |account, without| lists(SourceKind::Bedrock, Some(account), None, without);
+        let moved = visit(
+            &bound("geography: eu"),
+            of("444455556666", "none"),
+            &SETTINGS,
+        )
+        .0;
+        let (gone, ..) = visit(&moved, of("444455556666", "eu"), &SETTINGS);
+        let retired = gone.status.condition(ConditionType::RegionSupported);
+        let retired = retired.expect("a condition");
+        assert_eq!(retired.reason, Reason::ProfileRetired);
+        assert!(
+            retired.message.contains("444455556666"),
+            "{}",
+            retired.message
+        );
+    }
+
+    #[test]
+    fn a_stale_snapshot_is_used_all_the_same() {
+        let mut feed = data_of("2026-01-01", "none");
+        feed.freshness = Freshness::Failed {
+            reason: Reason::SnapshotStale,
+            message: "old".into(),
+        };
+        let (after, ..) = visit(&sonnet("geography: eu"), feed, &SETTINGS);
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        assert_eq!(
+            says(&after, ConditionType::CatalogFresh),
+            (ConditionStatus::False, Reason::SnapshotStale)
+        );
+    }
+
+    #[test]
+    fn models_that_could_not_be_listed_take_no_profile_back() {
+        let unlisted = |geography| knowing(without(geography), None);
+        let before = visit(
+            &sonnet("geography: eu, fallback: {onDemand: true}"),
+            unlisted("jp"),
+            &SETTINGS,
+        )
+        .0;
+        let (after, ..) = visit(&before, unlisted("eu"), &SETTINGS);
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            (ConditionStatus::False, Reason::ProfileRetired)
+        );
+        let message = ready_message(&after);
+        assert!(
+            message.contains("allow bedrock:ListFoundationModels"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn the_life_of_a_model_is_told_and_changes_nothing_else() {
+        let legacy = |end: Option<&str>| Lifecycle::Legacy {
+            end_of_life: end.map(Arc::from),
+        };
+        let feed = |lifecycle| knowing(full(), Some(vec![sonnet_model(lifecycle, false)]));
+        let without_models = bound("geography: eu");
+        assert_eq!(
+            without_models.status.condition(ConditionType::ModelActive),
+            None
+        );
+
+        let (active, _, conclusion) = visit(&without_models, feed(Lifecycle::Active), &SETTINGS);
+        assert_eq!(
+            says(&active, ConditionType::ModelActive),
+            (ConditionStatus::True, Reason::Active)
+        );
+        assert_eq!(conclusion.notices, []);
+
+        let (after, _, conclusion) = visit(&active, feed(legacy(Some("2027-03-31"))), &SETTINGS);
+        assert_eq!(
+            says(&after, ConditionType::ModelActive),
+            (ConditionStatus::False, Reason::LegacyModel)
+        );
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        assert_eq!(after.status.condition(ConditionType::Stalled), None);
+        let [notice] = conclusion.notices.as_slice() else {
+            panic!("one Event: {:?}", conclusion.notices)
+        };
+        assert_eq!((notice.warning, notice.reason), (true, "LegacyModel"));
+        for part in [SONNET, "2027-03-31", "anthropic.claude-sonnet-4-6"] {
+            assert!(
+                notice.message.contains(part),
+                "{part} in {}",
+                notice.message
+            );
+        }
+
+        let (_, _, again) = visit(&after, feed(legacy(Some("2027-03-31"))), &SETTINGS);
+        assert_eq!((again.status, again.notices), (None, vec![]));
+        for unknown in [failing(), knowing(full(), None)] {
+            let (later, ..) = visit(&after, unknown, &SETTINGS);
+            assert_eq!(
+                later.status.condition(ConditionType::ModelActive),
+                after.status.condition(ConditionType::ModelActive),
+                "what was known stays known"
+            );
+        }
+        let (gone, ..) = visit(&after, knowing(full(), Some(Vec::new())), &SETTINGS);
+        assert_eq!(gone.status.condition(ConditionType::ModelActive), None);
+
+        let (new, _, conclusion) = visit(&sonnet("geography: eu"), feed(legacy(None)), &SETTINGS);
+        assert_eq!(
+            says(&new, ConditionType::ModelActive).1,
+            Reason::LegacyModel
+        );
+        assert_eq!(conclusion.notices, [], "the status says it");
+    }
+
+    #[test]
+    fn whether_a_model_can_be_used_is_told_where_it_is_asked() {
+        let checking = Settings {
+            check_access: true,
+            ..Settings::default()
+        };
+        let plan_with = |binding: &Binding, usability: Option<Usability>, settings: &Settings| {
+            let observed = Observed {
+                usability,
+                ..observed(binding, full())
+            };
+            let plan = plan(observed, settings, Embedded::load(), NOW);
+            succeed(plan, NOW).1.status
+        };
+        let not_usable = || {
+            Some(Usability::NotUsable {
+                message: "its agreement is not accepted".into(),
+            })
+        };
+        let before = bound("geography: eu");
+        assert_eq!(plan_with(&before, None, &checking), None, "not known yet");
+        assert_eq!(plan_with(&before, not_usable(), &SETTINGS), None, "off");
+
+        let mut refused = before.clone();
+        refused.status = plan_with(&before, not_usable(), &checking).expect("a condition more");
+        assert_eq!(
+            says(&refused, ConditionType::ModelUsable),
+            (ConditionStatus::False, Reason::NotUsable)
+        );
+        assert_eq!(
+            says(&refused, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        let message = refused.status.finding(ConditionType::ModelUsable);
+        assert_eq!(
+            message.expect("a finding").message.as_ref(),
+            "its agreement is not accepted"
+        );
+        assert_eq!(
+            plan_with(&refused, None, &checking),
+            None,
+            "what was known stays known"
+        );
+
+        let usable = plan_with(&refused, Some(Usability::Usable), &checking).expect("it changed");
+        let condition = usable
+            .condition(ConditionType::ModelUsable)
+            .expect("it is set");
+        assert_eq!(
+            (condition.status, condition.reason),
+            (ConditionStatus::True, Reason::Usable)
+        );
+        let off = plan_with(&refused, None, &SETTINGS).expect("it changed");
+        assert_eq!(off.condition(ConditionType::ModelUsable), None);
+    }
+}

@@ -90,4 +90,74 @@ pub fn limits(observed: &Observed, settings: &Settings) -> Limits {
 }
 
 #[cfg(test)]
-mod tests;
+mod testing;
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        api::condition::{ConditionStatus, ConditionType, Reason},
+        plan::{
+            action::RemovalCause,
+            observed::Settings,
+            testing::{bound, full, planned_in, says, sonnet, visit},
+        },
+        residency::{Limit, LimitOrigin, NamespaceLimit},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_operators_limit_counts_too() {
+        let settings = Settings {
+            limit: Limit::parse(LimitOrigin::Operator, &["@us"]).ok(),
+            ..Settings::default()
+        };
+        let (after, plan, _) = visit(&bound("geography: eu"), full(), &settings);
+        assert_eq!(plan.removals.len(), 1);
+        let residency = after
+            .status
+            .condition(ConditionType::ResidencySatisfied)
+            .expect("residency");
+        assert!(
+            residency.message.contains("--allowed-regions: eu-west-1"),
+            "{}",
+            residency.message
+        );
+    }
+
+    #[test]
+    fn the_limit_of_a_namespace_counts_too() {
+        let annotated = |text: &str| NamespaceLimit::of_annotation(Some(text));
+        let before = bound("geography: eu");
+        let plan = planned_in(&before, annotated("@eu"));
+        assert!(matches!(plan.decided.publication, Publication::Publish(_)));
+        for (limit, reason) in [
+            ("@us", Reason::RegionNotAllowed),
+            ("europe", Reason::LimitInvalid),
+        ] {
+            let plan = planned_in(&before, annotated(limit));
+            assert_eq!(plan.decided.residency.reason, reason);
+            assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn, "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_limit_can_be_required() {
+        let settings = Settings {
+            require_limit: true,
+            ..Settings::default()
+        };
+        let (after, plan, _) = visit(&bound("geography: eu"), full(), &settings);
+        assert_eq!(plan.removals.len(), 1);
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            (ConditionStatus::False, Reason::NoLimitSet)
+        );
+        let limited = sonnet("geography: eu, allowedRegions: ['@eu']");
+        let (after, _, _) = visit(&limited, full(), &settings);
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+    }
+}

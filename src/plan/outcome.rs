@@ -431,3 +431,187 @@ fn is_final(removal: &TriedRemoval) -> bool {
     let problem = removal.outcome.as_ref().err();
     problem.is_none_or(|problem| problem.retry == Retry::OnChange)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        catalog::embedded::Embedded,
+        plan::{
+            action::How,
+            plan,
+            restarts::Restart,
+            testing::{
+                DONE, NOW, SETTINGS, bound, carry_out, edited, full, message_of, observed, planned,
+                restarting, running, says, says_of, sonnet, succeed, visit, visit_restarting,
+                with_workload, written,
+            },
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_new_binding_is_created_and_says_so_without_an_event() {
+        let (after, plan, conclusion) = visit(&sonnet("geography: eu"), full(), &SETTINGS);
+        let write = plan.writes[0].as_ref().expect("a write");
+        assert_eq!((&write.how, write.content.len()), (&How::Create, 5));
+        assert_eq!(
+            says(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        assert_eq!(conclusion.notices, []);
+        assert_eq!(conclusion.retry, Retry::OnChange);
+        let manifest = write.manifest(&after);
+        assert_eq!(manifest["metadata"]["ownerReferences"][0]["uid"], "uid-1");
+        assert!(
+            manifest["metadata"]["ownerReferences"][0]
+                .get("blockOwnerDeletion")
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_second_visit_changes_nothing() {
+        let before = bound("geography: eu");
+        let later = plan(
+            observed(&before, full()),
+            &SETTINGS,
+            Embedded::load(),
+            NOW + 3600,
+        );
+        let (_, later) = succeed(later, NOW + 3600);
+        assert_eq!(later.status, None);
+        assert_eq!(later.notices, []);
+    }
+
+    #[test]
+    fn a_failed_write_is_unknown_and_keeps_the_inventory() {
+        let before = bound("geography: eu");
+        let failed = Problem {
+            reason: Reason::Retrying,
+            message: "ConfigMap claude: no answer".into(),
+            retry: Retry::Soon,
+        };
+        let plan = planned(observed(&before, full()));
+        let (_, conclusion) = carry_out(plan, |_| Err(failed.clone()), |_| Ok(()), |_| DONE, NOW);
+        let status = conclusion.status.expect("a status");
+        assert_eq!(status.targets, before.status.targets);
+        let ready = status.condition(ConditionType::Ready).expect("ready");
+        assert_eq!(
+            (ready.status, ready.reason),
+            (ConditionStatus::Unknown, Reason::Retrying)
+        );
+        assert_eq!(conclusion.retry, Retry::Soon);
+    }
+
+    #[test]
+    fn every_problem_is_named_and_what_failed_on_the_way_comes_first() {
+        let four = "geography: eu, targets: [{kind: Secret, name: a}, {kind: Secret, name: b}, \
+                    {kind: Secret, name: c}, {kind: ConfigMap, name: d}]";
+        let (after, ..) = visit(&sonnet(four), full(), &SETTINGS);
+        let synced = after
+            .status
+            .condition(ConditionType::TargetsSynced)
+            .expect("a condition");
+        assert_eq!(synced.reason, Reason::SecretsDisabled);
+        for target in ["Secret a", "Secret b", "Secret c"] {
+            assert!(synced.message.contains(target), "{}", synced.message);
+        }
+
+        let before = sonnet(four);
+        let failed = Problem {
+            reason: Reason::Retrying,
+            message: "ConfigMap d: no answer".into(),
+            retry: Retry::Soon,
+        };
+        let plan = planned(observed(&before, full()));
+        let (_, outcome) = carry_out(plan, |_| Err(failed.clone()), |_| Ok(()), |_| DONE, NOW);
+        let status = outcome.status.expect("a status");
+        let synced = status
+            .condition(ConditionType::TargetsSynced)
+            .expect("a condition");
+        assert_eq!(
+            (synced.status, synced.reason),
+            (ConditionStatus::Unknown, Reason::Retrying)
+        );
+        assert!(
+            synced
+                .message
+                .starts_with("ConfigMap d: no answer; Secret a")
+        );
+        assert!(
+            synced.message.ends_with("; and 1 more"),
+            "{}",
+            synced.message
+        );
+    }
+
+    #[test]
+    fn one_event_names_all_workloads_of_a_change() {
+        let rest = |geography: &str| {
+            format!(
+                "geography: {geography}, rollout: [{{kind: Deployment, name: a}}, {{kind: DaemonSet, name: b}}]"
+            )
+        };
+        let before = visit_restarting(&sonnet(&rest("eu")), full(), &DONE, NOW).0;
+        let changed = edited(&before, &rest("global"));
+        for (second, expected) in [
+            (Restarted::Waits, None),
+            (
+                Restarted::Missing,
+                Some("restarted for a changed value: Deployment a"),
+            ),
+            (
+                Restarted::Triggered,
+                Some("restarted for a changed value: Deployment a, DaemonSet b"),
+            ),
+        ] {
+            let plan = restarting(observed(&changed, full()), NOW + 60);
+            let restart = |restart: &Restart| match restart.workload.name.as_ref() {
+                "a" => DONE,
+                _ => Ok(second),
+            };
+            let (_, outcome) = carry_out(plan, written, |_| Ok(()), restart, NOW + 60);
+            let notices = outcome.notices;
+            let told = notices
+                .iter()
+                .find(|notice| notice.reason == "RolloutTriggered");
+            assert_eq!(
+                told.map(|notice| notice.message.as_str()),
+                expected,
+                "{second:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_workload_that_is_not_there_is_said_and_not_looked_for_again() {
+        let changed = edited(
+            &running("geography: eu"),
+            &with_workload("geography: global"),
+        );
+        let (after, _, conclusion) =
+            visit_restarting(&changed, full(), &Ok(Restarted::Missing), NOW + 60);
+        assert_eq!(says_of(&after), (ConditionStatus::True, Reason::Synced));
+        assert!(
+            message_of(&after).ends_with("; not restarted, as it does not exist: Deployment chat"),
+            "{}",
+            message_of(&after)
+        );
+        assert!(
+            conclusion
+                .notices
+                .iter()
+                .all(|notice| notice.reason != "RolloutTriggered")
+        );
+        let (_, restarts, later) = visit_restarting(&after, full(), &DONE, NOW + 120);
+        assert_eq!((restarts, later.status), (vec![], None));
+        let corrected = edited(
+            &after,
+            "geography: global, rollout: [{kind: Deployment, name: other}]",
+        );
+        let (corrected, restarts, _) = visit_restarting(&corrected, full(), &DONE, NOW + 120);
+        assert_eq!(restarts, []);
+        assert!(!message_of(&corrected).contains("not restarted"));
+    }
+}

@@ -363,3 +363,48 @@ fn write_route(written: &WrittenRoute) -> ProfileStatus {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        catalog::embedded::Embedded,
+        plan::{
+            plan,
+            testing::{NOW, SETTINGS, bound, edited, full, observed, succeed},
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_transition_time_moves_with_the_status_alone() {
+        let before = bound("geography: eu");
+        let changed = edited(&before, "geography: eu, allowedRegions: ['@eu']");
+        let later = plan(
+            observed(&changed, full()),
+            &SETTINGS,
+            Embedded::load(),
+            NOW + 60,
+        );
+        let (_, later) = succeed(later, NOW + 60);
+        let status = later.status.expect("the generation moved");
+        let residency = status
+            .condition(ConditionType::ResidencySatisfied)
+            .expect("residency");
+        assert_eq!(
+            (residency.reason, residency.since),
+            (Reason::AllRegionsAllowed, NOW)
+        );
+    }
+
+    #[test]
+    fn status_goes_there_and_back() {
+        let before = bound("geography: eu, allowedRegions: ['@eu']");
+        let wire = serde_json::to_value(before.status.to_wire()).expect("json");
+        let back = Status::from_wire(
+            &serde_json::from_value(wire).expect("a status"),
+            &"shop".into(),
+        );
+        assert_eq!(back, before.status);
+    }
+}

@@ -231,3 +231,87 @@ impl Finishing {
         outcome::conclude(self, removals, restarts, now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        api::condition::{ConditionStatus, ConditionType, Reason},
+        plan::{
+            action::Retry,
+            restarts::Restarted,
+            testing::{
+                DONE, NOW, SETTINGS, bound, carry_out, edited, full, observed, planned, restarting,
+                running, says, sonnet, visit, visit_restarting, with_workload, written,
+            },
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_place() {
+        let two = |rest: &str| {
+            format!(
+                "targets: [{{kind: ConfigMap, name: good}}, {{kind: ConfigMap, name: bad, templates: {{f: '{{{{ profile.{rest} }}}}'}}}}], "
+            )
+        };
+        let before = bound(&format!("{}geography: global", two("id")));
+        let limited = edited(
+            &before,
+            &format!("{}geography: eu, allowedRegions: ['@eu']", two("nothing")),
+        );
+        let (after, plan, _) = visit(&limited, full(), &SETTINGS);
+        let removed: Vec<&str> = plan
+            .removals
+            .iter()
+            .map(|removal| removal.key.name.as_ref())
+            .collect();
+        assert_eq!(removed, ["bad"]);
+        assert_eq!(after.status.targets.len(), 1);
+        assert_eq!(
+            says(&after, ConditionType::TargetsSynced),
+            (ConditionStatus::False, Reason::TemplateInvalid)
+        );
+
+        // Where not even that succeeds, the old profile stays on record, so that the next visit tries again.
+        let refused = Problem {
+            reason: Reason::TargetForbidden,
+            message: "no".into(),
+            retry: Retry::Rarely,
+        };
+        let plan = planned(observed(&limited, full()));
+        let (_, outcome) = carry_out(plan, written, |_| Err(refused.clone()), |_| DONE, NOW);
+        let status = outcome.status.expect("a status");
+        assert_eq!(status.route, before.status.route);
+        assert_eq!(status.targets.len(), 2);
+
+        let unlimited = edited(&before, &format!("{}geography: eu", two("nothing")));
+        let (after, plan, _) = visit(&unlimited, full(), &SETTINGS);
+        assert!(
+            plan.removals.is_empty(),
+            "a broken template alone withdraws nothing"
+        );
+        assert_eq!(after.status.targets.len(), 2);
+    }
+
+    #[test]
+    fn only_what_was_written_before_is_a_correction() {
+        let before = bound("geography: eu");
+        let corrects = |binding: &Binding| planned(observed(binding, full())).corrects();
+        assert!(!corrects(&sonnet("geography: eu")), "a first write");
+        assert!(corrects(&before), "the object is gone");
+        let edited = edited(&before, "geography: global");
+        assert!(!corrects(&edited), "another value");
+    }
+
+    #[test]
+    fn drift_is_a_correction_while_a_restart_is_due() {
+        let changed = edited(
+            &running("geography: eu"),
+            &with_workload("geography: global"),
+        );
+        assert!(!restarting(observed(&changed, full()), NOW).corrects());
+        let (waiting, ..) = visit_restarting(&changed, full(), &Ok(Restarted::Waits), NOW);
+        assert!(restarting(observed(&waiting, full()), NOW).corrects());
+    }
+}

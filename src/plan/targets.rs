@@ -223,3 +223,228 @@ fn merged_before(binding: &Binding, target: &TargetSpec, removal: &Removal) -> b
     target.policy == CreationPolicy::Owner
         && recorded.is_some_and(|record| record.policy == CreationPolicy::Merge)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::plan::{
+        observed::{Controller, Holding, Trace, fingerprint, fingerprints},
+        status::Status,
+        testing::{
+            DONE, NOW, SETTINGS, bound, carry_out, edited, full, observed, planned, sonnet, visit,
+            written,
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_target_that_left_the_spec_is_cleaned_by_inventory_and_by_trace() {
+        let before = edited(
+            &bound("geography: eu"),
+            "geography: eu, targets: [{kind: ConfigMap, name: other}]",
+        );
+        let (after, cleaning, _) = visit(&before, full(), &SETTINGS);
+        assert_eq!(
+            cleaning
+                .removals
+                .iter()
+                .map(|removal| removal.key.name.as_ref())
+                .collect::<Vec<_>>(),
+            ["claude"]
+        );
+        assert_eq!(
+            after
+                .status
+                .targets
+                .iter()
+                .map(|record| record.key.name.as_ref())
+                .collect::<Vec<_>>(),
+            ["other"]
+        );
+
+        let forgotten = Binding {
+            status: Status::default(),
+            ..before
+        };
+        let mut seen = observed(&forgotten, full());
+        seen.traces = vec![Trace {
+            key: TargetKey {
+                kind: TargetKind::ConfigMap,
+                namespace: "shop".into(),
+                name: "claude".into(),
+            },
+            view: Arc::new(TargetView {
+                uid: "uid-t".into(),
+                controller: Some(controller("uid-1", "claude")),
+                ..TargetView::default()
+            }),
+        }];
+        let plan = planned(seen);
+        assert_eq!(plan.removals[0].policy, CreationPolicy::Owner);
+    }
+
+    fn controller(uid: &str, name: &str) -> Controller {
+        Controller {
+            uid: uid.into(),
+            binding: Some(name.into()),
+            description: format!("InferenceProfileBinding {name}").into(),
+        }
+    }
+
+    /// Returns a view in which our binding holds just what `write` would write.
+    fn in_place(write: &Write, uid: &str) -> TargetView {
+        TargetView {
+            uid: "uid-t".into(),
+            labelled: true,
+            controller: Some(controller(uid, "claude")),
+            ours: [Holding {
+                holder: "claude".into(),
+                keys: fingerprints(write.key.kind, &write.content),
+            }]
+            .into(),
+            ..TargetView::default()
+        }
+    }
+
+    #[test]
+    fn an_owned_target_is_written_only_where_it_differs() {
+        let before = sonnet("geography: eu");
+        let write = planned(observed(&before, full()))
+            .writes
+            .remove(0)
+            .expect("a write");
+        let good = in_place(&write, "uid-1");
+        let mut drifted = good.clone();
+        drifted.ours[0].keys[0].1 ^= 1;
+        let stripped = TargetView {
+            labelled: false,
+            ..good.clone()
+        };
+        let predecessors = in_place(&write, "uid-0");
+        let unheld = TargetView {
+            ours: Box::default(),
+            ..good.clone()
+        };
+        let foreign = TargetView {
+            controller: Some(Controller {
+                binding: None,
+                ..controller("x", "other")
+            }),
+            ..good.clone()
+        };
+        for (name, view, kind) in [
+            ("in place", &good, "in place"),
+            ("a value drifted", &drifted, "update"),
+            ("the label is gone", &stripped, "update"),
+            ("a predecessor's", &predecessors, "update"),
+            ("managed fields cleared", &unheld, "update"),
+            ("of others", &foreign, "conflict"),
+        ] {
+            let mut seen = observed(&before, full());
+            seen.targets[0].view = Some(Arc::new(view.clone()));
+            let write = planned(seen).writes.remove(0);
+            let got = match &write {
+                Ok(Write {
+                    how: How::InPlace(_),
+                    ..
+                }) => "in place",
+                Ok(Write {
+                    how: How::Update(_),
+                    ..
+                }) => "update",
+                Err(refused) if refused.problem.reason == Reason::TargetConflict => "conflict",
+                other => panic!("{name}: {other:?}"),
+            };
+            assert_eq!(got, kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_merge_needs_consent_and_free_keys() {
+        let merging = sonnet(
+            "geography: eu, targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]",
+        );
+        let app = |allow: Option<&str>, foreign: &str| TargetView {
+            uid: "uid-t".into(),
+            labelled: true,
+            allow_merge: allow.map(Arc::from),
+            foreign: [Holding {
+                holder: "kubectl".into(),
+                keys: [(fingerprint(foreign), 0)].into(),
+            }]
+            .into(),
+            ..TargetView::default()
+        };
+        for (view, expected) in [
+            (app(None, "X"), Err(Reason::TargetForbidden)),
+            (app(Some("other"), "X"), Err(Reason::TargetForbidden)),
+            (app(Some("claude"), "MODEL"), Err(Reason::TargetConflict)),
+            (app(Some("other, claude"), "X"), Ok(())),
+        ] {
+            let mut seen = observed(&merging, full());
+            seen.targets[0].view = Some(Arc::new(view));
+            let plan = planned(seen);
+            assert!(plan.needs_finalizer());
+            let got = plan.writes[0]
+                .as_ref()
+                .map(|_| ())
+                .map_err(|refused| refused.problem.reason);
+            assert_eq!(got, expected);
+        }
+    }
+
+    #[test]
+    fn deletion_takes_merged_keys_out_and_leaves_owned_objects_to_garbage_collection() {
+        let two = "geography: eu, targets: [{kind: ConfigMap, name: own}, {kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+        let before = Binding {
+            deleting: true,
+            finalizer: true,
+            ..bound(two)
+        };
+        let (_, plan, conclusion) = visit(&before, full(), &SETTINGS);
+        assert_eq!(
+            plan.removals
+                .iter()
+                .map(|removal| removal.key.name.as_ref())
+                .collect::<Vec<_>>(),
+            ["app"]
+        );
+        assert!(plan.writes.is_empty());
+        assert!(conclusion.drop_finalizer && conclusion.status.is_none());
+
+        let failed = Problem {
+            reason: Reason::Retrying,
+            message: "x".into(),
+            retry: Retry::Soon,
+        };
+        let plan = planned(observed(&before, full()));
+        let (_, conclusion) = carry_out(plan, written, |_| Err(failed.clone()), |_| DONE, NOW);
+        assert!(!conclusion.drop_finalizer, "the keys are still there");
+    }
+
+    #[test]
+    fn an_object_that_the_inventory_does_not_know_yet_is_withdrawn_all_the_same() {
+        // It was created anew, and the operator stopped before it wrote the status.
+        let before = edited(
+            &bound("geography: eu"),
+            "geography: eu, allowedRegions: ['@us']",
+        );
+        let mut seen = observed(&before, full());
+        seen.traces = vec![Trace {
+            key: before.status.targets[0].key.clone(),
+            view: Arc::new(TargetView {
+                uid: "uid-new".into(),
+                controller: Some(controller("uid-1", "claude")),
+                ..TargetView::default()
+            }),
+        }];
+        let removals = planned(seen).removals;
+        let uids: Vec<&str> = removals
+            .iter()
+            .map(|removal| removal.uid.as_ref())
+            .collect();
+        assert_eq!(uids, ["uid-new"]);
+    }
+}

@@ -86,3 +86,6 @@ fn any_failed_on_the_way(binding: &Binding, writes: &WriteOutcomes) -> bool {
     let mut problems = writes.problems(binding).into_iter();
     problems.any(|problem| problem.retry == Retry::Soon)
 }
+
+#[cfg(test)]
+mod tests;

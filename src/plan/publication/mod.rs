@@ -184,3 +184,6 @@ fn reason_of_withdrawal(answer: &Answer, judged: Option<&Judgement>) -> Arc<str>
         .into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

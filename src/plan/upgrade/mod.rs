@@ -119,3 +119,6 @@ fn with_account(written: &Arc<WrittenRoute>, account: Option<&AccountId>) -> Arc
         ..(**written).clone()
     })
 }
+
+#[cfg(test)]
+mod tests;
