@@ -1,12 +1,14 @@
 //! The live catalog: `ListInferenceProfiles` and `ListFoundationModels` of Amazon Bedrock. The only place that knows the
 //! AWS SDK.
 //!
-//! `network` is how requests travel, `failure` what a failed one means, `models` how foundation models are read.
+//! `network`: how requests travel. `error`: what happened to a failed one. `advice`: what that means and what to do.
+//! `models`: what AWS's answers say of foundation models.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>
 
-mod failure;
+mod advice;
+mod error;
 mod models;
 mod network;
 
@@ -34,7 +36,8 @@ use futures::future::{BoxFuture, FutureExt};
 pub use network::Resolver;
 
 use self::{
-    failure::{Action, Asked, Failure},
+    advice::{Action, Asked},
+    error::Failure,
     network::{Host, SystemResolver},
 };
 use crate::{
@@ -390,7 +393,7 @@ impl Bedrock {
         let public = plane
             .host
             .get()
-            .is_some_and(|host| failure::is_public_host(host, region));
+            .is_some_and(|host| advice::is_public_host(host, region));
         if known || !public || self.behind_proxy {
             return false;
         }
@@ -415,7 +418,7 @@ impl Bedrock {
                 known.warned = false;
             }
             Err(error) => {
-                let failure = failure::failure(&error, SystemTime::now());
+                let failure = error::reduce(&error, SystemTime::now());
                 let error = self.classify(&failure, plane, key, Action::ListFoundationModels);
                 if error.reason() == Reason::AccessDenied {
                     known.last = None;
@@ -452,7 +455,7 @@ impl Bedrock {
                 .as_ref()
                 .is_some_and(|role| role.external_id.is_some()),
         };
-        failure::classify(failure, asked)
+        advice::classify(failure, asked)
     }
 }
 
@@ -489,7 +492,7 @@ impl Access for Bedrock {
             match answer {
                 Ok(answer) => Ok(models::usability(&answer, model, &key.region)),
                 Err(error) => {
-                    let failure = failure::failure(&error, SystemTime::now());
+                    let failure = error::reduce(&error, SystemTime::now());
                     Err(self.classify(
                         &failure,
                         &plane,
@@ -524,7 +527,7 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
-        Self::Failed(failure::failure(&error, SystemTime::now()))
+        Self::Failed(error::reduce(&error, SystemTime::now()))
     }
 }
 
