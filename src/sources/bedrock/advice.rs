@@ -2,10 +2,13 @@
 
 use crate::{
     catalog::{CatalogError, regions::Regions},
-    types::{Arn, Region},
+    types::{Arn, Region, RoleArn},
 };
 
-use super::error::{Answer, CredentialsFailure, Failure};
+use super::{
+    error::{Answer, CredentialsFailure, Failure},
+    network::is_public_host,
+};
 
 /// What was asked of Bedrock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +58,7 @@ pub(super) struct Asked<'a> {
     pub(super) own_region: &'a Region,
     /// The host; nothing where no request was made.
     pub(super) host: Option<&'a str>,
-    pub(super) role: Option<&'a str>,
+    pub(super) role: Option<&'a RoleArn>,
     /// Whether an external ID is sent with the role.
     pub(super) external_id: bool,
 }
@@ -214,11 +217,6 @@ fn endpoint(asked: Asked) -> String {
     }
 }
 
-/// Says whether a host is the one that AWS has for the region, rather than one that was configured.
-pub(super) fn is_public_host(host: &str, region: &Region) -> bool {
-    host.starts_with(&format!("bedrock.{region}."))
-}
-
 fn name_advice(asked: Asked) -> String {
     let region = asked.region;
     let head = format!("the name of {} does not resolve", endpoint(asked));
@@ -279,7 +277,7 @@ fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError 
 }
 
 fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
-    let role = asked.role.unwrap_or("of the operator");
+    let role = asked.role.map_or("of the operator", RoleArn::as_str);
     let code = answer.code();
     if answer.status == 429 || THROTTLING.contains(&code) {
         return CatalogError::Throttled {
@@ -660,7 +658,9 @@ mod tests {
     #[test]
     fn a_role_that_can_not_be_assumed_says_what_must_be_allowed() {
         let region = region("eu-west-1");
-        let role = "arn:aws:iam::444455556666:role/bedrock";
+        let role: RoleArn = "arn:aws:iam::444455556666:role/bedrock"
+            .parse()
+            .expect("a role");
         let error = |status, code: &str, message: &str, external_id| {
             classify(
                 &Failure::Credentials(CredentialsFailure::Role(refusal(status, code, message))),
@@ -670,7 +670,7 @@ mod tests {
                     regions: regions(),
                     own_region: &region,
                     host: None,
-                    role: Some(role),
+                    role: Some(&role),
                     external_id,
                 },
             )

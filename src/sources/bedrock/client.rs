@@ -1,9 +1,6 @@
 //! The SDK's clients, one for each role and region, and the credentials that they sign with.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use aws_config::{
     BehaviorVersion, SdkConfig, retry::RetryConfig, sts::AssumeRoleProvider, timeout::TimeoutConfig,
@@ -11,9 +8,10 @@ use aws_config::{
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_bedrock::{Client, config};
 use aws_smithy_runtime_api::client::auth::AuthSchemeId;
+use parking_lot::Mutex;
 
 use super::{
-    KnownModels, lock,
+    KnownModels,
     network::{self, Host},
     options::Options,
 };
@@ -87,7 +85,7 @@ impl Clients {
 
     /// Returns the client of a feed; checks the role, and sends nothing.
     pub(super) async fn of(&self, key: &FeedKey) -> Result<Arc<FeedClient>, CatalogError> {
-        if let Some(client) = lock(&self.known).get(key) {
+        if let Some(client) = self.known.lock().get(key) {
             return Ok(client.clone());
         }
         let host = Host::default();
@@ -118,18 +116,21 @@ impl Clients {
     /// Keeps a client that got an answer.
     pub(super) fn keep(&self, key: &FeedKey, client: &Arc<FeedClient>) {
         if let Some(role) = &client.role {
-            lock(&self.roles)
+            self.roles
+                .lock()
                 .entry(role.arn.clone())
                 .or_insert_with(|| role.credentials.clone());
         }
-        lock(&self.known)
+        self.known
+            .lock()
             .entry(key.clone())
             .or_insert_with(|| client.clone());
     }
 
     /// Says whether a region ever answered, whoever asked.
     pub(super) fn have_reached(&self, region: &Region) -> bool {
-        lock(&self.known)
+        self.known
+            .lock()
             .keys()
             .any(|known| known.region == *region)
     }
@@ -168,7 +169,7 @@ impl Clients {
     /// Returns a role for a region, if it may be assumed; sends nothing.
     async fn assume(&self, arn: &RoleArn, region: &Region) -> Result<AssumedRole, CatalogError> {
         let external_id = self.check_role(arn, region)?;
-        let known = lock(&self.roles).get(arn).cloned();
+        let known = self.roles.lock().get(arn).cloned();
         let credentials = match known {
             Some(credentials) => credentials,
             None => self.role_provider(arn, external_id.as_deref()).await,

@@ -15,12 +15,7 @@ mod models;
 mod network;
 mod options;
 
-use std::{
-    collections::HashSet,
-    error::Error,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{collections::HashSet, error::Error, time::SystemTime};
 
 use aws_sdk_bedrock::{
     Client,
@@ -129,7 +124,7 @@ impl Bedrock {
         let public = client
             .host
             .get()
-            .is_some_and(|host| advice::is_public_host(host, region));
+            .is_some_and(|host| network::is_public_host(host, region));
         if known || !public || self.behind_proxy {
             return false;
         }
@@ -147,7 +142,7 @@ impl Bedrock {
     /// otherwise, those of the last time count.
     async fn models(&self, client: &FeedClient, key: &FeedKey) -> Option<Vec<FoundationModel>> {
         let answer = client.sdk.list_foundation_models().send().await;
-        let mut known = lock(&client.models);
+        let mut known = client.models.lock();
         match answer {
             Ok(output) => {
                 let models = output.model_summaries();
@@ -186,7 +181,7 @@ impl Bedrock {
             regions: self.clients.options.embedded.regions(),
             own_region: &self.clients.options.region,
             host: client.host.get(),
-            role: key.role.as_ref().map(RoleArn::as_str),
+            role: key.role.as_ref(),
             external_id: client
                 .role
                 .as_ref()
@@ -309,9 +304,4 @@ fn summaries_of(page: ListInferenceProfilesOutput) -> impl Iterator<Item = Summa
             status: summary.status.as_str().to_owned(),
             kind: summary.r#type.as_str().to_owned(),
         })
-}
-
-/// Locks; what is behind these locks is replaced whole, so that a panic elsewhere leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
