@@ -34,6 +34,7 @@ use self::{
     client::{Clients, FeedClient},
     error::Failure,
 };
+use super::log_left_out;
 use crate::{
     api::condition::Reason,
     catalog::{
@@ -102,6 +103,7 @@ impl Bedrock {
                 key.region
             ))
         })?;
+        log_left_out(&found.left_out, &key.region);
         self.clients.keep(key, &client);
         let models = self.models(&client, key).await;
         Ok(catalog(key, found).with_models(models))
