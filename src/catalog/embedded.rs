@@ -27,10 +27,8 @@ const MODELS: &str = include_str!("embedded/models.txt");
 static EMBEDDED: LazyLock<Embedded> = LazyLock::new(|| {
     let mut data = Parser::default();
     for line in PROFILES.lines().chain(MODELS.lines()) {
-        // The tests parse every line; what is compiled in is what they saw.
-        if let Err(problem) = data.line(line) {
-            tracing::error!(line, problem, "a line of the embedded catalog was left out");
-        }
+        // A test parses every line of what is compiled in, so that there is no error to report.
+        let _ = data.line(line);
     }
     data.finish()
 });

@@ -66,7 +66,23 @@ pub struct Profiles {
     pub profiles: Vec<Arc<Profile>>,
     /// The account that was asked, where an ARN names it.
     pub account: Option<AccountId>,
+    /// The entries that should be profiles and can't be understood, in the order of the answer.
+    pub left_out: Vec<LeftOut>,
 }
+
+/// An entry that can't be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// ID of the entry, as listed.
+    pub id: String,
+    /// ARN of the entry, as listed.
+    pub arn: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with one entry, in words.
+pub type Problem = &'static str;
 
 /// Says why a whole answer is not one of the region asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,8 +109,7 @@ pub enum Contradiction {
     },
 }
 
-/// Returns the profiles of an answer for `region`. Application profiles and those that are not active are left out;
-/// entries that can't be understood are left out with a warning in the log.
+/// Returns the profiles of an answer for `region`. Application profiles and those that are not active are passed over.
 ///
 /// # Errors
 /// [`Contradiction`] where an entry is of another region, partition or account: nothing of such an answer can be
@@ -102,7 +117,7 @@ pub enum Contradiction {
 pub fn profiles(summaries: &[Summary], region: &Region) -> Result<Profiles, Contradiction> {
     let mut found = Profiles {
         profiles: Vec::with_capacity(summaries.len()),
-        account: None,
+        ..Profiles::default()
     };
     for summary in summaries {
         if summary.kind != SYSTEM_DEFINED || summary.status != ACTIVE {
@@ -113,13 +128,11 @@ pub fn profiles(summaries: &[Summary], region: &Region) -> Result<Profiles, Cont
                 note_account(&mut found.account, account, &profile.id)?;
                 found.profiles.push(Arc::new(profile));
             }
-            Err(problem) => tracing::warn!(
-                %region,
-                id = summary.inference_profile_id,
-                arn = summary.inference_profile_arn,
+            Err(problem) => found.left_out.push(LeftOut {
+                id: summary.inference_profile_id.clone(),
+                arn: summary.inference_profile_arn.clone(),
                 problem,
-                "an entry of the listing was left out"
-            ),
+            }),
         }
     }
     Ok(found)
@@ -153,9 +166,6 @@ pub fn summary(profile: &Profile, region: &Region, account: Option<&AccountId>) 
         kind: SYSTEM_DEFINED.to_owned(),
     }
 }
-
-/// Why one entry can't be understood.
-type Problem = &'static str;
 
 fn profile(
     summary: &Summary,
@@ -374,27 +384,48 @@ mod tests {
             |id: &str| format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/{id}");
         let model = "arn:aws:bedrock:eu-west-1::foundation-model/a.b";
         let good = entry("eu.a.b", &arn("eu.a.b"), &[model]);
-        let odd = [
-            Summary::default(),
-            entry("eu.a.b", "not an ARN", &[model]),
-            entry("nothing", &arn("nothing"), &[model]),
-            entry("eu.a.b", &arn("eu.a.c"), &[model]),
-            entry("eu.a.b", &arn("eu.a.b"), &[]),
-            entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws:bedrock:eu-west-1::foundation-model/a.c"]),
-            entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws-cn:bedrock:cn-north-1::foundation-model/a.b"]),
-            entry("eu.a.b", &arn("eu.a.b"), &["arn:aws:bedrock:eu-west-1:111122223333:custom-model/x"]),
-            Summary { status: "DELETING".into(), ..good.clone() },
-            Summary {
-                kind: "APPLICATION".into(),
-                inference_profile_id: "q1w2e3r4t5y6".into(),
-                inference_profile_arn: "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/q1w2e3r4t5y6".into(),
-                ..good.clone()
-            },
-        ];
-        for odd in odd {
+        for (odd, problem) in [
+            (Summary::default(), None),
+            (entry("eu.a.b", "not an ARN", &[model]), Some("its ARN is not one")),
+            (entry("nothing", &arn("nothing"), &[model]), Some("its ID is not one of a system-defined profile")),
+            (entry("eu.a.b", &arn("eu.a.c"), &[model]), Some("its ARN and its ID do not belong together")),
+            (entry("eu.a.b", &arn("eu.a.b"), &[]), Some("it names no model")),
+            (
+                entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws:bedrock:eu-west-1::foundation-model/a.c"]),
+                Some("it names more than one model"),
+            ),
+            (
+                entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws-cn:bedrock:cn-north-1::foundation-model/a.b"]),
+                Some("a model ARN is of another partition"),
+            ),
+            (
+                entry("eu.a.b", &arn("eu.a.b"), &["arn:aws:bedrock:eu-west-1:111122223333:custom-model/x"]),
+                Some("a model ARN names no foundation model"),
+            ),
+            (entry("eu.a.b", &arn("eu.a.b"), &["a.b"]), Some("a model ARN is not one")),
+            (Summary { status: "DELETING".into(), ..good.clone() }, None),
+            (
+                Summary {
+                    kind: "APPLICATION".into(),
+                    inference_profile_id: "q1w2e3r4t5y6".into(),
+                    inference_profile_arn: "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/q1w2e3r4t5y6".into(),
+                    ..good.clone()
+                },
+                None,
+            ),
+        ] {
             let found = profiles(&[odd.clone(), good.clone()], &region("eu-west-1"))
                 .unwrap_or_else(|error| panic!("{odd:?}: {error}"));
             assert_eq!(found.profiles.len(), 1, "{odd:?}");
+            let expected: Vec<LeftOut> = problem
+                .map(|problem| LeftOut {
+                    id: odd.inference_profile_id.clone(),
+                    arn: odd.inference_profile_arn.clone(),
+                    problem,
+                })
+                .into_iter()
+                .collect();
+            assert_eq!(found.left_out, expected);
         }
     }
 

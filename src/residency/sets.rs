@@ -88,3 +88,19 @@ pub const SETS: &[RegionSet] = &[
         regions: &["ap-south-1", "ap-south-2"],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Region;
+
+    #[test]
+    fn sets_hold_well_formed_sorted_regions() {
+        for set in SETS {
+            assert!(set.regions.is_sorted(), "{}", set.name);
+            for name in set.regions {
+                assert!(name.parse::<Region>().is_ok(), "{name}");
+            }
+        }
+    }
+}

@@ -14,6 +14,7 @@ use futures::future::{self, BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::log_left_out;
 use crate::{
     catalog::{
         Catalog, CatalogError, FeedKey, Source, SourceKind,
@@ -106,6 +107,7 @@ impl Directory {
                 command(region)
             ))
         })?;
+        log_left_out(&found.left_out, region);
         let account = match (found.account, manifest.account) {
             (Some(of_arns), Some(given)) if of_arns != given => {
                 return Err(invalid(format!(

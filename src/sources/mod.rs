@@ -3,3 +3,12 @@
 
 pub mod bedrock;
 pub mod directory;
+
+use crate::{catalog::listing::LeftOut, types::Region};
+
+/// Logs the entries of a listing that can't be understood.
+fn log_left_out(entries: &[LeftOut], region: &Region) {
+    for LeftOut { id, arn, problem } in entries {
+        tracing::warn!(%region, id, arn, problem, "an entry of the listing was left out");
+    }
+}

@@ -25,6 +25,8 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use crate::types::Region;
+
 /// Longest wait for an answer of the resolver.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// What names a proxy for HTTPS, in the order of the HTTP client.
@@ -163,6 +165,11 @@ impl Intercept for Host {
         }
         Ok(())
     }
+}
+
+/// Says whether a host is the one that AWS has for the region, rather than one that was configured.
+pub(super) fn is_public_host(host: &str, region: &Region) -> bool {
+    host.starts_with(&format!("bedrock.{region}."))
 }
 
 #[cfg(test)]

@@ -1,205 +1,14 @@
-//! What a failed request means, and what to do about it.
-//!
-//! Two steps: [`failure`] reduces an error of the SDK to what is the same for equal failures, [`classify`] makes of that a
-//! class and a text.
-
-use std::{
-    error::Error,
-    io,
-    time::{Duration, SystemTime},
-};
-
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_bedrock::{
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
-};
-use aws_sdk_sts::operation::{
-    assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
-};
+//! Says what a failed request means, and what to do about it.
 
 use crate::{
     catalog::{CatalogError, regions::Regions},
-    types::{Arn, Region},
+    types::{Arn, Region, RoleArn},
 };
 
-/// What is known of a failed request, without anything that differs between two equal failures.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// AWS answered with an error.
-    Answer(Answer),
-    /// An answer that is not one of Bedrock.
-    NotUnderstood { status: u16 },
-    /// The host name has no address.
-    NameNotResolved,
-    /// No connection, or one that broke.
-    NoConnection,
-    /// The certificate of the other side is not trusted.
-    NotTrusted,
-    /// No answer in time.
-    TimedOut,
-    /// There are no credentials to sign with.
-    Credentials(CredentialsFailure),
-    /// The request could not even be made.
-    NotSent,
-}
-
-/// An error that AWS answered with.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Answer {
-    pub(super) code: Option<String>,
-    pub(super) status: u16,
-    pub(super) message: Option<String>,
-    pub(super) retry_after: Option<Duration>,
-    /// By how many minutes the operator's clock is ahead of AWS's, in steps of five; nothing where the clocks agree as
-    /// far as signatures need it.
-    pub(super) minutes_ahead: Option<i64>,
-}
-
-impl Answer {
-    fn code(&self) -> &str {
-        self.code.as_deref().unwrap_or_default()
-    }
-}
-
-/// Why there are no credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum CredentialsFailure {
-    /// Nothing provides any.
-    Missing,
-    /// STS refused the role of the feed.
-    Role(Answer),
-    /// STS refused the role of the operator's service account.
-    WebIdentity(Answer),
-    /// What provides them can't be reached.
-    Unreachable,
-    /// Something provides them, and failed to.
-    Failed,
-}
-
-/// Reduces an error.
-pub(super) fn failure<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Failure
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    match error {
-        SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
-            if let Some(answer) = answer(error, now) {
-                return Failure::Answer(answer);
-            }
-            // A connection that breaks in the middle of an answer leaves one that can't be read.
-            if causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some()) {
-                return Failure::NoConnection;
-            }
-            Failure::NotUnderstood {
-                status: error.raw_response().map_or(0, |raw| raw.status().as_u16()),
-            }
-        }
-        SdkError::TimeoutError(_) => Failure::TimedOut,
-        SdkError::DispatchFailure(dispatch) => {
-            if find::<CredentialsError>(error).is_some() {
-                Failure::Credentials(credentials_failure(error, now))
-            } else if name_not_resolved(error) {
-                Failure::NameNotResolved
-            } else if not_trusted(error) {
-                Failure::NotTrusted
-            } else if dispatch.is_timeout() {
-                Failure::TimedOut
-            } else {
-                Failure::NoConnection
-            }
-        }
-        _ => Failure::NotSent,
-    }
-}
-
-/// Returns what AWS answered, where it was an error of its own.
-fn answer<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Option<Answer>
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    let SdkError::ServiceError(answer) = error else {
-        return None;
-    };
-    let headers = answer.raw().headers();
-    (!answer.raw().status().is_success()).then(|| Answer {
-        code: answer.err().code().map(ToOwned::to_owned),
-        status: answer.raw().status().as_u16(),
-        message: answer.err().message().map(ToOwned::to_owned),
-        retry_after: headers
-            .get("retry-after")
-            .and_then(|seconds| seconds.parse().ok())
-            .map(Duration::from_secs),
-        minutes_ahead: headers
-            .get("date")
-            .and_then(|date| minutes_ahead(date, now)),
-    })
-}
-
-/// Returns by how many minutes `now` is ahead of the time of an answer. Steps of five make equal failures equal texts.
-fn minutes_ahead(date: &str, now: SystemTime) -> Option<i64> {
-    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
-    let ours = jiff::Timestamp::try_from(now).ok()?;
-    let seconds = ours.as_second() - theirs.as_second();
-    let steps = (seconds + 150).div_euclid(300);
-    (steps != 0).then_some(steps * 5)
-}
-
-fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> CredentialsFailure {
-    // The credentials of a role need others first: what is innermost went wrong.
-    let innermost = causes(error)
-        .filter_map(|cause| cause.downcast_ref::<CredentialsError>())
-        .last();
-    if matches!(innermost, Some(CredentialsError::CredentialsNotLoaded(_))) {
-        return CredentialsFailure::Missing;
-    }
-    if let Some(answer) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error)
-        .and_then(|error| answer(error, now))
-    {
-        return CredentialsFailure::WebIdentity(answer);
-    }
-    if let Some(answer) =
-        find::<SdkError<AssumeRoleError, HttpResponse>>(error).and_then(|error| answer(error, now))
-    {
-        return CredentialsFailure::Role(answer);
-    }
-    let timed_out = matches!(innermost, Some(CredentialsError::ProviderTimedOut(_)));
-    let no_connection = causes(error).any(|cause| {
-        cause
-            .downcast_ref::<aws_smithy_runtime_api::client::result::ConnectorError>()
-            .is_some()
-    });
-    if timed_out || no_connection {
-        CredentialsFailure::Unreachable
-    } else {
-        CredentialsFailure::Failed
-    }
-}
-
-/// The HTTP client gives the resolver's failure no type of its own.
-fn name_not_resolved(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| cause.to_string().starts_with("dns error"))
-}
-
-fn not_trusted(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| {
-        let mut cause = cause;
-        // What an io::Error wraps is no source of it.
-        while let Some(wrapped) = cause.downcast_ref().and_then(io::Error::get_ref) {
-            cause = wrapped;
-        }
-        let tls = cause.downcast_ref::<rustls::Error>();
-        matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
-    })
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
+use super::{
+    error::{Answer, CredentialsFailure, Failure},
+    network::is_public_host,
+};
 
 /// What was asked of Bedrock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,7 +58,7 @@ pub(super) struct Asked<'a> {
     pub(super) own_region: &'a Region,
     /// The host; nothing where no request was made.
     pub(super) host: Option<&'a str>,
-    pub(super) role: Option<&'a str>,
+    pub(super) role: Option<&'a RoleArn>,
     /// Whether an external ID is sent with the role.
     pub(super) external_id: bool,
 }
@@ -408,11 +217,6 @@ fn endpoint(asked: Asked) -> String {
     }
 }
 
-/// Says whether a host is the one that AWS has for the region, rather than one that was configured.
-pub(super) fn is_public_host(host: &str, region: &Region) -> bool {
-    host.starts_with(&format!("bedrock.{region}."))
-}
-
 fn name_advice(asked: Asked) -> String {
     let region = asked.region;
     let head = format!("the name of {} does not resolve", endpoint(asked));
@@ -473,7 +277,7 @@ fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError 
 }
 
 fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
-    let role = asked.role.unwrap_or("of the operator");
+    let role = asked.role.map_or("of the operator", RoleArn::as_str);
     let code = answer.code();
     if answer.status == 429 || THROTTLING.contains(&code) {
         return CatalogError::Throttled {
@@ -798,23 +602,6 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_is_said_with_its_difference() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_000_000);
-        let date = |seconds: i64| {
-            let time = jiff::Timestamp::from_second(1_793_000_000 + seconds).expect("time");
-            time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-        };
-        for (theirs, minutes) in [
-            (0, None),
-            (100, None),
-            (-149, None),
-            (600, Some(-10)),
-            (655, Some(-10)),
-            (-3600, Some(60)),
-        ] {
-            assert_eq!(minutes_ahead(&date(theirs), now), minutes, "{theirs}");
-        }
-        assert_eq!(minutes_ahead("yesterday", now), None);
-
         let text = |code: &str, minutes_ahead| {
             let answer = Answer {
                 minutes_ahead,
@@ -871,7 +658,9 @@ mod tests {
     #[test]
     fn a_role_that_can_not_be_assumed_says_what_must_be_allowed() {
         let region = region("eu-west-1");
-        let role = "arn:aws:iam::444455556666:role/bedrock";
+        let role: RoleArn = "arn:aws:iam::444455556666:role/bedrock"
+            .parse()
+            .expect("a role");
         let error = |status, code: &str, message: &str, external_id| {
             classify(
                 &Failure::Credentials(CredentialsFailure::Role(refusal(status, code, message))),
@@ -881,7 +670,7 @@ mod tests {
                     regions: regions(),
                     own_region: &region,
                     host: None,
-                    role: Some(role),
+                    role: Some(&role),
                     external_id,
                 },
             )

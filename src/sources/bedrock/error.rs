@@ -1,0 +1,219 @@
+//! Reduces an error of the SDK to what happened: equal failures are equal values.
+
+use std::{
+    error::Error,
+    io,
+    time::{Duration, SystemTime},
+};
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_bedrock::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use aws_sdk_sts::operation::{
+    assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
+};
+
+/// What is known of a failed request, without anything that differs between two equal failures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// AWS answered with an error.
+    Answer(Answer),
+    /// An answer that is not one of Bedrock.
+    NotUnderstood { status: u16 },
+    /// The host name has no address.
+    NameNotResolved,
+    /// No connection, or one that broke.
+    NoConnection,
+    /// The certificate of the other side is not trusted.
+    NotTrusted,
+    /// No answer in time.
+    TimedOut,
+    /// There are no credentials to sign with.
+    Credentials(CredentialsFailure),
+    /// The request could not even be made.
+    NotSent,
+}
+
+/// An error that AWS answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Answer {
+    pub(super) code: Option<String>,
+    pub(super) status: u16,
+    pub(super) message: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+    /// By how many minutes the operator's clock is ahead of AWS's, in steps of five; nothing where the clocks agree as
+    /// far as signatures need it.
+    pub(super) minutes_ahead: Option<i64>,
+}
+
+impl Answer {
+    pub(super) fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or_default()
+    }
+}
+
+/// Why there are no credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CredentialsFailure {
+    /// Nothing provides any.
+    Missing,
+    /// STS refused the role of the feed.
+    Role(Answer),
+    /// STS refused the role of the operator's service account.
+    WebIdentity(Answer),
+    /// What provides them can't be reached.
+    Unreachable,
+    /// Something provides them, and failed to.
+    Failed,
+}
+
+/// Reduces an error.
+pub(super) fn reduce<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
+            if let Some(answer) = answer(error, now) {
+                return Failure::Answer(answer);
+            }
+            // A connection that breaks in the middle of an answer leaves one that can't be read.
+            if causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some()) {
+                return Failure::NoConnection;
+            }
+            Failure::NotUnderstood {
+                status: error.raw_response().map_or(0, |raw| raw.status().as_u16()),
+            }
+        }
+        SdkError::TimeoutError(_) => Failure::TimedOut,
+        SdkError::DispatchFailure(dispatch) => {
+            if find::<CredentialsError>(error).is_some() {
+                Failure::Credentials(credentials_failure(error, now))
+            } else if name_not_resolved(error) {
+                Failure::NameNotResolved
+            } else if not_trusted(error) {
+                Failure::NotTrusted
+            } else if dispatch.is_timeout() {
+                Failure::TimedOut
+            } else {
+                Failure::NoConnection
+            }
+        }
+        _ => Failure::NotSent,
+    }
+}
+
+/// Returns what AWS answered, where it was an error of its own.
+fn answer<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Option<Answer>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let SdkError::ServiceError(answer) = error else {
+        return None;
+    };
+    let headers = answer.raw().headers();
+    (!answer.raw().status().is_success()).then(|| Answer {
+        code: answer.err().code().map(ToOwned::to_owned),
+        status: answer.raw().status().as_u16(),
+        message: answer.err().message().map(ToOwned::to_owned),
+        retry_after: headers
+            .get("retry-after")
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs),
+        minutes_ahead: headers
+            .get("date")
+            .and_then(|date| minutes_ahead(date, now)),
+    })
+}
+
+/// Returns by how many minutes `now` is ahead of the time of an answer. Steps of five make equal failures equal texts.
+fn minutes_ahead(date: &str, now: SystemTime) -> Option<i64> {
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let ours = jiff::Timestamp::try_from(now).ok()?;
+    let seconds = ours.as_second() - theirs.as_second();
+    let steps = (seconds + 150).div_euclid(300);
+    (steps != 0).then_some(steps * 5)
+}
+
+fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> CredentialsFailure {
+    // The credentials of a role need others first: what is innermost went wrong.
+    let innermost = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<CredentialsError>())
+        .last();
+    if matches!(innermost, Some(CredentialsError::CredentialsNotLoaded(_))) {
+        return CredentialsFailure::Missing;
+    }
+    if let Some(answer) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error)
+        .and_then(|error| answer(error, now))
+    {
+        return CredentialsFailure::WebIdentity(answer);
+    }
+    if let Some(answer) =
+        find::<SdkError<AssumeRoleError, HttpResponse>>(error).and_then(|error| answer(error, now))
+    {
+        return CredentialsFailure::Role(answer);
+    }
+    let timed_out = matches!(innermost, Some(CredentialsError::ProviderTimedOut(_)));
+    let no_connection = causes(error).any(|cause| {
+        cause
+            .downcast_ref::<aws_smithy_runtime_api::client::result::ConnectorError>()
+            .is_some()
+    });
+    if timed_out || no_connection {
+        CredentialsFailure::Unreachable
+    } else {
+        CredentialsFailure::Failed
+    }
+}
+
+/// The HTTP client gives the resolver's failure no type of its own.
+fn name_not_resolved(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.to_string().starts_with("dns error"))
+}
+
+fn not_trusted(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        let mut cause = cause;
+        // What an io::Error wraps is no source of it.
+        while let Some(wrapped) = cause.downcast_ref().and_then(io::Error::get_ref) {
+            cause = wrapped;
+        }
+        let tls = cause.downcast_ref::<rustls::Error>();
+        matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    })
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_of_the_clocks_is_in_steps_of_five_minutes() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_000_000);
+        let date = |seconds: i64| {
+            let time = jiff::Timestamp::from_second(1_793_000_000 + seconds).expect("time");
+            time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        };
+        for (theirs, minutes) in [
+            (0, None),
+            (100, None),
+            (-149, None),
+            (600, Some(-10)),
+            (655, Some(-10)),
+            (-3600, Some(60)),
+        ] {
+            assert_eq!(minutes_ahead(&date(theirs), now), minutes, "{theirs}");
+        }
+        assert_eq!(minutes_ahead("yesterday", now), None);
+    }
+}
