@@ -29,6 +29,7 @@ mod guard;
 mod injection;
 mod kubectl;
 mod leader;
+mod manifests;
 mod merge;
 mod models;
 mod operator;
@@ -36,6 +37,8 @@ mod ownership;
 mod probes;
 mod published;
 mod reasons;
+#[path = "../common/refusals.rs"]
+mod refusals;
 #[path = "../support/chart.rs"]
 mod rendered;
 mod residency;
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
             injection::cases(),
             kubectl::cases(),
             leader::cases(),
+            manifests::cases(),
             merge::cases(),
             models::cases(),
             ownership::cases(),
