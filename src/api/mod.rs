@@ -6,6 +6,7 @@
 pub mod condition;
 mod crd;
 pub mod names;
+pub mod validation;
 
 use std::collections::BTreeMap;
 

@@ -31,8 +31,8 @@ use crate::{
 
 use super::{
     Error, NOT_READY, catalog,
+    input::{Given, Input},
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
-    render::{Input, parse_binding},
 };
 
 /// Options of `iam-policy`.
@@ -197,10 +197,9 @@ fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
         }]);
     }
     let region = args.region.optional()?;
-    let input = Input::read(&args.paths, &args.namespace)?;
+    let mut input = Input::read(&args.paths, &args.namespace, region.as_ref())?;
     let mut wanted = Vec::new();
-    for (position, wire) in input.bindings.iter().enumerate() {
-        let binding = parse_binding(wire, region.as_ref(), position)?;
+    for Given { binding, .. } in std::mem::take(&mut input.bindings) {
         let own = binding.spec.limit.map(|limit| limit.as_ref().clone());
         wanted.push(Wanted {
             name: binding.key.to_string(),

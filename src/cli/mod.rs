@@ -4,6 +4,7 @@ pub mod catalog;
 mod evidence;
 mod explain;
 mod iam_policy;
+mod input;
 pub mod options;
 mod render;
 mod run;
@@ -68,6 +69,12 @@ pub enum Error {
     /// Something that was given is wrong.
     #[error("{0}")]
     BadInput(String),
+    /// Something is wrong with the manifests that were given.
+    #[error(transparent)]
+    Input(#[from] input::Problems),
+    /// Manifests can't be checked.
+    #[error("manifests can't be checked by the schema of bindings")]
+    Validation(#[from] api::validation::Error),
     /// A file can't be read.
     #[error("{path} can't be read")]
     Unreadable {
@@ -128,11 +135,13 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BadInput(_)
+            | Self::Input(_)
             | Self::Unreadable { .. }
             | Self::Malformed { .. }
             | Self::Catalog(CatalogError::SnapshotInvalid(_)) => BAD_INPUT,
             Self::CatalogCommand(error) => error.exit_code(),
-            Self::Catalog(_)
+            Self::Validation(_)
+            | Self::Catalog(_)
             | Self::Cluster(_)
             | Self::Listing { .. }
             | Self::Controller(_)

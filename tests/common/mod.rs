@@ -2,4 +2,5 @@
 
 pub mod bedrock_server;
 pub mod chart;
+pub mod refusals;
 pub mod tools;

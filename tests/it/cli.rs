@@ -225,12 +225,20 @@ fn render_puts_bindings_into_the_namespace_given() {
 #[test]
 fn render_refuses_bad_input() {
     render("a: [", &[]).fails_with(2, "standard input");
-    render("kind: ConfigMap\n", &[]).fails_with(2, "no InferenceProfileBinding was found");
-    render("", &[]).fails_with(2, "no InferenceProfileBinding was found");
+    let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    render(other, &[]).fails_with(
+        2,
+        "no InferenceProfileBinding was found: standard input holds ConfigMap",
+    );
+    render("", &[]).fails_with(
+        2,
+        "no InferenceProfileBinding was found: standard input is empty",
+    );
+    render("kind: ConfigMap\n", &[]).fails_with(2, "document 1: apiVersion: Required value");
     let twice = format!("{0}{0}", binding("a", "eu", ""));
     render(&twice, &[]).fails_with(2, "default/a is given twice");
     let no_name = binding("a", "eu", "").replace("name: a", "labels: {}");
-    render(&no_name, &[]).fails_with(2, "it has no name");
+    render(&no_name, &[]).fails_with(2, "metadata.name: Required value: give the object a name");
     let no_model = binding("a", "eu", "").replace("model:", "modle:");
     render(&no_model, &[]).fails_with(2, "model");
     program(&["render", "-f", "/nonexistent.yaml"])

@@ -1,0 +1,127 @@
+//! What `render` refuses is what the apiserver refuses: the cases of tests/common/refusals.rs, judged by the program.
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+use crate::common::refusals::{
+    ACCEPTED, ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, replaced, spec,
+};
+use inference_profile_operator::api::{
+    custom_resource_definition,
+    validation::{Validator, Violation, Violations},
+};
+use serde_json::{Value, json};
+
+fn judge(spec: &Value) -> Vec<Violation> {
+    let validator = Validator::new(&custom_resource_definition()).expect("a validator");
+    let mut binding = json!({
+        "apiVersion": "inferenceprofiles.dev/v1alpha1",
+        "kind": "InferenceProfileBinding",
+        "metadata": {"name": "a"},
+        "spec": spec,
+    });
+    let mut found = Violations::keeping(20);
+    validator.check(&mut binding, &mut found);
+    let (kept, total) = found.into_parts();
+    assert_eq!(kept.len(), total);
+    kept
+}
+
+/// Runs a command with a manifest as its standard input.
+fn run(command: &str, manifest: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+        .args([command, "--region", "eu-west-1", "--account"])
+        .args(["111122223333", "-f", "-"])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be run");
+    let mut pipe = child.stdin.take().expect("piped");
+    pipe.write_all(manifest.as_bytes()).expect("it reads");
+    drop(pipe);
+    child.wait_with_output().expect("it ends")
+}
+
+fn yaml(text: &str) -> Value {
+    serde_yaml::from_str(text).expect("YAML")
+}
+
+#[test]
+fn what_the_apiserver_refuses_is_refused_at_the_same_field() {
+    let mut wrong = Vec::new();
+    let mut refused = |name: &str, spec: Value, at: &str, message: &str| {
+        let found = judge(&spec);
+        if !found
+            .iter()
+            .any(|violation| violation.field == at && violation.message.contains(message))
+        {
+            wrong.push(format!("{name}: no {at}: {message} in {found:?}"));
+        }
+    };
+    for case in REFUSALS {
+        refused(case.name, spec(yaml(case.fields)), case.at, case.message);
+    }
+    for limit in LIMITS {
+        let more = spec((limit.fields)(limit.most + 1));
+        refused(limit.of, more, limit.at, &limit.most.to_string());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_the_apiserver_accepts_is_accepted() {
+    for (name, fields) in ACCEPTED {
+        assert_eq!(judge(&spec(yaml(fields))), [], "{name}");
+    }
+    for limit in LIMITS {
+        assert_eq!(
+            judge(&spec((limit.fields)(limit.most))),
+            [],
+            "{} {}",
+            limit.most,
+            limit.of
+        );
+    }
+}
+
+#[test]
+fn manifests_that_kubectl_does_not_apply_are_refused() {
+    let mut wrong = Vec::new();
+    for case in REFUSED_MANIFESTS {
+        let output = run("render", &case.text());
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = ["standard input, document 1", case.render];
+        if output.status.code() != Some(2)
+            || !output.stdout.is_empty()
+            || !expected.iter().all(|part| said.contains(part))
+        {
+            wrong.push(format!(
+                "{}: where kubectl says {:?}, no {:?} in {said}",
+                case.name, case.kubectl, case.render
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn manifests_that_kubectl_applies_are_accepted() {
+    for (name, part, by) in ACCEPTED_MANIFESTS {
+        let output = run("render", &replaced(part, by));
+        // 3 where the binding is suspended.
+        let code = output.status.code();
+        assert!(matches!(code, Some(0 | 3)), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn iam_policy_reads_bindings_likewise() {
+    let manifest = replaced("geography", "geografy");
+    let said = |command| String::from_utf8(run(command, &manifest).stderr).expect("UTF-8");
+    assert!(said("iam-policy").contains("spec.geografy: unknown field"));
+    assert_eq!(said("iam-policy"), said("render"));
+    assert_eq!(run("iam-policy", &manifest).status.code(), Some(2));
+}
