@@ -22,7 +22,7 @@ use crate::{
     feeds::admission::{Admission, Change, FeedLimits, Standing, Wish},
     plan::{
         identity::{ObjectKey, TargetKey},
-        observed::{Binding, Observed, ObservedTarget, TargetView, Trace},
+        observed::{Binding, HeldObject, Observed, ObservedTarget, TargetView},
         ownership::{self, Claim},
         status::{Status, WrittenRoute},
     },
@@ -80,7 +80,7 @@ pub struct Cache {
     /// Target -> bindings whose spec names it.
     claimants: HashMap<TargetKey, Vec<ObjectKey>>,
     /// Binding -> objects that carry its writes.
-    traces: HashMap<ObjectKey, Vec<TargetKey>>,
+    held_objects: HashMap<ObjectKey, Vec<TargetKey>>,
     audiences: HashMap<FeedKey, Audience>,
     /// Targets with a write on its way -> version at which they were seen to vanish meanwhile.
     in_flight: HashMap<TargetKey, u64>,
@@ -429,14 +429,14 @@ impl Cache {
                 ObservedTarget { view, claimed_by }
             })
             .collect();
-        let traces = self
-            .traces
+        let held_objects = self
+            .held_objects
             .get(key)
             .into_iter()
             .flatten()
             .filter_map(|target| {
                 let view = self.targets.get(target)?.value.clone();
-                Some(Trace {
+                Some(HeldObject {
                     key: target.clone(),
                     view,
                 })
@@ -456,7 +456,7 @@ impl Cache {
             binding,
             feed,
             targets,
-            traces,
+            held_objects,
         })
     }
 
@@ -554,7 +554,10 @@ impl Cache {
             self.texts.share(&mut holding.holder);
         }
         for owner in owners(key, &view) {
-            self.traces.entry(owner).or_default().push(key.clone());
+            self.held_objects
+                .entry(owner)
+                .or_default()
+                .push(key.clone());
         }
         self.targets.insert(
             key.clone(),
@@ -570,7 +573,7 @@ impl Cache {
             return;
         };
         for owner in owners(key, &known.value) {
-            if let Entry::Occupied(mut entry) = self.traces.entry(owner) {
+            if let Entry::Occupied(mut entry) = self.held_objects.entry(owner) {
                 entry.get_mut().retain(|target| target != key);
                 if entry.get().is_empty() {
                     entry.remove();

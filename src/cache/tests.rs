@@ -170,7 +170,7 @@ fn drift_wakes_those_who_name_the_target_and_those_who_wrote_it() {
         [("a", Lane::Low), ("b", Lane::Low)]
     );
     assert_eq!(
-        observe(&cache, "a").traces.len(),
+        observe(&cache, "a").held_objects.len(),
         1,
         "it wrote there, though its spec does not name it"
     );
@@ -178,7 +178,7 @@ fn drift_wakes_those_who_name_the_target_and_those_who_wrote_it() {
         woken(&cache.delete_target(&target("x"), 5)),
         [("a", Lane::Low), ("b", Lane::Low)]
     );
-    assert!(observe(&cache, "a").traces.is_empty());
+    assert!(observe(&cache, "a").held_objects.is_empty());
 }
 
 #[test]
@@ -328,7 +328,9 @@ fn nothing_is_left_when_all_is_gone() {
         cache.delete_target(&target(&name), round * 3 + 3);
     }
     assert!(cache.bindings.is_empty() && cache.targets.is_empty() && cache.claimants.is_empty());
-    assert!(cache.traces.is_empty() && cache.audiences.is_empty() && cache.in_flight.is_empty());
+    assert!(
+        cache.held_objects.is_empty() && cache.audiences.is_empty() && cache.in_flight.is_empty()
+    );
     assert!(cache.admission.is_empty());
 }
 
@@ -473,7 +475,7 @@ fn nothing_is_held_before_all_lists_are_complete() {
         let none = Status::default();
         binding
             .status
-            .upsert(&none, ConditionType::CatalogFresh, finding, 1, 1);
+            .add_condition(&none, ConditionType::CatalogFresh, finding, 1, 1);
         binding
     };
     let held = binding_from("b", "us-east-1", "{model: a.b, geography: us}");

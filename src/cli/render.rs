@@ -17,7 +17,7 @@ use crate::{
     catalog::{FeedKey, FeedState, Freshness, Source, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
     plan::{
-        How, Problem, Settings, Tried, TriedWrite, Write as PlannedWrite, check_merge,
+        Problem, Settings, Tried, TriedWrite, Write as PlannedWrite, WriteMode, check_merge,
         identity::{ObjectKey, TargetKey},
         observed::{Binding, Observed, TargetView},
         plan,
@@ -158,8 +158,8 @@ fn try_write(
     write: &PlannedWrite,
     objects: &HashMap<TargetKey, TargetView>,
 ) -> Result<Arc<str>, Problem> {
-    if let (How::MergeUnseen, CreationPolicy::Merge, Some(view)) =
-        (&write.how, write.policy, objects.get(&write.key))
+    if let (WriteMode::MergeUnseen, CreationPolicy::Merge, Some(view)) =
+        (&write.mode, write.policy, objects.get(&write.key))
     {
         check_merge(binding, &write.key, view, &write.content)?;
     }

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     plan::{
-        Problem, Restart, Restarted, Tried, TriedRestart,
+        Problem, Restart, RestartOutcome, Tried, TriedRestart,
         identity::{ObjectKey, WorkloadKey},
         observed::Binding,
     },
@@ -77,8 +77,8 @@ impl Restarts {
         join_all(turns.into_iter().map(|(restart, turn)| async move {
             let outcome = match turn {
                 Turn::Now => self.restart(binding, &restart).await,
-                Turn::Later => Ok(Restarted::Waits),
-                Turn::Done => Ok(Restarted::Triggered),
+                Turn::Later => Ok(RestartOutcome::Waiting),
+                Turn::Done => Ok(RestartOutcome::Triggered),
             };
             Tried {
                 what: restart,
@@ -88,7 +88,11 @@ impl Restarts {
         .await
     }
 
-    async fn restart(&self, binding: &Binding, restart: &Restart) -> Result<Restarted, Problem> {
+    async fn restart(
+        &self,
+        binding: &Binding,
+        restart: &Restart,
+    ) -> Result<RestartOutcome, Problem> {
         let (key, workload) = (&binding.key, &restart.workload);
         let error = match self.writer.annotate_template(key, restart).await {
             Ok(()) => {
@@ -100,14 +104,14 @@ impl Restarts {
                     // The task that follows ends only with the operator.
                     let _ = self.begun.send(workload.clone());
                 }
-                return Ok(Restarted::Triggered);
+                return Ok(RestartOutcome::Triggered);
             }
             Err(error) => error,
         };
         let next = self.rollouts().let_go(key, workload);
         self.state.wake(next);
         if error.is_not_found() {
-            return Ok(Restarted::Missing);
+            return Ok(RestartOutcome::Missing);
         }
         Err(error.restart_problem(workload))
     }

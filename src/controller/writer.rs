@@ -25,11 +25,11 @@ use crate::{
     leader::Leadership,
     metrics::{Metrics, Operation},
     plan::{
-        How, Notice, Problem, Removal, Restart, Retry, Tried, TriedRemoval, TriedWrite, Write,
-        check_merge, foreign_object,
+        Notice, Problem, Removal, Restart, Retry, Tried, TriedRemoval, TriedWrite, Write,
+        WriteMode, check_merge, foreign_object,
         identity::{ObjectKey, TargetKey, WorkloadKey},
         observed::{Binding, TargetView, fingerprint, fingerprints},
-        ownership::{self, Standing},
+        ownership::{self, Ownership},
         status::Status,
     },
     queue::Lane,
@@ -103,15 +103,15 @@ impl Writer {
 
     /// Writes a target as planned.
     pub async fn write(&self, binding: &Binding, write: Write) -> TriedWrite {
-        let outcome = match &write.how {
-            How::InPlace(view) => Ok(view.uid.clone()),
-            How::Create => self.create(binding, &write).await,
-            How::Update(view) => self
+        let outcome = match &write.mode {
+            WriteMode::Unchanged(view) => Ok(view.uid.clone()),
+            WriteMode::Create => self.create(binding, &write).await,
+            WriteMode::Update(view) => self
                 .apply(binding, &write, Insist::Force(&view.uid), Some(view))
                 .await
                 .map_err(|error| error.problem(&write.key)),
-            How::Merge(view) => self.merge(binding, &write, view).await,
-            How::MergeUnseen => self.merge_unseen(binding, &write).await,
+            WriteMode::Merge(view) => self.merge(binding, &write, view).await,
+            WriteMode::MergeUnseen => self.merge_unseen(binding, &write).await,
         };
         Tried {
             what: write,
@@ -147,12 +147,12 @@ impl Writer {
             Err(error) => return Err(error.problem(&write.key)),
         };
         match ownership::judge(binding, &write.key, &view) {
-            Standing::Ours | Standing::Adoptable => self
+            Ownership::Ours | Ownership::Adoptable => self
                 .apply(binding, write, Insist::Force(&view.uid), Some(&view))
                 .await
                 .map_err(|error| error.problem(&write.key)),
             // No watch shows an object without the label.
-            Standing::Foreign { owner } => Err(foreign_object(&write.key, &owner, Retry::Rarely)),
+            Ownership::Foreign { owner } => Err(foreign_object(&write.key, &owner, Retry::Rarely)),
         }
     }
 
@@ -234,8 +234,8 @@ impl Writer {
         }
         match removal.policy {
             CreationPolicy::Owner => match ownership::judge(binding, &removal.key, &view) {
-                Standing::Ours | Standing::Adoptable => self.delete(removal).await,
-                Standing::Foreign { .. } => Ok(()),
+                Ownership::Ours | Ownership::Adoptable => self.delete(removal).await,
+                Ownership::Foreign { .. } => Ok(()),
             },
             CreationPolicy::Merge => self.take_out(binding, removal, &view).await,
         }

@@ -1,14 +1,14 @@
-//! The steps of a visit as types, each made from the one before, so that no step can be left out or taken twice:
+//! The steps of a visit as types. Each consumes the one before, so that no step can be left out or taken twice:
 //! [`Plan`] -> [`Writing`] -> [`Written`] -> [`Finishing`] -> [`Outcome`].
 //!
-//! Whoever carries out a step gets by value what is to be done, and gives it back with what became of it ([`Tried`]).
+//! Each step hands out its actions by value, and takes them back with their outcomes ([`Tried`]).
 
 use std::sync::Arc;
 
 use super::{
     action::{
-        How, Problem, Refused, Removal, RemovalCause, Tried, TriedRemoval, TriedRestart,
-        TriedWrite, Write,
+        Problem, Refused, Removal, RemovalCause, Tried, TriedRemoval, TriedRestart, TriedWrite,
+        Write, WriteMode,
     },
     observed::Binding,
     outcome::{self, Outcome},
@@ -18,63 +18,63 @@ use super::{
     values_hash::values_hash,
 };
 
-/// What is decided before anything is tried, and stays so.
+/// What is decided before anything is tried. It does not change afterwards.
 #[derive(Debug, Clone)]
-pub(super) struct Decided {
+pub(super) struct Decisions {
     pub binding: Arc<Binding>,
     pub publication: Publication,
-    /// Whether what is written now, before this plan, breaks a residency limit.
+    /// Whether the value that is written before this plan breaks a residency limit.
     pub residency_violated: bool,
     pub restarts_enabled: bool,
     pub supported: Finding,
     pub residency: Finding,
     pub catalog: Finding,
-    /// With what the status says of a legacy model; nothing where the catalog does not know the model.
+    /// The finding of `ModelActive`, with the details of a legacy model. `None` when the state of the model is not known.
     pub active: Option<(Finding, Option<Arc<LegacyModel>>)>,
-    /// Nothing where it is not asked whether the model can be used, or not known.
+    /// The finding of `ModelUsable`. `None` when access is not checked, or when its result is not known.
     pub usable: Option<Finding>,
 }
 
 /// What to do about a binding: the first step.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    pub(super) decided: Decided,
-    /// What to write, in the order of the spec's targets; or what is refused without a try.
+    pub(super) decisions: Decisions,
+    /// For each target of the spec, in order: the write, or why it is refused.
     pub writes: Vec<Result<Write, Refused>>,
-    /// What to remove when the writes were tried.
+    /// What to remove after the writes.
     pub removals: Vec<Removal>,
     pub(super) needs_finalizer: bool,
 }
 
 impl Plan {
-    /// Returns the binding that this is about.
+    /// Returns the binding.
     #[must_use]
     pub fn binding(&self) -> &Arc<Binding> {
-        &self.decided.binding
+        &self.decisions.binding
     }
 
-    /// Says whether our finalizer must be on the binding before anything is written.
+    /// Says whether the operator's finalizer must be added to the binding before anything is written.
     #[must_use]
     pub fn needs_finalizer(&self) -> bool {
         self.needs_finalizer
     }
 
-    /// Says whether this plan only puts back what was written before: others changed or removed it.
+    /// Says whether this plan corrects drift: it writes what was written before and others have changed or removed.
     #[must_use]
     pub fn corrects(&self) -> bool {
-        let status = &self.decided.binding.status;
+        let status = &self.decisions.binding.status;
         let mut tried = self
             .writes
             .iter()
             .flatten()
-            .filter(|write| !matches!(write.how, How::InPlace(_)));
+            .filter(|write| !matches!(write.mode, WriteMode::Unchanged(_)));
         tried.any(|write| {
             let record = status.record(&write.key);
             record.is_some_and(|record| *record.hash == *values_hash(&write.content))
         })
     }
 
-    /// Hands out what to write.
+    /// Hands out the writes.
     #[must_use]
     pub fn begin(self) -> (Writing, Vec<Write>) {
         let mut refused = Vec::new();
@@ -86,7 +86,7 @@ impl Plan {
             }
         }
         let writing = Writing {
-            decided: self.decided,
+            decisions: self.decisions,
             refused,
             removals: self.removals,
         };
@@ -97,31 +97,31 @@ impl Plan {
 /// A plan whose writes are under way.
 #[derive(Debug)]
 pub struct Writing {
-    decided: Decided,
+    decisions: Decisions,
     refused: Vec<Refused>,
     removals: Vec<Removal>,
 }
 
 impl Writing {
-    /// Takes back what was written, and says what follows from it.
+    /// Takes back the writes with their outcomes, and decides on removals and restarts.
     #[must_use]
     pub fn finish(self, tried: Vec<TriedWrite>) -> Written {
         let Self {
-            decided,
+            decisions,
             refused,
             mut removals,
         } = self;
         let writes = WriteOutcomes { refused, tried };
-        if decided.residency_violated {
-            removals.extend(fail_closed(&decided.binding, &writes, &removals));
+        if decisions.residency_violated {
+            removals.extend(fail_closed(&decisions.binding, &writes, &removals));
         }
-        let restarts = if decided.restarts_enabled {
-            restarts::due(&decided.binding, &writes)
+        let restarts = if decisions.restarts_enabled {
+            restarts::due(&decisions.binding, &writes)
         } else {
             Vec::new()
         };
         Written {
-            decided,
+            decisions,
             writes,
             removals,
             restarts,
@@ -129,7 +129,7 @@ impl Writing {
     }
 }
 
-/// Returns what must go after all: where the written value breaks a residency limit and the new one did not take its place.
+/// Returns the removals that are needed because the written value breaks a residency limit and could not be replaced.
 fn fail_closed(binding: &Binding, writes: &WriteOutcomes, planned: &[Removal]) -> Vec<Removal> {
     writes
         .left_behind(binding)
@@ -144,7 +144,7 @@ fn fail_closed(binding: &Binding, writes: &WriteOutcomes, planned: &[Removal]) -
         .collect()
 }
 
-/// What became of every target of the spec.
+/// The outcome of each target of the spec.
 #[derive(Debug)]
 pub(super) struct WriteOutcomes {
     pub refused: Vec<Refused>,
@@ -176,7 +176,7 @@ impl WriteOutcomes {
         problems.into_iter().map(|(_, problem)| problem).collect()
     }
 
-    /// Returns the inventory's entries of targets that could not be written: they hold what they held before.
+    /// Returns the inventory's entries of the targets that could not be written. They hold what they held before.
     pub fn left_behind<'a>(
         &'a self,
         binding: &'a Binding,
@@ -192,7 +192,7 @@ impl WriteOutcomes {
 /// A plan whose writes were tried.
 #[derive(Debug)]
 pub struct Written {
-    decided: Decided,
+    decisions: Decisions,
     writes: WriteOutcomes,
     /// What to remove.
     pub removals: Vec<Removal>,
@@ -201,11 +201,11 @@ pub struct Written {
 }
 
 impl Written {
-    /// Hands out what to remove, and what to restart.
+    /// Hands out the removals and the restarts.
     #[must_use]
     pub fn begin(self) -> (Finishing, Vec<Removal>, Vec<Restart>) {
         let finishing = Finishing {
-            decided: self.decided,
+            decisions: self.decisions,
             writes: self.writes,
         };
         (finishing, self.removals, self.restarts)
@@ -215,12 +215,13 @@ impl Written {
 /// A plan whose removals and restarts are under way.
 #[derive(Debug)]
 pub struct Finishing {
-    pub(super) decided: Decided,
+    pub(super) decisions: Decisions,
     pub(super) writes: WriteOutcomes,
 }
 
 impl Finishing {
-    /// Takes back what was removed and restarted, and returns what came of it all. `now` is in seconds since 1970.
+    /// Takes back the removals and the restarts with their outcomes, and returns the outcome of the plan. `now` is in seconds
+    /// since the Unix epoch.
     #[must_use]
     pub fn conclude(
         self,
@@ -238,10 +239,11 @@ mod tests {
         api::condition::{ConditionStatus, ConditionType, Reason},
         plan::{
             action::Retry,
-            restarts::Restarted,
+            restarts::RestartOutcome,
             testing::{
-                DONE, NOW, SETTINGS, bound, carry_out, edited, full, observed, planned, restarting,
-                running, says, sonnet, visit, visit_restarting, with_workload, written,
+                NOW, SETTINGS, TRIGGERED, bound, bound_with_workload, carry_out, condition, edited,
+                full, observed, planned, planned_with_restarts, sonnet, visit, visit_with_restarts,
+                with_workload, write_succeeds,
             },
         },
     };
@@ -260,8 +262,8 @@ mod tests {
             &before,
             &format!("{}geography: eu, allowedRegions: ['@eu']", two("nothing")),
         );
-        let (after, plan, _) = visit(&limited, full(), &SETTINGS);
-        let removed: Vec<&str> = plan
+        let (after, actions, _) = visit(&limited, full(), &SETTINGS);
+        let removed: Vec<&str> = actions
             .removals
             .iter()
             .map(|removal| removal.key.name.as_ref())
@@ -269,26 +271,32 @@ mod tests {
         assert_eq!(removed, ["bad"]);
         assert_eq!(after.status.targets.len(), 1);
         assert_eq!(
-            says(&after, ConditionType::TargetsSynced),
+            condition(&after, ConditionType::TargetsSynced),
             (ConditionStatus::False, Reason::TemplateInvalid)
         );
 
-        // Where not even that succeeds, the old profile stays on record, so that the next visit tries again.
+        // If the removal fails too, the old profile stays in the status, so that the next visit tries again.
         let refused = Problem {
             reason: Reason::TargetForbidden,
             message: "no".into(),
             retry: Retry::Rarely,
         };
         let plan = planned(observed(&limited, full()));
-        let (_, outcome) = carry_out(plan, written, |_| Err(refused.clone()), |_| DONE, NOW);
+        let (_, outcome) = carry_out(
+            plan,
+            write_succeeds,
+            |_| Err(refused.clone()),
+            |_| TRIGGERED,
+            NOW,
+        );
         let status = outcome.status.expect("a status");
         assert_eq!(status.route, before.status.route);
         assert_eq!(status.targets.len(), 2);
 
         let unlimited = edited(&before, &format!("{}geography: eu", two("nothing")));
-        let (after, plan, _) = visit(&unlimited, full(), &SETTINGS);
+        let (after, actions, _) = visit(&unlimited, full(), &SETTINGS);
         assert!(
-            plan.removals.is_empty(),
+            actions.removals.is_empty(),
             "a broken template alone withdraws nothing"
         );
         assert_eq!(after.status.targets.len(), 2);
@@ -307,11 +315,12 @@ mod tests {
     #[test]
     fn drift_is_a_correction_while_a_restart_is_due() {
         let changed = edited(
-            &running("geography: eu"),
+            &bound_with_workload("geography: eu"),
             &with_workload("geography: global"),
         );
-        assert!(!restarting(observed(&changed, full()), NOW).corrects());
-        let (waiting, ..) = visit_restarting(&changed, full(), &Ok(Restarted::Waits), NOW);
-        assert!(restarting(observed(&waiting, full()), NOW).corrects());
+        assert!(!planned_with_restarts(observed(&changed, full()), NOW).corrects());
+        let (waiting, ..) =
+            visit_with_restarts(&changed, full(), &Ok(RestartOutcome::Waiting), NOW);
+        assert!(planned_with_restarts(observed(&waiting, full()), NOW).corrects());
     }
 }

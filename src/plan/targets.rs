@@ -1,4 +1,4 @@
-//! Which targets are written and which are removed, and what stands in the way.
+//! Decides which targets are written and which are removed, and what prevents it.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use crate::{
 };
 
 use super::{
-    action::{How, Problem, Refused, Removal, RemovalCause, Retry, Write},
+    action::{Problem, Refused, Removal, RemovalCause, Retry, Write, WriteMode},
     identity::TargetKey,
     observed::{Binding, Observed, ObservedTarget, Settings, TargetSpec, TargetView},
-    ownership::{self, Standing},
+    ownership::{self, Ownership},
     publication::Publication,
     status::WrittenRoute,
 };
 
-/// Returns how a target is written, or why it is not.
+/// Returns the write of a target, or why it is refused.
 pub(super) fn plan_write(
     binding: &Binding,
     target: &TargetSpec,
@@ -61,29 +61,29 @@ fn write(
         route.values(),
     )
     .map_err(|error| Problem::until_change(render_reason(&error), format!("{key}: {error}")))?;
-    let how = match (target.policy, &seen.view) {
-        (CreationPolicy::Owner, None) => How::Create,
+    let mode = match (target.policy, &seen.view) {
+        (CreationPolicy::Owner, None) => WriteMode::Create,
         (CreationPolicy::Owner, Some(view)) => match ownership::judge(binding, &key, view) {
-            Standing::Ours
+            Ownership::Ours
                 if view.labelled && view.holds(&binding.key.name, target.kind, &content) =>
             {
-                How::InPlace(view.clone())
+                WriteMode::Unchanged(view.clone())
             }
-            Standing::Ours | Standing::Adoptable => How::Update(view.clone()),
-            Standing::Foreign { owner } => {
+            Ownership::Ours | Ownership::Adoptable => WriteMode::Update(view.clone()),
+            Ownership::Foreign { owner } => {
                 return Err(foreign_object(&key, &owner, Retry::OnChange));
             }
         },
-        (CreationPolicy::Merge, None) => How::MergeUnseen,
+        (CreationPolicy::Merge, None) => WriteMode::MergeUnseen,
         (CreationPolicy::Merge, Some(view)) => {
             check_merge(binding, &key, view, &content)?;
-            // An object owned until now is given up by the write.
+            // An object that the binding still controls must be written: the write gives up the control.
             if !ownership::controls(binding, view)
                 && view.holds(&binding.key.name, target.kind, &content)
             {
-                How::InPlace(view.clone())
+                WriteMode::Unchanged(view.clone())
             } else {
-                How::Merge(view.clone())
+                WriteMode::Merge(view.clone())
             }
         }
     };
@@ -91,7 +91,7 @@ fn write(
         key,
         policy: target.policy,
         content,
-        how,
+        mode,
     })
 }
 
@@ -102,22 +102,23 @@ fn render_reason(error: &render::RenderError) -> Reason {
     }
 }
 
-/// Returns the problem of an object of others in the place of an owned target.
+/// Returns the problem of an object that has the name of an owned target and belongs to someone else.
 #[must_use]
 pub fn foreign_object(key: &TargetKey, owner: &str, retry: Retry) -> Problem {
     Problem {
         reason: Reason::TargetConflict,
         message: format!(
-            "{key} exists and is not this binding's: {owner}; it is left untouched; choose another target name, or creationPolicy Merge with its owner's consent"
+            "{key} exists and does not belong to this binding: {owner}; it is left untouched; choose another target name, or creationPolicy Merge with its owner's consent"
         ),
         retry,
     }
 }
 
-/// Checks that a binding may merge a content into an object: its owner allows it, and no other manager holds a key.
+/// Checks that a binding may merge a content into an object: its owner allows it, and no foreign field manager holds one of
+/// the keys.
 ///
 /// # Errors
-/// The [`Problem`] to show; it ends as soon as the labelled object changes.
+/// Returns the [`Problem`] to show. Only a change of the object can cure it.
 pub fn check_merge(
     binding: &Binding,
     key: &TargetKey,
@@ -129,7 +130,7 @@ pub fn check_merge(
         return Err(Problem {
             reason: Reason::TargetForbidden,
             message: format!(
-                "{key} does not allow it: its owner must set the annotation {}: {}",
+                "{key} does not allow this binding to merge keys: its owner must set the annotation {}: {}",
                 names::ALLOW_MERGE_ANNOTATION,
                 binding.key.name
             ),
@@ -150,8 +151,8 @@ pub fn check_merge(
     Ok(())
 }
 
-/// Returns what must go: everything where the value is withdrawn, else what stands in the spec no more. The inventory and
-/// the traces on objects are both asked, so that neither a lost status nor a stripped label leaves something behind.
+/// Returns the removals: everything if the value is withdrawn, else what is no longer in the spec. Both the inventory and
+/// the objects themselves are consulted, so that neither a lost status nor a removed label leaves something behind.
 pub(super) fn plan_removals(
     observed: &Observed,
     publication: &Publication,
@@ -164,9 +165,9 @@ pub(super) fn plan_removals(
         Publication::Leave => return Vec::new(),
         _ => RemovalCause::NotInSpec,
     };
-    let mut held: BTreeMap<TargetKey, Removal> = BTreeMap::new();
+    let mut removals: BTreeMap<TargetKey, Removal> = BTreeMap::new();
     for record in &binding.status.targets {
-        held.insert(
+        removals.insert(
             record.key.clone(),
             Removal {
                 key: record.key.clone(),
@@ -177,26 +178,27 @@ pub(super) fn plan_removals(
             },
         );
     }
-    for trace in &observed.traces {
-        // Without a controller it may be an object of others that holds nothing else: only our keys are taken out.
-        let policy = match ownership::judge(binding, &trace.key, &trace.view) {
-            Standing::Ours | Standing::Adoptable if trace.view.controller.is_some() => {
+    for held in &observed.held_objects {
+        // Without a controller it may belong to others, even if it holds no keys of theirs: only our keys are removed.
+        let policy = match ownership::judge(binding, &held.key, &held.view) {
+            Ownership::Ours | Ownership::Adoptable if held.view.controller.is_some() => {
                 CreationPolicy::Owner
             }
             _ => CreationPolicy::Merge,
         };
-        let removal = held.entry(trace.key.clone()).or_insert_with(|| Removal {
-            key: trace.key.clone(),
-            uid: trace.view.uid.clone(),
+        let removal = removals.entry(held.key.clone()).or_insert_with(|| Removal {
+            key: held.key.clone(),
+            uid: held.view.uid.clone(),
             policy,
             view: None,
             cause,
         });
-        // The inventory may speak of a predecessor: an object that was replaced before its status was written.
-        removal.uid = trace.view.uid.clone();
-        removal.view = Some(trace.view.clone());
+        // The inventory may have the UID of an earlier object, which was replaced before the status was written.
+        removal.uid = held.view.uid.clone();
+        removal.view = Some(held.view.clone());
     }
-    held.into_values()
+    removals
+        .into_values()
         .filter(|removal| match cause {
             // Owned objects are left to garbage collection.
             RemovalCause::Deleted => removal.policy == CreationPolicy::Merge,
@@ -215,9 +217,11 @@ pub(super) fn plan_removals(
         .collect()
 }
 
-/// Says whether a target that is to be owned now was merged into before: the merged keys must go, whoever gets the object.
+/// Says whether the binding merged keys into a target that it is to own now. The merged keys must be removed, whoever the
+/// object belongs to.
 ///
-/// Only the inventory tells. A field manager of our name on an object of others proves nothing: anyone can apply under it.
+/// Only the inventory can tell. A field manager with our name proves nothing on an object that belongs to others, because
+/// anyone can apply under that name.
 fn merged_before(binding: &Binding, target: &TargetSpec, removal: &Removal) -> bool {
     let recorded = binding.status.record(&removal.key);
     target.policy == CreationPolicy::Owner
@@ -229,11 +233,11 @@ mod tests {
     use std::sync::Arc;
 
     use crate::plan::{
-        observed::{Controller, Holding, Trace, fingerprint, fingerprints},
+        observed::{Controller, HeldObject, Holding, fingerprint, fingerprints},
         status::Status,
         testing::{
-            DONE, NOW, SETTINGS, bound, carry_out, edited, full, observed, planned, sonnet, visit,
-            written,
+            NOW, SETTINGS, TRIGGERED, bound, carry_out, edited, full, observed, planned, sonnet,
+            visit, write_succeeds,
         },
     };
 
@@ -269,7 +273,7 @@ mod tests {
             ..before
         };
         let mut seen = observed(&forgotten, full());
-        seen.traces = vec![Trace {
+        seen.held_objects = vec![HeldObject {
             key: TargetKey {
                 kind: TargetKind::ConfigMap,
                 namespace: "shop".into(),
@@ -293,7 +297,7 @@ mod tests {
         }
     }
 
-    /// Returns a view in which our binding holds just what `write` would write.
+    /// Returns a view in which the binding holds exactly what `write` would write.
     fn in_place(write: &Write, uid: &str) -> TargetView {
         TargetView {
             uid: "uid-t".into(),
@@ -347,11 +351,11 @@ mod tests {
             let write = planned(seen).writes.remove(0);
             let got = match &write {
                 Ok(Write {
-                    how: How::InPlace(_),
+                    mode: WriteMode::Unchanged(_),
                     ..
                 }) => "in place",
                 Ok(Write {
-                    how: How::Update(_),
+                    mode: WriteMode::Update(_),
                     ..
                 }) => "update",
                 Err(refused) if refused.problem.reason == Reason::TargetConflict => "conflict",
@@ -403,16 +407,17 @@ mod tests {
             finalizer: true,
             ..bound(two)
         };
-        let (_, plan, conclusion) = visit(&before, full(), &SETTINGS);
+        let (_, actions, outcome) = visit(&before, full(), &SETTINGS);
         assert_eq!(
-            plan.removals
+            actions
+                .removals
                 .iter()
                 .map(|removal| removal.key.name.as_ref())
                 .collect::<Vec<_>>(),
             ["app"]
         );
-        assert!(plan.writes.is_empty());
-        assert!(conclusion.drop_finalizer && conclusion.status.is_none());
+        assert!(actions.writes.is_empty());
+        assert!(outcome.drop_finalizer && outcome.status.is_none());
 
         let failed = Problem {
             reason: Reason::Retrying,
@@ -420,19 +425,25 @@ mod tests {
             retry: Retry::Soon,
         };
         let plan = planned(observed(&before, full()));
-        let (_, conclusion) = carry_out(plan, written, |_| Err(failed.clone()), |_| DONE, NOW);
-        assert!(!conclusion.drop_finalizer, "the keys are still there");
+        let (_, outcome) = carry_out(
+            plan,
+            write_succeeds,
+            |_| Err(failed.clone()),
+            |_| TRIGGERED,
+            NOW,
+        );
+        assert!(!outcome.drop_finalizer, "the keys are still there");
     }
 
     #[test]
     fn an_object_that_the_inventory_does_not_know_yet_is_withdrawn_all_the_same() {
-        // It was created anew, and the operator stopped before it wrote the status.
+        // The object was created again, and the operator stopped before it wrote the status.
         let before = edited(
             &bound("geography: eu"),
             "geography: eu, allowedRegions: ['@us']",
         );
         let mut seen = observed(&before, full());
-        seen.traces = vec![Trace {
+        seen.held_objects = vec![HeldObject {
             key: before.status.targets[0].key.clone(),
             view: Arc::new(TargetView {
                 uid: "uid-new".into(),

@@ -425,10 +425,7 @@ async fn a_workload_that_does_not_exist_is_told(stage: &mut Stage) {
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.until_rolled_out("claude", GLOBAL).await;
     stage
-        .until_told(
-            "claude",
-            "not restarted, as it does not exist: Deployment gone",
-        )
+        .until_told("claude", "not found, so not restarted: Deployment gone")
         .await;
     assert_eq!(stage.restarts("chat").await, 1, "it holds up no other");
     let before = stage.binding("claude").await;

@@ -1,7 +1,7 @@
-//! Whose an object is, judged from its metadata: the guard before every write to a target.
+//! Judges from its metadata whose an object is. This is the guard before every write to a target.
 //!
-//! The label alone never decides: anyone can put it on. What decides is the controller reference, which only a writer
-//! who knows the binding's UID can have set.
+//! The label alone never decides, because anyone can set it. The controller reference does: only a writer who knows the
+//! binding's UID can have set it.
 
 use std::sync::Arc;
 
@@ -12,32 +12,34 @@ use super::{
     observed::{Binding, TargetSpec, TargetView},
 };
 
-/// Whose an object is, seen from one binding.
+/// Whose an object is, from the point of view of one binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum Ownership {
     /// The binding controls it.
     Ours,
-    /// A predecessor of the same name controlled it, or nobody does and only this binding ever wrote values there.
+    /// The binding may take control of it: a deleted binding of the same name controlled it, or it has no controller and only
+    /// this binding has written values to it.
     Adoptable,
-    /// Someone else's.
+    /// It belongs to someone else.
     Foreign {
-        /// Whose, in words.
+        /// Says who, for messages.
         owner: String,
     },
 }
 
-/// Judges an object in the place of an owned target.
+/// Judges whose an object is that has the name of an owned target.
 ///
-/// An object without a controller is taken back only where no other field manager holds a key in it and the inventory
-/// does not know it as merged into: else a binding that once merged could own, and garbage-collect, an object of others.
+/// An object without a controller can be adopted only if no other field manager holds a key in it and the inventory does
+/// not list it as merged into. Otherwise a binding that once merged keys could come to own an object that belongs to
+/// others, and its deletion would delete that object.
 #[must_use]
-pub fn judge(binding: &Binding, key: &TargetKey, view: &TargetView) -> Standing {
+pub fn judge(binding: &Binding, key: &TargetKey, view: &TargetView) -> Ownership {
     match &view.controller {
-        Some(controller) if controller.uid == binding.uid => Standing::Ours,
+        Some(controller) if controller.uid == binding.uid => Ownership::Ours,
         Some(controller) if controller.binding.as_ref() == Some(&binding.key.name) => {
-            Standing::Adoptable
+            Ownership::Adoptable
         }
-        Some(controller) => Standing::Foreign {
+        Some(controller) => Ownership::Foreign {
             owner: format!("it is controlled by {}", controller.description),
         },
         None => {
@@ -48,11 +50,11 @@ pub fn judge(binding: &Binding, key: &TargetKey, view: &TargetView) -> Standing 
             let only_ours = view.labelled
                 && view.held_by(&binding.key.name).is_some()
                 && view.foreign.is_empty();
-            // An object that allows the merge is someone's who wants to keep it, even where we lost the record.
+            // Whoever allows the merge wants to keep the object, even if the inventory no longer lists it.
             if only_ours && !merged && !merge_allowed(view, binding) {
-                Standing::Adoptable
+                Ownership::Adoptable
             } else {
-                Standing::Foreign {
+                Ownership::Foreign {
                     owner: match view.foreign.first() {
                         Some(holding) => {
                             format!("it has no controller and is written by {}", holding.holder)
@@ -65,7 +67,7 @@ pub fn judge(binding: &Binding, key: &TargetKey, view: &TargetView) -> Standing 
     }
 }
 
-/// Says whether a binding, or a predecessor of its name, controls an object.
+/// Says whether a binding, or a deleted one of the same name, controls an object.
 #[must_use]
 pub fn controls(binding: &Binding, view: &TargetView) -> bool {
     view.controller.as_ref().is_some_and(|controller| {
@@ -73,17 +75,17 @@ pub fn controls(binding: &Binding, view: &TargetView) -> bool {
     })
 }
 
-/// A binding's claim on a target.
+/// A binding's claim to a target.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     /// The claimant.
     pub binding: &'a Binding,
-    /// What it wants there.
+    /// The target as its spec has it.
     pub target: &'a TargetSpec,
 }
 
 impl Claim<'_> {
-    /// Says whether the claimant holds something of what it and another one claim.
+    /// Says whether the claimant already holds something that the other claim asks for too.
     fn holds_against(&self, other: &Claim<'_>, view: Option<&TargetView>) -> bool {
         let Some(view) = view else { return false };
         let name = &self.binding.key.name;
@@ -96,29 +98,30 @@ impl Claim<'_> {
         })
     }
 
-    /// Returns the keys that both claim.
+    /// Returns the keys that both claims ask for.
     fn contested<'b>(&'b self, other: &'b Claim<'_>) -> impl Iterator<Item = &'b str> {
         self.target
             .key_names()
             .filter(|key| other.target.key_names().any(|theirs| theirs == *key))
     }
 
-    /// Says whether two claims exclude each other. An owner claims the object, a merger single keys.
+    /// Says whether two claims exclude each other. Owner claims the whole object, Merge claims single keys.
     fn excludes(&self, other: &Claim<'_>) -> bool {
         self.target.policy == CreationPolicy::Owner
             || other.target.policy == CreationPolicy::Owner
             || self.contested(other).next().is_some()
     }
 
-    /// Orders claims that nobody holds: the older binding first, then the lower UID.
+    /// Returns what orders claims when neither claimant holds anything: the older binding first, then the lower UID.
     fn age(&self) -> (i64, &str) {
         (self.binding.created, &self.binding.uid)
     }
 }
 
-/// Returns the binding whose claim on a target goes before `mine`, if one does.
+/// Returns the name of a binding whose claim to a target takes precedence over `mine`. Returns `None` when there is no
+/// such binding.
 ///
-/// The present holder keeps its claim; only where none holds it does the older binding win.
+/// The current holder keeps its claim. If there is none, the older binding wins.
 #[must_use]
 pub fn better_claim<'a>(
     mine: &Claim<'a>,
@@ -142,7 +145,7 @@ pub fn better_claim<'a>(
         .map(|other| other.binding.key.name.clone())
 }
 
-/// Says whether the owner of an object lets this binding merge keys into it.
+/// Says whether the owner of an object allows this binding to merge keys into it.
 #[must_use]
 pub fn merge_allowed(view: &TargetView, binding: &Binding) -> bool {
     view.allow_merge

@@ -11,7 +11,7 @@ use crate::{
 
 use super::*;
 
-/// A binding of this age and UID with one target `t`, given as the rest of its YAML.
+/// Returns a binding with this creation time, UID and one target `t`, given as the rest of its YAML.
 fn binding(name: &str, created: i64, uid: &str, target: &str) -> Binding {
     let wire: InferenceProfileBindingSpec = serde_yaml::from_str(&format!(
         "{{model: a.b, geography: eu, targets: [{{kind: ConfigMap, name: t, {target}}}]}}"
@@ -95,7 +95,7 @@ struct Row {
 }
 
 impl Row {
-    /// Asks each of the two whether the other goes before it.
+    /// Asks for each of the two whether the other takes precedence.
     fn check(self) {
         let a = binding("a", self.a.0, self.a.1, self.a.2);
         let b = binding("b", self.b.0, self.b.1, self.b.2);
@@ -277,7 +277,7 @@ fn whose_an_object_is() {
         }),
         ..ours_alone.clone()
     };
-    let foreign = |owner: &str| Standing::Foreign {
+    let foreign = |owner: &str| Ownership::Foreign {
         owner: owner.to_owned(),
     };
     let nobodys = || foreign("it was not created by this binding");
@@ -286,13 +286,13 @@ fn whose_an_object_is() {
             "controlled",
             &chat,
             controlled("uid-chat", "chat"),
-            Standing::Ours,
+            Ownership::Ours,
         ),
         (
             "a predecessor's",
             &chat,
             controlled("old", "chat"),
-            Standing::Adoptable,
+            Ownership::Adoptable,
         ),
         (
             "another binding's",
@@ -301,7 +301,7 @@ fn whose_an_object_is() {
             foreign("it is controlled by InferenceProfileBinding other"),
         ),
         (
-            "of another kind that bears our traces",
+            "of another kind that bears our held_objects",
             &chat,
             of_deployment,
             foreign("it is controlled by Deployment d"),
@@ -310,13 +310,13 @@ fn whose_an_object_is() {
             "an orphan with our values alone",
             &chat,
             ours_alone.clone(),
-            Standing::Adoptable,
+            Ownership::Adoptable,
         ),
         (
             "an orphan that we know as ours",
             &with_record(CreationPolicy::Owner),
             ours_alone.clone(),
-            Standing::Adoptable,
+            Ownership::Adoptable,
         ),
         (
             "merged into",
@@ -340,7 +340,7 @@ fn whose_an_object_is() {
             nobodys(),
         ),
     ];
-    for (name, binding, view, standing) in rows {
-        assert_eq!(judge(binding, &key(), &view), standing, "{name}");
+    for (name, binding, view, ownership) in rows {
+        assert_eq!(judge(binding, &key(), &view), ownership, "{name}");
     }
 }

@@ -4,8 +4,9 @@ use crate::{
     plan::{
         action::RemovalCause,
         testing::{
-            SETTINGS, SONNET, bound, edited, failing, full, knowing, lists, live, on_demand,
-            planned_in, profile_id, ready_message, says, sonnet, sonnet_model, visit, without,
+            SETTINGS, SONNET, bound, condition, edited, failing, full, listing, live, on_demand,
+            planned_in, profile_id, ready_message, sonnet, sonnet_model, visit, with_models,
+            without,
         },
     },
     residency::NamespaceLimit,
@@ -29,7 +30,7 @@ fn the_withdraw_rule() {
     }
 }
 
-/// What a case of the table below expects.
+/// The expectation of a case in the table below.
 struct Expected {
     kept: bool,
     ready: (ConditionStatus, Reason),
@@ -166,25 +167,21 @@ fn what_happens_to_the_written_value() {
         ),
     ];
     for (name, before, feed, expected) in cases {
-        let (after, plan, conclusion) = visit(&before, feed, &SETTINGS);
+        let (after, actions, outcome) = visit(&before, feed, &SETTINGS);
         assert_eq!(after.status.route.is_some(), expected.kept, "{name}");
         assert_eq!(
-            plan.removals.is_empty(),
+            actions.removals.is_empty(),
             expected.kept,
             "{name}: {:?}",
-            plan.removals
+            actions.removals
         );
         assert_eq!(
-            says(&after, ConditionType::Ready),
+            condition(&after, ConditionType::Ready),
             expected.ready,
             "{name}: {:?}",
             after.status
         );
-        let events: Vec<&str> = conclusion
-            .notices
-            .iter()
-            .map(|notice| notice.reason)
-            .collect();
+        let events: Vec<&str> = outcome.notices.iter().map(|notice| notice.reason).collect();
         assert_eq!(events, expected.events, "{name}");
         let both = [ConditionType::Reconciling, ConditionType::Stalled];
         assert!(
@@ -203,8 +200,8 @@ fn residency_is_judged_while_aws_fails() {
         &bound("geography: eu"),
         "geography: eu, allowedRegions: ['@us']",
     );
-    let (after, plan, _) = visit(&before, failing(), &SETTINGS);
-    assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn);
+    let (after, actions, _) = visit(&before, failing(), &SETTINGS);
+    assert_eq!(actions.removals[0].cause, RemovalCause::Withdrawn);
     assert_eq!(after.status.route, None);
 }
 
@@ -212,7 +209,7 @@ fn residency_is_judged_while_aws_fails() {
 fn a_namespace_that_cannot_be_read_takes_nothing_back_and_adds_nothing() {
     let unknown = || NamespaceLimit::Unknown;
     let new = planned_in(&sonnet("geography: eu"), unknown());
-    assert_eq!(new.decided.publication, Publication::Nothing);
+    assert_eq!(new.decisions.publication, Publication::Nothing);
     let before = bound("geography: eu");
     for (name, rest) in [
         ("unchanged", "geography: eu"),
@@ -224,18 +221,18 @@ fn a_namespace_that_cannot_be_read_takes_nothing_back_and_adds_nothing() {
         ("suspended", "geography: eu, suspend: true"),
     ] {
         let plan = planned_in(&edited(&before, rest), unknown());
-        assert_eq!(plan.decided.publication, Publication::Leave, "{name}");
+        assert_eq!(plan.decisions.publication, Publication::Leave, "{name}");
         assert!(plan.writes.is_empty() && plan.removals.is_empty(), "{name}");
         assert_eq!(
-            plan.decided.residency.reason,
+            plan.decisions.residency.reason,
             Reason::LimitUnknown,
             "{name}"
         );
     }
-    // What is known still acts: a limit that is broken, and a request that nothing serves.
+    // What is known still counts: a limit that is broken, and a request that no route serves.
     let limited = edited(&before, "geography: eu, allowedRegions: ['@us']");
     let plan = planned_in(&limited, unknown());
-    assert_eq!(plan.decided.residency.reason, Reason::RegionNotAllowed);
+    assert_eq!(plan.decisions.residency.reason, Reason::RegionNotAllowed);
     assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn);
     let unserved = edited(&before, "geography: jp");
     assert_eq!(planned_in(&unserved, unknown()).removals.len(), 1);
@@ -247,14 +244,14 @@ fn a_global_profile_that_replaces_the_written_one_is_judged_before_it_is_written
         &bound("geography: eu, allowedRegions: ['@eu']"),
         "geography: global, allowedRegions: ['@eu']",
     );
-    let (after, plan, _) = visit(&before, full(), &SETTINGS);
-    assert!(plan.writes.is_empty());
+    let (after, actions, _) = visit(&before, full(), &SETTINGS);
+    assert!(actions.writes.is_empty());
     assert_eq!(
         after.status.route, None,
         "the written one contradicts the spec"
     );
     assert_eq!(
-        says(&after, ConditionType::Ready),
+        condition(&after, ConditionType::Ready),
         (ConditionStatus::False, Reason::RegionNotAllowed)
     );
 }
@@ -262,12 +259,12 @@ fn a_global_profile_that_replaces_the_written_one_is_judged_before_it_is_written
 #[test]
 fn the_account_of_a_role_contradicts_only_what_was_listed_live() {
     let role = "roleARN: 'arn:aws:iam::444455556666:role/r', geography: eu";
-    let none = |feed| lists(feed, Some("444455556666"), Some("2026-01-01"), "eu");
+    let none = |feed| listing(feed, Some("444455556666"), Some("2026-01-01"), "eu");
     for (source, withdrawn) in [(SourceKind::Bedrock, true), (SourceKind::Directory, false)] {
-        let first = lists(source, Some("111122223333"), Some("2026-01-01"), "none");
+        let first = listing(source, Some("111122223333"), Some("2026-01-01"), "none");
         let before = visit(&sonnet("geography: eu"), first, &SETTINGS).0;
-        let (_, plan, _) = visit(&edited(&before, role), none(source), &SETTINGS);
-        assert_eq!(!plan.removals.is_empty(), withdrawn, "{source:?}");
+        let (_, actions, _) = visit(&edited(&before, role), none(source), &SETTINGS);
+        assert_eq!(!actions.removals.is_empty(), withdrawn, "{source:?}");
     }
 }
 
@@ -281,20 +278,20 @@ fn a_binding_without_a_feed_keeps_its_value() {
                 message: "not you".into(),
             },
         };
-        let (after, plan, conclusion) = visit(&bound("geography: eu"), none(), &SETTINGS);
-        assert!(plan.removals.is_empty() && conclusion.notices.is_empty());
+        let (after, actions, outcome) = visit(&bound("geography: eu"), none(), &SETTINGS);
+        assert!(actions.removals.is_empty() && outcome.notices.is_empty());
         assert_eq!(
-            says(&after, ConditionType::Ready),
+            condition(&after, ConditionType::Ready),
             (ConditionStatus::True, Reason::Bound)
         );
         let (fresh, ..) = visit(&sonnet("geography: eu"), none(), &SETTINGS);
         assert_eq!(
-            says(&fresh, ConditionType::Ready),
+            condition(&fresh, ConditionType::Ready),
             (ConditionStatus::Unknown, Reason::CatalogUnavailable)
         );
         for binding in [after, fresh] {
             assert_eq!(
-                says(&binding, ConditionType::CatalogFresh),
+                condition(&binding, ConditionType::CatalogFresh),
                 (ConditionStatus::False, reason)
             );
         }
@@ -306,7 +303,7 @@ const ON_DEMAND: &str = "geography: jp, fallback: {onDemand: true}";
 fn bound_on_demand() -> Binding {
     let before = visit(&sonnet(ON_DEMAND), on_demand(true), &SETTINGS).0;
     assert_eq!(
-        says(&before, ConditionType::RegionSupported),
+        condition(&before, ConditionType::RegionSupported),
         (ConditionStatus::True, Reason::OnDemandFallback)
     );
     before
@@ -314,12 +311,12 @@ fn bound_on_demand() -> Binding {
 
 #[test]
 fn a_profile_that_appears_takes_the_place_of_the_model_itself() {
-    let (after, _, conclusion) = visit(
+    let (after, _, outcome) = visit(
         &Binding {
             status: bound_on_demand().status,
             ..sonnet(ON_DEMAND)
         },
-        knowing(
+        with_models(
             live(
                 Embedded::load()
                     .catalog(&"ap-northeast-1".parse().expect("a region"))
@@ -331,18 +328,14 @@ fn a_profile_that_appears_takes_the_place_of_the_model_itself() {
         &SETTINGS,
     );
     assert_eq!(profile_id(&after), format!("jp.{SONNET}"));
-    let reasons: Vec<_> = conclusion
-        .notices
-        .iter()
-        .map(|notice| notice.reason)
-        .collect();
+    let reasons: Vec<_> = outcome.notices.iter().map(|notice| notice.reason).collect();
     assert_eq!(reasons, ["ProfileChanged"]);
 }
 
 #[test]
 fn what_happens_to_a_value_that_was_written_on_demand() {
     use ConditionStatus::{False, True, Unknown};
-    let unlisted = || knowing(full(), None);
+    let unlisted = || with_models(full(), None);
     let same = bound_on_demand;
     let edit = |rest: &str| edited(&bound_on_demand(), rest);
     let limited = "geography: jp, fallback: {onDemand: true}, allowedRegions: ['us-*']";
@@ -413,7 +406,7 @@ fn what_happens_to_a_value_that_was_written_on_demand() {
     ] {
         let (after, ..) = visit(&binding, feed, &SETTINGS);
         assert_eq!(after.status.route.is_some(), kept, "{case}");
-        assert_eq!(says(&after, ConditionType::Ready), ready, "{case}");
+        assert_eq!(condition(&after, ConditionType::Ready), ready, "{case}");
     }
     let (after, ..) = visit(&same(), on_demand(false), &SETTINGS);
     let message = ready_message(&after);

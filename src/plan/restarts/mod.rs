@@ -1,4 +1,4 @@
-//! Which workloads are restarted: those of `spec.rollout` when, and only when, a written value changed from one to another.
+//! Decides which workloads are restarted: those of `spec.rollout`, if and only if a written value was replaced by another.
 
 use std::sync::Arc;
 
@@ -7,35 +7,36 @@ use super::{
     identity::WorkloadKey,
     observed::Binding,
     steps::WriteOutcomes,
-    values_hash::{changed_keys, digits, entries_of},
+    values_hash::{changed_keys, entries_of, hex_digits},
 };
 
-/// A workload to be restarted.
+/// A workload to restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restart {
     /// The workload.
     pub workload: WorkloadKey,
-    /// Names what it is restarted for: the value of the annotation. The same change has the same token in every visit, so
-    /// that a restart that was triggered already is not triggered again.
+    /// The value of the annotation that triggers the restart. It identifies the change: the same change has the same token in
+    /// every visit, so that a restart is not triggered twice.
     pub token: Arc<str>,
 }
 
-/// What became of a restart that did not fail.
+/// The outcome of a restart that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restarted {
-    /// It was triggered, in this visit or an earlier one.
+pub enum RestartOutcome {
+    /// It was triggered, in this visit or in an earlier one.
     Triggered,
-    /// There is no such workload.
+    /// The workload does not exist.
     Missing,
-    /// It waits until others are complete.
-    Waits,
+    /// It waits for other restarts to complete.
+    Waiting,
 }
 
-/// Returns the restarts that are due now that the writes were tried.
+/// Returns the restarts that are due after the writes.
 ///
-/// None while a write failed on the way: its next try may change another value, and each workload restarts once.
+/// Returns none when a write failed and is retried soon: the retry may change another value, and each workload is to restart
+/// only once.
 pub(super) fn due(binding: &Binding, writes: &WriteOutcomes) -> Vec<Restart> {
-    if binding.spec.rollout.is_empty() || any_failed_on_the_way(binding, writes) {
+    if binding.spec.rollout.is_empty() || any_transient_failure(binding, writes) {
         return Vec::new();
     }
     let mut changed: Vec<String> = writes
@@ -46,7 +47,7 @@ pub(super) fn due(binding: &Binding, writes: &WriteOutcomes) -> Vec<Restart> {
         return Vec::new();
     }
     changed.sort_unstable();
-    let token: Arc<str> = digits(&changed.join("\n"), 16).into();
+    let token: Arc<str> = hex_digits(&changed.join("\n"), 16).into();
     let workloads = binding.spec.rollout.iter().map(|(kind, name)| WorkloadKey {
         kind: *kind,
         namespace: binding.key.namespace.clone(),
@@ -60,8 +61,8 @@ pub(super) fn due(binding: &Binding, writes: &WriteOutcomes) -> Vec<Restart> {
         .collect()
 }
 
-/// Says which values of a target changed, and since when the ones before them stood there: where values come and go, the
-/// same change comes back.
+/// Returns text that identifies the changed values of a target, and since when it held the values before them: values can
+/// alternate, and then the same change occurs again. Returns `None` when no value changed.
 fn changed(binding: &Binding, write: &Write) -> Option<String> {
     let before = binding.status.record(&write.key)?;
     let keys = changed_keys(before, &write.content);
@@ -70,19 +71,22 @@ fn changed(binding: &Binding, write: &Write) -> Option<String> {
     (!entries.is_empty()).then(|| format!("{} {since} {}", write.key, entries.concat()))
 }
 
-/// Says whether every restart that was due is done with.
+/// Says whether no restart is pending any more.
 pub(super) fn settled(
     binding: &Binding,
     writes: &WriteOutcomes,
     restarts: &[TriedRestart],
 ) -> bool {
-    !any_failed_on_the_way(binding, writes)
-        && restarts
-            .iter()
-            .all(|tried| matches!(tried.outcome, Ok(Restarted::Triggered | Restarted::Missing)))
+    !any_transient_failure(binding, writes)
+        && restarts.iter().all(|tried| {
+            matches!(
+                tried.outcome,
+                Ok(RestartOutcome::Triggered | RestartOutcome::Missing)
+            )
+        })
 }
 
-fn any_failed_on_the_way(binding: &Binding, writes: &WriteOutcomes) -> bool {
+fn any_transient_failure(binding: &Binding, writes: &WriteOutcomes) -> bool {
     let mut problems = writes.problems(binding).into_iter();
     problems.any(|problem| problem.retry == Retry::Soon)
 }

@@ -5,9 +5,9 @@ use crate::{
         action::Problem,
         status::Status,
         testing::{
-            DONE, NOW, SETTINGS, SONNET, carry_out, edited, failing, full, message_of, observed,
-            profile_id, restarting, running, says_of, sonnet, visit, visit_restarting,
-            with_workload, without, written,
+            NOW, SETTINGS, SONNET, TRIGGERED, bound_with_workload, carry_out, edited, failing,
+            full, observed, planned_with_restarts, profile_id, sonnet, synced_message,
+            targets_synced, visit, visit_with_restarts, with_workload, without, write_succeeds,
         },
     },
 };
@@ -17,16 +17,16 @@ use super::*;
 #[test]
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn what_restarts_workloads() {
-    let eu = || running("geography: eu");
+    let eu = || bound_with_workload("geography: eu");
     let to = |rest: &str| edited(&eu(), &with_workload(rest));
     let key =
         |keys: &str| format!("targets: [{{kind: ConfigMap, name: claude, keys: {{{keys}}}}}]");
-    let one = || running(&format!("geography: eu, {}", key("MODEL: ProfileID")));
+    let one = || bound_with_workload(&format!("geography: eu, {}", key("MODEL: ProfileID")));
     let lost = Binding {
         status: Status::default(),
         ..eu()
     };
-    let withdrawn = visit_restarting(&to("geography: jp"), full(), &DONE, NOW).0;
+    let withdrawn = visit_with_restarts(&to("geography: jp"), full(), &TRIGGERED, NOW).0;
     let rows: Vec<(&str, Binding, FeedState, usize)> = vec![
         (
             "a first write",
@@ -60,7 +60,7 @@ fn what_restarts_workloads() {
         ),
         (
             "a fallback's value, since the profile is not listed any more",
-            running("geography: eu, fallback: {geographies: [global]}"),
+            bound_with_workload("geography: eu, fallback: {geographies: [global]}"),
             without("eu"),
             1,
         ),
@@ -148,14 +148,15 @@ fn what_restarts_workloads() {
         ),
     ];
     for (name, before, feed, restarts) in rows {
-        let (after, planned, conclusion) = visit_restarting(&before, feed.clone(), &DONE, NOW + 60);
+        let (after, planned, outcome) =
+            visit_with_restarts(&before, feed.clone(), &TRIGGERED, NOW + 60);
         assert_eq!(planned.len(), restarts, "{name}");
-        let told = conclusion
+        let told = outcome
             .notices
             .iter()
             .filter(|notice| notice.reason == "RolloutTriggered");
         assert_eq!(told.count(), restarts.min(1), "{name}: one Event for all");
-        let again = visit_restarting(&after, feed, &DONE, NOW + 120).1;
+        let again = visit_with_restarts(&after, feed, &TRIGGERED, NOW + 120).1;
         assert_eq!(again, [], "{name}: once is enough");
     }
 }
@@ -164,14 +165,14 @@ fn what_restarts_workloads() {
 fn an_operator_that_restarts_nothing_says_so_and_leaves_nothing_due() {
     let off = visit(
         &edited(
-            &running("geography: eu"),
+            &bound_with_workload("geography: eu"),
             &with_workload("geography: global"),
         ),
         full(),
         &SETTINGS,
     );
-    let (after, plan, _) = off;
-    assert_eq!(plan.restarts, []);
+    let (after, actions, _) = off;
+    assert_eq!(actions.restarts, []);
     let synced = after
         .status
         .finding(ConditionType::TargetsSynced)
@@ -184,7 +185,7 @@ fn an_operator_that_restarts_nothing_says_so_and_leaves_nothing_due() {
         "{}",
         synced.message
     );
-    let (_, restarts, _) = visit_restarting(&after, full(), &DONE, NOW + 60);
+    let (_, restarts, _) = visit_with_restarts(&after, full(), &TRIGGERED, NOW + 60);
     assert_eq!(
         restarts,
         [],
@@ -194,7 +195,7 @@ fn an_operator_that_restarts_nothing_says_so_and_leaves_nothing_due() {
 
 #[test]
 fn a_restart_is_due_until_it_was_triggered() {
-    let eu = running("geography: eu");
+    let eu = bound_with_workload("geography: eu");
     let global = edited(&eu, &with_workload("geography: global"));
     let refused = Problem {
         reason: Reason::RolloutFailed,
@@ -206,9 +207,9 @@ fn a_restart_is_due_until_it_was_triggered() {
         message: "no answer".into(),
         retry: Retry::Soon,
     };
-    for (outcome, synced, retry, says) in [
+    for (restart, synced, retry, says) in [
         (
-            Ok(Restarted::Waits),
+            Ok(RestartOutcome::Waiting),
             (ConditionStatus::True, Reason::Synced),
             Retry::OnChange,
             "the restart of Deployment chat waits for others",
@@ -226,16 +227,16 @@ fn a_restart_is_due_until_it_was_triggered() {
             "no answer",
         ),
     ] {
-        let (undone, first, conclusion) = visit_restarting(&global, full(), &outcome, NOW + 60);
-        assert_eq!(says_of(&undone), synced);
+        let (undone, first, outcome) = visit_with_restarts(&global, full(), &restart, NOW + 60);
+        assert_eq!(targets_synced(&undone), synced);
         assert!(
-            message_of(&undone).contains(says),
+            synced_message(&undone).contains(says),
             "{}",
-            message_of(&undone)
+            synced_message(&undone)
         );
-        assert_eq!(conclusion.retry, retry);
+        assert_eq!(outcome.retry, retry);
         assert!(
-            conclusion
+            outcome
                 .notices
                 .iter()
                 .all(|notice| notice.reason != "RolloutTriggered")
@@ -247,17 +248,14 @@ fn a_restart_is_due_until_it_was_triggered() {
         );
         assert!(!undone.status.targets[0].restart_pending.is_empty());
 
-        let (same, second, conclusion) = visit_restarting(&undone, full(), &outcome, NOW + 120);
+        let (same, second, outcome) = visit_with_restarts(&undone, full(), &restart, NOW + 120);
         assert_eq!(second, first, "by the same token");
-        assert_eq!(
-            conclusion.status, None,
-            "nothing new is to be said: {same:?}"
-        );
+        assert_eq!(outcome.status, None, "nothing new is to be said: {same:?}");
 
-        let (back, third, _) = visit_restarting(
+        let (back, third, _) = visit_with_restarts(
             &edited(&undone, &with_workload("geography: eu")),
             full(),
-            &DONE,
+            &TRIGGERED,
             NOW + 120,
         );
         assert_ne!(
@@ -266,34 +264,38 @@ fn a_restart_is_due_until_it_was_triggered() {
         );
         assert_eq!(back.status.targets[0].hash, eu.status.targets[0].hash);
 
-        let (done, last, _) = visit_restarting(&undone, full(), &DONE, NOW + 120);
+        let (done, last, _) = visit_with_restarts(&undone, full(), &TRIGGERED, NOW + 120);
         assert_eq!(last, first);
         assert!(done.status.targets[0].restart_pending.is_empty());
         assert_eq!(done.status.targets[0].since, Some(NOW + 120));
-        assert_eq!(visit_restarting(&done, full(), &DONE, NOW + 180).1, []);
+        assert_eq!(
+            visit_with_restarts(&done, full(), &TRIGGERED, NOW + 180).1,
+            []
+        );
     }
 }
 
 #[test]
 fn a_crash_before_the_status_repeats_the_same_restart() {
     let changed = edited(
-        &running("geography: eu"),
+        &bound_with_workload("geography: eu"),
         &with_workload("geography: global"),
     );
-    let first = visit_restarting(&changed, full(), &DONE, NOW + 60).1;
-    let second = visit_restarting(&changed, full(), &DONE, NOW + 600).1;
+    let first = visit_with_restarts(&changed, full(), &TRIGGERED, NOW + 60).1;
+    let second = visit_with_restarts(&changed, full(), &TRIGGERED, NOW + 600).1;
     assert_eq!(first, second);
 }
 
 #[test]
 fn a_change_that_comes_back_restarts_again() {
-    let mut binding = running("geography: eu");
+    let mut binding = bound_with_workload("geography: eu");
     let mut tokens = std::collections::BTreeSet::new();
     let mut now = NOW;
     let mut go = |binding: &mut Binding, geography: &str, restarts: usize| {
         now += 60;
         let spec = with_workload(&format!("geography: {geography}"));
-        let (after, planned, _) = visit_restarting(&edited(binding, &spec), full(), &DONE, now);
+        let (after, planned, _) =
+            visit_with_restarts(&edited(binding, &spec), full(), &TRIGGERED, now);
         assert_eq!(planned.len(), restarts, "to {geography}");
         *binding = after;
         for restart in planned {
@@ -307,7 +309,7 @@ fn a_change_that_comes_back_restarts_again() {
         go(&mut binding, "global", 1);
         go(&mut binding, "eu", 1);
     }
-    // The annotation of the change to eu is there still, and the same change follows a first write.
+    // The workload still has the annotation of the change to eu, and the same change follows a first write.
     go(&mut binding, "jp", 0);
     go(&mut binding, "global", 0);
     go(&mut binding, "eu", 1);
@@ -320,7 +322,7 @@ fn a_write_that_failed_on_the_way_puts_restarts_off() {
             "geography: {geography}, targets: [{{kind: ConfigMap, name: a}}, {{kind: ConfigMap, name: b}}]"
         ))
     };
-    let before = visit_restarting(&sonnet(&two("eu")), full(), &DONE, NOW).0;
+    let before = visit_with_restarts(&sonnet(&two("eu")), full(), &TRIGGERED, NOW).0;
     let changed = edited(&before, &two("global"));
     let failed = |retry| Problem {
         reason: Reason::Retrying,
@@ -329,12 +331,12 @@ fn a_write_that_failed_on_the_way_puts_restarts_off() {
     };
     for (retry, restarts, marked) in [(Retry::Soon, 0, true), (Retry::Rarely, 1, false)] {
         let first_alone = |write: &Write| match write.key.name.as_ref() {
-            "a" => written(write),
+            "a" => write_succeeds(write),
             _ => Err(failed(retry)),
         };
-        let plan = restarting(observed(&changed, full()), NOW + 60);
-        let (done, outcome) = carry_out(plan, first_alone, |_| Ok(()), |_| DONE, NOW + 60);
-        assert_eq!(done.restarts.len(), restarts, "{retry:?}");
+        let plan = planned_with_restarts(observed(&changed, full()), NOW + 60);
+        let (actions, outcome) = carry_out(plan, first_alone, |_| Ok(()), |_| TRIGGERED, NOW + 60);
+        assert_eq!(actions.restarts.len(), restarts, "{retry:?}");
         let status = outcome.status.expect("a status");
         let pending = !status.targets[0].restart_pending.is_empty();
         assert_eq!(pending, marked, "{retry:?}");
@@ -344,7 +346,7 @@ fn a_write_that_failed_on_the_way_puts_restarts_off() {
             status,
             ..changed.clone()
         };
-        let (after, planned, _) = visit_restarting(&next, full(), &DONE, NOW + 120);
+        let (after, planned, _) = visit_with_restarts(&next, full(), &TRIGGERED, NOW + 120);
         assert_eq!(planned.len(), 1, "{retry:?}");
         assert!(
             after
@@ -359,7 +361,7 @@ fn a_write_that_failed_on_the_way_puts_restarts_off() {
 #[test]
 fn what_was_not_written_restarts_nothing() {
     let changed = edited(
-        &running("geography: eu"),
+        &bound_with_workload("geography: eu"),
         &with_workload("geography: global"),
     );
     let refused = Problem {
@@ -367,8 +369,8 @@ fn what_was_not_written_restarts_nothing() {
         message: "no".into(),
         retry: Retry::Rarely,
     };
-    let plan = restarting(observed(&changed, full()), NOW + 60);
+    let plan = planned_with_restarts(observed(&changed, full()), NOW + 60);
     let refuse = |_: &Write| Err(refused.clone());
-    let (done, _) = carry_out(plan, refuse, |_| Ok(()), |_| DONE, NOW + 60);
-    assert_eq!(done.restarts, []);
+    let (actions, _) = carry_out(plan, refuse, |_| Ok(()), |_| TRIGGERED, NOW + 60);
+    assert_eq!(actions.restarts, []);
 }

@@ -1,7 +1,9 @@
 use crate::{
     api::condition::ConditionType,
     catalog::{FeedState, Freshness, Profile},
-    plan::testing::{SETTINGS, SONNET, data_of, edited, full, lists, region, says, sonnet, visit},
+    plan::testing::{
+        SETTINGS, SONNET, condition, edited, embedded_of, full, listing, region, sonnet, visit,
+    },
     residency::{Limit, LimitOrigin},
 };
 
@@ -15,9 +17,9 @@ fn newer_embedded_data_move_nothing_by_themselves() {
     const EU: &str = "eu";
     const GLOBAL: &str = "global";
     let usual: &Settings = &SETTINGS;
-    // In the old data eu is not known, so that the fallback is global; in the new ones it is.
+    // The old data have no eu profile, so the fallback is global; the new data have one.
     let bound_to = |feed, rest: &str| visit(&sonnet(rest), feed, &SETTINGS).0;
-    let old = || bound_to(data_of("2026-01-01", EU), FALLBACK);
+    let old = || bound_to(embedded_of("2026-01-01", EU), FALLBACK);
     let following = Settings {
         follow_embedded: true,
         ..Settings::default()
@@ -26,14 +28,14 @@ fn newer_embedded_data_move_nothing_by_themselves() {
         limit: Limit::parse(LimitOrigin::Operator, &[limit]).ok(),
         ..Settings::default()
     };
-    let new = || data_of("2026-02-01", "none");
-    let directory = || lists(SourceKind::Directory, None, Some("2026-02-01"), "none");
+    let new = || embedded_of("2026-02-01", "none");
+    let directory = || listing(SourceKind::Directory, None, Some("2026-02-01"), "none");
     for (name, before, feed, settings, expected) in [
         ("newer data", old(), new(), usual, Some(GLOBAL)),
         (
             "older data",
             old(),
-            data_of("2025-12-01", "none"),
+            embedded_of("2025-12-01", "none"),
             usual,
             Some(GLOBAL),
         ),
@@ -41,7 +43,7 @@ fn newer_embedded_data_move_nothing_by_themselves() {
         (
             "the same date: something else than the data changed",
             old(),
-            data_of("2026-01-01", "none"),
+            embedded_of("2026-01-01", "none"),
             usual,
             Some(EU),
         ),
@@ -76,10 +78,10 @@ fn newer_embedded_data_move_nothing_by_themselves() {
         assert_eq!(found, expected, "{name}");
     }
 
-    let (after, plan, conclusion) = visit(&old(), new(), &SETTINGS);
-    assert!(plan.removals.is_empty() && conclusion.notices.is_empty());
+    let (after, actions, outcome) = visit(&old(), new(), &SETTINGS);
+    assert!(actions.removals.is_empty() && outcome.notices.is_empty());
     assert_eq!(
-        says(&after, ConditionType::Ready),
+        condition(&after, ConditionType::Ready),
         (ConditionStatus::True, Reason::Bound)
     );
     let supported = after.status.condition(ConditionType::RegionSupported);
@@ -133,9 +135,9 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
     )
     .0;
     let harmless = nearer("2026-02-01", &["eu-west-1", "eu-west-3"]);
-    let (after, plan, _) = visit(&before, harmless, &SETTINGS);
+    let (after, actions, _) = visit(&before, harmless, &SETTINGS);
     assert_eq!(after.status.route, before.status.route);
-    assert!(plan.removals.is_empty());
+    assert!(actions.removals.is_empty());
     let said = after.status.condition(ConditionType::RegionSupported);
     let said = &said.expect("a condition").message;
     assert!(
@@ -144,19 +146,24 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
     );
 
     let outside = nearer("2026-02-01", &["eu-west-1", "eu-west-2"]);
-    let (after, plan, _) = visit(&before, outside, &SETTINGS);
-    assert_eq!(plan.removals.len(), 1);
+    let (after, actions, _) = visit(&before, outside, &SETTINGS);
+    assert_eq!(actions.removals.len(), 1);
     assert_eq!(after.status.route, None);
 }
 
 #[test]
 fn an_account_completes_the_arn_of_what_stays() {
-    let before = visit(&sonnet(FALLBACK), data_of("2026-01-01", "eu"), &SETTINGS).0;
+    let before = visit(
+        &sonnet(FALLBACK),
+        embedded_of("2026-01-01", "eu"),
+        &SETTINGS,
+    )
+    .0;
     let settings = Settings {
         account: "111122223333".parse().ok(),
         ..Settings::default()
     };
-    let (after, ..) = visit(&before, data_of("2026-02-01", "none"), &settings);
+    let (after, ..) = visit(&before, embedded_of("2026-02-01", "none"), &settings);
     let written = after.status.to_wire().profile.expect("a profile");
     let arn = format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.{SONNET}");
     assert_eq!(written.arn.as_deref(), Some(arn.as_str()));
