@@ -1,12 +1,9 @@
 //! What Prometheus is told. Names are those that users of controller-runtime know; labels come from closed sets only, so
 //! that no user can make the number of series grow.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
     encoding::{EncodeLabelSet, text},
@@ -130,7 +127,7 @@ impl Metrics {
             listings: Family::default(),
             leading: Family::default(),
         };
-        let mut registry = metrics.lock();
+        let mut registry = metrics.registry.lock();
         registry.register(
             "controller_runtime_reconcile",
             "Visits of bindings, by how they ended",
@@ -215,7 +212,7 @@ impl Metrics {
 
     /// Adds metrics that are made when they are asked for.
     pub fn collect(&self, collector: impl Collector) {
-        self.lock().register_collector(Box::new(collector));
+        self.registry.lock().register_collector(Box::new(collector));
     }
 
     /// Returns all metrics in the text format of [`CONTENT_TYPE`].
@@ -224,12 +221,8 @@ impl Metrics {
     /// Where a collector fails.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
-        text::encode(&mut page, &self.lock())?;
+        text::encode(&mut page, &self.registry.lock())?;
         Ok(page)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,12 +3,9 @@
 //! A pair of feed and model is asked for once it was looked at, and again after an interval as long as somebody wants it.
 //! An answer that can't be had changes nothing: the last one stays.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -48,7 +45,8 @@ impl AccessChecks {
     /// Returns the last answer; nothing where there is none yet. From now on it is asked for.
     #[must_use]
     pub fn look(&self, pair: Pair) -> Option<Usability> {
-        self.pairs()
+        self.pairs
+            .lock()
             .entry(pair)
             .or_insert_with(|| {
                 self.looked_at_first.notify_one();
@@ -63,7 +61,7 @@ impl AccessChecks {
 
     /// Waits until something is to be asked for.
     pub async fn wait(&self) {
-        let next = self.pairs().values().map(|known| known.due).min();
+        let next = self.pairs.lock().values().map(|known| known.due).min();
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next).await,
@@ -81,7 +79,7 @@ impl AccessChecks {
     pub fn due(&self, wanted: impl Fn(&Pair) -> bool) -> Vec<Pair> {
         let now = Instant::now();
         let mut due = Vec::new();
-        self.pairs().retain(|pair, known| {
+        self.pairs.lock().retain(|pair, known| {
             if known.due > now {
                 return true;
             }
@@ -111,18 +109,13 @@ impl AccessChecks {
                 return false;
             }
         };
-        let mut pairs = self.pairs();
+        let mut pairs = self.pairs.lock();
         let Some(known) = pairs.get_mut(pair) else {
             return false;
         };
         let differs = known.answer.as_ref() != Some(&answer);
         known.answer = Some(answer);
         differs
-    }
-
-    fn pairs(&self) -> MutexGuard<'_, BTreeMap<Pair, Known>> {
-        // What is behind this lock is replaced whole: a panic elsewhere leaves nothing half done.
-        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,8 +158,8 @@ mod tests {
             _: &'a FeedKey,
             _: &'a ModelId,
         ) -> BoxFuture<'a, Result<Usability, CatalogError>> {
-            *self.asked.lock().expect("not poisoned") += 1;
-            let answer = self.answer.lock().expect("not poisoned").clone();
+            *self.asked.lock() += 1;
+            let answer = self.answer.lock().clone();
             let failed = || CatalogError::AccessDenied("denied".to_owned());
             future::ready(answer.ok_or_else(failed)).boxed()
         }
@@ -189,7 +182,7 @@ mod tests {
         let script = Arc::new(Scripted::default());
         let source: Arc<dyn Source> = script.clone();
         let checks = AccessChecks::of(&source, HOUR).expect("it can say");
-        let says = |answer| *script.answer.lock().expect("not poisoned") = answer;
+        let says = |answer| *script.answer.lock() = answer;
         assert_eq!(checks.due(|_| true), [], "nobody looked");
 
         assert_eq!(checks.look(pair()), None);
@@ -214,7 +207,7 @@ mod tests {
             assert_eq!(checks.ask(&pair()).await, differs, "{answer:?}");
         }
         assert_eq!(checks.look(pair()), Some(not_usable()), "the last answer");
-        assert_eq!(*script.asked.lock().expect("not poisoned"), 5);
+        assert_eq!(*script.asked.lock(), 5);
 
         tokio::time::advance(HOUR * 2).await;
         assert_eq!(checks.due(|_| false), []);

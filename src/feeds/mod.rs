@@ -12,12 +12,13 @@ mod throttle;
 use std::{
     collections::{BTreeMap, HashMap},
     future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::FutureExt;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc::UnboundedSender},
     task::AbortHandle,
@@ -135,7 +136,7 @@ impl Feeds {
 
     /// Stops asking the source. What is known stays, and feeds are held and let go as before.
     pub fn pause(&self) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         running.paused = true;
         for feed in running.feeds.values_mut() {
             feed.stop();
@@ -144,7 +145,7 @@ impl Feeds {
 
     /// Asks the source again, for every feed at once. The opposite of [`Feeds::pause`]; without one it does nothing.
     pub fn resume(&self) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         if std::mem::take(&mut running.paused) {
             for (key, feed) in &mut running.feeds {
                 feed.task = Some(self.start(key, feed, Progress::default(), None));
@@ -163,7 +164,7 @@ impl Feeds {
     /// Embedded data and files are there when this returns, without being sent to `changed`; a live listing is not
     /// waited for.
     pub fn hold(&self, key: &FeedKey) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         if let Some(feed) = running.feeds.get_mut(key) {
             feed.holders += 1;
             return;
@@ -224,7 +225,7 @@ impl Feeds {
 
     /// Lets a feed list now, or [`REFRESH_PAUSE`] after its last listing. It says in the log when it has.
     pub fn refresh(&self, key: &FeedKey) {
-        let running = lock(&self.running);
+        let running = self.running.lock();
         let feed = running.feeds.get(key).filter(|_| !running.paused);
         if let Some(feed) = feed {
             feed.demand.notify_one();
@@ -233,7 +234,7 @@ impl Feeds {
 
     /// Gives back one [`Feeds::hold`]; the last one ends the feed and forgets its catalog.
     pub fn release(&self, key: &FeedKey) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         if let Some(feed) = running.feeds.get_mut(key) {
             feed.holders -= 1;
             if feed.holders == 0 {
@@ -245,19 +246,20 @@ impl Feeds {
     /// Returns what the feed of a key knows; [`Freshness::Pending`] where nobody holds it.
     #[must_use]
     pub fn state(&self, key: &FeedKey) -> FeedState {
-        lock(&self.running)
+        self.running
+            .lock()
             .feeds
             .get(key)
-            .map_or_else(nothing_known, |feed| lock(&feed.shown).state.clone())
+            .map_or_else(nothing_known, |feed| feed.shown.lock().state.clone())
     }
 
     /// Says whether every feed that runs has a catalog, or is known to fail.
     #[must_use]
     pub fn answered(&self) -> bool {
-        let running = lock(&self.running);
+        let running = self.running.lock();
         running.paused
             || running.feeds.values().all(|feed| {
-                let shown = lock(&feed.shown);
+                let shown = feed.shown.lock();
                 shown.state.freshness != Freshness::Pending
             })
     }
@@ -265,9 +267,9 @@ impl Feeds {
     /// Returns the catalogs that there are, each with its region as a label of metrics.
     #[must_use]
     pub fn catalogs(&self) -> Vec<(&'static str, Arc<Catalog>)> {
-        let running = lock(&self.running);
+        let running = self.running.lock();
         let catalogs = running.feeds.iter().filter_map(|(key, feed)| {
-            let catalog = lock(&feed.shown).state.catalog.clone()?;
+            let catalog = feed.shown.lock().state.catalog.clone()?;
             Some((region_label(self.embedded, &key.region), catalog))
         });
         catalogs.collect()
@@ -278,8 +280,8 @@ impl Feeds {
     #[must_use]
     pub fn ages(&self) -> BTreeMap<&'static str, Duration> {
         let mut ages: BTreeMap<&'static str, Duration> = BTreeMap::new();
-        for (key, feed) in &lock(&self.running).feeds {
-            if let Some(listed) = lock(&feed.shown).listed {
+        for (key, feed) in &self.running.lock().feeds {
+            if let Some(listed) = feed.shown.lock().listed {
                 let age = ages
                     .entry(region_label(self.embedded, &key.region))
                     .or_default();
@@ -292,7 +294,7 @@ impl Feeds {
     /// Returns how many feeds there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.running).feeds.len()
+        self.running.lock().feeds.len()
     }
 
     /// Says whether there are no feeds.
@@ -307,11 +309,6 @@ fn nothing_known() -> FeedState {
         catalog: None,
         freshness: Freshness::Pending,
     }
-}
-
-/// Locks; what is behind these locks is replaced whole, so that a panic elsewhere leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The task of a feed.
@@ -364,7 +361,7 @@ impl Poll {
             }
         }
         let before = {
-            let mut shown = lock(&self.shown);
+            let mut shown = self.shown.lock();
             if answer.is_ok() {
                 shown.listed = Some(Instant::now());
             }
@@ -379,7 +376,9 @@ impl Poll {
             fastrand::f64(),
         );
         if step.throttled {
-            lock(&self.pauses).begin(&self.key, step.delay, Instant::now());
+            self.pauses
+                .lock()
+                .begin(&self.key, step.delay, Instant::now());
         }
         self.show(before, step.publish);
         step.delay
@@ -387,9 +386,13 @@ impl Poll {
 
     /// Waits until the account may be asked.
     async fn wait_for_account(&self) {
-        let pause = || lock(&self.pauses).wait(&self.key, Instant::now(), fastrand::f64());
+        let pause = || {
+            self.pauses
+                .lock()
+                .wait(&self.key, Instant::now(), fastrand::f64())
+        };
         while let Some(wait) = pause() {
-            let before = lock(&self.shown).state.clone();
+            let before = self.shown.lock().state.clone();
             let now = progress::while_paused(&before, wait, self.schedule.interval);
             self.show(before, now);
             sleep(wait).await;
@@ -424,7 +427,7 @@ impl Poll {
             return;
         };
         log(&self.key, &after.freshness);
-        lock(&self.shown).state = after.clone();
+        self.shown.lock().state = after.clone();
         let key = self.key.clone();
         // A failure ends the task after the next wait.
         let _ = self.changed.send(FeedChange { key, before, after });

@@ -78,12 +78,13 @@ impl Fake {
     }
 
     fn asked(&self) -> usize {
-        lock(&self.asked).len()
+        self.asked.lock().len()
     }
 
     /// Returns the times between one listing and the next, in seconds.
     fn waits(&self) -> Vec<f64> {
-        lock(&self.asked)
+        self.asked
+            .lock()
             .windows(2)
             .map(|pair| (pair[1].1 - pair[0].1).as_secs_f64())
             .collect()
@@ -97,14 +98,15 @@ impl Source for Fake {
 
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Answer> {
         async move {
-            let alone = lock(&self.listing).insert(key.clone());
+            let alone = self.listing.lock().insert(key.clone());
             assert!(alone, "two listings at a time");
-            lock(&self.asked).push((key.region.clone(), Instant::now()));
+            self.asked.lock().push((key.region.clone(), Instant::now()));
             if !self.latency.is_zero() {
                 sleep(self.latency).await;
             }
-            lock(&self.listing).remove(key);
-            lock(&self.answers)
+            self.listing.lock().remove(key);
+            self.answers
+                .lock()
                 .pop_front()
                 .unwrap_or_else(|| Err(CatalogError::ServiceError("nothing left".into())))
         }
@@ -297,7 +299,7 @@ async fn one_throttled_feed_delays_all_of_its_account() {
         let change = changes.recv().await.expect("listed");
         assert_eq!(change.after.freshness, Freshness::Fresh);
     }
-    let asked = lock(&source.asked).clone();
+    let asked = source.asked.lock().clone();
     assert_eq!(asked.len(), 4);
     assert_eq!(asked[1].0, of("eu-west-1").region, "it tries first");
     assert!(

@@ -13,11 +13,12 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     future::poll_fn,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -101,14 +102,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
 
     /// Asks for a visit as soon as a worker is free; see [`Queue::push`].
     pub fn push(&self, key: K, lane: Lane) {
-        self.shared.lock().queue.push(key, lane);
+        self.shared.state.lock().queue.push(key, lane);
         self.shared.ready.notify_one();
     }
 
     /// Asks for a visit when this time has passed, or sooner where one is due sooner. Delays are cut to a year.
     pub fn push_after(&self, key: K, lane: Lane, delay: Duration) {
         let due = Instant::now() + delay.min(LONGEST_DELAY);
-        self.shared.lock().delay(key, lane, due);
+        self.shared.state.lock().delay(key, lane, due);
     }
 
     /// Waits for an object to work on; nothing once the queue is closed. Dropping the future loses no object.
@@ -129,7 +130,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
 
     /// Gives an object back after its visit; see [`Queue::done`].
     pub fn done(&self, key: &K) {
-        self.shared.lock().queue.done(key);
+        self.shared.state.lock().queue.done(key);
         self.shared.ready.notify_one();
     }
 
@@ -147,7 +148,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
     /// Returns how many objects stand where.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        let state = self.shared.lock();
+        let state = self.shared.state.lock();
         Depth {
             high: state.queue.waiting(Lane::High),
             low: state.queue.waiting(Lane::Low),
@@ -158,13 +159,8 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash> Shared<K> {
-    /// Locks the state. A panic while it was locked leaves it whole: no call in there runs code of others.
-    fn lock(&self) -> MutexGuard<'_, State<K>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn pop(&self) -> Option<(K, Lane)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let next = state.queue.pop()?;
         state.drop_delay(&next.0);
         let more = state.queue.is_ready();
@@ -221,7 +217,7 @@ async fn end_delays<K: Clone + Eq + Hash>(shared: Arc<Shared<K>>) {
     loop {
         tokio::select! {
             () = shared.closed.cancelled() => return,
-            () = poll_fn(|context| shared.lock().poll_due(context)) => shared.ready.notify_one(),
+            () = poll_fn(|context| shared.state.lock().poll_due(context)) => shared.ready.notify_one(),
         }
     }
 }

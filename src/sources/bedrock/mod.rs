@@ -13,7 +13,7 @@ mod network;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     error::Error,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -30,6 +30,7 @@ use aws_sdk_bedrock::{
 };
 use aws_smithy_runtime_api::client::auth::AuthSchemeId;
 use futures::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
 
 pub use network::Resolver;
 
@@ -236,7 +237,7 @@ impl Bedrock {
 
     /// Returns the control plane of a feed; checks the role, and sends nothing.
     async fn plane(&self, key: &FeedKey) -> Result<Arc<ControlPlane>, CatalogError> {
-        if let Some(plane) = lock(&self.planes).get(key) {
+        if let Some(plane) = self.planes.lock().get(key) {
             return Ok(plane.clone());
         }
         let host = Host::default();
@@ -267,11 +268,13 @@ impl Bedrock {
     /// Keeps a control plane that answered.
     fn keep(&self, key: &FeedKey, plane: &Arc<ControlPlane>) {
         if let Some(role) = &plane.role {
-            lock(&self.roles)
+            self.roles
+                .lock()
                 .entry(role.arn.clone())
                 .or_insert_with(|| role.credentials.clone());
         }
-        lock(&self.planes)
+        self.planes
+            .lock()
             .entry(key.clone())
             .or_insert_with(|| plane.clone());
     }
@@ -310,7 +313,7 @@ impl Bedrock {
     /// Returns a role for a region, if it may be assumed; sends nothing.
     async fn assume(&self, arn: &RoleArn, region: &Region) -> Result<AssumedRole, CatalogError> {
         let external_id = self.check_role(arn, region)?;
-        let known = lock(&self.roles).get(arn).cloned();
+        let known = self.roles.lock().get(arn).cloned();
         let credentials = match known {
             Some(credentials) => credentials,
             None => self.role_provider(arn, external_id.as_deref()).await,
@@ -384,7 +387,9 @@ impl Bedrock {
     async fn region_has_no_bedrock(&self, plane: &ControlPlane, region: &Region) -> bool {
         let regions = self.options.embedded.regions();
         let known = regions.facts(region).is_some_and(|facts| facts.bedrock)
-            || lock(&self.planes)
+            || self
+                .planes
+                .lock()
                 .keys()
                 .any(|known| known.region == *region);
         let public = plane
@@ -407,7 +412,7 @@ impl Bedrock {
     /// otherwise, those of the last time count.
     async fn models(&self, plane: &ControlPlane, key: &FeedKey) -> Option<Vec<FoundationModel>> {
         let answer = plane.client.list_foundation_models().send().await;
-        let mut known = lock(&plane.models);
+        let mut known = plane.models.lock();
         match answer {
             Ok(output) => {
                 let models = output.model_summaries();
@@ -569,11 +574,6 @@ fn summaries_of(page: ListInferenceProfilesOutput) -> impl Iterator<Item = Summa
             status: summary.status.as_str().to_owned(),
             kind: summary.r#type.as_str().to_owned(),
         })
-}
-
-/// Locks; what is behind these locks is replaced whole, so that a panic elsewhere leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
