@@ -23,7 +23,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, pause};
+
+/// By which share of itself a pause may be longer, so that candidates do not look at the Lease at the same time.
+const JITTER: f64 = 0.2;
 
 /// How long things take. The defaults are those of controller-runtime.
 #[derive(Debug, Clone, Copy)]
@@ -295,7 +298,8 @@ impl Campaign {
                 () = resign.cancelled() => break,
                 () = self.round() => {}
             }
-            let pause = jittered(self.candidate.candidacy.timing.retry_period);
+            let retry_period = self.candidate.candidacy.timing.retry_period;
+            let pause = pause::prolonged(retry_period, JITTER, fastrand::f64());
             tokio::select! {
                 () = resign.cancelled() => break,
                 () = sleep(pause) => {}
@@ -443,11 +447,6 @@ enum CallError {
     Failed(#[source] kube::Error),
     #[error("no answer in time")]
     TimedOut,
-}
-
-/// Returns a pause up to a fifth longer, so that candidates do not look at the same time.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(1.0 + 0.2 * fastrand::f64())
 }
 
 /// Returns an identity that no other process has: this name, and something random.

@@ -37,7 +37,8 @@ impl Workers {
             match retry.longest_pause() {
                 None => self.backoff.lock().reset(&key),
                 Some(cap) => {
-                    let delay = self.backoff.lock().failed(key.clone(), cap);
+                    let random = fastrand::f64();
+                    let delay = self.backoff.lock().failed(key.clone(), cap, random);
                     self.state.queue.push_after(key.clone(), Lane::Low, delay);
                 }
             }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::{
     api::condition::Reason,
     catalog::{Catalog, CatalogError, FeedState, Freshness, SourceKind},
+    pause,
 };
 
 use super::{Schedule, age};
@@ -54,7 +55,7 @@ impl Progress {
             self.doubted = true;
             return Step {
                 publish: None,
-                delay: jittered(FIRST_RETRY.min(interval), random),
+                delay: pause::jittered(FIRST_RETRY.min(interval), JITTER, random),
                 throttled: false,
             };
         }
@@ -166,19 +167,12 @@ fn next_delay(
 ) -> Duration {
     let delay = match failures {
         0 => interval,
-        n => FIRST_RETRY
-            .saturating_mul(2_u32.saturating_pow(n - 1))
-            .min(interval),
+        n => pause::doubled(FIRST_RETRY, n - 1, interval),
     };
     let least = retry_after
         .unwrap_or_default()
         .min(LONGEST_RETRY_AFTER.max(interval));
-    jittered(delay, random).max(least)
-}
-
-/// Returns the duration, made longer or shorter by up to a tenth. `random` is in 0..1.
-fn jittered(duration: Duration, random: f64) -> Duration {
-    duration.mul_f64(1.0 + JITTER * (2.0 * random - 1.0))
+    pause::jittered(delay, JITTER, random).max(least)
 }
 
 #[cfg(test)]
@@ -230,8 +224,8 @@ mod tests {
                 "{failures} {retry_after:?} {interval:?}"
             );
         }
-        assert_eq!(jittered(secs(100), 0.0), secs(90));
-        assert_eq!(jittered(secs(100), 1.0), secs(110));
+        assert_eq!(next_delay(0, None, secs(100), 0.0), secs(90));
+        assert_eq!(next_delay(0, None, secs(100), 1.0), secs(110));
         assert!(next_delay(1, Some(secs(30)), INTERVAL, 0.0) >= secs(30));
     }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{catalog::FeedKey, types::RoleArn};
+use crate::{catalog::FeedKey, pause, types::RoleArn};
 
 /// Longest time over which the feeds of an account come back after a pause.
 const LONGEST_SPREAD: Duration = Duration::from_mins(1);
@@ -40,7 +40,8 @@ impl Pauses {
     pub fn wait(&self, key: &FeedKey, now: Instant, random: f64) -> Option<Duration> {
         let pause = self.by_role.get(&key.role)?;
         let remaining = pause.until.checked_duration_since(now)?;
-        (!remaining.is_zero()).then(|| remaining + pause.length.min(LONGEST_SPREAD).mul_f64(random))
+        let spread = pause::full_jitter(pause.length.min(LONGEST_SPREAD), random);
+        (!remaining.is_zero()).then(|| remaining + spread)
     }
 }
 

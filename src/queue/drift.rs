@@ -4,6 +4,8 @@ use std::{collections::HashMap, hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::pause;
+
 /// Pause after the first correction; it doubles with each further one.
 const FIRST: Duration = Duration::from_secs(1);
 /// Longest pause.
@@ -28,10 +30,7 @@ struct Corrected {
 
 impl Corrected {
     fn pause(self) -> Duration {
-        let factor = 1_u32
-            .checked_shl(self.times.saturating_sub(1))
-            .unwrap_or(u32::MAX);
-        FIRST.saturating_mul(factor).min(LONGEST)
+        pause::doubled(FIRST, self.times.saturating_sub(1), LONGEST)
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 const ORDER: &[&str] = &[
     "types",
     "route",
+    "pause",
     "glob",
     "api",
     "catalog",
