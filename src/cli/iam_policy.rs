@@ -19,7 +19,7 @@ use crate::{
             Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT,
         },
         evaluate::{self, Decision, Level, Policy},
-        format::{self, Kind},
+        format::{self, Kind, Template},
         guardrail, operator,
         workload::{self, WorkloadPolicy},
     },
@@ -33,6 +33,7 @@ use super::{
     Error, NOT_READY, catalog,
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
     render::{Input, parse_binding},
+    to_yaml,
 };
 
 /// Options of `iam-policy`.
@@ -449,10 +450,14 @@ fn print_template(
     kind: Kind,
     policies: &[(String, &Document)],
 ) -> Result<(), Error> {
-    let yaml = format::cloudformation(kind, policies).map_err(|source| Error::Malformed {
-        path: "the output".to_owned(),
-        source,
-    })?;
+    let mut yaml = to_yaml(&format::cloudformation(kind, policies))?;
+    // Without quotes, some parsers take these for dates.
+    for version in [Template::VERSION, Document::VERSION] {
+        yaml = yaml.replace(
+            &format!("ersion: {version}\n"),
+            &format!("ersion: '{version}'\n"),
+        );
+    }
     out.write_all(yaml.as_bytes())?;
     Ok(())
 }

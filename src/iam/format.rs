@@ -78,22 +78,28 @@ pub enum Kind {
     ServiceControlPolicy,
 }
 
-#[derive(Serialize)]
+/// A CloudFormation template, ready to be serialized.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Template<'a> {
+pub struct Template<'a> {
     #[serde(rename = "AWSTemplateFormatVersion")]
     version: &'static str,
     resources: BTreeMap<&'a str, Resource<'a>>,
 }
 
-#[derive(Serialize)]
+impl Template<'_> {
+    /// Version of the template format.
+    pub const VERSION: &'static str = "2010-09-09";
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Resource<'a> {
     r#type: &'static str,
     properties: Properties<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Properties<'a> {
     #[serde(rename_all = "PascalCase")]
@@ -106,34 +112,18 @@ enum Properties<'a> {
     },
 }
 
-/// Returns a CloudFormation template of policies, each with its logical ID, as YAML.
-///
-/// # Errors
-/// None that is known: all of it can be YAML.
-pub fn cloudformation(
-    kind: Kind,
-    policies: &[(String, &Document)],
-) -> Result<String, serde_yaml::Error> {
+/// Returns a CloudFormation template of policies, each with its logical ID.
+#[must_use]
+pub fn cloudformation<'a>(kind: Kind, policies: &'a [(String, &Document)]) -> Template<'a> {
     let resources = policies
         .iter()
         .map(|(id, document)| (id.as_str(), resource(kind, id, document)))
         .collect();
-    let template = Template {
-        version: FORMAT_VERSION,
+    Template {
+        version: Template::VERSION,
         resources,
-    };
-    let mut yaml = serde_yaml::to_string(&template)?;
-    // Without quotes, some parsers take these for dates.
-    for version in [FORMAT_VERSION, Document::VERSION] {
-        yaml = yaml.replace(
-            &format!("ersion: {version}\n"),
-            &format!("ersion: '{version}'\n"),
-        );
     }
-    Ok(yaml)
 }
-
-const FORMAT_VERSION: &str = "2010-09-09";
 
 fn resource<'a>(kind: Kind, id: &'a str, document: &'a Document) -> Resource<'a> {
     match kind {

@@ -1181,8 +1181,9 @@ fn every_form_says_the_same() {
             format::Kind::ManagedPolicy,
             format::Kind::ServiceControlPolicy,
         ] {
-            let yaml =
-                format::cloudformation(kind, &[("Name".to_owned(), document)]).expect("YAML");
+            let policies = [("Name".to_owned(), document)];
+            let template = format::cloudformation(kind, &policies);
+            let yaml = serde_yaml::to_string(&template).expect("YAML");
             let template: Json = serde_yaml::from_str(&yaml).expect("YAML");
             assert_eq!(template["AWSTemplateFormatVersion"], "2010-09-09");
             let resource = &template["Resources"]["Name"];
