@@ -180,7 +180,7 @@ impl Election {
 
 /// What a candidate does next.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum LeaseAction {
     /// Makes the Lease.
     Create,
     /// Takes or renews it, as it was last seen.
@@ -224,19 +224,19 @@ impl Candidate {
             .filter(|holder| !holder.is_empty())
     }
 
-    fn step(&self, now: Instant) -> Step {
+    fn next_action(&self, now: Instant) -> LeaseAction {
         if self.seen.is_none() {
-            return Step::Create;
+            return LeaseAction::Create;
         }
         match self.holder() {
             Some(holder) if holder != self.candidacy.identity => {
                 if now.saturating_duration_since(self.since) >= self.duration() {
-                    Step::Hold
+                    LeaseAction::Hold
                 } else {
-                    Step::Wait
+                    LeaseAction::Wait
                 }
             }
-            _ => Step::Hold,
+            _ => LeaseAction::Hold,
         }
     }
 
@@ -342,13 +342,13 @@ impl Campaign {
         let wanted = self.candidate.lease(true, Timestamp::now());
         let params = PostParams::default();
         let name = &self.candidate.candidacy.name;
-        let answer = match self.candidate.step(start) {
-            Step::Wait => {
+        let answer = match self.candidate.next_action(start) {
+            LeaseAction::Wait => {
                 self.failing = false;
                 return;
             }
-            Step::Create => self.call(self.leases.create(&params, &wanted)).await,
-            Step::Hold => self.call(self.leases.replace(name, &params, &wanted)).await,
+            LeaseAction::Create => self.call(self.leases.create(&params, &wanted)).await,
+            LeaseAction::Hold => self.call(self.leases.replace(name, &params, &wanted)).await,
         };
         match answer {
             Ok(lease) => {
@@ -482,17 +482,17 @@ mod tests {
     fn a_lease_is_taken_only_after_it_was_seen_unchanged_for_its_duration() {
         let start = Instant::now();
         let mut me = candidate("me");
-        assert_eq!(me.step(start), Step::Create);
+        assert_eq!(me.next_action(start), LeaseAction::Create);
         me.observe(Some(held_by("other", 1)), start);
-        assert_eq!(me.step(start + seconds(14)), Step::Wait);
+        assert_eq!(me.next_action(start + seconds(14)), LeaseAction::Wait);
         // Renewed: whatever the times in it say, the wait begins anew.
         me.observe(Some(held_by("other", 0)), start + seconds(14));
-        assert_eq!(me.step(start + seconds(28)), Step::Wait);
+        assert_eq!(me.next_action(start + seconds(28)), LeaseAction::Wait);
         // Looked at again, unchanged; metadata don't count.
         let mut same = held_by("other", 0);
         same.metadata.resource_version = Some("9".to_owned());
         me.observe(Some(same), start + seconds(28));
-        assert_eq!(me.step(start + seconds(29)), Step::Hold);
+        assert_eq!(me.next_action(start + seconds(29)), LeaseAction::Hold);
     }
 
     #[test]
@@ -502,8 +502,8 @@ mod tests {
         let mut lease = held_by("other", 1);
         lease.spec.as_mut().expect("a spec").lease_duration_seconds = Some(60);
         me.observe(Some(lease), start);
-        assert_eq!(me.step(start + seconds(59)), Step::Wait);
-        assert_eq!(me.step(start + seconds(60)), Step::Hold);
+        assert_eq!(me.next_action(start + seconds(59)), LeaseAction::Wait);
+        assert_eq!(me.next_action(start + seconds(60)), LeaseAction::Hold);
     }
 
     #[test]
@@ -511,11 +511,14 @@ mod tests {
         let now = Instant::now();
         let mut me = candidate("me");
         me.observe(Some(held_by("me", 1)), now);
-        assert_eq!(me.step(now), Step::Hold);
+        assert_eq!(me.next_action(now), LeaseAction::Hold);
         let mut other = candidate("other");
         other.observe(Some(held_by("other", 1)), now);
         me.observe(Some(other.lease(false, Timestamp::UNIX_EPOCH)), now);
-        assert_eq!((me.holder(), me.step(now)), (None, Step::Hold));
+        assert_eq!(
+            (me.holder(), me.next_action(now)),
+            (None, LeaseAction::Hold)
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// How a visit of a binding ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visit {
+pub enum VisitResult {
     /// All is done.
     Success,
     /// It comes back by itself.
@@ -33,7 +33,7 @@ pub enum Visit {
     Error,
 }
 
-impl Visit {
+impl VisitResult {
     fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -166,7 +166,11 @@ impl Metrics {
         );
         drop(registry);
         // Series that alerts look at are there before anything happened.
-        for visit in [Visit::Success, Visit::Requeued, Visit::Error] {
+        for visit in [
+            VisitResult::Success,
+            VisitResult::Requeued,
+            VisitResult::Error,
+        ] {
             metrics.visits.get_or_create(&ended(visit)).inc_by(0);
         }
         metrics.errors.get_or_create(&OF_CONTROLLER).inc_by(0);
@@ -174,9 +178,9 @@ impl Metrics {
     }
 
     /// Counts a visit of a binding.
-    pub fn visited(&self, visit: Visit, took: Duration) {
+    pub fn visited(&self, visit: VisitResult, took: Duration) {
         self.visits.get_or_create(&ended(visit)).inc();
-        if visit == Visit::Error {
+        if visit == VisitResult::Error {
             self.errors.get_or_create(&OF_CONTROLLER).inc();
         }
         self.seconds
@@ -230,7 +234,7 @@ const OF_CONTROLLER: OfController = OfController {
     controller: CONTROLLER,
 };
 
-fn ended(visit: Visit) -> Ended {
+fn ended(visit: VisitResult) -> Ended {
     Ended {
         controller: CONTROLLER,
         result: visit.as_str(),
@@ -244,8 +248,8 @@ mod tests {
     #[test]
     fn what_happened_is_on_the_page() {
         let metrics = Metrics::new();
-        metrics.visited(Visit::Success, Duration::from_millis(3));
-        metrics.visited(Visit::Error, Duration::from_millis(3));
+        metrics.visited(VisitResult::Success, Duration::from_millis(3));
+        metrics.visited(VisitResult::Error, Duration::from_millis(3));
         metrics.wrote("ConfigMap", Operation::Apply, true);
         metrics.clone().wrote("ConfigMap", Operation::Apply, true);
         metrics.listed("eu-west-1", None);

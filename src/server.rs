@@ -18,7 +18,7 @@ use crate::{
 
 /// What the endpoints ask.
 #[derive(Clone)]
-struct Asked {
+struct AppState {
     health: Health,
     metrics: Metrics,
 }
@@ -33,17 +33,17 @@ pub async fn serve(address: SocketAddr, health: Health, metrics: Metrics) -> io:
     let router = Router::new()
         .route(
             "/healthz",
-            get(async |State(asked): State<Asked>| probe(asked.health.alive())),
+            get(async |State(app): State<AppState>| probe(app.health.alive())),
         )
         .route(
             "/readyz",
-            get(async |State(asked): State<Asked>| probe(asked.health.ready())),
+            get(async |State(app): State<AppState>| probe(app.health.ready())),
         )
         .route(
             "/metrics",
-            get(async |State(asked): State<Asked>| page(&asked.metrics)),
+            get(async |State(app): State<AppState>| page(&app.metrics)),
         )
-        .with_state(Asked { health, metrics });
+        .with_state(AppState { health, metrics });
     axum::serve(listener, router).await
 }
 

@@ -19,7 +19,7 @@ use crate::{
         names,
     },
     catalog::{FeedKey, FeedState, Freshness, roles::AllowedRoles},
-    feeds::admission::{Admission, Change, FeedLimits, Standing, Wish},
+    feeds::admission::{Admission, AdmissionChange, AdmissionState, FeedLimits, FeedRequest},
     plan::{
         identity::{ObjectKey, TargetKey},
         observed::{Binding, Observed, ObservedTarget, TargetView, Trace},
@@ -36,7 +36,7 @@ use pool::Pool;
 
 /// What follows from a change.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Effect {
+pub struct FollowUp {
     /// Bindings to visit.
     pub wake: Vec<(ObjectKey, Lane)>,
     /// Feeds that got their first holder.
@@ -59,7 +59,7 @@ pub struct FeedRules {
 }
 
 #[derive(Debug)]
-struct Known<T> {
+struct Versioned<T> {
     value: Arc<T>,
     version: u64,
 }
@@ -73,10 +73,10 @@ pub struct Cache {
     roles: Option<AllowedRoles>,
     admission: Admission,
     /// Sorted, so that those of a namespace stand together.
-    bindings: BTreeMap<ObjectKey, Known<Binding>>,
+    bindings: BTreeMap<ObjectKey, Versioned<Binding>>,
     /// The residency limits of the Namespaces that can be read.
     namespaces: HashMap<Arc<str>, NamespaceLimit>,
-    targets: HashMap<TargetKey, Known<TargetView>>,
+    targets: HashMap<TargetKey, Versioned<TargetView>>,
     /// Target -> bindings whose spec names it.
     claimants: HashMap<TargetKey, Vec<ObjectKey>>,
     /// Binding -> objects that carry its writes.
@@ -121,12 +121,12 @@ impl Cache {
     }
 
     /// Takes a binding from a watch event.
-    pub fn apply_binding(&mut self, mut binding: Binding, version: u64) -> Effect {
+    pub fn apply_binding(&mut self, mut binding: Binding, version: u64) -> FollowUp {
         self.share(&mut binding);
         let key = binding.key.clone();
         let before = self.bindings.get(&key);
         if before.is_some_and(|known| version <= known.version && version != 0) {
-            return Effect::default();
+            return FollowUp::default();
         }
         let before = before.map(|known| known.value.clone());
         if before.as_deref() == Some(&binding) {
@@ -134,9 +134,9 @@ impl Cache {
             self.bindings
                 .entry(key)
                 .and_modify(|known| known.version = version);
-            return Effect::default();
+            return FollowUp::default();
         }
-        let mut effect = Effect::default();
+        let mut follow_up = FollowUp::default();
         if let Some(before) = &before {
             self.unindex(before);
         }
@@ -147,39 +147,39 @@ impl Cache {
         } else {
             Lane::High
         };
-        effect.wake.push((key.clone(), lane));
+        follow_up.wake.push((key.clone(), lane));
         let claims_moved = before.as_ref().is_none_or(|before| {
             before.uid != binding.uid
                 || before.deleting != binding.deleting
                 || before.spec.targets != binding.spec.targets
         });
         self.index(&binding);
-        self.move_feed(before.as_deref(), Some(&binding), &mut effect);
+        self.move_feed(before.as_deref(), Some(&binding), &mut follow_up);
         if claims_moved {
-            self.wake_rivals(&binding, &mut effect);
+            self.wake_rivals(&binding, &mut follow_up);
             if let Some(before) = &before {
-                self.wake_rivals(before, &mut effect);
+                self.wake_rivals(before, &mut follow_up);
             }
         }
         self.bindings.insert(
             key,
-            Known {
+            Versioned {
                 value: Arc::new(binding),
                 version,
             },
         );
-        effect.settle()
+        follow_up.cancel_out()
     }
 
     /// Takes the deletion of a binding.
-    pub fn delete_binding(&mut self, key: &ObjectKey) -> Effect {
-        let mut effect = Effect::default();
+    pub fn delete_binding(&mut self, key: &ObjectKey) -> FollowUp {
+        let mut follow_up = FollowUp::default();
         if let Some(gone) = self.bindings.remove(key) {
             self.unindex(&gone.value);
-            self.move_feed(Some(&gone.value), None, &mut effect);
-            self.wake_rivals(&gone.value, &mut effect);
+            self.move_feed(Some(&gone.value), None, &mut follow_up);
+            self.wake_rivals(&gone.value, &mut follow_up);
         }
-        effect.settle()
+        follow_up.cancel_out()
     }
 
     /// Drops the bindings of a namespace (or of all) that a complete list did not show.
@@ -187,7 +187,7 @@ impl Cache {
         &mut self,
         namespace: Option<&str>,
         seen: &HashSet<ObjectKey>,
-    ) -> Effect {
+    ) -> FollowUp {
         let gone: Vec<ObjectKey> = self
             .bindings
             .keys()
@@ -197,87 +197,87 @@ impl Cache {
             })
             .cloned()
             .collect();
-        gone.iter().fold(Effect::default(), |effect, key| {
-            effect.and(self.delete_binding(key))
+        gone.iter().fold(FollowUp::default(), |follow_up, key| {
+            follow_up.and(self.delete_binding(key))
         })
     }
 
     /// Takes a Namespace from a watch event: the limit that it sets.
-    pub fn apply_namespace(&mut self, name: &Arc<str>, limit: NamespaceLimit) -> Effect {
+    pub fn apply_namespace(&mut self, name: &Arc<str>, limit: NamespaceLimit) -> FollowUp {
         if self.namespaces.get(name) == Some(&limit) {
-            return Effect::default();
+            return FollowUp::default();
         }
         self.namespaces.insert(name.clone(), limit);
-        self.all_of(name)
+        self.wake_namespace(name)
     }
 
     /// Takes the deletion of a Namespace.
-    pub fn delete_namespace(&mut self, name: &Arc<str>) -> Effect {
+    pub fn delete_namespace(&mut self, name: &Arc<str>) -> FollowUp {
         match self.namespaces.remove(name) {
-            Some(_) => self.all_of(name),
-            None => Effect::default(),
+            Some(_) => self.wake_namespace(name),
+            None => FollowUp::default(),
         }
     }
 
     /// Drops the Namespaces that a complete list did not show: of all, or of this one.
-    pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> Effect {
+    pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> FollowUp {
         let gone: Vec<Arc<str>> = self
             .namespaces
             .keys()
             .filter(|name| only.is_none_or(|only| name.as_ref() == only) && !seen.contains(*name))
             .cloned()
             .collect();
-        gone.iter().fold(Effect::default(), |effect, name| {
-            effect.and(self.delete_namespace(name))
+        gone.iter().fold(FollowUp::default(), |follow_up, name| {
+            follow_up.and(self.delete_namespace(name))
         })
     }
 
     /// Wakes all bindings of a namespace.
-    fn all_of(&self, namespace: &Arc<str>) -> Effect {
+    fn wake_namespace(&self, namespace: &Arc<str>) -> FollowUp {
         let first = ObjectKey {
             namespace: namespace.clone(),
             name: "".into(),
         };
         let keys = self.bindings.range(first..).map(|(key, _)| key);
-        Effect {
+        FollowUp {
             wake: keys
                 .take_while(|key| key.namespace == *namespace)
                 .map(|key| (key.clone(), Lane::Low))
                 .collect(),
-            ..Effect::default()
+            ..FollowUp::default()
         }
     }
 
     /// Takes a target from a watch event.
-    pub fn apply_target(&mut self, key: &TargetKey, view: TargetView, version: u64) -> Effect {
+    pub fn apply_target(&mut self, key: &TargetKey, view: TargetView, version: u64) -> FollowUp {
         let known = self.targets.get(key);
         if known.is_some_and(|known| version <= known.version && version != 0) {
-            return Effect::default();
+            return FollowUp::default();
         }
         let same = known.is_some_and(|known| *known.value == view);
         self.put_target(key, view, version);
         if same {
-            Effect::default()
+            FollowUp::default()
         } else {
             self.concerned(key)
         }
     }
 
     /// Takes the disappearance of a target from a watch: deleted, or its label was taken off.
-    pub fn delete_target(&mut self, key: &TargetKey, version: u64) -> Effect {
+    pub fn delete_target(&mut self, key: &TargetKey, version: u64) -> FollowUp {
         if self
             .targets
             .get(key)
             .is_some_and(|known| version < known.version && version != 0)
         {
-            return Effect::default();
+            return FollowUp::default();
         }
         if let Some(vanished) = self.in_flight.get_mut(key) {
             *vanished = version.max(*vanished);
         }
-        let effect = self.concerned(key);
+        let follow_up = self.concerned(key);
         self.remove_target(key);
-        effect
+        follow_up
     }
 
     /// Drops the targets of a kind and namespace (or of all) that a complete list did not show.
@@ -286,7 +286,7 @@ impl Cache {
         kind: crate::api::TargetKind,
         namespace: Option<&str>,
         seen: &HashSet<TargetKey>,
-    ) -> Effect {
+    ) -> FollowUp {
         let gone: Vec<TargetKey> = self
             .targets
             .keys()
@@ -294,8 +294,8 @@ impl Cache {
             .filter(|key| namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace))
             .cloned()
             .collect();
-        gone.iter().fold(Effect::default(), |effect, key| {
-            effect.and(self.delete_target(key, 0))
+        gone.iter().fold(FollowUp::default(), |follow_up, key| {
+            follow_up.and(self.delete_target(key, 0))
         })
     }
 
@@ -326,29 +326,29 @@ impl Cache {
         if binding.spec.suspend || binding.deleting {
             return Ok(Some(feed));
         }
-        match self.admission.standing(namespace, &feed) {
-            Standing::Admitted => Ok(Some(feed)),
-            Standing::Undecided => Ok(None),
-            Standing::Waiting(message) => Err((Reason::FeedLimitReached, message.into())),
+        match self.admission.state(namespace, &feed) {
+            AdmissionState::Admitted => Ok(Some(feed)),
+            AdmissionState::Undecided => Ok(None),
+            AdmissionState::Waiting(message) => Err((Reason::FeedLimitReached, message.into())),
         }
     }
 
     /// Returns the feed that a binding holds or waits for.
-    fn wish(&self, binding: &Binding) -> Option<Wish> {
+    fn feed_request(&self, binding: &Binding) -> Option<FeedRequest> {
         let feed = self.feed_of(binding)?;
         let permitted = match (&self.roles, &feed.role) {
             (Some(roles), Some(role)) => roles.permits(role, &binding.key.namespace).is_ok(),
             _ => true,
         };
-        (permitted && !binding.spec.suspend && !binding.deleting).then(|| Wish {
+        (permitted && !binding.spec.suspend && !binding.deleting).then(|| FeedRequest {
             binding: binding.key.clone(),
-            age: (binding.created, binding.uid.clone()),
+            created: (binding.created, binding.uid.clone()),
             feed,
         })
     }
 
     /// Takes in that a list of bindings is complete. With the last one the feeds begin.
-    pub fn list_complete(&mut self) -> Effect {
+    pub fn list_complete(&mut self) -> FollowUp {
         let bindings = &self.bindings;
         let had_one = |key: &ObjectKey| {
             let known = bindings.get(key);
@@ -356,9 +356,9 @@ impl Cache {
             fresh.is_some_and(|fresh| fresh.reason != Reason::FeedLimitReached)
         };
         let change = self.admission.list_complete(had_one);
-        let mut effect = Effect::default();
-        effect.take(change);
-        effect
+        let mut follow_up = FollowUp::default();
+        follow_up.take(change);
+        follow_up
     }
 
     /// Follows a binding from the feed that it wanted to the one that it wants.
@@ -366,27 +366,27 @@ impl Cache {
         &mut self,
         before: Option<&Binding>,
         after: Option<&Binding>,
-        effect: &mut Effect,
+        follow_up: &mut FollowUp,
     ) {
-        let from = before.and_then(|binding| self.wish(binding));
-        let to = after.and_then(|binding| self.wish(binding));
+        let from = before.and_then(|binding| self.feed_request(binding));
+        let to = after.and_then(|binding| self.feed_request(binding));
         if from != to {
-            effect.take(self.admission.moved(from.as_ref(), to.as_ref()));
+            follow_up.take(self.admission.replace(from.as_ref(), to.as_ref()));
             return;
         }
         let asks = |it: Option<&Binding>| it.and_then(|binding| binding.refresh);
-        if let Some(wish) = to
+        if let Some(request) = to
             && asks(after).is_some()
             && asks(after) != asks(before)
-            && self.has_feed(&wish)
+            && self.has_feed(&request)
         {
-            effect.refresh.push(wish.feed);
+            follow_up.refresh.push(request.feed);
         }
     }
 
-    fn has_feed(&self, wish: &Wish) -> bool {
-        let namespace = &wish.binding.namespace;
-        self.admission.standing(namespace, &wish.feed) == Standing::Admitted
+    fn has_feed(&self, request: &FeedRequest) -> bool {
+        let namespace = &request.binding.namespace;
+        self.admission.state(namespace, &request.feed) == AdmissionState::Admitted
     }
 
     /// Returns what a plan for a binding is made from, `state` giving what its feed knows; nothing where it is gone.
@@ -506,7 +506,7 @@ impl Cache {
         self.share(&mut binding);
         self.bindings.insert(
             key.clone(),
-            Known {
+            Versioned {
                 value: Arc::new(binding),
                 version,
             },
@@ -558,7 +558,7 @@ impl Cache {
         }
         self.targets.insert(
             key.clone(),
-            Known {
+            Versioned {
                 value: Arc::new(view),
                 version,
             },
@@ -580,7 +580,7 @@ impl Cache {
     }
 
     /// Returns the bindings that a change of a target concerns: those that name it and those that wrote it.
-    fn concerned(&self, key: &TargetKey) -> Effect {
+    fn concerned(&self, key: &TargetKey) -> FollowUp {
         let wrote = self
             .targets
             .get(key)
@@ -594,13 +594,13 @@ impl Cache {
                     .filter(|owner| self.bindings.contains_key(owner)),
             )
             .collect();
-        Effect {
+        FollowUp {
             wake: keys.into_iter().map(|key| (key, Lane::Low)).collect(),
-            ..Effect::default()
+            ..FollowUp::default()
         }
     }
 
-    fn wake_rivals(&self, binding: &Binding, effect: &mut Effect) {
+    fn wake_rivals(&self, binding: &Binding, follow_up: &mut FollowUp) {
         for target in target_keys(binding) {
             let rivals = self
                 .claimants
@@ -608,7 +608,7 @@ impl Cache {
                 .into_iter()
                 .flatten()
                 .filter(|rival| **rival != binding.key);
-            effect
+            follow_up
                 .wake
                 .extend(rivals.map(|rival| (rival.clone(), Lane::Low)));
         }
@@ -707,7 +707,7 @@ fn owners(key: &TargetKey, view: &TargetView) -> Vec<ObjectKey> {
         .collect()
 }
 
-impl Effect {
+impl FollowUp {
     /// Joins two effects.
     #[must_use]
     fn and(mut self, other: Self) -> Self {
@@ -715,11 +715,11 @@ impl Effect {
         self.hold.extend(other.hold);
         self.release.extend(other.release);
         self.refresh.extend(other.refresh);
-        self.settle()
+        self.cancel_out()
     }
 
     /// Adds what follows from a change of who has a feed.
-    fn take(&mut self, change: Change) {
+    fn take(&mut self, change: AdmissionChange) {
         self.hold.extend(change.hold);
         self.release.extend(change.release);
         let woken = change.wake.into_iter().map(|key| (key, Lane::Low));
@@ -727,7 +727,7 @@ impl Effect {
     }
 
     /// Lets a hold and a release of the same feed cancel out.
-    fn settle(mut self) -> Self {
+    fn cancel_out(mut self) -> Self {
         let both: Vec<FeedKey> = self
             .hold
             .iter()

@@ -67,8 +67,8 @@ fn owned_by(name: &str) -> TargetView {
     }
 }
 
-fn woken(effect: &Effect) -> Vec<(&str, Lane)> {
-    effect
+fn woken(follow_up: &FollowUp) -> Vec<(&str, Lane)> {
+    follow_up
         .wake
         .iter()
         .map(|(key, lane)| (key.name.as_ref(), *lane))
@@ -120,17 +120,17 @@ fn an_own_write_wakes_nobody() {
     cache.assume_status(&key("a"), "uid-a", after.status.clone(), 7);
     assert_eq!(observe(&cache, "a").binding.status, after.status);
     // Older events arrive late, then the write's own.
-    assert_eq!(cache.apply_binding(binding("a"), 6), Effect::default());
-    assert_eq!(cache.apply_binding(after.clone(), 7), Effect::default());
+    assert_eq!(cache.apply_binding(binding("a"), 6), FollowUp::default());
+    assert_eq!(cache.apply_binding(after.clone(), 7), FollowUp::default());
     assert_eq!(observe(&cache, "a").binding.status, after.status);
     // A version that only moved labels of others.
-    assert_eq!(cache.apply_binding(after, 8), Effect::default());
+    assert_eq!(cache.apply_binding(after, 8), FollowUp::default());
 
     cache.begin_write(&target("a"));
     assert!(!cache.end_write(&target("a"), Some((owned_by("a"), 9))));
     assert_eq!(
         cache.apply_target(&target("a"), owned_by("a"), 9),
-        Effect::default()
+        FollowUp::default()
     );
 }
 
@@ -205,7 +205,7 @@ fn a_late_deletion_does_not_remove_what_was_written_after_it() {
     let mut cache = usual();
     cache.begin_write(&target("a"));
     cache.end_write(&target("a"), Some((owned_by("a"), 9)));
-    assert_eq!(cache.delete_target(&target("a"), 8), Effect::default());
+    assert_eq!(cache.delete_target(&target("a"), 8), FollowUp::default());
     assert_eq!(cache.targets.len(), 1);
 }
 
@@ -237,8 +237,8 @@ fn feeds_run_while_a_binding_needs_them() {
         "a suspended binding still listens"
     );
     let edited = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
-    let effect = cache.apply_binding(edited, 4);
-    assert_eq!((effect.hold.len(), effect.release.len()), (1, 0));
+    let follow_up = cache.apply_binding(edited, 4);
+    assert_eq!((follow_up.hold.len(), follow_up.release.len()), (1, 0));
     assert!(cache.audience(&feed, None).is_empty());
 }
 
@@ -250,8 +250,8 @@ fn an_edit_within_a_feed_neither_ends_nor_starts_it() {
         generation: 2,
         ..binding_from("a", "eu-west-1", "{model: a.c, geography: eu}")
     };
-    let effect = cache.apply_binding(edited, 2);
-    assert_eq!((effect.hold, effect.release), (vec![], vec![]));
+    let follow_up = cache.apply_binding(edited, 2);
+    assert_eq!((follow_up.hold, follow_up.release), (vec![], vec![]));
 }
 
 #[test]
@@ -312,8 +312,8 @@ fn a_complete_list_drops_what_it_does_not_show() {
     assert_eq!(cache.bindings(), 2);
     cache.retain_bindings(Some("n"), &HashSet::from([key("b")]));
     assert_eq!(cache.bindings(), 1);
-    let effect = cache.retain_targets(TargetKind::ConfigMap, None, &HashSet::new());
-    assert_eq!(woken(&effect), [], "its binding is gone");
+    let follow_up = cache.retain_targets(TargetKind::ConfigMap, None, &HashSet::new());
+    assert_eq!(woken(&follow_up), [], "its binding is gone");
     assert!(cache.targets.is_empty());
 }
 
@@ -368,8 +368,8 @@ fn a_role_that_is_not_permitted_gets_no_feed() {
         ),
     ] {
         let mut cache = allowing(entry);
-        let effect = cache.apply_binding(with_role("a"), 1);
-        assert_eq!(effect.hold.len(), usize::from(permitted), "{entry}");
+        let follow_up = cache.apply_binding(with_role("a"), 1);
+        assert_eq!(follow_up.hold.len(), usize::from(permitted), "{entry}");
         let refused = (!permitted).then_some(Reason::RoleNotAllowed);
         assert_eq!(reason(&observe(&cache, "a")), refused, "{entry}");
         // Nor does it learn what bindings elsewhere learned by the role.
@@ -391,9 +391,9 @@ fn a_binding_beyond_the_limit_waits_for_another_to_go() {
     });
     cache.apply_binding(binding("a"), 1);
     let other = || binding_from("b", "us-east-1", "{model: a.b, geography: us}");
-    let effect = cache.apply_binding(other(), 2);
+    let follow_up = cache.apply_binding(other(), 2);
     assert_eq!(
-        (effect.hold.len(), woken(&effect)),
+        (follow_up.hold.len(), woken(&follow_up)),
         (0, vec![("b", Lane::High)])
     );
     assert_eq!(
@@ -401,9 +401,9 @@ fn a_binding_beyond_the_limit_waits_for_another_to_go() {
         Some(Reason::FeedLimitReached)
     );
     assert_eq!(reason(&observe(&cache, "a")), None);
-    let effect = cache.delete_binding(&key("a"));
-    assert_eq!((effect.hold.len(), effect.release.len()), (1, 1));
-    assert_eq!(woken(&effect), [("b", Lane::Low)]);
+    let follow_up = cache.delete_binding(&key("a"));
+    assert_eq!((follow_up.hold.len(), follow_up.release.len()), (1, 1));
+    assert_eq!(woken(&follow_up), [("b", Lane::Low)]);
     assert_eq!(reason(&observe(&cache, "b")), None);
 }
 
@@ -427,8 +427,8 @@ fn an_edit_beside_the_feed_keeps_its_place() {
     cache.apply_binding(holding("a.b"), 1);
     let older = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
     cache.apply_binding(older, 2);
-    let effect = cache.apply_binding(holding("a.c"), 3);
-    assert_eq!((effect.hold, effect.release), (vec![], vec![]));
+    let follow_up = cache.apply_binding(holding("a.c"), 3);
+    assert_eq!((follow_up.hold, follow_up.release), (vec![], vec![]));
     assert_eq!(reason(&observe(&cache, "a")), None);
 }
 
@@ -485,9 +485,9 @@ fn nothing_is_held_before_all_lists_are_complete() {
     );
     cache.apply_binding(waited(held, Reason::Throttled), 2);
     assert_eq!(reason(&observe(&cache, "a")), None, "nothing is said yet");
-    let effect = cache.list_complete();
-    assert_eq!(effect.hold[0].region.as_str(), "us-east-1");
-    assert_eq!(effect.wake, []);
+    let follow_up = cache.list_complete();
+    assert_eq!(follow_up.hold[0].region.as_str(), "us-east-1");
+    assert_eq!(follow_up.wake, []);
     assert_eq!(
         reason(&observe(&cache, "a")),
         Some(Reason::FeedLimitReached)

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     catalog::{Catalog, FeedKey, Source, embedded::Embedded},
     iam::{
-        self, Action, Call, Check, Place, Principal,
+        self, Action, Call, Check, CheckedResource, Principal,
         document::{
             Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT,
         },
@@ -526,7 +526,7 @@ fn read_policy(path: &str) -> Result<Policy, Error> {
 
 /// A line of a report.
 struct Line {
-    place: Place,
+    place: CheckedResource,
     /// The action, where actions differ.
     action: Option<Action>,
     decision: Decision,
@@ -599,7 +599,7 @@ fn lines(
         for check in call.checks(*action) {
             let decision = decide(&check);
             places
-                .entry(check.place)
+                .entry(check.checked)
                 .or_default()
                 .push((*action, decision));
         }

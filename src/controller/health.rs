@@ -18,7 +18,7 @@ use super::state::State;
 const STUCK: Duration = Duration::from_mins(5);
 
 /// Signs of life of the workers.
-pub(super) struct Pulse {
+pub(super) struct Heartbeat {
     start: Instant,
     /// When a visit began or ended last, in milliseconds after `start`.
     last: AtomicU64,
@@ -26,7 +26,7 @@ pub(super) struct Pulse {
     ready: AtomicBool,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(super) fn new() -> Self {
         Self {
             start: Instant::now(),
@@ -57,15 +57,15 @@ impl Pulse {
 /// How the controller is.
 #[derive(Clone)]
 pub struct Health {
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     state: Arc<State>,
     leadership: Leadership,
 }
 
 impl Health {
-    pub(super) fn of(pulse: Arc<Pulse>, state: Arc<State>, leadership: Leadership) -> Self {
+    pub(super) fn of(heartbeat: Arc<Heartbeat>, state: Arc<State>, leadership: Leadership) -> Self {
         Self {
-            pulse,
+            heartbeat,
             state,
             leadership,
         }
@@ -76,12 +76,12 @@ impl Health {
     /// # Errors
     /// What is wrong, in a sentence.
     pub fn alive(&self) -> Result<(), &'static str> {
-        let pulse = &self.pulse;
+        let heartbeat = &self.heartbeat;
         let depth = self.state.queue.depth();
         let works = depth.high + depth.low + depth.busy > 0
-            && pulse.synced.load(Ordering::Relaxed)
+            && heartbeat.synced.load(Ordering::Relaxed)
             && self.leadership.remaining().is_some();
-        if works && pulse.silence() > STUCK {
+        if works && heartbeat.silence() > STUCK {
             return Err(
                 "bindings wait to be visited, and no visit has begun or ended for 5 minutes",
             );
@@ -95,11 +95,11 @@ impl Health {
     /// # Errors
     /// What is waited for, in a sentence.
     pub fn ready(&self) -> Result<(), &'static str> {
-        let pulse = &self.pulse;
-        if pulse.ready.load(Ordering::Relaxed) {
+        let heartbeat = &self.heartbeat;
+        if heartbeat.ready.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if !pulse.synced.load(Ordering::Relaxed) {
+        if !heartbeat.synced.load(Ordering::Relaxed) {
             return Err(
                 "the watches are not complete: look for \"a watch failed\" in the log where this lasts",
             );
@@ -107,7 +107,7 @@ impl Health {
         if !self.state.feeds.answered() {
             return Err("the first listing of inference profiles is under way");
         }
-        pulse.ready.store(true, Ordering::Relaxed);
+        heartbeat.ready.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

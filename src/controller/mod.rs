@@ -1,8 +1,8 @@
 //! The controller: watches -> cache -> queue -> workers. Here its parts are made and wired; each gets what it needs and no
 //! more. Only [`writer`] can write to the cluster.
 
-mod catalogs;
-mod failure;
+mod call_error;
+mod catalog_changes;
 mod gauges;
 mod health;
 mod restarts;
@@ -31,7 +31,7 @@ use crate::{
     types::Region,
 };
 
-use health::Pulse;
+use health::Heartbeat;
 use restarts::Restarts;
 use state::State;
 use visit::Visitor;
@@ -162,7 +162,7 @@ impl Controller {
             visitor,
             leadership,
             metrics,
-            pulse: Arc::new(Pulse::new()),
+            heartbeat: Arc::new(Heartbeat::new()),
             backoff: Mutex::new(Backoff::default()),
         });
         Self {
@@ -182,7 +182,7 @@ impl Controller {
     pub fn health(&self) -> Health {
         let workers = &self.workers;
         Health::of(
-            workers.pulse.clone(),
+            workers.heartbeat.clone(),
             self.state.clone(),
             workers.leadership.clone(),
         )
@@ -206,18 +206,21 @@ impl Controller {
         let leadership = workers.leadership.clone();
         let mut essential = JoinSet::new();
         let synced = watch::start(&client, &config, &state, &mut essential);
-        essential.spawn(catalogs::follow_feeds(state.clone(), feed_changes));
-        essential.spawn(catalogs::follow_access(
+        essential.spawn(catalog_changes::follow_feeds(state.clone(), feed_changes));
+        essential.spawn(catalog_changes::follow_access(
             state.clone(),
             leadership.clone(),
             access,
         ));
-        essential.spawn(catalogs::follow_leadership(state.clone(), leadership));
+        essential.spawn(catalog_changes::follow_leadership(
+            state.clone(),
+            leadership,
+        ));
         essential.spawn(restarts.follow(begun_restarts));
         let mut working = JoinSet::new();
         let visits = async {
             join_all(synced).await;
-            workers.pulse.synced();
+            workers.heartbeat.synced();
             tracing::info!(
                 bindings = state.cache().bindings(),
                 "synced: watches are complete, work begins"

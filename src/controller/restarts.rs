@@ -26,9 +26,9 @@ use super::{
 };
 
 /// Pause between two looks at a workload.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest time that a workload takes a slot: one that is stuck holds up the others no longer.
-const PATIENCE: Duration = Duration::from_mins(5);
+const ROLLOUT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The restarts of all bindings.
 pub(super) struct Restarts {
@@ -139,10 +139,10 @@ impl Restarts {
 
     /// Waits until a workload's rollout is complete, or patience ends.
     async fn await_completion(&self, workload: &WorkloadKey) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + ROLLOUT_TIMEOUT;
         let mut blind = false;
         while Instant::now() < until {
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
             match self.writer.workload(workload).await {
                 Ok(object) => {
                     let generation = object.metadata.generation.unwrap_or_default();

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::{
-    cache::{Cache, Effect},
+    cache::{Cache, FollowUp},
     feeds::Feeds,
     plan::identity::ObjectKey,
     queue::{Corrections, Lane, WorkQueue},
@@ -51,29 +51,29 @@ impl State {
     }
 
     /// Changes the cache and follows up. The feeds are held and let go under the lock, in the order of the changes.
-    pub fn change(&self, change: impl FnOnce(&mut Cache) -> Effect) {
+    pub fn change(&self, change: impl FnOnce(&mut Cache) -> FollowUp) {
         let mut cache = self.cache();
-        let effect = change(&mut cache);
-        for feed in &effect.hold {
+        let follow_up = change(&mut cache);
+        for feed in &follow_up.hold {
             self.feeds.hold(feed);
         }
-        for feed in &effect.release {
+        for feed in &follow_up.release {
             self.feeds.release(feed);
         }
-        for feed in &effect.refresh {
+        for feed in &follow_up.refresh {
             self.feeds.refresh(feed);
         }
-        for (key, lane) in effect.wake {
+        for (key, lane) in follow_up.wake {
             self.queue.push(key, lane);
         }
     }
 
     /// Changes the cache by what a watch shows of a target, and follows up: later where others keep changing it.
-    pub fn change_target(&self, change: impl FnOnce(&mut Cache) -> Effect) {
-        let effect = change(&mut self.cache());
+    pub fn change_target(&self, change: impl FnOnce(&mut Cache) -> FollowUp) {
+        let follow_up = change(&mut self.cache());
         let now = Instant::now();
         let corrections = self.corrections.lock();
-        for (key, lane) in effect.wake {
+        for (key, lane) in follow_up.wake {
             match corrections.wait(&key, now) {
                 Duration::ZERO => self.queue.push(key, lane),
                 wait => self.queue.push_after(key, lane, wait),

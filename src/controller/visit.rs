@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-use super::{failure::CallError, restarts::Restarts, state::State, writer::Writer};
+use super::{call_error::CallError, restarts::Restarts, state::State, writer::Writer};
 
 /// What a visit needs.
 pub(super) struct Visitor {

@@ -1,4 +1,4 @@
-//! The watches: streams of the apiserver into the cache. One loop serves all kinds; what differs is a [`Subject`].
+//! The watches: streams of the apiserver into the cache. One loop serves all kinds; what differs is a [`EventHandler`].
 
 use std::{
     collections::HashSet, fmt::Debug, future::ready, hash::Hash, marker::PhantomData, sync::Arc,
@@ -86,7 +86,7 @@ where
 }
 
 /// What a watch is of: which objects, and what each event means for the cache.
-trait Subject: Send + 'static {
+trait EventHandler: Send + 'static {
     /// The object as the watch sends it.
     type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
     /// Its identity.
@@ -108,9 +108,9 @@ trait Subject: Send + 'static {
     }
 }
 
-/// Keeps the objects of a subject in the cache, for as long as it is polled.
-async fn follow<S: Subject>(api: Api<S::Object>, subject: S, synced: Synced) {
-    let events = events(api, subject.config());
+/// Keeps the objects of a handler in the cache, for as long as it is polled.
+async fn follow<S: EventHandler>(api: Api<S::Object>, handler: S, synced: Synced) {
+    let events = events(api, handler.config());
     pin_mut!(events);
     let mut synced = Some(synced);
     let mut tell = || {
@@ -122,22 +122,22 @@ async fn follow<S: Subject>(api: Api<S::Object>, subject: S, synced: Synced) {
     while let Some(event) = events.next().await {
         match event {
             Err(error) => {
-                if subject.is_optional() && refusal(&error).is_some() {
+                if handler.is_optional() && refusal(&error).is_some() {
                     tell();
                 }
             }
             Ok(Event::Init) => seen.clear(),
             Ok(Event::InitApply(object)) => {
-                seen.insert(subject.key(&object));
-                subject.apply(object);
+                seen.insert(handler.key(&object));
+                handler.apply(object);
             }
             Ok(Event::InitDone) => {
-                subject.list_complete(&seen, std::mem::take(&mut first));
+                handler.list_complete(&seen, std::mem::take(&mut first));
                 seen = HashSet::new();
                 tell();
             }
-            Ok(Event::Apply(object)) => subject.apply(object),
-            Ok(Event::Delete(object)) => subject.delete(object),
+            Ok(Event::Apply(object)) => handler.apply(object),
+            Ok(Event::Delete(object)) => handler.delete(object),
         }
     }
 }
@@ -199,7 +199,7 @@ struct Bindings {
     default_region: Region,
 }
 
-impl Subject for Bindings {
+impl EventHandler for Bindings {
     type Object = WatchedBinding;
     type Key = ObjectKey;
 
@@ -249,7 +249,7 @@ struct Namespaces {
     only: Option<String>,
 }
 
-impl Subject for Namespaces {
+impl EventHandler for Namespaces {
     type Object = WatchedNamespace;
     type Key = Arc<str>;
 
@@ -310,7 +310,7 @@ impl<K> Targets<K> {
     }
 }
 
-impl<K> Subject for Targets<K>
+impl<K> EventHandler for Targets<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Send + Sync + 'static,
     WatchedTarget<K>: Debug,

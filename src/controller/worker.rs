@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use crate::{
     leader::Leadership,
-    metrics::{Metrics, Visit},
+    metrics::{Metrics, VisitResult},
     plan::{Retry, identity::ObjectKey},
     queue::{Backoff, Lane},
 };
 
-use super::{failure::CallError, health::Pulse, state::State, visit::Visitor};
+use super::{call_error::CallError, health::Heartbeat, state::State, visit::Visitor};
 
 /// What workers share.
 pub(super) struct Workers {
@@ -21,7 +21,7 @@ pub(super) struct Workers {
     pub visitor: Visitor,
     pub leadership: Leadership,
     pub metrics: Metrics,
-    pub pulse: Arc<Pulse>,
+    pub heartbeat: Arc<Heartbeat>,
     pub backoff: Mutex<Backoff<ObjectKey>>,
 }
 
@@ -30,7 +30,7 @@ impl Workers {
     /// binding.
     pub async fn work(self: Arc<Self>) {
         while let Some(key) = self.next().await {
-            self.pulse.beat();
+            self.heartbeat.beat();
             let start = Instant::now();
             let (visit, retry) = self.visit(&key).await;
             self.metrics.visited(visit, start.elapsed());
@@ -43,7 +43,7 @@ impl Workers {
                 }
             }
             self.state.queue.done(&key);
-            self.pulse.beat();
+            self.heartbeat.beat();
         }
     }
 
@@ -65,30 +65,30 @@ impl Workers {
         }
     }
 
-    async fn visit(&self, key: &ObjectKey) -> (Visit, Retry) {
+    async fn visit(&self, key: &ObjectKey) -> (VisitResult, Retry) {
         let visit = AssertUnwindSafe(self.visitor.visit(key))
             .catch_unwind()
             .await;
         let error = match visit {
-            Ok(Ok(Retry::OnChange)) => return (Visit::Success, Retry::OnChange),
-            Ok(Ok(retry)) => return (Visit::Requeued, retry),
+            Ok(Ok(Retry::OnChange)) => return (VisitResult::Success, Retry::OnChange),
+            Ok(Ok(retry)) => return (VisitResult::Requeued, retry),
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
         self.visitor.forget_restarts(key);
         match error {
             Some(error) if error.is_not_found() || error.is_replaced() => {
-                (Visit::Success, Retry::OnChange)
+                (VisitResult::Success, Retry::OnChange)
             }
             // Another replica leads now; this visit is due again where this one comes to lead once more.
-            Some(CallError::NotLeading) => (Visit::Requeued, Retry::Soon),
+            Some(CallError::NotLeading) => (VisitResult::Requeued, Retry::Soon),
             Some(error) => {
                 tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed; it is tried again{}", error.hint());
-                (Visit::Error, Retry::Soon)
+                (VisitResult::Error, Retry::Soon)
             }
             None => {
                 tracing::error!(binding = %key, "a visit panicked; it is tried again");
-                (Visit::Error, Retry::Soon)
+                (VisitResult::Error, Retry::Soon)
             }
         }
     }

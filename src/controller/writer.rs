@@ -35,7 +35,7 @@ use crate::{
     queue::Lane,
 };
 
-use super::{failure::CallError, state::State};
+use super::{call_error::CallError, state::State};
 
 /// Longest wait for one answer of the apiserver.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -43,13 +43,13 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 const BINDING_KIND: &str = "InferenceProfileBinding";
 
 /// What an apply insists on.
-enum Insist<'a> {
+enum ApplyMode<'a> {
     /// The object does not exist.
-    Absent,
+    Create,
     /// The object is this one; fields of others may be taken over.
     Force(&'a str),
     /// The object is this one; fields of others are left to them.
-    Yield(&'a str),
+    NoForce(&'a str),
 }
 
 /// Writes to the cluster while this replica leads, counts what it writes, and lets the cache remember it.
@@ -107,7 +107,7 @@ impl Writer {
             How::InPlace(view) => Ok(view.uid.clone()),
             How::Create => self.create(binding, &write).await,
             How::Update(view) => self
-                .apply(binding, &write, Insist::Force(&view.uid), Some(view))
+                .apply(binding, &write, ApplyMode::Force(&view.uid), Some(view))
                 .await
                 .map_err(|error| error.problem(&write.key)),
             How::Merge(view) => self.merge(binding, &write, view).await,
@@ -121,7 +121,7 @@ impl Writer {
 
     async fn merge_unseen(&self, binding: &Binding, write: &Write) -> WriteOutcome {
         let view = self
-            .look(&write.key)
+            .read_metadata(&write.key)
             .await
             .map_err(|error| error.problem(&write.key))?;
         check_merge(binding, &write.key, &view, &write.content)?;
@@ -131,11 +131,11 @@ impl Writer {
     /// Creates an owned object. Where it exists after all, its metadata decide: a label taken off, a lost race with
     /// another replica, or an object of others.
     async fn create(&self, binding: &Binding, write: &Write) -> WriteOutcome {
-        match self.apply(binding, write, Insist::Absent, None).await {
+        match self.apply(binding, write, ApplyMode::Create, None).await {
             Err(error) if error.is_conflict() => {}
             outcome => return outcome.map_err(|error| error.problem(&write.key)),
         }
-        let view = match self.look(&write.key).await {
+        let view = match self.read_metadata(&write.key).await {
             Ok(view) => view,
             Err(error) if error.is_not_found() => {
                 return Err(Problem {
@@ -148,7 +148,7 @@ impl Writer {
         };
         match ownership::judge(binding, &write.key, &view) {
             Standing::Ours | Standing::Adoptable => self
-                .apply(binding, write, Insist::Force(&view.uid), Some(&view))
+                .apply(binding, write, ApplyMode::Force(&view.uid), Some(&view))
                 .await
                 .map_err(|error| error.problem(&write.key)),
             // No watch shows an object without the label.
@@ -158,7 +158,7 @@ impl Writer {
 
     async fn merge(&self, binding: &Binding, write: &Write, view: &TargetView) -> WriteOutcome {
         let error = match self
-            .apply(binding, write, Insist::Yield(&view.uid), Some(view))
+            .apply(binding, write, ApplyMode::NoForce(&view.uid), Some(view))
             .await
         {
             Ok(uid) => return Ok(uid),
@@ -184,12 +184,12 @@ impl Writer {
         &self,
         binding: &Binding,
         write: &Write,
-        insist: Insist<'_>,
+        mode: ApplyMode<'_>,
         before: Option<&TargetView>,
     ) -> Result<Arc<str>, CallError> {
         let mut params = PatchParams::apply(&names::target_manager(&binding.key.name));
-        params.force = matches!(insist, Insist::Force(_));
-        let body = target_body(binding, write, &insist);
+        params.force = matches!(mode, ApplyMode::Force(_));
+        let body = target_body(binding, write, &mode);
         self.state.cache().begin_write(&write.key);
         let written = self.patch(&write.key, &params, &body).await;
         let remembered = written.as_ref().ok().map(|meta| {
@@ -223,7 +223,7 @@ impl Writer {
     async fn try_remove(&self, binding: &Binding, removal: &Removal) -> Result<(), Problem> {
         let view = match &removal.view {
             Some(view) => view.clone(),
-            None => match self.look(&removal.key).await {
+            None => match self.read_metadata(&removal.key).await {
                 Ok(view) => Arc::new(view),
                 Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) => return Err(error.problem(&removal.key)),
@@ -237,7 +237,7 @@ impl Writer {
                 Standing::Ours | Standing::Adoptable => self.delete(removal).await,
                 Standing::Foreign { .. } => Ok(()),
             },
-            CreationPolicy::Merge => self.take_out(binding, removal, &view).await,
+            CreationPolicy::Merge => self.remove_keys(binding, removal, &view).await,
         }
     }
 
@@ -266,7 +266,7 @@ impl Writer {
     }
 
     /// Takes our keys and our label out of an object of others, and looks whether they are gone.
-    async fn take_out(
+    async fn remove_keys(
         &self,
         binding: &Binding,
         removal: &Removal,
@@ -317,8 +317,8 @@ impl Writer {
     }
 
     /// Reads the metadata of a target: never its values.
-    async fn look(&self, key: &TargetKey) -> Result<TargetView, CallError> {
-        let found = within(self.targets(key).get_metadata(&key.name)).await?;
+    async fn read_metadata(&self, key: &TargetKey) -> Result<TargetView, CallError> {
+        let found = with_timeout(self.targets(key).get_metadata(&key.name)).await?;
         Ok(target_view(&found.metadata, |_| None))
     }
 
@@ -413,7 +413,7 @@ impl Writer {
 
     /// Reads a workload.
     pub async fn workload(&self, workload: &WorkloadKey) -> Result<DynamicObject, CallError> {
-        within(self.workloads(workload).get(&workload.name)).await
+        with_timeout(self.workloads(workload).get(&workload.name)).await
     }
 
     /// Publishes an Event. One that is lost is only logged: the status says the same.
@@ -473,19 +473,19 @@ fn binding_body(binding: &Binding) -> Value {
     })
 }
 
-fn target_body(binding: &Binding, write: &Write, insist: &Insist<'_>) -> Value {
+fn target_body(binding: &Binding, write: &Write, mode: &ApplyMode<'_>) -> Value {
     let mut body = write.manifest(binding);
     let metadata = &mut body["metadata"];
-    match insist {
+    match mode {
         // A resource version of something that does not exist: created if absent, 409 otherwise.
-        Insist::Absent => metadata["resourceVersion"] = json!("1"),
-        Insist::Force(uid) | Insist::Yield(uid) => metadata["uid"] = json!(uid),
+        ApplyMode::Create => metadata["resourceVersion"] = json!("1"),
+        ApplyMode::Force(uid) | ApplyMode::NoForce(uid) => metadata["uid"] = json!(uid),
     }
     body
 }
 
 /// Awaits a call that changes nothing, but not for ever. Others are for [`Writer::change_in_cluster`].
-async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => answer.map_err(CallError::Failed),
         Err(_) => Err(CallError::TimedOut),

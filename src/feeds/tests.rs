@@ -327,7 +327,7 @@ async fn a_listing_that_is_asked_for_comes_at_once_but_not_twice() {
     for _ in 0..5 {
         feeds.refresh(&key());
     }
-    changes.recv().await.expect("what changed is shown");
+    changes.recv().await.expect("what changed is published");
     assert_eq!(source.asked(), 3);
     sleep(Duration::from_mins(1)).await;
     assert_eq!(source.asked(), 3, "five wishes are one listing");
@@ -506,7 +506,11 @@ async fn a_mounted_config_map_that_changes_is_read_soon() {
     let swapped = Instant::now();
     let change = changes.recv().await.expect("the file is there");
     assert_eq!(change.after.freshness, Freshness::Snapshot);
-    assert!(swapped.elapsed() <= LOOK, "{:?}", swapped.elapsed());
+    assert!(
+        swapped.elapsed() <= VERSION_CHECK_INTERVAL,
+        "{:?}",
+        swapped.elapsed()
+    );
     mount(folder.path(), "..third", Some("{"));
     let change = changes.recv().await.expect("it is no listing");
     assert!(matches!(change.after.freshness, Freshness::Failed { .. }));

@@ -49,30 +49,30 @@ pub type Level = Vec<Policy>;
 struct Statement {
     name: String,
     effect: Effect,
-    action: Names,
-    resource: Names,
+    action: Patterns,
+    resource: Patterns,
     conditions: Vec<Condition>,
 }
 
 /// `Action` or `NotAction`, `Resource` or `NotResource`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Names {
+struct Patterns {
     not: bool,
     patterns: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Condition {
-    test: Test,
+    comparison: Comparison,
     negated: bool,
     if_exists: bool,
-    set: Option<Set>,
+    set: Option<SetOperator>,
     key: String,
     values: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Test {
+enum Comparison {
     Equals,
     EqualsIgnoreCase,
     Like,
@@ -84,7 +84,7 @@ enum Test {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Set {
+enum SetOperator {
     Any,
     All,
 }
@@ -155,7 +155,7 @@ fn parse_statement(index: usize, json: &Json) -> Result<Statement, PolicyError> 
     };
     let names = |element: &str, opposite: &str| match (fields.get(element), fields.get(opposite)) {
         (Some(json), None) | (None, Some(json)) => texts(json)
-            .map(|patterns| Names {
+            .map(|patterns| Patterns {
                 not: fields.contains_key(opposite),
                 patterns,
             })
@@ -208,9 +208,9 @@ fn text(json: &Json) -> Option<String> {
 fn parse_condition(operator: &str, key: &str, values: Vec<String>) -> Condition {
     let lower = operator.to_ascii_lowercase();
     let (set, rest) = if let Some(rest) = lower.strip_prefix("foranyvalue:") {
-        (Some(Set::Any), rest)
+        (Some(SetOperator::Any), rest)
     } else if let Some(rest) = lower.strip_prefix("forallvalues:") {
-        (Some(Set::All), rest)
+        (Some(SetOperator::All), rest)
     } else {
         (None, lower.as_str())
     };
@@ -218,21 +218,21 @@ fn parse_condition(operator: &str, key: &str, values: Vec<String>) -> Condition 
         Some(base) => (base, true),
         None => (rest, false),
     };
-    let (test, negated) = match base {
-        "stringequals" => (Test::Equals, false),
-        "stringnotequals" => (Test::Equals, true),
-        "stringequalsignorecase" => (Test::EqualsIgnoreCase, false),
-        "stringnotequalsignorecase" => (Test::EqualsIgnoreCase, true),
-        "stringlike" => (Test::Like, false),
-        "stringnotlike" => (Test::Like, true),
-        "arnlike" | "arnequals" => (Test::Arn, false),
-        "arnnotlike" | "arnnotequals" => (Test::Arn, true),
-        "bool" => (Test::Bool, false),
-        "null" => (Test::Null, false),
-        _ => (Test::Other(operator.to_owned()), false),
+    let (comparison, negated) = match base {
+        "stringequals" => (Comparison::Equals, false),
+        "stringnotequals" => (Comparison::Equals, true),
+        "stringequalsignorecase" => (Comparison::EqualsIgnoreCase, false),
+        "stringnotequalsignorecase" => (Comparison::EqualsIgnoreCase, true),
+        "stringlike" => (Comparison::Like, false),
+        "stringnotlike" => (Comparison::Like, true),
+        "arnlike" | "arnequals" => (Comparison::Arn, false),
+        "arnnotlike" | "arnnotequals" => (Comparison::Arn, true),
+        "bool" => (Comparison::Bool, false),
+        "null" => (Comparison::Null, false),
+        _ => (Comparison::Other(operator.to_owned()), false),
     };
     Condition {
-        test,
+        comparison,
         negated,
         if_exists,
         set,
@@ -243,12 +243,12 @@ fn parse_condition(operator: &str, key: &str, values: Vec<String>) -> Condition 
 
 impl Condition {
     fn holds(&self, context: &Context) -> Truth {
-        let value = match (context.get(&self.key), &self.test) {
-            (_, Test::Other(operator)) => {
+        let value = match (context.get(&self.key), &self.comparison) {
+            (_, Comparison::Other(operator)) => {
                 return Truth::unknown(format!("{operator} of {}", self.key));
             }
             (Value::Unknown, _) => return Truth::unknown(&self.key),
-            (value, Test::Null) => {
+            (value, Comparison::Null) => {
                 let absent = *value == Value::Absent;
                 let wanted = |text: &String| text.eq_ignore_ascii_case(&absent.to_string());
                 return self.values.iter().any(wanted).into();
@@ -265,25 +265,25 @@ impl Condition {
     fn holds_without_key(&self) -> bool {
         match self.set {
             _ if self.if_exists => true,
-            Some(Set::All) => true,
-            Some(Set::Any) => false,
+            Some(SetOperator::All) => true,
+            Some(SetOperator::Any) => false,
             None => self.negated,
         }
     }
 
     fn matches(&self, wanted: &str, value: &str, context: &Context) -> Truth {
-        let wildcards = if matches!(self.test, Test::Like | Test::Arn) {
+        let wildcards = if matches!(self.comparison, Comparison::Like | Comparison::Arn) {
             Wildcards::Meant
         } else {
             Wildcards::Literal
         };
         let lower = str::to_ascii_lowercase;
-        match self.test {
-            Test::EqualsIgnoreCase | Test::Bool => {
+        match self.comparison {
+            Comparison::EqualsIgnoreCase | Comparison::Bool => {
                 Pattern::new(&lower(wanted), wildcards, context).matches(&lower(value))
             }
-            Test::Arn => Pattern::new(wanted, wildcards, context).matches_arn(value),
-            Test::Equals | Test::Like | Test::Null | Test::Other(_) => {
+            Comparison::Arn => Pattern::new(wanted, wildcards, context).matches_arn(value),
+            Comparison::Equals | Comparison::Like | Comparison::Null | Comparison::Other(_) => {
                 Pattern::new(wanted, wildcards, context).matches(value)
             }
         }
@@ -310,7 +310,7 @@ impl Statement {
     }
 }
 
-impl Names {
+impl Patterns {
     fn holds(&self, matches: impl Fn(&str) -> Truth) -> Truth {
         let any = Truth::any(self.patterns.iter().map(|pattern| matches(pattern)));
         if self.not { any.not() } else { any }

@@ -112,10 +112,10 @@ impl Call {
             (Action::Invoke | Action::Stream, Some(arn)) => Value::Is(arn.clone()),
         };
         let model_in = |region: &Region| Check {
-            place: if region == source {
-                Place::Source(region.clone())
+            checked: if region == source {
+                CheckedResource::Source(region.clone())
             } else {
-                Place::Destination(region.clone())
+                CheckedResource::Destination(region.clone())
             },
             action,
             resource: region.foundation_model_arn(&self.route.model),
@@ -123,7 +123,7 @@ impl Call {
         };
         let mut checks: Vec<Check> = profile_arn
             .map(|resource| Check {
-                place: Place::Profile(source.clone()),
+                checked: CheckedResource::Profile(source.clone()),
                 action,
                 resource,
                 inference_profile: Value::Absent,
@@ -133,7 +133,7 @@ impl Call {
         checks.extend(self.model_regions().iter().map(model_in));
         if self.route.is_global() {
             checks.push(Check {
-                place: Place::Anywhere,
+                checked: CheckedResource::Anywhere,
                 action,
                 resource: self.anywhere_arn(),
                 inference_profile: through.clone(),
@@ -141,7 +141,7 @@ impl Call {
         }
         if action == Action::Batch {
             checks.push(Check {
-                place: Place::Job(source.clone()),
+                checked: CheckedResource::Job(source.clone()),
                 action,
                 resource: self.job_arn("job"),
                 inference_profile: Value::Absent,
@@ -163,7 +163,7 @@ impl Call {
 
 /// What a check is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum CheckedResource {
     /// The profile itself, in its source region.
     Profile(Region),
     /// The model in the source region.
@@ -176,7 +176,7 @@ pub enum Place {
     Job(Region),
 }
 
-impl Place {
+impl CheckedResource {
     /// Returns `aws:RequestedRegion` of the check.
     #[must_use]
     pub fn requested_region(&self) -> &str {
@@ -190,7 +190,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for CheckedResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Profile(region) => write!(f, "profile in {region}"),
@@ -206,7 +206,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// What it is about.
-    pub place: Place,
+    pub checked: CheckedResource,
     /// The action.
     pub action: Action,
     /// ARN of the resource.
@@ -223,7 +223,7 @@ impl Check {
             .clone()
             .with(
                 REQUESTED_REGION,
-                Value::Is(self.place.requested_region().to_owned()),
+                Value::Is(self.checked.requested_region().to_owned()),
             )
             .with(INFERENCE_PROFILE_ARN, self.inference_profile.clone())
     }

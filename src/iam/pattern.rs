@@ -25,9 +25,9 @@ pub(super) struct Pattern {
     /// Variables whose values are not known. Anything may stand there.
     unknown: Vec<String>,
     /// Whether a variable has no value: then nothing matches.
-    void: bool,
+    unmatchable: bool,
     /// Whether a variable stands before the fifth colon, where resources can't have one.
-    early: bool,
+    variable_in_prefix: bool,
 }
 
 /// What `*` and `?` are in a text.
@@ -45,8 +45,8 @@ impl Pattern {
         let mut pattern = Self {
             tokens: Vec::new(),
             unknown: Vec::new(),
-            void: false,
-            early: false,
+            unmatchable: false,
+            variable_in_prefix: false,
         };
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
@@ -78,13 +78,13 @@ impl Pattern {
             self.tokens.extend(key.chars().map(Token::Literal));
             return;
         }
-        self.early |= arn_parts(&self.tokens).is_none();
+        self.variable_in_prefix |= arn_parts(&self.tokens).is_none();
         match (context.get(key), default) {
             (Value::Is(value), _) => self.tokens.extend(value.chars().map(Token::Literal)),
             (Value::Absent, Some(default)) => {
                 self.tokens.extend(default.chars().map(Token::Literal));
             }
-            (Value::Absent, None) => self.void = true,
+            (Value::Absent, None) => self.unmatchable = true,
             (Value::Unknown, _) => {
                 self.tokens.push(Token::Any);
                 self.unknown.push(format!("${{{text}}}"));
@@ -104,7 +104,7 @@ impl Pattern {
         let (Some(parts), Some(given)) = (arn_parts(&self.tokens), arn_parts(&literal(text)))
         else {
             let is_arn = arn_parts(&self.tokens).is_some();
-            return if is_arn || self.void {
+            return if is_arn || self.unmatchable {
                 Truth::No
             } else {
                 Truth::unknown("a value that is no ARN")
@@ -120,7 +120,7 @@ impl Pattern {
     /// Says whether the resource of a request matches, part by part. Parts that the pattern leaves out may be anything:
     /// `arn:aws:bedrock:*` are all resources of Bedrock. What does not begin as an ARN, as `*`, is compared as a whole.
     pub(super) fn matches_resource(&self, resource: &str) -> Truth {
-        if self.early {
+        if self.variable_in_prefix {
             return Truth::unknown("a variable before the fifth colon of its resource");
         }
         if !self.tokens.starts_with(&literal("arn:")) {
@@ -134,7 +134,7 @@ impl Pattern {
     }
 
     fn truth(&self, matched: bool) -> Truth {
-        if self.void || !matched {
+        if self.unmatchable || !matched {
             Truth::No
         } else if self.unknown.is_empty() {
             Truth::Yes
@@ -311,8 +311,9 @@ mod tests {
             let expected = if matched { Truth::Yes } else { Truth::No };
             assert_eq!(found, expected, "{pattern}");
         }
-        let early = "arn:aws:bedrock:*:${aws:PrincipalAccount}:inference-profile/*";
-        let found = Pattern::new(early, Wildcards::Meant, &context()).matches_resource(model);
+        let variable_in_prefix = "arn:aws:bedrock:*:${aws:PrincipalAccount}:inference-profile/*";
+        let found =
+            Pattern::new(variable_in_prefix, Wildcards::Meant, &context()).matches_resource(model);
         assert!(matches!(found, Truth::Unknown(_)), "{found:?}");
     }
 }

@@ -15,7 +15,7 @@ pub enum Lane {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum KeyState {
     WaitingHigh,
     WaitingLow { ticket: u64 },
     Busy { lane: Lane, again: Option<Lane> },
@@ -37,10 +37,10 @@ pub struct Queue<K> {
     low_workers: usize,
     busy: usize,
     busy_low: usize,
-    places: HashMap<K, Place>,
+    states: HashMap<K, KeyState>,
     high: VecDeque<K>,
     /// Also holds, until they are dropped, at most as many stale entries of objects that moved to the high lane: their
-    /// ticket is not the one in `places`.
+    /// ticket is not the one in `states`.
     low: VecDeque<(u64, K)>,
     stale: usize,
     next_ticket: u64,
@@ -56,7 +56,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             low_workers: (workers / 4).max(1),
             busy: 0,
             busy_low: 0,
-            places: HashMap::new(),
+            states: HashMap::new(),
             high: VecDeque::new(),
             low: VecDeque::new(),
             stale: 0,
@@ -66,20 +66,20 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
     /// Asks for a visit of an object.
     ///
-    /// One that waits in this lane or a higher one keeps its place; one that waits in a lower lane moves to the tail of
+    /// One that waits in this lane or a higher one keeps its state; one that waits in a lower lane moves to the tail of
     /// this one; one that is being worked on comes again when that is done, in the highest lane asked for meanwhile.
     pub fn push(&mut self, key: K, lane: Lane) {
-        match self.places.get_mut(&key) {
+        match self.states.get_mut(&key) {
             None => self.wait(key, lane),
-            Some(Place::WaitingHigh) => {}
-            Some(Place::WaitingLow { .. }) => {
+            Some(KeyState::WaitingHigh) => {}
+            Some(KeyState::WaitingLow { .. }) => {
                 if lane == Lane::High {
                     self.stale += 1;
                     self.wait(key, Lane::High);
                     self.drop_stale();
                 }
             }
-            Some(Place::Busy { again, .. }) => *again = (*again).max(Some(lane)),
+            Some(KeyState::Busy { again, .. }) => *again = (*again).max(Some(lane)),
         }
     }
 
@@ -91,8 +91,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             Lane::High => self.high.pop_front()?,
             Lane::Low => self.pop_low()?,
         };
-        if let Some(place) = self.places.get_mut(&key) {
-            *place = Place::Busy { lane, again: None };
+        if let Some(state) = self.states.get_mut(&key) {
+            *state = KeyState::Busy { lane, again: None };
         }
         self.busy += 1;
         self.busy_low += usize::from(lane == Lane::Low);
@@ -102,11 +102,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Ends the work on an object, and lets it wait again if it was pushed meanwhile. Changes nothing where the object
     /// is not being worked on.
     pub fn done(&mut self, key: &K) {
-        let Some((key, place)) = self.places.remove_entry(key) else {
+        let Some((key, state)) = self.states.remove_entry(key) else {
             return;
         };
-        let Place::Busy { lane, again } = place else {
-            self.places.insert(key, place);
+        let KeyState::Busy { lane, again } = state else {
+            self.states.insert(key, state);
             return;
         };
         self.busy -= 1;
@@ -150,25 +150,25 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     }
 
     fn wait(&mut self, key: K, lane: Lane) {
-        let place = match lane {
+        let state = match lane {
             Lane::High => {
                 self.high.push_back(key.clone());
-                Place::WaitingHigh
+                KeyState::WaitingHigh
             }
             Lane::Low => {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
                 self.low.push_back((ticket, key.clone()));
-                Place::WaitingLow { ticket }
+                KeyState::WaitingLow { ticket }
             }
         };
-        self.places.insert(key, place);
+        self.states.insert(key, state);
     }
 
     fn pop_low(&mut self) -> Option<K> {
         let key = loop {
             let (ticket, key) = self.low.pop_front()?;
-            if is_current(&self.places, &key, ticket) {
+            if is_current(&self.states, &key, ticket) {
                 break key;
             }
             self.stale -= 1;
@@ -181,16 +181,16 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// made it.
     fn drop_stale(&mut self) {
         if self.stale > self.low.len() / 2 {
-            let places = &self.places;
+            let states = &self.states;
             self.low
-                .retain(|(ticket, key)| is_current(places, key, *ticket));
+                .retain(|(ticket, key)| is_current(states, key, *ticket));
             self.stale = 0;
         }
     }
 }
 
-fn is_current<K: Eq + Hash>(places: &HashMap<K, Place>, key: &K, ticket: u64) -> bool {
-    places.get(key) == Some(&Place::WaitingLow { ticket })
+fn is_current<K: Eq + Hash>(states: &HashMap<K, KeyState>, key: &K, ticket: u64) -> bool {
+    states.get(key) == Some(&KeyState::WaitingLow { ticket })
 }
 
 #[cfg(test)]
@@ -318,7 +318,7 @@ mod tests {
             queue.push(0, High);
             queue.pop();
         }
-        assert!(queue.places.len() <= 2);
+        assert!(queue.states.len() <= 2);
         assert!(queue.low.capacity() < 100 && queue.high.capacity() < 100);
     }
 
@@ -531,7 +531,7 @@ mod tests {
             for seen in &self.seen {
                 assert!(seen.started >= seen.pushed, "a push without a visit");
             }
-            assert!(self.queue.places.is_empty() && self.queue.low.is_empty());
+            assert!(self.queue.states.is_empty() && self.queue.low.is_empty());
         }
     }
 

@@ -33,7 +33,7 @@ pub struct Rollouts<B, W> {
     /// Workloads that wait for one, each with the bindings that want to restart it. Empty while a slot is free.
     line: VecDeque<(W, Vec<B>)>,
     /// What each binding has to do with which workload: never empty.
-    places: HashMap<B, HashMap<W, Place>>,
+    restarts: HashMap<B, HashMap<W, RestartState>>,
 }
 
 /// A slot: it is free again when nobody holds it and no restart is under way.
@@ -45,13 +45,13 @@ struct Slot<B> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum RestartState {
     /// In line.
-    Waits,
+    Waiting,
     /// Among the holders of a slot.
-    Holds,
+    Granted,
     /// Restarted for what this token names.
-    Done(Arc<str>),
+    Triggered(Arc<str>),
 }
 
 impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
@@ -62,18 +62,18 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             slots: slots.max(1),
             taken: HashMap::new(),
             line: VecDeque::new(),
-            places: HashMap::new(),
+            restarts: HashMap::new(),
         }
     }
 
     /// Asks to restart a workload for what a token names.
     pub fn ask(&mut self, binding: &B, workload: &W, token: &str) -> Turn {
-        let places = self.places.entry(binding.clone()).or_default();
-        match places.get(workload) {
-            Some(Place::Done(done)) if done.as_ref() == token => return Turn::Done,
-            Some(Place::Waits) => return Turn::Later,
-            Some(Place::Holds) => return Turn::Now,
-            Some(Place::Done(_)) | None => {}
+        let restarts = self.restarts.entry(binding.clone()).or_default();
+        match restarts.get(workload) {
+            Some(RestartState::Triggered(done)) if done.as_ref() == token => return Turn::Done,
+            Some(RestartState::Waiting) => return Turn::Later,
+            Some(RestartState::Granted) => return Turn::Now,
+            Some(RestartState::Triggered(_)) | None => {}
         }
         if let Some(slot) = self.taken.get_mut(workload) {
             slot.holders.push(binding.clone());
@@ -95,10 +95,10 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
                     .line
                     .push_back((workload.clone(), vec![binding.clone()])),
             }
-            places.insert(workload.clone(), Place::Waits);
+            restarts.insert(workload.clone(), RestartState::Waiting);
             return Turn::Later;
         }
-        places.insert(workload.clone(), Place::Holds);
+        restarts.insert(workload.clone(), RestartState::Granted);
         Turn::Now
     }
 
@@ -109,8 +109,8 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             return false;
         };
         slot.holders.retain(|holder| holder != binding);
-        if let Some(places) = self.places.get_mut(binding) {
-            places.insert(workload.clone(), Place::Done(token));
+        if let Some(restarts) = self.restarts.get_mut(binding) {
+            restarts.insert(workload.clone(), RestartState::Triggered(token));
         }
         !std::mem::replace(&mut slot.under_way, true)
     }
@@ -119,21 +119,21 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
     /// bindings whose turn it is now.
     #[must_use]
     pub fn let_go(&mut self, binding: &B, workload: &W) -> Vec<B> {
-        let Entry::Occupied(mut places) = self.places.entry(binding.clone()) else {
+        let Entry::Occupied(mut restarts) = self.restarts.entry(binding.clone()) else {
             return Vec::new();
         };
-        let place = places.get_mut().remove(workload);
-        if places.get().is_empty() {
-            places.remove();
+        let state = restarts.get_mut().remove(workload);
+        if restarts.get().is_empty() {
+            restarts.remove();
         }
-        match place {
-            Some(Place::Holds) => {
+        match state {
+            Some(RestartState::Granted) => {
                 if let Some(slot) = self.taken.get_mut(workload) {
                     slot.holders.retain(|holder| holder != binding);
                 }
                 self.free(workload)
             }
-            Some(Place::Waits) => {
+            Some(RestartState::Waiting) => {
                 for (waiting, bindings) in &mut self.line {
                     if waiting == workload {
                         bindings.retain(|other| other != binding);
@@ -142,7 +142,7 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
                 self.line.retain(|(_, bindings)| !bindings.is_empty());
                 Vec::new()
             }
-            Some(Place::Done(_)) | None => Vec::new(),
+            Some(RestartState::Triggered(_)) | None => Vec::new(),
         }
     }
 
@@ -153,11 +153,11 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
     where
         W: 'a,
     {
-        let Some(places) = self.places.get(binding) else {
+        let Some(restarts) = self.restarts.get(binding) else {
             return Vec::new();
         };
         let wanted: Vec<&W> = wanted.into_iter().collect();
-        let left: Vec<W> = places
+        let left: Vec<W> = restarts
             .keys()
             .filter(|workload| !wanted.contains(workload))
             .cloned()
@@ -200,8 +200,8 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             && let Some((workload, holders)) = self.line.pop_front()
         {
             for binding in &holders {
-                if let Some(places) = self.places.get_mut(binding) {
-                    places.insert(workload.clone(), Place::Holds);
+                if let Some(restarts) = self.restarts.get_mut(binding) {
+                    restarts.insert(workload.clone(), RestartState::Granted);
                 }
             }
             next.extend(holders.iter().cloned());
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(rollouts.retain(&"d", []), NOBODY);
         assert_eq!(rollouts.retain(&"a", []), NOBODY);
         assert_eq!((rollouts.under_way(), rollouts.waiting()), (0, 0));
-        assert!(rollouts.places.is_empty());
+        assert!(rollouts.restarts.is_empty());
     }
 
     #[derive(Debug, Clone)]

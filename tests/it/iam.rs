@@ -43,7 +43,7 @@ struct Request {
 impl Request {
     fn of(call: &Call, check: &Check, principal: Option<&Principal>) -> Self {
         Self {
-            what: format!("{} {}", profile_arn(call), check.place),
+            what: format!("{} {}", profile_arn(call), check.checked),
             action: check.action.as_str(),
             resource: check.resource.clone(),
             context: check.context(&iam::caller(&call.account, principal)),
@@ -926,7 +926,7 @@ fn published_service_control_policies() {
                 let request = Request::of(&call, &check, principal.as_ref());
                 let decision = request.decide(&levels);
                 if decision != Decision::Allowed {
-                    found.push((check.place.to_string(), in_words(&decision)));
+                    found.push((check.checked.to_string(), in_words(&decision)));
                 }
                 // What can't be judged here can't be asked there.
                 if !matches!(decision, Decision::CantJudge(_)) {

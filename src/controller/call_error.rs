@@ -122,7 +122,7 @@ impl CallError {
         };
         Problem {
             reason,
-            message: format!("{target}: {}; {what_to_do}", self.in_words()),
+            message: format!("{target}: {}; {what_to_do}", self.describe()),
             retry,
         }
     }
@@ -152,7 +152,7 @@ impl CallError {
             reason,
             message: format!(
                 "the values are written, but {workload} was not restarted for them: {}; {what_to_do}",
-                self.in_words()
+                self.describe()
             ),
             retry,
         }
@@ -175,7 +175,7 @@ impl CallError {
 
     /// Returns the failure without what varies between equal failures.
     #[must_use]
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Failed(kube::Error::Api(status)) if !status.message.is_empty() => {
                 status.message.clone()
