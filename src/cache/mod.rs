@@ -1,9 +1,9 @@
-//! What the operator knows of the cluster: bindings and targets in compact form, with the indexes that say whom a
-//! change concerns. No client and no I/O.
+//! What the operator knows of the cluster: bindings and targets in compact form, with indexes that find the bindings that a
+//! change affects. No client and no I/O.
 //!
-//! The cache is written from two sides: by watch events, and by the operator's own writes, which it *assumes* before
-//! their events arrive. Resource versions keep the two in order: what is older than what is known changes nothing, so a
-//! write's own event wakes nobody.
+//! The cache is updated from two sides: by watch events, and by the operator's own writes, which it *assumes* before
+//! their events arrive. Resource versions keep the two in order: an object older than the known one changes nothing, so that
+//! the event of the operator's own write wakes no binding.
 
 pub mod decode;
 mod pool;
@@ -34,27 +34,28 @@ use crate::{
 
 use pool::Pool;
 
-/// What follows from a change.
+/// What to do after a change of the cache.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct FollowUp {
     /// Bindings to visit.
     pub wake: Vec<(ObjectKey, Lane)>,
-    /// Feeds that got their first holder.
+    /// Feeds that are now used.
     pub hold: Vec<FeedKey>,
-    /// Feeds that lost their last holder.
+    /// Feeds that are no longer used.
     pub release: Vec<FeedKey>,
-    /// Feeds that are to list now: a person asks for it.
+    /// Feeds that list now because a user requests it.
     pub refresh: Vec<FeedKey>,
 }
 
-/// What makes feeds of bindings.
+/// The rules by which bindings get feeds.
 #[derive(Debug, Default)]
 pub struct FeedRules {
-    /// Which roles make feeds of their own; nothing where the catalog is not a live one: roles are ignored then.
+    /// The roles that bindings may name, each with feeds of its own. `None` if the catalog is not live: roles are then
+    /// ignored.
     pub roles: Option<AllowedRoles>,
-    /// How many feeds there may be.
+    /// Limits on the number of feeds.
     pub limits: FeedLimits,
-    /// How many lists of bindings, one for each watch, are to be complete before the first feed begins.
+    /// How many lists of bindings, one for each watch, must be complete before the first feed starts.
     pub lists: usize,
 }
 
@@ -64,25 +65,25 @@ struct Versioned<T> {
     version: u64,
 }
 
-/// Bindings of a feed, the suspended ones included, by the model they ask for.
+/// The bindings of a feed, including suspended ones, by the model that they ask for.
 type Audience = HashMap<ModelId, HashSet<ObjectKey>>;
 
-/// The cache.
+/// Bindings, targets and Namespace limits, with their indexes.
 #[derive(Debug, Default)]
 pub struct Cache {
     roles: Option<AllowedRoles>,
     admission: Admission,
-    /// Sorted, so that those of a namespace stand together.
+    /// Sorted, so that the bindings of a namespace are adjacent.
     bindings: BTreeMap<ObjectKey, Versioned<Binding>>,
-    /// The residency limits of the Namespaces that can be read.
+    /// The residency limits of the Namespaces that the operator may read.
     namespaces: HashMap<Arc<str>, NamespaceLimit>,
     targets: HashMap<TargetKey, Versioned<TargetView>>,
     /// Target -> bindings whose spec names it.
     claimants: HashMap<TargetKey, Vec<ObjectKey>>,
-    /// Binding -> objects that carry its writes.
+    /// Binding -> objects that it wrote to.
     traces: HashMap<ObjectKey, Vec<TargetKey>>,
     audiences: HashMap<FeedKey, Audience>,
-    /// Targets with a write on its way -> version at which they were seen to vanish meanwhile.
+    /// Targets with a write in flight -> version at which the target disappeared in the meantime, or 0.
     in_flight: HashMap<TargetKey, u64>,
     texts: Pool<str>,
     requests: Pool<Request>,
@@ -100,13 +101,13 @@ impl Cache {
         }
     }
 
-    /// Returns how many bindings are known.
+    /// Returns the number of bindings.
     #[must_use]
     pub fn bindings(&self) -> usize {
         self.bindings.len()
     }
 
-    /// Returns how many bindings there are by status and reason of Ready; those that were never visited are Pending.
+    /// Returns the number of bindings by status and reason of Ready. Bindings that were never visited count as Pending.
     #[must_use]
     pub fn by_ready(&self) -> BTreeMap<(ConditionStatus, Reason), usize> {
         let mut counts = BTreeMap::new();
@@ -120,7 +121,7 @@ impl Cache {
         counts
     }
 
-    /// Takes a binding from a watch event.
+    /// Applies a binding from a watch event.
     pub fn apply_binding(&mut self, mut binding: Binding, version: u64) -> FollowUp {
         self.share(&mut binding);
         let key = binding.key.clone();
@@ -130,7 +131,7 @@ impl Cache {
         }
         let before = before.map(|known| known.value.clone());
         if before.as_deref() == Some(&binding) {
-            // Only the version moved.
+            // Only the version changed.
             self.bindings
                 .entry(key)
                 .and_modify(|known| known.version = version);
@@ -148,14 +149,14 @@ impl Cache {
             Lane::High
         };
         follow_up.wake.push((key.clone(), lane));
-        let claims_moved = before.as_ref().is_none_or(|before| {
+        let claims_changed = before.as_ref().is_none_or(|before| {
             before.uid != binding.uid
                 || before.deleting != binding.deleting
                 || before.spec.targets != binding.spec.targets
         });
         self.index(&binding);
         self.move_feed(before.as_deref(), Some(&binding), &mut follow_up);
-        if claims_moved {
+        if claims_changed {
             self.wake_rivals(&binding, &mut follow_up);
             if let Some(before) = &before {
                 self.wake_rivals(before, &mut follow_up);
@@ -171,7 +172,7 @@ impl Cache {
         follow_up.cancel_out()
     }
 
-    /// Takes the deletion of a binding.
+    /// Removes a deleted binding.
     pub fn delete_binding(&mut self, key: &ObjectKey) -> FollowUp {
         let mut follow_up = FollowUp::default();
         if let Some(gone) = self.bindings.remove(key) {
@@ -182,7 +183,7 @@ impl Cache {
         follow_up.cancel_out()
     }
 
-    /// Drops the bindings of a namespace (or of all) that a complete list did not show.
+    /// Removes the bindings of a namespace, or of all, that a complete list did not contain.
     pub fn retain_bindings(
         &mut self,
         namespace: Option<&str>,
@@ -202,7 +203,7 @@ impl Cache {
         })
     }
 
-    /// Takes a Namespace from a watch event: the limit that it sets.
+    /// Applies the limit of a Namespace from a watch event.
     pub fn apply_namespace(&mut self, name: &Arc<str>, limit: NamespaceLimit) -> FollowUp {
         if self.namespaces.get(name) == Some(&limit) {
             return FollowUp::default();
@@ -211,7 +212,7 @@ impl Cache {
         self.wake_namespace(name)
     }
 
-    /// Takes the deletion of a Namespace.
+    /// Removes a deleted Namespace.
     pub fn delete_namespace(&mut self, name: &Arc<str>) -> FollowUp {
         match self.namespaces.remove(name) {
             Some(_) => self.wake_namespace(name),
@@ -219,7 +220,7 @@ impl Cache {
         }
     }
 
-    /// Drops the Namespaces that a complete list did not show: of all, or of this one.
+    /// Removes the Namespaces, all or only this one, that a complete list did not contain.
     pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> FollowUp {
         let gone: Vec<Arc<str>> = self
             .namespaces
@@ -248,7 +249,7 @@ impl Cache {
         }
     }
 
-    /// Takes a target from a watch event.
+    /// Applies a target from a watch event.
     pub fn apply_target(&mut self, key: &TargetKey, view: TargetView, version: u64) -> FollowUp {
         let known = self.targets.get(key);
         if known.is_some_and(|known| version <= known.version && version != 0) {
@@ -259,11 +260,11 @@ impl Cache {
         if same {
             FollowUp::default()
         } else {
-            self.concerned(key)
+            self.wake_bindings_of(key)
         }
     }
 
-    /// Takes the disappearance of a target from a watch: deleted, or its label was taken off.
+    /// Removes a target that disappeared from its watch: it was deleted, or it lost our label.
     pub fn delete_target(&mut self, key: &TargetKey, version: u64) -> FollowUp {
         if self
             .targets
@@ -275,12 +276,12 @@ impl Cache {
         if let Some(vanished) = self.in_flight.get_mut(key) {
             *vanished = version.max(*vanished);
         }
-        let follow_up = self.concerned(key);
+        let follow_up = self.wake_bindings_of(key);
         self.remove_target(key);
         follow_up
     }
 
-    /// Drops the targets of a kind and namespace (or of all) that a complete list did not show.
+    /// Removes the targets of a kind and namespace, or of all namespaces, that a complete list did not contain.
     pub fn retain_targets(
         &mut self,
         kind: crate::api::TargetKind,
@@ -299,7 +300,7 @@ impl Cache {
         })
     }
 
-    /// Returns the feed that a binding's answer comes from; nothing where its request can't be read.
+    /// Returns the feed that a binding's answer comes from, or `None` if its request is invalid.
     #[must_use]
     pub fn feed_of(&self, binding: &Binding) -> Option<FeedKey> {
         Some(FeedKey {
@@ -308,10 +309,10 @@ impl Cache {
         })
     }
 
-    /// Returns the feed that a binding may learn from; nothing where there is none yet.
+    /// Returns the feed that a binding may use, or `None` if there is none yet.
     ///
     /// # Errors
-    /// Why it gets none, as a reason of `CatalogFresh` and a message.
+    /// A reason of `CatalogFresh` and a message if the binding may not use a feed.
     fn feed_for(&self, binding: &Binding) -> Result<Option<FeedKey>, (Reason, Arc<str>)> {
         let Some(feed) = self.feed_of(binding) else {
             return Ok(None);
@@ -322,7 +323,7 @@ impl Cache {
         {
             return Err((Reason::RoleNotAllowed, refusal.to_string().into()));
         }
-        // A suspended or vanishing binding asks AWS nothing; it may look at what others ask for.
+        // A suspended or deleted binding causes no listing, but it may use the catalog that others have listed.
         if binding.spec.suspend || binding.deleting {
             return Ok(Some(feed));
         }
@@ -333,7 +334,7 @@ impl Cache {
         }
     }
 
-    /// Returns the feed that a binding holds or waits for.
+    /// Returns a binding's request for a feed, or `None` if it makes none.
     fn feed_request(&self, binding: &Binding) -> Option<FeedRequest> {
         let feed = self.feed_of(binding)?;
         let permitted = match (&self.roles, &feed.role) {
@@ -347,7 +348,7 @@ impl Cache {
         })
     }
 
-    /// Takes in that a list of bindings is complete. With the last one the feeds begin.
+    /// Records that a list of bindings is complete. The feeds start with the last one.
     pub fn list_complete(&mut self) -> FollowUp {
         let bindings = &self.bindings;
         let had_one = |key: &ObjectKey| {
@@ -357,11 +358,11 @@ impl Cache {
         };
         let change = self.admission.list_complete(had_one);
         let mut follow_up = FollowUp::default();
-        follow_up.take(change);
+        follow_up.add(change);
         follow_up
     }
 
-    /// Follows a binding from the feed that it wanted to the one that it wants.
+    /// Replaces a binding's request for a feed, and notes whether a user requests a listing.
     fn move_feed(
         &mut self,
         before: Option<&Binding>,
@@ -371,7 +372,7 @@ impl Cache {
         let from = before.and_then(|binding| self.feed_request(binding));
         let to = after.and_then(|binding| self.feed_request(binding));
         if from != to {
-            follow_up.take(self.admission.replace(from.as_ref(), to.as_ref()));
+            follow_up.add(self.admission.replace(from.as_ref(), to.as_ref()));
             return;
         }
         let asks = |it: Option<&Binding>| it.and_then(|binding| binding.refresh);
@@ -389,7 +390,8 @@ impl Cache {
         self.admission.state(namespace, &request.feed) == AdmissionState::Admitted
     }
 
-    /// Returns what a plan for a binding is made from, `state` giving what its feed knows; nothing where it is gone.
+    /// Returns everything that a plan for a binding is made from, or `None` if the binding is gone. `state` returns the state
+    /// of a feed.
     #[must_use]
     pub fn observe(
         &self,
@@ -460,7 +462,7 @@ impl Cache {
         })
     }
 
-    /// Returns the bindings of a feed: all, or those that ask for one of these models.
+    /// Returns the bindings of a feed: all of them, or those that ask for one of these models.
     #[must_use]
     pub fn audience(&self, feed: &FeedKey, models: Option<&BTreeSet<ModelId>>) -> Vec<ObjectKey> {
         let Some(audience) = self.audiences.get(feed) else {
@@ -477,12 +479,12 @@ impl Cache {
         }
     }
 
-    /// Remembers a status that was written, until its event arrives.
+    /// Assumes a status that was written, until its event arrives.
     pub fn assume_status(&mut self, key: &ObjectKey, uid: &str, status: Status, version: u64) {
         self.assume_binding(key, uid, version, |binding| binding.status = status);
     }
 
-    /// Remembers that our finalizer was put on or taken off.
+    /// Assumes that our finalizer was added or removed.
     pub fn assume_finalizer(&mut self, key: &ObjectKey, uid: &str, present: bool, version: u64) {
         self.assume_binding(key, uid, version, |binding| binding.finalizer = present);
     }
@@ -500,7 +502,7 @@ impl Cache {
         if known.value.uid.as_ref() != uid || version <= known.version {
             return;
         }
-        // Nothing that is indexed changes here.
+        // The indexes stay valid: none of their fields changes here.
         let mut binding = (*known.value).clone();
         change(&mut binding);
         self.share(&mut binding);
@@ -513,12 +515,13 @@ impl Cache {
         );
     }
 
-    /// Announces a write to a target, so that its disappearance meanwhile is not missed.
+    /// Announces a write to a target, so that the target's disappearance during the write is noticed.
     pub fn begin_write(&mut self, key: &TargetKey) {
         self.in_flight.insert(key.clone(), 0);
     }
 
-    /// Remembers a target that was written; nothing where the write failed. Returns whether it vanished since.
+    /// Assumes a target that was written; `written` is `None` if the write failed. Returns whether the target has disappeared
+    /// since.
     pub fn end_write(&mut self, key: &TargetKey, written: Option<(TargetView, u64)>) -> bool {
         let vanished = self.in_flight.remove(key).unwrap_or_default();
         let Some((view, version)) = written else {
@@ -537,7 +540,7 @@ impl Cache {
         false
     }
 
-    /// Remembers that a target was deleted, or our keys were taken out of it.
+    /// Assumes that a target was deleted or that our keys were removed from it.
     pub fn assume_removed(&mut self, key: &TargetKey, uid: &str) {
         if self
             .targets
@@ -579,8 +582,8 @@ impl Cache {
         }
     }
 
-    /// Returns the bindings that a change of a target concerns: those that name it and those that wrote it.
-    fn concerned(&self, key: &TargetKey) -> FollowUp {
+    /// Wakes the bindings that a change of a target affects: those that name it and those that wrote to it.
+    fn wake_bindings_of(&self, key: &TargetKey) -> FollowUp {
         let wrote = self
             .targets
             .get(key)
@@ -658,7 +661,7 @@ impl Cache {
         }
     }
 
-    /// Lets equal parts of bindings be one in memory.
+    /// Shares equal parts of bindings in memory.
     fn share(&mut self, binding: &mut Binding) {
         self.texts.share(&mut binding.key.namespace);
         if let Ok(request) = &mut binding.spec.request {
@@ -684,7 +687,7 @@ fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {
     targets.map(|target| binding.target_key(target))
 }
 
-/// Returns the bindings whose writes an object carries.
+/// Returns the bindings that wrote to an object.
 fn owners(key: &TargetKey, view: &TargetView) -> Vec<ObjectKey> {
     let controller = view
         .controller
@@ -708,7 +711,7 @@ fn owners(key: &TargetKey, view: &TargetView) -> Vec<ObjectKey> {
 }
 
 impl FollowUp {
-    /// Joins two effects.
+    /// Joins two follow-ups.
     #[must_use]
     fn and(mut self, other: Self) -> Self {
         self.wake.extend(other.wake);
@@ -718,15 +721,15 @@ impl FollowUp {
         self.cancel_out()
     }
 
-    /// Adds what follows from a change of who has a feed.
-    fn take(&mut self, change: AdmissionChange) {
+    /// Adds what follows from a change of the admission.
+    fn add(&mut self, change: AdmissionChange) {
         self.hold.extend(change.hold);
         self.release.extend(change.release);
         let woken = change.wake.into_iter().map(|key| (key, Lane::Low));
         self.wake.extend(woken);
     }
 
-    /// Lets a hold and a release of the same feed cancel out.
+    /// Drops feeds that are both held and released.
     fn cancel_out(mut self) -> Self {
         let both: Vec<FeedKey> = self
             .hold
@@ -740,7 +743,7 @@ impl FollowUp {
     }
 }
 
-/// Returns the selector of the watches of targets.
+/// Returns the label selector of the watches of targets.
 #[must_use]
 pub fn target_selector() -> String {
     format!("{}=true", names::MANAGED_LABEL)

@@ -104,7 +104,7 @@ impl Restarts {
             }
             Err(error) => error,
         };
-        let next = self.rollouts().let_go(key, workload);
+        let next = self.rollouts().cancel(key, workload);
         self.state.wake(next);
         if error.is_not_found() {
             return Ok(Restarted::Missing);

@@ -1,4 +1,4 @@
-//! How long an object that failed waits for its next try.
+//! How long an object waits before it is tried again after a failure.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 

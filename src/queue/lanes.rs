@@ -1,16 +1,16 @@
-//! The two lanes as a state machine without clock or runtime.
+//! The two lanes of the queue, as a state machine without clock or runtime.
 
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
 };
 
-/// What an object waits in.
+/// The priority with which an object waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// What nobody waits for: a changed catalog, drift, retries.
+    /// Work that no person waits for: changed catalogs, drift, retries.
     Low,
-    /// What a person waits for: an object that is new or whose spec changed.
+    /// Work that a person waits for: new objects, and objects whose spec changed.
     High,
 }
 
@@ -23,14 +23,14 @@ enum KeyState {
 
 /// A two-lane queue of objects for a fixed number of workers.
 ///
-/// - Each object is there once: waiting in one lane, or being worked on by one worker.
-/// - The high lane goes before the low one; within a lane, first in goes first out.
-/// - The low lane takes a quarter of the workers at most, at least one; a single worker serves both. Not only does the
-///   high lane always find a free one: what it asks of the apiserver also waits behind fewer calls, and a quarter keeps
-///   a small apiserver busy.
+/// - Each object is in the queue at most once: it waits in one lane, or one worker is busy with it.
+/// - The high lane is served before the low one; within a lane, objects are served first in, first out.
+/// - The low lane takes at most a quarter of the workers, but at least one; a single worker serves both lanes. So a worker is
+///   always free for the high lane, and its calls wait behind fewer others at the apiserver. A quarter of the workers is
+///   enough to keep a small apiserver busy.
 /// - Every push is followed by a visit that starts after it.
 ///
-/// All operations take constant time, amortised.
+/// All operations take amortized constant time.
 #[derive(Debug)]
 pub struct Queue<K> {
     workers: usize,
@@ -39,15 +39,15 @@ pub struct Queue<K> {
     busy_low: usize,
     states: HashMap<K, KeyState>,
     high: VecDeque<K>,
-    /// Also holds, until they are dropped, at most as many stale entries of objects that moved to the high lane: their
-    /// ticket is not the one in `states`.
+    /// Also holds stale entries of objects that moved to the high lane, at most as many as current ones. The ticket of a
+    /// stale entry differs from the one in `states`.
     low: VecDeque<(u64, K)>,
     stale: usize,
     next_ticket: u64,
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
-    /// Makes an empty queue for this many workers, at least one.
+    /// Returns an empty queue for this many workers, at least one.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         let workers = workers.max(1);
@@ -64,10 +64,10 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Asks for a visit of an object.
+    /// Requests a visit of an object.
     ///
-    /// One that waits in this lane or a higher one keeps its state; one that waits in a lower lane moves to the tail of
-    /// this one; one that is being worked on comes again when that is done, in the highest lane asked for meanwhile.
+    /// An object that waits in this lane or a higher one keeps its place. One that waits in a lower lane moves to the tail of
+    /// this lane. One that a worker is busy with returns when the worker is done, in the highest lane requested by then.
     pub fn push(&mut self, key: K, lane: Lane) {
         match self.states.get_mut(&key) {
             None => self.wait(key, lane),
@@ -83,8 +83,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Returns the next object and the lane it waited in, where there is one and a worker that may take it. It is being
-    /// worked on until [`done`](Self::done).
+    /// Returns the next object and its lane, or `None` if no object waits or no worker may take it. A worker is busy with the
+    /// object until [`done`](Self::done).
     pub fn pop(&mut self) -> Option<(K, Lane)> {
         let lane = self.next_lane()?;
         let key = match lane {
@@ -99,8 +99,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         Some((key, lane))
     }
 
-    /// Ends the work on an object, and lets it wait again if it was pushed meanwhile. Changes nothing where the object
-    /// is not being worked on.
+    /// Ends the work on an object, which waits again if it was pushed in the meantime. Does nothing if no worker is busy with
+    /// the object.
     pub fn done(&mut self, key: &K) {
         let Some((key, state)) = self.states.remove_entry(key) else {
             return;
@@ -116,13 +116,13 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Says whether [`pop`](Self::pop) would return something.
+    /// Returns whether [`pop`](Self::pop) would return an object.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.next_lane().is_some()
     }
 
-    /// Returns how many objects wait in a lane.
+    /// Returns the number of objects that wait in a lane.
     #[must_use]
     pub fn waiting(&self, lane: Lane) -> usize {
         match lane {
@@ -131,7 +131,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Returns how many objects are being worked on.
+    /// Returns the number of objects that workers are busy with.
     #[must_use]
     pub fn busy(&self) -> usize {
         self.busy
@@ -177,8 +177,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         Some(key)
     }
 
-    /// Drops the stale entries of the low lane once they are more than the others: each is paid for by the move that
-    /// made it.
+    /// Drops the stale entries of the low lane once they outnumber the current ones. The moves that made them stale pay for
+    /// it, so that a move takes amortized constant time.
     fn drop_stale(&mut self) {
         if self.stale > self.low.len() / 2 {
             let states = &self.states;
