@@ -16,7 +16,7 @@ use crate::{
     metrics::{self, Metrics},
 };
 
-/// What the endpoints ask.
+/// The state that the endpoints share.
 #[derive(Clone)]
 struct AppState {
     health: Health,
@@ -26,7 +26,7 @@ struct AppState {
 /// Serves the endpoints for as long as it is polled.
 ///
 /// # Errors
-/// Where the address can't be listened on.
+/// Returns an error if the address can't be listened on.
 pub async fn serve(address: SocketAddr, health: Health, metrics: Metrics) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /healthz, /readyz and /metrics");

@@ -447,7 +447,7 @@ fn region_label(embedded: &'static Embedded, region: &Region) -> &'static str {
 fn log(key: &FeedKey, freshness: &Freshness) {
     let (region, role) = (&key.region, key.role.as_ref().map(RoleArn::as_str));
     if let Freshness::Failed { reason, message } = freshness {
-        tracing::warn!(%region, role, %reason, %message, "the catalog cannot be refreshed");
+        tracing::warn!(%region, role, %reason, %message, "the catalog can't be refreshed");
     } else {
         tracing::info!(%region, role, "the catalog changed, or is fresh again");
     }
