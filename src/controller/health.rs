@@ -1,4 +1,4 @@
-//! How the controller is: what liveness and readiness probes ask.
+//! The controller's health, for liveness and readiness probes.
 
 use std::{
     sync::{
@@ -14,13 +14,13 @@ use crate::leader::Leadership;
 
 use super::state::State;
 
-/// How long work may wait without a visit beginning or ending: far more than the calls of one visit can take.
+/// How long bindings may wait while no visit begins or ends: far longer than the calls of one visit can take.
 const STUCK: Duration = Duration::from_mins(5);
 
-/// Signs of life of the workers.
+/// The workers' signs of life.
 pub(super) struct Heartbeat {
     start: Instant,
-    /// When a visit began or ended last, in milliseconds after `start`.
+    /// When a visit last began or ended, in milliseconds after `start`.
     last: AtomicU64,
     synced: AtomicBool,
     ready: AtomicBool,
@@ -36,13 +36,13 @@ impl Heartbeat {
         }
     }
 
-    /// Notes that a visit began or ended.
+    /// Records that a visit began or ended.
     pub(super) fn beat(&self) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// Notes that the watches have shown everything there is.
+    /// Records that the first lists of all watches are complete.
     pub(super) fn synced(&self) {
         self.beat();
         self.synced.store(true, Ordering::Relaxed);
@@ -54,7 +54,7 @@ impl Heartbeat {
     }
 }
 
-/// How the controller is.
+/// Tells whether the controller is alive and ready.
 #[derive(Clone)]
 pub struct Health {
     heartbeat: Arc<Heartbeat>,
@@ -71,10 +71,10 @@ impl Health {
         }
     }
 
-    /// Says whether work is being done, where there is any.
+    /// Checks that work is being done if there is any.
     ///
     /// # Errors
-    /// What is wrong, in a sentence.
+    /// Returns a sentence that says what is wrong.
     pub fn alive(&self) -> Result<(), &'static str> {
         let heartbeat = &self.heartbeat;
         let depth = self.state.queue.depth();
@@ -89,11 +89,11 @@ impl Health {
         Ok(())
     }
 
-    /// Says whether the watches are complete, and the first catalogs are there or known to fail. Once ready, always
-    /// ready: a new source region takes nothing back.
+    /// Checks that the watches are complete and that each of the first catalogs is listed or known to fail. Once ready, a
+    /// controller stays ready, also while a new source region is listed for the first time.
     ///
     /// # Errors
-    /// What is waited for, in a sentence.
+    /// Returns a sentence that says what is being waited for.
     pub fn ready(&self) -> Result<(), &'static str> {
         let heartbeat = &self.heartbeat;
         if heartbeat.ready.load(Ordering::Relaxed) {
@@ -101,11 +101,11 @@ impl Health {
         }
         if !heartbeat.synced.load(Ordering::Relaxed) {
             return Err(
-                "the watches are not complete: look for \"a watch failed\" in the log where this lasts",
+                "the watches are not complete: if this lasts, look for \"a watch failed\" in the log",
             );
         }
         if !self.state.feeds.answered() {
-            return Err("the first listing of inference profiles is under way");
+            return Err("the first listing of inference profiles is in progress");
         }
         heartbeat.ready.store(true, Ordering::Relaxed);
         Ok(())

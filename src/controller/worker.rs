@@ -1,4 +1,4 @@
-//! Workers: each visits one binding after the other, and says when a binding is to be visited again.
+//! Workers: each visits one binding after another and decides when a binding is visited again.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
 
 use super::{call_error::CallError, health::Heartbeat, state::State, visit::Visitor};
 
-/// What workers share.
+/// What the workers share.
 pub(super) struct Workers {
     pub state: Arc<State>,
     pub visitor: Visitor,
@@ -26,8 +26,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Visits one binding after the other until the controller stops. A visit that fails, or panics, costs only its own
-    /// binding.
+    /// Visits one binding after another until the controller stops. A visit that fails or panics affects only its own binding.
     pub async fn work(self: Arc<Self>) {
         while let Some(key) = self.next().await {
             self.heartbeat.beat();
@@ -47,7 +46,7 @@ impl Workers {
         }
     }
 
-    /// Waits for a binding to visit; nothing when the controller stops.
+    /// Waits for a binding to visit. Returns `None` when the controller stops.
     async fn next(&self) -> Option<ObjectKey> {
         let queue = &self.state.queue;
         loop {
@@ -80,14 +79,14 @@ impl Workers {
             Some(error) if error.is_not_found() || error.is_replaced() => {
                 (VisitResult::Success, Retry::OnChange)
             }
-            // Another replica leads now; this visit is due again where this one comes to lead once more.
+            // Another replica leads now; this binding is visited again if this replica leads again.
             Some(CallError::NotLeading) => (VisitResult::Requeued, Retry::Soon),
             Some(error) => {
-                tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed; it is tried again{}", error.hint());
+                tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed and is retried{}", error.hint());
                 (VisitResult::Error, Retry::Soon)
             }
             None => {
-                tracing::error!(binding = %key, "a visit panicked; it is tried again");
+                tracing::error!(binding = %key, "a visit panicked and is retried");
                 (VisitResult::Error, Retry::Soon)
             }
         }
