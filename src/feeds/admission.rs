@@ -90,6 +90,7 @@ pub struct Admission {
 
 impl Admission {
     /// Returns an admission that begins after [`Admission::list_complete`] was called `lists` times.
+    #[must_use]
     pub fn new(limits: FeedLimits, lists: usize) -> Self {
         Self {
             limits,

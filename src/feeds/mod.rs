@@ -358,7 +358,7 @@ impl Poll {
             match failure {
                 None => tracing::info!(%region, role, "listed as requested"),
                 Some(reason) => {
-                    tracing::warn!(%region, role, %reason, "the requested listing failed")
+                    tracing::warn!(%region, role, %reason, "the requested listing failed");
                 }
             }
         }

@@ -1066,8 +1066,8 @@ fn condition_operators() {
 fn what_is_no_policy_is_refused() {
     for (text, message) in [
         ("{", "not JSON"),
-        ("{}", "no policy"),
-        (r#"{"Statement": "all"}"#, "no policy"),
+        ("{}", "not a policy"),
+        (r#"{"Statement": "all"}"#, "not a policy"),
         (r#"{"Statement": ["all"]}"#, "statement 1: not an object"),
         (
             r#"{"Statement": {"Effect": "deny", "Action": "*", "Resource": "*"}}"#,
@@ -1083,15 +1083,15 @@ fn what_is_no_policy_is_refused() {
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": {}, "Resource": "*"}}"#,
-            "Action is neither a text nor a list of texts",
+            "Action is neither a string nor a list of strings",
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*", "Principal": "*"}}"#,
-            "Principal is no element",
+            "Principal is not an element",
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Null": "x"}}}"#,
-            "Null is no object",
+            "Null is not an object",
         ),
     ] {
         let error = Policy::parse("a", text).expect_err(text).to_string();
