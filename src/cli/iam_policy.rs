@@ -14,12 +14,12 @@ use clap::{Args, ValueEnum};
 use crate::{
     catalog::{Catalog, FeedKey, Source, embedded::Embedded},
     iam::{
-        self, Action, Call, Check, Place, Principal,
+        self, Action, Call, Check, CheckedResource, Principal,
         document::{
             Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT,
         },
         evaluate::{self, Decision, Level, Policy},
-        format::{self, Kind},
+        format::{self, Kind, Template},
         guardrail, operator,
         workload::{self, WorkloadPolicy},
     },
@@ -33,6 +33,7 @@ use super::{
     Error, NOT_READY, catalog,
     input::{Given, Input},
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+    to_yaml,
 };
 
 /// Options of `iam-policy`.
@@ -448,10 +449,14 @@ fn print_template(
     kind: Kind,
     policies: &[(String, &Document)],
 ) -> Result<(), Error> {
-    let yaml = format::cloudformation(kind, policies).map_err(|source| Error::Malformed {
-        path: "the output".to_owned(),
-        source,
-    })?;
+    let mut yaml = to_yaml(&format::cloudformation(kind, policies))?;
+    // Without quotes, some parsers take these for dates.
+    for version in [Template::VERSION, Document::VERSION] {
+        yaml = yaml.replace(
+            &format!("ersion: {version}\n"),
+            &format!("ersion: '{version}'\n"),
+        );
+    }
     out.write_all(yaml.as_bytes())?;
     Ok(())
 }
@@ -520,7 +525,7 @@ fn read_policy(path: &str) -> Result<Policy, Error> {
 
 /// A line of a report.
 struct Line {
-    place: Place,
+    place: CheckedResource,
     /// The action, where actions differ.
     action: Option<Action>,
     decision: Decision,
@@ -593,7 +598,7 @@ fn lines(
         for check in call.checks(*action) {
             let decision = decide(&check);
             places
-                .entry(check.place)
+                .entry(check.checked)
                 .or_default()
                 .push((*action, decision));
         }

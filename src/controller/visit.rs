@@ -1,4 +1,4 @@
-//! One visit of one binding: gather, plan, write, remove, restart, conclude, status, Events.
+//! One visit of one binding: gather, plan, write, remove, restart, conclude, write the status, publish Events.
 
 use std::sync::Arc;
 
@@ -14,24 +14,24 @@ use crate::{
     },
 };
 
-use super::{failure::CallError, restarts::Restarts, state::State, writer::Writer};
+use super::{call_error::CallError, restarts::Restarts, state::State, writer::Writer};
 
 /// What a visit needs.
 pub(super) struct Visitor {
     pub state: Arc<State>,
     pub writer: Writer,
     pub restarts: Arc<Restarts>,
-    /// Nothing where it is not asked whether models can be used.
+    /// `None` if it is not checked whether models can be used.
     pub access: Option<Arc<AccessChecks>>,
     pub settings: Settings,
     pub embedded: &'static Embedded,
 }
 
 impl Visitor {
-    /// Visits a binding.
+    /// Visits a binding and returns when the next visit is worthwhile.
     ///
     /// # Errors
-    /// [`CallError`] where its own object could not be written; nothing is lost, the next visit does it again.
+    /// Returns [`CallError`] if the binding's own object could not be written. Nothing is lost: the next visit repeats it.
     pub async fn visit(&self, key: &ObjectKey) -> Result<Retry, CallError> {
         let Some(observed) = self.gather(key) else {
             self.restarts.forget(key);
@@ -44,7 +44,7 @@ impl Visitor {
             self.writer.set_finalizer(&binding, true).await?;
         }
         if plan.corrects() {
-            tracing::info!(binding = %key, "a target was changed by others and is corrected");
+            tracing::info!(binding = %key, "others changed a target, and it is corrected");
             self.state.note_correction(key.clone());
         }
         let (writing, writes) = plan.begin();
@@ -68,16 +68,16 @@ impl Visitor {
         Ok(outcome.retry)
     }
 
-    /// Lets a binding have nothing to do with restarts any more: its visit failed.
+    /// Cancels the restarts of a binding whose visit failed.
     pub fn forget_restarts(&self, key: &ObjectKey) {
         self.restarts.forget(key);
     }
 
-    /// Returns everything that is known of a binding; nothing where it is gone.
+    /// Returns everything that is known of a binding, or `None` if the binding is gone.
     fn gather(&self, key: &ObjectKey) -> Option<Observed> {
-        let mut asked = None;
+        let mut used_feed = None;
         let mut observed = self.state.cache().observe(key, |feed| {
-            asked = feed.cloned();
+            used_feed = feed.cloned();
             match feed {
                 Some(feed) => self.state.feeds.state(feed),
                 None => FeedState {
@@ -87,10 +87,10 @@ impl Visitor {
             }
         })?;
         let binding = &observed.binding;
-        // Who may not see the catalog, may not see this; a suspended binding asks AWS nothing.
+        // A binding that may not use the catalog may not use this either, and a suspended binding causes no calls to AWS.
         if let (Some(checks), Some(feed), Some(_), false, Ok(request)) = (
             &self.access,
-            asked,
+            used_feed,
             &observed.feed.catalog,
             binding.spec.suspend || binding.deleting,
             &binding.spec.request,
@@ -101,7 +101,7 @@ impl Visitor {
     }
 }
 
-/// Logs what a visit decided: one line for each status that is written, with all that an audit asks for.
+/// Logs what a visit decided: one line per status that is written, with everything that an audit needs.
 fn log_decision(outcome: &Outcome, status: &Status) {
     let binding = &*outcome.binding;
     let Some(ready) = status.conditions.first() else {

@@ -78,12 +78,13 @@ impl Fake {
     }
 
     fn asked(&self) -> usize {
-        lock(&self.asked).len()
+        self.asked.lock().len()
     }
 
     /// Returns the times between one listing and the next, in seconds.
     fn waits(&self) -> Vec<f64> {
-        lock(&self.asked)
+        self.asked
+            .lock()
             .windows(2)
             .map(|pair| (pair[1].1 - pair[0].1).as_secs_f64())
             .collect()
@@ -97,14 +98,15 @@ impl Source for Fake {
 
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Answer> {
         async move {
-            let alone = lock(&self.listing).insert(key.clone());
+            let alone = self.listing.lock().insert(key.clone());
             assert!(alone, "two listings at a time");
-            lock(&self.asked).push((key.region.clone(), Instant::now()));
+            self.asked.lock().push((key.region.clone(), Instant::now()));
             if !self.latency.is_zero() {
                 sleep(self.latency).await;
             }
-            lock(&self.listing).remove(key);
-            lock(&self.answers)
+            self.listing.lock().remove(key);
+            self.answers
+                .lock()
                 .pop_front()
                 .unwrap_or_else(|| Err(CatalogError::ServiceError("nothing left".into())))
         }
@@ -297,7 +299,7 @@ async fn one_throttled_feed_delays_all_of_its_account() {
         let change = changes.recv().await.expect("listed");
         assert_eq!(change.after.freshness, Freshness::Fresh);
     }
-    let asked = lock(&source.asked).clone();
+    let asked = source.asked.lock().clone();
     assert_eq!(asked.len(), 4);
     assert_eq!(asked[1].0, of("eu-west-1").region, "it tries first");
     assert!(
@@ -325,7 +327,7 @@ async fn a_listing_that_is_asked_for_comes_at_once_but_not_twice() {
     for _ in 0..5 {
         feeds.refresh(&key());
     }
-    changes.recv().await.expect("what changed is shown");
+    changes.recv().await.expect("what changed is published");
     assert_eq!(source.asked(), 3);
     sleep(Duration::from_mins(1)).await;
     assert_eq!(source.asked(), 3, "five wishes are one listing");
@@ -504,7 +506,11 @@ async fn a_mounted_config_map_that_changes_is_read_soon() {
     let swapped = Instant::now();
     let change = changes.recv().await.expect("the file is there");
     assert_eq!(change.after.freshness, Freshness::Snapshot);
-    assert!(swapped.elapsed() <= LOOK, "{:?}", swapped.elapsed());
+    assert!(
+        swapped.elapsed() <= VERSION_CHECK_INTERVAL,
+        "{:?}",
+        swapped.elapsed()
+    );
     mount(folder.path(), "..third", Some("{"));
     let change = changes.recv().await.expect("it is no listing");
     assert!(matches!(change.after.freshness, Freshness::Failed { .. }));

@@ -74,7 +74,7 @@ const ANSWERS: &[Answer] = &[
         says: &[
             "no jp profile",
             "from there: eu, global",
-            "jp from: ap-northeast-1, ap-northeast-3",
+            "jp is callable from: ap-northeast-1, ap-northeast-3",
         ],
         not_ready: true,
     },

@@ -899,7 +899,7 @@ fn iam_policy_refuses_bad_input() {
         .fails_with(2, "/nonexistent.json can't be read");
     iam_policy(&[&sonnet[..], &["--scp", "tests/iam/package.json"]].concat()).fails_with(
         2,
-        "tests/iam/package.json: no policy: expected an object with a list Statement",
+        "tests/iam/package.json: not a policy: expected an object with a list Statement",
     );
     let other = "arn:aws:iam::444455556666:role/chat";
     let scp = ["--scp", "tests/iam/scp/full-access.json", "--principal"];

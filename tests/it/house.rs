@@ -14,6 +14,7 @@ use syn::{spanned::Spanned, visit::Visit};
 const ORDER: &[&str] = &[
     "types",
     "route",
+    "pause",
     "glob",
     "api",
     "catalog",
@@ -114,7 +115,7 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["serde_yaml"],
-        allowed: Allowed::Places(&["cli", "iam/format"]),
+        allowed: Allowed::Places(&["cli"]),
         why: "YAML is read and written at the edge",
     },
     Reserved {

@@ -43,7 +43,7 @@ struct Request {
 impl Request {
     fn of(call: &Call, check: &Check, principal: Option<&Principal>) -> Self {
         Self {
-            what: format!("{} {}", profile_arn(call), check.place),
+            what: format!("{} {}", profile_arn(call), check.checked),
             action: check.action.as_str(),
             resource: check.resource.clone(),
             context: check.context(&iam::caller(&call.account, principal)),
@@ -926,7 +926,7 @@ fn published_service_control_policies() {
                 let request = Request::of(&call, &check, principal.as_ref());
                 let decision = request.decide(&levels);
                 if decision != Decision::Allowed {
-                    found.push((check.place.to_string(), in_words(&decision)));
+                    found.push((check.checked.to_string(), in_words(&decision)));
                 }
                 // What can't be judged here can't be asked there.
                 if !matches!(decision, Decision::CantJudge(_)) {
@@ -1066,8 +1066,8 @@ fn condition_operators() {
 fn what_is_no_policy_is_refused() {
     for (text, message) in [
         ("{", "not JSON"),
-        ("{}", "no policy"),
-        (r#"{"Statement": "all"}"#, "no policy"),
+        ("{}", "not a policy"),
+        (r#"{"Statement": "all"}"#, "not a policy"),
         (r#"{"Statement": ["all"]}"#, "statement 1: not an object"),
         (
             r#"{"Statement": {"Effect": "deny", "Action": "*", "Resource": "*"}}"#,
@@ -1083,15 +1083,15 @@ fn what_is_no_policy_is_refused() {
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": {}, "Resource": "*"}}"#,
-            "Action is neither a text nor a list of texts",
+            "Action is neither a string nor a list of strings",
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*", "Principal": "*"}}"#,
-            "Principal is no element",
+            "Principal is not an element",
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Null": "x"}}}"#,
-            "Null is no object",
+            "Null is not an object",
         ),
     ] {
         let error = Policy::parse("a", text).expect_err(text).to_string();
@@ -1181,8 +1181,9 @@ fn every_form_says_the_same() {
             format::Kind::ManagedPolicy,
             format::Kind::ServiceControlPolicy,
         ] {
-            let yaml =
-                format::cloudformation(kind, &[("Name".to_owned(), document)]).expect("YAML");
+            let policies = [("Name".to_owned(), document)];
+            let template = format::cloudformation(kind, &policies);
+            let yaml = serde_yaml::to_string(&template).expect("YAML");
             let template: Json = serde_yaml::from_str(&yaml).expect("YAML");
             assert_eq!(template["AWSTemplateFormatVersion"], "2010-09-09");
             let resource = &template["Resources"]["Name"];
