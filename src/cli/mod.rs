@@ -154,7 +154,8 @@ impl Error {
 
 /// Runs what the command line asks for and returns the exit code. Errors go to standard error, once, with their causes.
 pub async fn main() -> ExitCode {
-    let outcome = execute(Cli::parse().command).await;
+    // Boxed: the futures of all commands together are too large for the stack of a thread.
+    let outcome = Box::pin(execute(Cli::parse().command)).await;
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(Error::Output(error) | Error::CatalogCommand(catalog::Error::Output(error)))
