@@ -58,6 +58,11 @@ const RESERVED: &[Reserved] = &[
         why: "files are read in one place, and by commands",
     },
     Reserved {
+        names: &["serde_yaml"],
+        places: &["cli"],
+        why: "YAML is read and written at the edge",
+    },
+    Reserved {
         names: &["println!", "print!"],
         places: &["cli", "main"],
         why: "only the command line prints",
