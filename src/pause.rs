@@ -1,7 +1,6 @@
-//! How long to wait before another try: pauses that double, and jitter, so that those who failed together do not try again
-//! together.
+//! Pauses between tries: a pause that doubles, and jitter, so that what failed together is not retried together.
 //!
-//! All pure: who waits says which random number it drew, from 0 up to 1.
+//! All pure: the random number, in 0..1, is an argument.
 
 use std::time::Duration;
 

@@ -322,7 +322,7 @@ pub struct InferenceProfileBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub targets: Vec<TargetStatus>,
 
-    /// Workloads of the spec that did not exist when they were to be restarted.
+    /// Workloads of the spec that did not exist when they should have been restarted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub missing_workloads: Vec<MissingWorkload>,

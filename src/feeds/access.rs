@@ -132,7 +132,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// Gives the answer that it is told to, and counts the checks.
+    /// Returns the configured answer, and counts the checks.
     #[derive(Default)]
     struct Scripted {
         answer: Mutex<Option<Usability>>,

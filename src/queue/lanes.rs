@@ -322,7 +322,7 @@ mod tests {
         assert!(queue.low.capacity() < 100 && queue.high.capacity() < 100);
     }
 
-    /// The same queue written for plainness: lists that are searched.
+    /// The same queue in its simplest form: lists that are searched.
     #[derive(Default)]
     struct Reference {
         workers: usize,
@@ -418,7 +418,7 @@ mod tests {
         }
     }
 
-    /// What a bystander who sees only the calls may rely on, for one object.
+    /// What an observer who sees only the calls may rely on, for one object.
     #[derive(Clone, Copy, Default)]
     struct Seen {
         busy: Option<Lane>,
@@ -430,7 +430,7 @@ mod tests {
         started: u64,
     }
 
-    struct Bystander {
+    struct Observer {
         queue: Queue<u32>,
         seen: Vec<Seen>,
         working: Vec<u32>,
@@ -441,7 +441,7 @@ mod tests {
         step: u64,
     }
 
-    impl Bystander {
+    impl Observer {
         fn new(workers: usize, keys: usize) -> Self {
             Self {
                 queue: Queue::new(workers),
@@ -543,7 +543,7 @@ mod tests {
         for _ in 0..20 {
             let workers = *random.choice(&[4, 8, 64]).unwrap();
             let keys = *random.choice(&[10_usize, 100, 10_000]).unwrap();
-            let mut bystander = Bystander::new(workers, keys);
+            let mut observer = Observer::new(workers, keys);
             for _ in 0..50 {
                 // Each phase leans another way: bursts, drains, more or less of the high lane.
                 let pushes = random.u8(30..200);
@@ -552,20 +552,20 @@ mod tests {
                     if random.u8(..) < pushes {
                         let lane = if random.u8(..) < highs { High } else { Low };
                         let key = u32::try_from(random.usize(..keys)).unwrap();
-                        bystander.push(key, lane);
-                    } else if bystander.working.is_empty() || random.bool() {
-                        bystander.pop();
+                        observer.push(key, lane);
+                    } else if observer.working.is_empty() || random.bool() {
+                        observer.pop();
                     } else {
-                        let at = random.usize(..bystander.working.len());
-                        bystander.done(at);
+                        let at = random.usize(..observer.working.len());
+                        observer.done(at);
                     }
-                    let queue = &bystander.queue;
-                    assert_eq!(queue.waiting(High), bystander.waiting[High as usize]);
-                    assert_eq!(queue.waiting(Low), bystander.waiting[Low as usize]);
+                    let queue = &observer.queue;
+                    assert_eq!(queue.waiting(High), observer.waiting[High as usize]);
+                    assert_eq!(queue.waiting(Low), observer.waiting[Low as usize]);
                     assert!(queue.stale <= queue.low.len() / 2, "stale entries pile up");
                 }
             }
-            bystander.finish();
+            observer.finish();
         }
     }
 }

@@ -253,14 +253,14 @@ mod tests {
         assert_eq!(
             asked(&mut rollouts, "b", "x"),
             [Later],
-            "the slot is kept for the first"
+            "the slot is kept for the first in line"
         );
         assert_eq!(asked(&mut rollouts, "a", "w"), [Now]);
         assert_eq!((rollouts.in_progress(), rollouts.waiting()), (2, 1));
         assert_eq!(
             rollouts.cancel(&"a", &'w'),
             ["b"],
-            "there is no such workload"
+            "the workload does not exist"
         );
         assert_eq!(asked(&mut rollouts, "b", "x"), [Now]);
     }
