@@ -30,9 +30,10 @@ use crate::{
 };
 
 use super::{
-    Error, NOT_READY, catalog,
+    Error, NOT_READY,
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
     render::{Input, parse_binding},
+    tables,
 };
 
 /// Options of `iam-policy`.
@@ -555,7 +556,7 @@ fn report(
         writeln!(out, "{name}: {id} from {source}")?;
         writeln!(out, "  {}", verdict(&lines))?;
         let header = ["CHECK", "VERDICT", "WHY"];
-        let mut table = catalog::table(header.map(ToOwned::to_owned).to_vec(), None);
+        let mut table = tables::table(header.map(ToOwned::to_owned).to_vec(), None);
         for line in &lines {
             let (word, why) = match &line.decision {
                 Decision::Allowed => ("allowed", String::new()),

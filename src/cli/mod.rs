@@ -5,8 +5,10 @@ mod evidence;
 mod explain;
 mod iam_policy;
 pub mod options;
+mod output;
 mod render;
 mod run;
+mod tables;
 
 use std::{
     io::{self, Write},

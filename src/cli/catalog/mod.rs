@@ -1,0 +1,260 @@
+//! `catalog list`, `catalog matrix` and `catalog export`: what can be called from where.
+
+mod export;
+mod list;
+mod matrix;
+mod rows;
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use clap::{Args, Subcommand};
+
+use self::{export::ExportArgs, list::ListArgs, matrix::MatrixArgs};
+use super::options::{CatalogOptions, CatalogSource, LimitOptions};
+use crate::{
+    catalog::{Catalog, CatalogError, FeedKey, embedded::Embedded},
+    glob::Glob,
+    residency::Limits,
+    sources::directory::Directory,
+    types::{AccountId, Geography, ModelId, Region},
+};
+
+/// Commands on catalogs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CatalogCommand {
+    /// List inference profiles, one line per profile and source region
+    List(ListArgs),
+    /// Show which geographies have a profile of each model
+    Matrix(MatrixArgs),
+    /// Write listings into a directory, for --catalog directory:PATH
+    Export(ExportArgs),
+}
+
+/// Which profiles to show.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Filters {
+    /// Source region, the one that Bedrock is called in; can be repeated [default: all that the catalog knows; with
+    /// --catalog bedrock the one in `AWS_REGION`]
+    #[arg(long, value_name = "REGION")]
+    pub region: Vec<Region>,
+    /// Foundation model ID, or a pattern with at most 4 `*`, each of which stands for any text
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<ModelPattern>,
+    /// Geography, the prefix of the profile ID; can be repeated
+    #[arg(long, value_name = "GEOGRAPHY")]
+    pub geography: Vec<Geography>,
+    /// Profiles with a region outside are left out.
+    #[command(flatten)]
+    pub limit: LimitOptions,
+}
+
+impl Filters {
+    fn limits(&self) -> Result<Limits, Error> {
+        let limit = self
+            .limit
+            .parse()
+            .map_err(|error| Error::BadInput(error.to_string()))?;
+        Ok(Limits::all(limit.map(Ok)))
+    }
+}
+
+/// A foundation model ID, in which `*` stands for any text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelPattern(Glob);
+
+impl FromStr for ModelPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains('*') {
+            ModelId::parse_given(text).map_err(|error| format!("{error}, or a pattern with *"))?;
+        }
+        Glob::parse(text)
+            .map(Self)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl ModelPattern {
+    /// Says whether a model's ID fits.
+    #[must_use]
+    pub fn matches(&self, model: &ModelId) -> bool {
+        self.0.matches(model.as_str())
+    }
+}
+
+/// Says why a command on catalogs ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was given can't be used.
+    #[error("{0}")]
+    BadInput(String),
+    /// A catalog could not be had.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A file could not be read or written.
+    #[error("{}", .path.display())]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The output could not be written.
+    #[error("the output can't be written")]
+    Output(#[source] io::Error),
+}
+
+impl Error {
+    /// Returns the exit code: 2 for bad input, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BadInput(_) | Self::Catalog(CatalogError::SnapshotInvalid(_)) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs a command on catalogs. What was asked for goes to `out`, remarks go to `err`.
+///
+/// # Errors
+/// [`Error`], with a text for the person at the terminal.
+pub async fn run(
+    command: CatalogCommand,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<(), Error> {
+    let (text, remark) = match command {
+        CatalogCommand::List(args) => list::run(args).await?,
+        CatalogCommand::Matrix(args) => matrix::run(args).await?,
+        CatalogCommand::Export(args) => (String::new(), export::run(args).await?),
+    };
+    out.write_all(text.as_bytes()).map_err(Error::Output)?;
+    writeln!(err, "{remark}").map_err(Error::Output)
+}
+
+/// Returns the catalogs of the given regions, of all regions that the source knows where none is given.
+async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Catalog>, Error> {
+    let regions: BTreeSet<Region> = match (&options.catalog, given) {
+        (CatalogSource::Embedded, []) => Embedded::load().source_regions().cloned().collect(),
+        (CatalogSource::Directory(path), []) => {
+            Directory::open(path)?.regions()?.into_iter().collect()
+        }
+        (CatalogSource::Bedrock, []) => BTreeSet::from([region_of_environment()?]),
+        (_, given) => given.iter().cloned().collect(),
+    };
+    let Some(first) = regions.first() else {
+        return Err(Error::BadInput(
+            "the catalog has no region: give a directory of <region>.json files, as `catalog export` writes it"
+                .to_owned(),
+        ));
+    };
+    let source = options.open(first).await?;
+    let mut catalogs = Vec::with_capacity(regions.len());
+    for region in regions {
+        catalogs.push(source.list(&FeedKey { role: None, region }).await?);
+    }
+    Ok(catalogs)
+}
+
+fn region_of_environment() -> Result<Region, Error> {
+    let name = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .ok_or_else(|| {
+            Error::BadInput(
+                "--catalog bedrock asks one region: give --region, or set AWS_REGION".to_owned(),
+            )
+        })?;
+    name.parse()
+        .map_err(|error| Error::BadInput(format!("AWS_REGION: {error}")))
+}
+
+/// Returns the catalog's account, or the given one where the catalog knows none.
+fn account<'a>(
+    catalog: &'a Catalog,
+    given: Option<&'a AccountId>,
+) -> Result<Option<&'a AccountId>, Error> {
+    match (catalog.account(), given) {
+        (Some(known), Some(given)) if known != given => Err(Error::BadInput(format!(
+            "--account {given}: the catalog of {} is of account {known}",
+            catalog.source_region()
+        ))),
+        (known, given) => Ok(known.or(given)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use comfy_table::Table;
+
+    use super::*;
+
+    pub(super) fn embedded(regions: &[&str]) -> Vec<Catalog> {
+        let data = Embedded::load();
+        if regions.is_empty() {
+            return data
+                .source_regions()
+                .map(|region| data.catalog(region))
+                .collect();
+        }
+        regions
+            .iter()
+            .map(|name| data.catalog(&name.parse().expect(name)))
+            .collect()
+    }
+
+    pub(super) fn filters(model: Option<&str>, geographies: &[&str]) -> Filters {
+        Filters {
+            region: Vec::new(),
+            limit: LimitOptions::default(),
+            model: model.map(|model| model.parse().expect(model)),
+            geography: geographies
+                .iter()
+                .map(|name| name.parse().expect(name))
+                .collect(),
+        }
+    }
+
+    pub(super) fn fits(table: &Table, width: usize) {
+        for line in table.trim_fmt().lines() {
+            assert!(line.chars().count() <= width, "{line}");
+        }
+    }
+
+    #[test]
+    fn model_patterns() {
+        let model: ModelId = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+            .parse()
+            .expect("model");
+        for (pattern, fits) in [
+            ("anthropic.claude-sonnet-4-5-20250929-v1:0", true),
+            ("anthropic.claude-sonnet-4-5", false),
+            ("anthropic.*", true),
+            ("*sonnet*", true),
+            ("*sonnet-4*v1:0", true),
+            ("anthropic.*haiku*", false),
+            ("*", true),
+            ("**", true),
+            ("*v1:0*v1:0", false),
+            ("claude*", false),
+        ] {
+            let pattern: ModelPattern = pattern.parse().expect(pattern);
+            assert_eq!(pattern.matches(&model), fits, "{pattern:?}");
+        }
+        let arn = "arn:aws:bedrock:us-east-1::foundation-model/a.b".parse::<ModelPattern>();
+        assert!(arn.expect_err("an ARN").contains("is an ARN"));
+        assert!("sonnet".parse::<ModelPattern>().is_err());
+        let stars = "*a*n*t*h*".parse::<ModelPattern>();
+        assert_eq!(
+            stars.expect_err("5 stars"),
+            "it has 5 stars (*), and at most 4 are allowed"
+        );
+    }
+}
