@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     Error, NOT_READY,
-    iam_policy::to_json,
+    iam_policy::policies::to_json,
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
 };
 

@@ -1,6 +1,9 @@
 //! `iam-policy`: the least that workloads and the operator need, what enforces a limit, and what service control policies
 //! deny.
 
+pub(super) mod policies;
+mod report;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -11,29 +14,27 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
+use self::{
+    policies::{print, print_guardrail, remark},
+    report::report,
+};
+use super::{
+    Error, NOT_READY,
+    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+    render::{Input, parse_binding},
+};
 use crate::{
     catalog::{Catalog, FeedKey, Source, embedded::Embedded},
     iam::{
-        self, Action, Call, Check, Place, Principal,
-        document::{
-            Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT,
-        },
-        evaluate::{self, Decision, Level, Policy},
-        format::{self, Kind},
-        guardrail, operator,
-        workload::{self, WorkloadPolicy},
+        Action, Call, Principal,
+        document::{Document, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT},
+        evaluate::{Level, Policy},
+        guardrail, operator, workload,
     },
     residency::Limits,
     resolve::{self, Request},
     route::Route,
     types::{AccountId, Geography, ModelId, RoleArn},
-};
-
-use super::{
-    Error, NOT_READY,
-    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
-    render::{Input, parse_binding},
-    tables,
 };
 
 /// Options of `iam-policy`.
@@ -394,116 +395,6 @@ fn within(document: &Document, limit: usize, instead: &str) -> Result<(), Error>
     )))
 }
 
-/// Prints policies. Where there are several, all but the first have a number.
-fn print(
-    out: &mut impl Write,
-    output: Output,
-    name: &str,
-    documents: &[&Document],
-) -> Result<(), Error> {
-    let numbered = |name: &str, separator: &str, index: usize| match index {
-        0 => name.to_owned(),
-        _ => format!("{name}{separator}{}", index + 1),
-    };
-    match output {
-        Output::Json => {
-            for document in documents {
-                writeln!(out, "{}", to_json(document)?)?;
-            }
-        }
-        Output::Hcl => {
-            for (index, document) in documents.iter().enumerate() {
-                if index > 0 {
-                    writeln!(out)?;
-                }
-                write!(
-                    out,
-                    "{}",
-                    format::hcl(&numbered(name, "_", index), document)
-                )?;
-            }
-        }
-        Output::Cloudformation if documents.is_empty() => {}
-        Output::Cloudformation => {
-            let policies: Vec<(String, &Document)> = documents
-                .iter()
-                .enumerate()
-                .map(|(index, document)| (numbered(&logical_id(name), "", index), *document))
-                .collect();
-            print_template(out, Kind::ManagedPolicy, &policies)?;
-        }
-    }
-    Ok(())
-}
-
-fn print_guardrail(out: &mut impl Write, output: Output, document: &Document) -> Result<(), Error> {
-    const NAME: &str = "bedrock_guardrail";
-    if let Output::Cloudformation = output {
-        let policies = [(logical_id(NAME), document)];
-        return print_template(out, Kind::ServiceControlPolicy, &policies);
-    }
-    print(out, output, NAME, &[document])
-}
-
-fn print_template(
-    out: &mut impl Write,
-    kind: Kind,
-    policies: &[(String, &Document)],
-) -> Result<(), Error> {
-    let yaml = format::cloudformation(kind, policies).map_err(|source| Error::Malformed {
-        path: "the output".to_owned(),
-        source,
-    })?;
-    out.write_all(yaml.as_bytes())?;
-    Ok(())
-}
-
-/// Returns a name as CloudFormation takes it: letters and digits.
-fn logical_id(name: &str) -> String {
-    name.split('_')
-        .filter_map(|word| {
-            let (first, rest) = word.split_at_checked(1)?;
-            Some(format!("{}{rest}", first.to_ascii_uppercase()))
-        })
-        .collect()
-}
-
-pub(super) fn to_json(document: &Document) -> Result<String, Error> {
-    serde_json::to_string_pretty(document).map_err(|error| Error::BadInput(error.to_string()))
-}
-
-/// Says what a reader of the policies can't see in them.
-fn remark(
-    err: &mut impl Write,
-    policies: &[WorkloadPolicy],
-    actions: &[Action],
-) -> Result<(), Error> {
-    if policies.len() > 1 {
-        writeln!(
-            err,
-            "{} policies: IAM takes one partition a policy, {MANAGED_POLICY_LIMIT} characters a managed policy, and {INLINE_POLICIES_LIMIT} in all inline policies of a role",
-            policies.len()
-        )?;
-        for (index, policy) in policies.iter().enumerate() {
-            writeln!(
-                err,
-                "policy {}: partition {}, account {}, {} characters",
-                index + 1,
-                policy.partition,
-                policy.account,
-                policy.document.size()
-            )?;
-        }
-    }
-    if actions.contains(&Action::Batch) && !policies.is_empty() {
-        writeln!(
-            err,
-            "batch: who submits a job also needs iam:PassRole on the job's service role; that role needs its buckets, and the policy of --actions invoke"
-        )?;
-    }
-    Ok(())
-}
-
 /// Reads the policies of each level.
 fn read_levels(options: &[String]) -> Result<Vec<Level>, Error> {
     options
@@ -518,148 +409,4 @@ fn read_policy(path: &str) -> Result<Policy, Error> {
         source,
     })?;
     Policy::parse(path, &text).map_err(|error| Error::BadInput(format!("{path}: {error}")))
-}
-
-/// A line of a report.
-struct Line {
-    place: Place,
-    /// The action, where actions differ.
-    action: Option<Action>,
-    decision: Decision,
-}
-
-impl Line {
-    fn check(&self) -> String {
-        match self.action {
-            None => self.place.to_string(),
-            Some(action) => format!("{}, {}", self.place, action.as_str()),
-        }
-    }
-}
-
-/// Prints what the policies say to each check, and returns whether all are allowed. What can't be judged is not.
-fn report(
-    out: &mut impl Write,
-    found: &[Named],
-    actions: &[Action],
-    levels: &[Level],
-    principal: Option<&Principal>,
-) -> Result<bool, Error> {
-    let mut all_allowed = true;
-    for (index, Named { name, call }) in found.iter().enumerate() {
-        let lines = lines(call, actions, levels, principal);
-        all_allowed &= lines.iter().all(|line| line.decision == Decision::Allowed);
-        if index > 0 {
-            writeln!(out)?;
-        }
-        let (id, source) = (call.route.id(), &call.route.source_region);
-        writeln!(out, "{name}: {id} from {source}")?;
-        writeln!(out, "  {}", verdict(&lines))?;
-        let header = ["CHECK", "VERDICT", "WHY"];
-        let mut table = tables::table(header.map(ToOwned::to_owned).to_vec(), None);
-        for line in &lines {
-            let (word, why) = match &line.decision {
-                Decision::Allowed => ("allowed", String::new()),
-                Decision::Denied(denial) => ("denied", denial.to_string()),
-                Decision::CantJudge(doubts) => {
-                    let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
-                    ("can't judge", doubts.join("; "))
-                }
-            };
-            table.add_row([line.check(), word.to_owned(), why]);
-        }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 1));
-        }
-        for line in table.lines() {
-            writeln!(out, "  {}", line.trim_end())?;
-        }
-    }
-    Ok(all_allowed)
-}
-
-/// Returns a line per check, or per check and action where actions differ.
-fn lines(
-    call: &Call,
-    actions: &[Action],
-    levels: &[Level],
-    principal: Option<&Principal>,
-) -> Vec<Line> {
-    let caller = iam::caller(&call.account, principal);
-    let decide = |check: &Check| {
-        let (action, context) = (check.action.as_str(), check.context(&caller));
-        evaluate::judge(levels, action, &check.resource, &context)
-    };
-    let mut places: BTreeMap<_, Vec<(Action, Decision)>> = BTreeMap::new();
-    for action in actions {
-        for check in call.checks(*action) {
-            let decision = decide(&check);
-            places
-                .entry(check.place)
-                .or_default()
-                .push((*action, decision));
-        }
-    }
-    let mut lines = Vec::new();
-    for (place, decisions) in places {
-        let (_, first) = &decisions[0];
-        if decisions.iter().all(|(_, decision)| decision == first) {
-            lines.push(Line {
-                place,
-                action: None,
-                decision: first.clone(),
-            });
-            continue;
-        }
-        lines.extend(decisions.into_iter().map(|(action, decision)| Line {
-            place: place.clone(),
-            action: Some(action),
-            decision,
-        }));
-    }
-    lines
-}
-
-/// Says in words what all checks together mean.
-fn verdict(lines: &[Line]) -> String {
-    let regions = |wanted: fn(&Decision) -> bool| {
-        let found: BTreeSet<&str> = lines
-            .iter()
-            .filter(|line| wanted(&line.decision))
-            .map(|line| line.place.requested_region())
-            .collect();
-        found.into_iter().collect::<Vec<_>>().join(", ")
-    };
-    let denied = regions(|decision| matches!(decision, Decision::Denied(_)));
-    if !denied.is_empty() {
-        return format!(
-            "DENIED in {denied}: every request fails where one check is denied, even if others are allowed"
-        );
-    }
-    let unknown: BTreeSet<&str> = lines
-        .iter()
-        .filter_map(|line| match &line.decision {
-            Decision::CantJudge(doubts) => Some(doubts),
-            Decision::Allowed | Decision::Denied(_) => None,
-        })
-        .flatten()
-        .flat_map(|doubt| doubt.unknown.iter().map(String::as_str))
-        .collect();
-    if unknown.is_empty() {
-        return "NOT DENIED: these policies let it pass; the workload's own policy must allow it, too"
-            .to_owned();
-    }
-    let by_principal = unknown
-        .iter()
-        .any(|key| key.eq_ignore_ascii_case("aws:PrincipalArn"));
-    format!(
-        "CAN'T JUDGE in {}: it depends on {}{}",
-        regions(|decision| matches!(decision, Decision::CantJudge(_))),
-        unknown.into_iter().collect::<Vec<_>>().join(", "),
-        if by_principal {
-            "; give --principal"
-        } else {
-            ""
-        }
-    )
 }

@@ -1,77 +1,35 @@
-//! `evidence`: the route of every binding in a cluster, the limits on it, and the verdict, as a report.
-//!
-//! The status says what the operator decided. The route that it names is judged again by the limits as they are while the
-//! report is made, so that a report does not rest on the operator alone.
+//! The report: what it has of each binding, and its form as CSV. Pure.
 
-use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use clap::{Args, ValueEnum};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{Api, Client, Resource, api::ListParams};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use crate::{
     api::{InferenceProfileBinding, ProfileStatus, condition::ConditionType},
-    cache::decode::WatchedNamespace,
     catalog::embedded::Embedded,
+    cli::Error,
     residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit},
 };
-
-use super::{Error, NOT_READY, options::LimitOptions, run::connect};
-
-/// Longest wait for one page of a list.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many objects a page has at most.
-const PAGE: u32 = 500;
-
-/// Options of `evidence`.
-#[derive(Debug, Args)]
-pub struct EvidenceArgs {
-    /// Namespace to report on; repeatable or comma-separated [default: all]
-    #[arg(
-        long = "namespace",
-        short,
-        value_name = "NAMESPACE",
-        value_delimiter = ','
-    )]
-    namespaces: Vec<String>,
-    /// Label selector of the bindings to report on [default: all]
-    #[arg(long, short = 'l', value_name = "SELECTOR")]
-    selector: Option<String>,
-    /// Give what the operator was given: a status does not hold it.
-    #[command(flatten)]
-    limit: LimitOptions,
-    /// Form of the report
-    #[arg(long, short, value_name = "FORMAT", default_value = "json")]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    /// One JSON object
-    Json,
-    /// A line per binding, with a header
-    Csv,
-}
 
 /// What is reported.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+pub(super) struct Report {
     /// When the report was made.
     #[serde(rename = "reportTime")]
-    time: String,
+    pub(super) time: String,
     /// Version of the program that made the report.
-    program_version: &'static str,
+    pub(super) program_version: &'static str,
     /// Address of the apiserver.
-    cluster: String,
-    bindings: Vec<Row>,
+    pub(super) cluster: String,
+    pub(super) bindings: Vec<Row>,
 }
 
 /// What is reported of a binding.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+pub(super) struct Row {
     namespace: String,
     name: String,
     model: String,
@@ -93,7 +51,7 @@ struct Row {
 /// A limit in force.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LimitRow {
+pub(super) struct LimitRow {
     set_by: String,
     allowed_regions: Vec<String>,
     /// Why the limit can't be used.
@@ -102,7 +60,7 @@ struct LimitRow {
 
 /// A condition; empty where there is none.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-struct ConditionRow {
+pub(super) struct ConditionRow {
     status: String,
     reason: String,
     message: String,
@@ -110,7 +68,7 @@ struct ConditionRow {
 
 /// What the limits say of the route.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Recheck {
+pub(super) struct Recheck {
     permitted: bool,
     message: String,
 }
@@ -118,156 +76,15 @@ struct Recheck {
 impl Row {
     /// Says whether the report shows that the binding is within its limits: by the operator's verdict on the spec as it is,
     /// and by the limits as they are.
-    fn is_satisfied(&self) -> bool {
+    pub(super) fn is_satisfied(&self) -> bool {
         self.residency.status == "True"
             && self.current
             && self.recheck.as_ref().is_some_and(|check| check.permitted)
     }
 }
 
-pub(super) async fn run(
-    args: EvidenceArgs,
-    out: &mut impl Write,
-    err: &mut impl Write,
-) -> Result<u8, Error> {
-    let limit = args.limit.parse()?;
-    let cluster = kube::Config::infer()
-        .await
-        .map_err(|error| Error::Cluster(error.into()))?
-        .cluster_url
-        .to_string();
-    let client = connect().await?;
-    let mut namespaces = args.namespaces.clone();
-    namespaces.sort();
-    namespaces.dedup();
-    let bindings = bindings(&client, &namespaces, args.selector.as_deref()).await?;
-    let (limits, remark) = namespace_limits(&client, &namespaces).await?;
-    let report = Report {
-        time: jiff::Timestamp::now()
-            .strftime("%Y-%m-%dT%H:%M:%SZ")
-            .to_string(),
-        program_version: env!("CARGO_PKG_VERSION"),
-        cluster,
-        bindings: rows(&bindings, &limits, limit.as_ref()),
-    };
-    match args.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
-            writeln!(out, "{text}")?;
-        }
-        Output::Csv => out.write_all(&csv(&report)?)?,
-    }
-    if let Some(remark) = remark {
-        writeln!(err, "{remark}")?;
-    }
-    let open = report.bindings.iter().filter(|row| !row.is_satisfied());
-    let open = open.count();
-    writeln!(
-        err,
-        "bindings: {}, not shown to be within their limits: {open}",
-        report.bindings.len()
-    )?;
-    Ok(if open == 0 { 0 } else { NOT_READY })
-}
-
-async fn bindings(
-    client: &Client,
-    namespaces: &[String],
-    selector: Option<&str>,
-) -> Result<Vec<InferenceProfileBinding>, Error> {
-    let mut params = ListParams::default();
-    if let Some(selector) = selector {
-        params = params.labels(selector);
-    }
-    if namespaces.is_empty() {
-        return list(&Api::all(client.clone()), &params)
-            .await
-            .map_err(failed("the bindings of all namespaces"));
-    }
-    let mut found = Vec::new();
-    for namespace in namespaces {
-        let api = Api::namespaced(client.clone(), namespace);
-        let listed = list(&api, &params).await;
-        found.extend(listed.map_err(failed(&format!("the bindings of namespace {namespace}")))?);
-    }
-    Ok(found)
-}
-
-/// Returns the limits of Namespaces by their names, and a remark where they may not be read: their bindings are reported
-/// all the same, as not shown to be within their limits.
-async fn namespace_limits(
-    client: &Client,
-    namespaces: &[String],
-) -> Result<(BTreeMap<Arc<str>, NamespaceLimit>, Option<String>), Error> {
-    let api: Api<WatchedNamespace> = Api::all(client.clone());
-    let mut pages = Vec::new();
-    if namespaces.is_empty() {
-        pages.push(list(&api, &ListParams::default()).await);
-    }
-    for namespace in namespaces {
-        // A right to one Namespace covers a list of it alone.
-        let params = ListParams::default().fields(&format!("metadata.name={namespace}"));
-        let page = list(&api, &params).await;
-        // A mistyped name would make an empty report, which reads as if all were well.
-        if page.as_ref().is_ok_and(Vec::is_empty) {
-            return Err(Error::BadInput(format!(
-                "there is no namespace {namespace}: `kubectl get namespaces` lists those there are"
-            )));
-        }
-        pages.push(page);
-    }
-    let mut limits = BTreeMap::new();
-    let mut remark = None;
-    for page in pages {
-        match page {
-            Ok(page) => limits.extend(page.iter().map(WatchedNamespace::limit)),
-            Err(ListError::Failed(kube::Error::Api(status))) if status.is_forbidden() => {
-                remark = Some(format!(
-                    "limits of Namespaces are not known: {}",
-                    status.message
-                ));
-            }
-            Err(error) => return Err(failed("Namespaces")(error)),
-        }
-    }
-    Ok((limits, remark))
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ListError {
-    #[error(transparent)]
-    Failed(#[from] kube::Error),
-    #[error("no answer within {CALL_TIMEOUT:?}")]
-    Late(#[from] tokio::time::error::Elapsed),
-}
-
-fn failed(what: &str) -> impl FnOnce(ListError) -> Error {
-    let what = what.to_owned();
-    move |error| Error::Listing {
-        what,
-        source: error.into(),
-    }
-}
-
-/// Lists everything, page by page.
-async fn list<K>(api: &Api<K>, params: &ListParams) -> Result<Vec<K>, ListError>
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let mut found = Vec::new();
-    let mut params = params.clone().limit(PAGE);
-    loop {
-        let page = tokio::time::timeout(CALL_TIMEOUT, api.list(&params)).await??;
-        found.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(found),
-        }
-    }
-}
-
 /// Returns what is reported, ordered by namespace and name.
-fn rows(
+pub(super) fn rows(
     bindings: &[InferenceProfileBinding],
     namespaces: &BTreeMap<Arc<str>, NamespaceLimit>,
     operator: Option<&Limit>,
@@ -437,7 +254,7 @@ fn limits_text(limits: &[LimitRow]) -> String {
     texts.join("; ")
 }
 
-fn csv(report: &Report) -> Result<Vec<u8>, Error> {
+pub(super) fn csv(report: &Report) -> Result<Vec<u8>, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = |error: csv::Error| Error::Output(error.into());
     let header = COLUMNS.iter().map(|(name, _)| *name);

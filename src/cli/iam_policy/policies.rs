@@ -1,0 +1,128 @@
+//! Prints policies.
+
+use std::io::Write;
+
+use super::Output;
+use crate::{
+    cli::Error,
+    iam::{
+        Action,
+        document::{Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT},
+        format::{self, Kind},
+        workload::WorkloadPolicy,
+    },
+};
+
+/// Prints policies. Where there are several, all but the first have a number.
+pub(super) fn print(
+    out: &mut impl Write,
+    output: Output,
+    name: &str,
+    documents: &[&Document],
+) -> Result<(), Error> {
+    let numbered = |name: &str, separator: &str, index: usize| match index {
+        0 => name.to_owned(),
+        _ => format!("{name}{separator}{}", index + 1),
+    };
+    match output {
+        Output::Json => {
+            for document in documents {
+                writeln!(out, "{}", to_json(document)?)?;
+            }
+        }
+        Output::Hcl => {
+            for (index, document) in documents.iter().enumerate() {
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                write!(
+                    out,
+                    "{}",
+                    format::hcl(&numbered(name, "_", index), document)
+                )?;
+            }
+        }
+        Output::Cloudformation if documents.is_empty() => {}
+        Output::Cloudformation => {
+            let policies: Vec<(String, &Document)> = documents
+                .iter()
+                .enumerate()
+                .map(|(index, document)| (numbered(&logical_id(name), "", index), *document))
+                .collect();
+            print_template(out, Kind::ManagedPolicy, &policies)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn print_guardrail(
+    out: &mut impl Write,
+    output: Output,
+    document: &Document,
+) -> Result<(), Error> {
+    const NAME: &str = "bedrock_guardrail";
+    if let Output::Cloudformation = output {
+        let policies = [(logical_id(NAME), document)];
+        return print_template(out, Kind::ServiceControlPolicy, &policies);
+    }
+    print(out, output, NAME, &[document])
+}
+
+fn print_template(
+    out: &mut impl Write,
+    kind: Kind,
+    policies: &[(String, &Document)],
+) -> Result<(), Error> {
+    let yaml = format::cloudformation(kind, policies).map_err(|source| Error::Malformed {
+        path: "the output".to_owned(),
+        source,
+    })?;
+    out.write_all(yaml.as_bytes())?;
+    Ok(())
+}
+
+/// Returns a name as CloudFormation takes it: letters and digits.
+fn logical_id(name: &str) -> String {
+    name.split('_')
+        .filter_map(|word| {
+            let (first, rest) = word.split_at_checked(1)?;
+            Some(format!("{}{rest}", first.to_ascii_uppercase()))
+        })
+        .collect()
+}
+
+pub(in crate::cli) fn to_json(document: &Document) -> Result<String, Error> {
+    serde_json::to_string_pretty(document).map_err(|error| Error::BadInput(error.to_string()))
+}
+
+/// Says what a reader of the policies can't see in them.
+pub(super) fn remark(
+    err: &mut impl Write,
+    policies: &[WorkloadPolicy],
+    actions: &[Action],
+) -> Result<(), Error> {
+    if policies.len() > 1 {
+        writeln!(
+            err,
+            "{} policies: IAM takes one partition a policy, {MANAGED_POLICY_LIMIT} characters a managed policy, and {INLINE_POLICIES_LIMIT} in all inline policies of a role",
+            policies.len()
+        )?;
+        for (index, policy) in policies.iter().enumerate() {
+            writeln!(
+                err,
+                "policy {}: partition {}, account {}, {} characters",
+                index + 1,
+                policy.partition,
+                policy.account,
+                policy.document.size()
+            )?;
+        }
+    }
+    if actions.contains(&Action::Batch) && !policies.is_empty() {
+        writeln!(
+            err,
+            "batch: who submits a job also needs iam:PassRole on the job's service role; that role needs its buckets, and the policy of --actions invoke"
+        )?;
+    }
+    Ok(())
+}
