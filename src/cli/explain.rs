@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
@@ -16,8 +16,8 @@ use crate::{
 
 use super::{
     Error, NOT_READY,
-    iam_policy::policies::to_json,
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+    output::json,
 };
 
 /// Options of `explain`.
@@ -209,7 +209,7 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         Some(Chosen { policies, .. }) => {
             writeln!(out, "IAM policy:")?;
             for policy in policies {
-                writeln!(out, "{}", to_json(policy)?)?;
+                out.write_all(json(policy)?.as_bytes())?;
             }
         }
     }
@@ -221,7 +221,7 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         .candidates
         .iter()
         .map(|candidate| {
-            json!({
+            serde_json::json!({
                 "geography": candidate.choice.to_string(),
                 "profile": candidate.id.as_deref(),
                 "outcome": candidate.outcome.to_string(),
@@ -229,27 +229,27 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         })
         .collect();
     let chosen = explanation.chosen.as_ref();
-    let value = json!({
+    let value = serde_json::json!({
         "model": explanation.request.model,
         "sourceRegion": explanation.request.source_region,
         "reason": explanation.reason,
         "message": explanation.message,
-        "profile": chosen.map(|chosen| json!({
+        "profile": chosen.map(|chosen| serde_json::json!({
             "id": chosen.route.id(),
             "geography": chosen.route.geography(),
             "destinationRegions": chosen.judgement.reachable.names(),
         })),
-        "limit": explanation.limit.as_ref().map(|limit| json!({
+        "limit": explanation.limit.as_ref().map(|limit| serde_json::json!({
             "setBy": limit.origin().to_string(),
             "allowedRegions": limit.entries().collect::<Vec<_>>(),
         })),
-        "residency": chosen.map(|chosen| json!({
+        "residency": chosen.map(|chosen| serde_json::json!({
             "permitted": chosen.judgement.permits(),
             "message": chosen.judgement.message(),
         })),
         "candidates": candidates,
         // One route fits one policy.
-        "policy": chosen.and_then(|chosen| chosen.policies.first()).map_or(Value::Null, |policy| json!(policy)),
+        "policy": chosen.and_then(|chosen| chosen.policies.first()).map_or(Value::Null, |policy| serde_json::json!(policy)),
     });
     writeln!(out, "{value:#}")?;
     Ok(())

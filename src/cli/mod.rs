@@ -1,10 +1,10 @@
 //! The command line: composition, and the only place that prints.
 
-pub mod catalog;
+mod catalog;
 mod evidence;
 mod explain;
 mod iam_policy;
-pub mod options;
+mod options;
 mod output;
 mod render;
 mod run;
@@ -78,20 +78,25 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A file can't be written.
+    #[error("{path} can't be written")]
+    Unwritable {
+        /// The file or directory.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A file holds something else than expected.
-    #[error("{path} is not what it should be")]
+    #[error("{path} can't be parsed")]
     Malformed {
         /// The file.
         path: String,
         /// Why.
         source: serde_yaml::Error,
     },
-    /// The catalog can't be had.
-    #[error("the catalog can't be had")]
-    Catalog(#[from] CatalogError),
-    /// A `catalog` command failed.
+    /// The catalog can't be listed.
     #[error(transparent)]
-    CatalogCommand(#[from] catalog::Error),
+    Catalog(#[from] CatalogError),
     /// There is no way to the cluster.
     #[error("no cluster can be reached: check KUBECONFIG or the service account")]
     Cluster(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -133,8 +138,8 @@ impl Error {
             | Self::Unreadable { .. }
             | Self::Malformed { .. }
             | Self::Catalog(CatalogError::SnapshotInvalid(_)) => BAD_INPUT,
-            Self::CatalogCommand(error) => error.exit_code(),
-            Self::Catalog(_)
+            Self::Unwritable { .. }
+            | Self::Catalog(_)
             | Self::Cluster(_)
             | Self::Listing { .. }
             | Self::Controller(_)
@@ -147,14 +152,10 @@ impl Error {
 
 /// Runs what the command line asks for and returns the exit code. Errors go to standard error, once, with their causes.
 pub async fn main() -> ExitCode {
-    let outcome = execute(Cli::parse().command).await;
+    let outcome = Box::pin(execute(Cli::parse().command)).await;
     match outcome {
         Ok(code) => ExitCode::from(code),
-        Err(Error::Output(error) | Error::CatalogCommand(catalog::Error::Output(error)))
-            if error.kind() == io::ErrorKind::BrokenPipe =>
-        {
-            ExitCode::SUCCESS
-        }
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", chain(&error));
             ExitCode::from(error.exit_code())
@@ -178,7 +179,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
         }
         Command::IamPolicy(args) => iam_policy::run(args, &mut out, &mut io::stderr()).await,
         Command::Crd => {
-            out.write_all(to_yaml(&api::custom_resource_definition())?.as_bytes())?;
+            out.write_all(output::yaml(&api::custom_resource_definition())?.as_bytes())?;
             Ok(0)
         }
         Command::Completions { shell } => {
@@ -209,13 +210,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-fn to_yaml<T: serde::Serialize>(value: &T) -> Result<String, Error> {
-    serde_yaml::to_string(value).map_err(|source| Error::Malformed {
-        path: "the output".to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use crate::{
 use super::{
     Error, NOT_READY,
     options::{CatalogOptions, LimitOptions, RegionOptions},
-    to_yaml,
+    output::yaml,
 };
 
 /// Options of `render`.
@@ -130,9 +130,9 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             .first()
             .is_some_and(|ready| ready.status == ConditionStatus::True);
         for manifest in manifests {
-            write!(out, "---\n{}", to_yaml(&manifest)?)?;
+            write!(out, "---\n{}", yaml(&manifest)?)?;
         }
-        write!(out, "---\n{}", to_yaml(&with_status(wire, key, &status)?)?)?;
+        write!(out, "---\n{}", yaml(&with_status(wire, key, &status)?)?)?;
     }
     Ok(if all_ready { 0 } else { NOT_READY })
 }

@@ -1,9 +1,10 @@
-//! Tables for people.
+//! Tables for people: columns without lines.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Row, Table, presets};
 
-/// Returns a table without lines that fits `width`, or the terminal, or nothing where the output is no terminal.
-pub(super) fn table(header: Vec<String>, width: Option<u16>) -> Table {
+/// Returns a table with this header that fits `width`, else the terminal. Where the output is no terminal, nothing is
+/// wrapped.
+pub(super) fn table(header: impl Into<Row>, width: Option<u16>) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -12,9 +13,13 @@ pub(super) fn table(header: Vec<String>, width: Option<u16>) -> Table {
     if let Some(width) = width {
         table.set_width(width);
     }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
     table
 }
 
+/// Returns the text of a table, empty where it has no rows.
 pub(super) fn printed(table: &Table) -> String {
     if table.is_empty() {
         return String::new();

@@ -8,15 +8,16 @@ use std::{
 
 use clap::Args;
 
-use super::{Error, account, catalogs};
+use super::{account, catalogs};
 use crate::{
     catalog::{
         Catalog,
         listing::{self, Listing},
     },
     cli::{
+        Error,
         options::{AccountOptions, CatalogOptions},
-        output::json,
+        output::{self, json},
     },
     sources::directory::{Directory, MANIFEST, Manifest, sha256_hex},
     types::{AccountId, Region},
@@ -43,17 +44,14 @@ pub struct ExportArgs {
 
 pub(super) async fn run(args: ExportArgs) -> Result<String, Error> {
     let catalogs = catalogs(&args.catalog, &args.region).await?;
-    let now = jiff::Timestamp::now()
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string();
-    let snapshot = snapshot(&catalogs, args.account.account.as_ref(), &now)?;
-    fs::create_dir_all(&args.directory).map_err(file_error(&args.directory))?;
+    let snapshot = snapshot(&catalogs, args.account.account.as_ref(), &output::now())?;
+    fs::create_dir_all(&args.directory).map_err(unwritable(&args.directory))?;
     if !args.force {
         check_overwrite(&args.directory, &snapshot)?;
     }
-    for (name, text) in snapshot.files() {
+    for (name, text) in snapshot.files()? {
         let path = args.directory.join(name);
-        fs::write(&path, text).map_err(file_error(&path))?;
+        fs::write(&path, text).map_err(unwritable(&path))?;
     }
     Ok(format!(
         "wrote {} listings of {} and {MANIFEST} into {}",
@@ -73,12 +71,13 @@ struct Snapshot {
 impl Snapshot {
     /// Returns names and contents, the manifest last: whoever reads over an earlier export in between sees hashes that
     /// do not fit instead of a mixture.
-    fn files(&self) -> impl Iterator<Item = (&str, String)> {
+    fn files(&self) -> Result<impl Iterator<Item = (&str, String)>, Error> {
+        let manifest = json(&self.manifest)?;
         let listings = self
             .listings
             .iter()
             .map(|(name, text)| (name.as_str(), text.clone()));
-        listings.chain([(MANIFEST, json(&self.manifest))])
+        Ok(listings.chain([(MANIFEST, manifest)]))
     }
 }
 
@@ -97,7 +96,7 @@ fn snapshot(catalogs: &[Catalog], given: Option<&AccountId>, now: &str) -> Resul
                 .collect(),
             next_token: None,
         };
-        listings.insert(format!("{region}.json"), json(&listing));
+        listings.insert(format!("{region}.json"), json(&listing)?);
         accounts.insert(account.cloned());
         dates.insert(catalog.as_of().unwrap_or(now));
     }
@@ -139,7 +138,10 @@ fn check_overwrite(directory: &Path, snapshot: &Snapshot) -> Result<(), Error> {
             );
         }
         let path = directory.join(&name);
-        let bytes = fs::read(&path).map_err(file_error(&path))?;
+        let bytes = fs::read(&path).map_err(|source| Error::Unreadable {
+            path: path.display().to_string(),
+            source,
+        })?;
         if manifest.sha256.get(&name) != Some(&sha256_hex(&bytes)) {
             return refuse(&name, "this file is not an unchanged earlier export");
         }
@@ -147,9 +149,9 @@ fn check_overwrite(directory: &Path, snapshot: &Snapshot) -> Result<(), Error> {
     Ok(())
 }
 
-fn file_error(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File { path, source }
+fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.display().to_string();
+    move |source| Error::Unwritable { path, source }
 }
 
 #[cfg(test)]
@@ -164,7 +166,7 @@ mod tests {
             once,
             snapshot(&embedded(&["us-east-1"]), None, "later").expect("snapshot")
         );
-        let names: Vec<&str> = once.files().map(|(name, _)| name).collect();
+        let names: Vec<&str> = once.files().expect("files").map(|(name, _)| name).collect();
         assert_eq!(names, ["us-east-1.json", MANIFEST]);
     }
 
@@ -174,7 +176,7 @@ mod tests {
         let ireland = of(&["eu-west-1"]);
         let dir = tempfile::tempdir().expect("directory");
         let write = || {
-            for (name, text) in ireland.files() {
+            for (name, text) in ireland.files().expect("files") {
                 fs::write(dir.path().join(name), text).expect("file");
             }
         };

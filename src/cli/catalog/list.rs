@@ -4,10 +4,11 @@ use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, Table};
 
 use super::{
-    Error, Filters, catalogs,
+    Filters, catalogs,
     rows::{Permitted, Row, permitted, remark, rows},
 };
 use crate::cli::{
+    Error,
     options::{AccountOptions, CatalogOptions},
     output::{json, yaml},
     tables::{printed, table},
@@ -45,25 +46,21 @@ pub(super) async fn run(args: ListArgs) -> Result<(String, String), Error> {
     let Permitted { rows, left_out } = permitted(rows, &limits);
     let text = match args.output {
         ListOutput::Table => printed(&list_table(&rows, None)),
-        ListOutput::Json => json(&rows),
-        ListOutput::Yaml => yaml(&rows),
+        ListOutput::Json => json(&rows)?,
+        ListOutput::Yaml => yaml(&rows)?,
     };
     let remark = remark(&rows, left_out, &catalogs, &args.filters);
     Ok((text, remark))
 }
 
 fn list_table(rows: &[Row], width: Option<u16>) -> Table {
-    let header = ["PROFILE", "SOURCE", "DESTINATIONS"];
-    let mut table = table(header.map(ToOwned::to_owned).to_vec(), width);
+    let mut table = table(["PROFILE", "SOURCE", "DESTINATIONS"], width);
     for row in rows {
         table.add_row([
             row.id.clone(),
             row.source_region.to_string(),
             row.destination_regions.join(" "),
         ]);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 1));
     }
     if let Some(source) = table.column_mut(1) {
         source.set_constraint(ColumnConstraint::ContentWidth);

@@ -7,11 +7,12 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use super::{
-    Error, Filters, catalogs,
+    Filters, catalogs,
     rows::{Permitted, Row, permitted, remark, rows},
 };
 use crate::{
     cli::{
+        Error,
         options::CatalogOptions,
         output::{json, yaml},
         tables::{printed, table},
@@ -57,8 +58,8 @@ pub(super) async fn run(args: MatrixArgs) -> Result<(String, String), Error> {
     };
     let text = match args.output {
         MatrixOutput::Table | MatrixOutput::Wide => printed(&matrix_table(&models, cell, None)),
-        MatrixOutput::Json => json(&models),
-        MatrixOutput::Yaml => yaml(&models),
+        MatrixOutput::Json => json(&models)?,
+        MatrixOutput::Yaml => yaml(&models)?,
     };
     let remark = remark(&rows, left_out, &catalogs, &args.filters);
     Ok((text, remark))
@@ -130,9 +131,6 @@ fn matrix_table(models: &[ModelRow], cell: Cell, width: Option<u16>) -> Table {
                 .map(|geography| cell.text(row.geographies.get(*geography))),
         );
         table.add_row(cells);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 1));
     }
     table
 }

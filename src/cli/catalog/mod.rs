@@ -5,19 +5,17 @@ mod list;
 mod matrix;
 mod rows;
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write},
-    path::PathBuf,
-    str::FromStr,
-};
+use std::{collections::BTreeSet, io::Write, str::FromStr};
 
 use clap::{Args, Subcommand};
 
 use self::{export::ExportArgs, list::ListArgs, matrix::MatrixArgs};
-use super::options::{CatalogOptions, CatalogSource, LimitOptions};
+use super::{
+    Error,
+    options::{CatalogOptions, CatalogSource, LimitOptions},
+};
 use crate::{
-    catalog::{Catalog, CatalogError, FeedKey, embedded::Embedded},
+    catalog::{Catalog, FeedKey, embedded::Embedded},
     glob::Glob,
     residency::Limits,
     sources::directory::Directory,
@@ -55,10 +53,7 @@ pub struct Filters {
 
 impl Filters {
     fn limits(&self) -> Result<Limits, Error> {
-        let limit = self
-            .limit
-            .parse()
-            .map_err(|error| Error::BadInput(error.to_string()))?;
+        let limit = self.limit.parse()?;
         Ok(Limits::all(limit.map(Ok)))
     }
 }
@@ -88,39 +83,6 @@ impl ModelPattern {
     }
 }
 
-/// Says why a command on catalogs ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// What was given can't be used.
-    #[error("{0}")]
-    BadInput(String),
-    /// A catalog could not be had.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// A file could not be read or written.
-    #[error("{}", .path.display())]
-    File {
-        /// The file or directory.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-    /// The output could not be written.
-    #[error("the output can't be written")]
-    Output(#[source] io::Error),
-}
-
-impl Error {
-    /// Returns the exit code: 2 for bad input, else 1.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::BadInput(_) | Self::Catalog(CatalogError::SnapshotInvalid(_)) => 2,
-            _ => 1,
-        }
-    }
-}
-
 /// Runs a command on catalogs. What was asked for goes to `out`, remarks go to `err`.
 ///
 /// # Errors
@@ -135,8 +97,9 @@ pub async fn run(
         CatalogCommand::Matrix(args) => matrix::run(args).await?,
         CatalogCommand::Export(args) => (String::new(), export::run(args).await?),
     };
-    out.write_all(text.as_bytes()).map_err(Error::Output)?;
-    writeln!(err, "{remark}").map_err(Error::Output)
+    out.write_all(text.as_bytes())?;
+    writeln!(err, "{remark}")?;
+    Ok(())
 }
 
 /// Returns the catalogs of the given regions, of all regions that the source knows where none is given.

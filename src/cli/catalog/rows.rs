@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Error, Filters, account};
+use super::{Filters, account};
 use crate::{
     catalog::{Catalog, Profile, embedded::Embedded},
+    cli::Error,
     residency::Limits,
     types::{AccountId, Geography, ModelId, Region},
 };
@@ -300,7 +301,8 @@ mod tests {
     fn json_has_the_field_names_of_the_status() {
         let wanted = filters(Some("amazon.nova-lite-v1:0"), &["us"]);
         let rows = rows(&embedded(&["us-west-1"]), &wanted, None).expect("rows");
-        let value: serde_json::Value = serde_json::from_str(&json(&rows)).expect("json");
+        let value: serde_json::Value =
+            serde_json::from_str(&json(&rows).expect("JSON")).expect("json");
         assert_eq!(
             value,
             serde_json::json!([{

@@ -12,7 +12,7 @@ use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
 use self::report::{Report, csv, rows};
-use super::{Error, NOT_READY, options::LimitOptions, run::connect};
+use super::{Error, NOT_READY, options::LimitOptions, output, run::connect};
 use crate::{
     api::InferenceProfileBinding, cache::decode::WatchedNamespace, residency::NamespaceLimit,
 };
@@ -71,18 +71,13 @@ pub(super) async fn run(
     let bindings = bindings(&client, &namespaces, args.selector.as_deref()).await?;
     let (limits, remark) = namespace_limits(&client, &namespaces).await?;
     let report = Report {
-        time: jiff::Timestamp::now()
-            .strftime("%Y-%m-%dT%H:%M:%SZ")
-            .to_string(),
+        time: output::now(),
         program_version: env!("CARGO_PKG_VERSION"),
         cluster,
         bindings: rows(&bindings, &limits, limit.as_ref()),
     };
     match args.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
-            writeln!(out, "{text}")?;
-        }
+        Output::Json => out.write_all(output::json(&report)?.as_bytes())?,
         Output::Csv => out.write_all(&csv(&report)?)?,
     }
     if let Some(remark) = remark {

@@ -1,7 +1,7 @@
 //! `iam-policy`: the least that workloads and the operator need, what enforces a limit, and what service control policies
 //! deny.
 
-pub(super) mod policies;
+mod policies;
 mod report;
 
 use std::{

@@ -1,10 +1,10 @@
 //! Prints policies.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::Output;
 use crate::{
-    cli::Error,
+    cli::{Error, output::json},
     iam::{
         Action,
         document::{Document, INLINE_POLICIES_LIMIT, MANAGED_POLICY_LIMIT},
@@ -27,7 +27,7 @@ pub(super) fn print(
     match output {
         Output::Json => {
             for document in documents {
-                writeln!(out, "{}", to_json(document)?)?;
+                out.write_all(json(document)?.as_bytes())?;
             }
         }
         Output::Hcl => {
@@ -73,10 +73,7 @@ fn print_template(
     kind: Kind,
     policies: &[(String, &Document)],
 ) -> Result<(), Error> {
-    let yaml = format::cloudformation(kind, policies).map_err(|source| Error::Malformed {
-        path: "the output".to_owned(),
-        source,
-    })?;
+    let yaml = format::cloudformation(kind, policies).map_err(io::Error::other)?;
     out.write_all(yaml.as_bytes())?;
     Ok(())
 }
@@ -89,10 +86,6 @@ fn logical_id(name: &str) -> String {
             Some(format!("{}{rest}", first.to_ascii_uppercase()))
         })
         .collect()
-}
-
-pub(in crate::cli) fn to_json(document: &Document) -> Result<String, Error> {
-    serde_json::to_string_pretty(document).map_err(|error| Error::BadInput(error.to_string()))
 }
 
 /// Says what a reader of the policies can't see in them.

@@ -7,7 +7,7 @@ use std::{
 
 use super::Named;
 use crate::{
-    cli::{Error, tables},
+    cli::{Error, tables::table},
     iam::{
         self, Action, Call, Check, Place, Principal,
         evaluate::{self, Decision, Level},
@@ -49,8 +49,7 @@ pub(super) fn report(
         let (id, source) = (call.route.id(), &call.route.source_region);
         writeln!(out, "{name}: {id} from {source}")?;
         writeln!(out, "  {}", verdict(&lines))?;
-        let header = ["CHECK", "VERDICT", "WHY"];
-        let mut table = tables::table(header.map(ToOwned::to_owned).to_vec(), None);
+        let mut table = table(["CHECK", "VERDICT", "WHY"], None);
         for line in &lines {
             let (word, why) = match &line.decision {
                 Decision::Allowed => ("allowed", String::new()),
@@ -61,9 +60,6 @@ pub(super) fn report(
                 }
             };
             table.add_row([line.check(), word.to_owned(), why]);
-        }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 1));
         }
         for line in table.lines() {
             writeln!(out, "  {}", line.trim_end())?;
