@@ -57,7 +57,7 @@ pub struct FeedKey {
 }
 
 /// Says why a catalog could not be had. Each kind is a reason of the condition `CatalogFresh`.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CatalogError {
     /// AWS knows the caller and refuses the call.
     #[error("{0}")]

@@ -16,6 +16,7 @@ use crate::{
 
 use super::{
     Error, NOT_READY,
+    catalogs::Catalogs,
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
     output::json,
 };
@@ -84,12 +85,11 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
         source_region: args.region.required()?,
     };
     let limit = args.limit.parse()?;
-    let source = args.catalog.open(&request.source_region).await?;
     let key = FeedKey {
         role: None,
         region: request.source_region.clone(),
     };
-    let catalog = source.list(&key).await?;
+    let catalog = Catalogs::new(&args.catalog).catalog(&key).await?;
     let account = args.account.account.as_ref().or(catalog.account());
     let explanation = explain(request, limit, &catalog, account);
     match args.output {

@@ -1,6 +1,7 @@
 //! The command line: composition, and the only place that prints.
 
 mod catalog;
+mod catalogs;
 mod evidence;
 mod explain;
 mod iam_policy;

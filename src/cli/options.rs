@@ -187,7 +187,7 @@ pub struct CatalogOptions {
     )]
     pub catalog: CatalogSource,
     #[command(flatten)]
-    aws: AwsOptions,
+    pub(super) aws: AwsOptions,
 }
 
 impl CatalogOptions {
@@ -226,21 +226,7 @@ impl RegionOptions {
         if self.region.is_some() {
             return Ok(self.region.clone());
         }
-        let named = ["AWS_REGION", "AWS_DEFAULT_REGION"]
-            .iter()
-            .find_map(|name| {
-                std::env::var(name)
-                    .ok()
-                    .filter(|value| !value.is_empty())
-                    .map(|value| (name, value))
-            });
-        named
-            .map(|(name, value)| {
-                value
-                    .parse()
-                    .map_err(|error| Error::BadInput(format!("{name}: {error}")))
-            })
-            .transpose()
+        region_of_environment()
     }
 
     /// Returns the region, which must be known.
@@ -252,6 +238,26 @@ impl RegionOptions {
             Error::BadInput("no source region: give --region or set AWS_REGION".to_owned())
         })
     }
+}
+
+/// Returns the region of the environment.
+///
+/// # Errors
+/// [`Error::BadInput`] where it is not a region name.
+pub fn region_of_environment() -> Result<Option<Region>, Error> {
+    let named = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .into_iter()
+        .find_map(|name| {
+            let value = std::env::var(name).ok()?;
+            (!value.is_empty()).then_some((name, value))
+        });
+    named
+        .map(|(name, value)| {
+            value
+                .parse()
+                .map_err(|error| Error::BadInput(format!("{name}: {error}")))
+        })
+        .transpose()
 }
 
 /// The residency limit of the operator.

@@ -19,7 +19,7 @@ use crate::{
         Cache, FeedRules,
         decode::{WatchedNamespace, target_view},
     },
-    catalog::{FeedKey, FeedState, Freshness, Source, embedded::Embedded, roles::AllowedRoles},
+    catalog::{FeedState, Freshness, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
     plan::{
         How, Problem, Settings, Tried, TriedWrite, Write as PlannedWrite, check_merge,
@@ -34,6 +34,7 @@ use crate::{
 
 use super::{
     Error, NOT_READY,
+    catalogs::Catalogs,
     options::{CatalogOptions, LimitOptions, RegionOptions},
     output::yaml,
 };
@@ -106,7 +107,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         cache.apply_namespace(&namespace, input.limit_of(&namespace));
         cache.apply_binding(binding, 1);
     }
-    let mut catalogs = Catalogs::default();
+    let mut catalogs = Catalogs::new(&args.catalog);
     let mut all_ready = true;
     for (key, wire) in keys.iter().zip(&input.bindings) {
         let mut feed = None;
@@ -118,7 +119,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             continue;
         }
         let state = match &feed {
-            Some(feed) => catalogs.of(feed, &args.catalog).await?,
+            Some(feed) => catalogs.state(feed).await?,
             None => pending(),
         };
         let Some(observed) = cache.observe(key, |_| state) else {
@@ -192,47 +193,6 @@ fn pending() -> FeedState {
     FeedState {
         catalog: None,
         freshness: Freshness::Pending,
-    }
-}
-
-/// The catalogs asked so far.
-#[derive(Default)]
-struct Catalogs {
-    source: Option<Arc<dyn Source>>,
-    known: HashMap<FeedKey, FeedState>,
-}
-
-impl Catalogs {
-    async fn of(&mut self, feed: &FeedKey, options: &CatalogOptions) -> Result<FeedState, Error> {
-        if let Some(state) = self.known.get(feed) {
-            return Ok(state.clone());
-        }
-        let source = match &self.source {
-            Some(source) => source.clone(),
-            None => self
-                .source
-                .insert(options.open(&feed.region).await?)
-                .clone(),
-        };
-        let state = match source.list(feed).await {
-            Ok(catalog) => FeedState {
-                catalog: Some(Arc::new(catalog)),
-                freshness: if source.kind().is_live() {
-                    Freshness::Fresh
-                } else {
-                    Freshness::Snapshot
-                },
-            },
-            Err(error) => FeedState {
-                catalog: None,
-                freshness: Freshness::Failed {
-                    reason: error.reason(),
-                    message: error.to_string().into(),
-                },
-            },
-        };
-        self.known.insert(feed.clone(), state.clone());
-        Ok(state)
     }
 }
 

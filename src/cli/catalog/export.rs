@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Args;
@@ -81,7 +82,11 @@ impl Snapshot {
     }
 }
 
-fn snapshot(catalogs: &[Catalog], given: Option<&AccountId>, now: &str) -> Result<Snapshot, Error> {
+fn snapshot(
+    catalogs: &[Arc<Catalog>],
+    given: Option<&AccountId>,
+    now: &str,
+) -> Result<Snapshot, Error> {
     let mut listings = BTreeMap::new();
     let mut accounts = BTreeSet::new();
     let mut dates = BTreeSet::new();

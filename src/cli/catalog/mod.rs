@@ -5,14 +5,15 @@ mod list;
 mod matrix;
 mod rows;
 
-use std::{collections::BTreeSet, io::Write, str::FromStr};
+use std::{collections::BTreeSet, io::Write, str::FromStr, sync::Arc};
 
 use clap::{Args, Subcommand};
 
 use self::{export::ExportArgs, list::ListArgs, matrix::MatrixArgs};
 use super::{
     Error,
-    options::{CatalogOptions, CatalogSource, LimitOptions},
+    catalogs::Catalogs,
+    options::{CatalogOptions, CatalogSource, LimitOptions, region_of_environment},
 };
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
@@ -103,40 +104,35 @@ pub async fn run(
 }
 
 /// Returns the catalogs of the given regions, of all regions that the source knows where none is given.
-async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Catalog>, Error> {
+async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Arc<Catalog>>, Error> {
     let regions: BTreeSet<Region> = match (&options.catalog, given) {
         (CatalogSource::Embedded, []) => Embedded::load().source_regions().cloned().collect(),
         (CatalogSource::Directory(path), []) => {
             Directory::open(path)?.regions()?.into_iter().collect()
         }
-        (CatalogSource::Bedrock, []) => BTreeSet::from([region_of_environment()?]),
+        (CatalogSource::Bedrock, []) => {
+            let region = region_of_environment()?.ok_or_else(|| {
+                Error::BadInput(
+                    "--catalog bedrock asks one region: give --region, or set AWS_REGION"
+                        .to_owned(),
+                )
+            })?;
+            BTreeSet::from([region])
+        }
         (_, given) => given.iter().cloned().collect(),
     };
-    let Some(first) = regions.first() else {
+    if regions.is_empty() {
         return Err(Error::BadInput(
             "the catalog has no region: give a directory of <region>.json files, as `catalog export` writes it"
                 .to_owned(),
         ));
-    };
-    let source = options.open(first).await?;
-    let mut catalogs = Vec::with_capacity(regions.len());
-    for region in regions {
-        catalogs.push(source.list(&FeedKey { role: None, region }).await?);
     }
-    Ok(catalogs)
-}
-
-fn region_of_environment() -> Result<Region, Error> {
-    let name = ["AWS_REGION", "AWS_DEFAULT_REGION"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .ok_or_else(|| {
-            Error::BadInput(
-                "--catalog bedrock asks one region: give --region, or set AWS_REGION".to_owned(),
-            )
-        })?;
-    name.parse()
-        .map_err(|error| Error::BadInput(format!("AWS_REGION: {error}")))
+    let mut catalogs = Catalogs::new(options);
+    let mut listed = Vec::with_capacity(regions.len());
+    for region in regions {
+        listed.push(catalogs.catalog(&FeedKey { role: None, region }).await?);
+    }
+    Ok(listed)
 }
 
 /// Returns the catalog's account, or the given one where the catalog knows none.
@@ -159,17 +155,17 @@ mod tests {
 
     use super::*;
 
-    pub(super) fn embedded(regions: &[&str]) -> Vec<Catalog> {
+    pub(super) fn embedded(regions: &[&str]) -> Vec<Arc<Catalog>> {
         let data = Embedded::load();
         if regions.is_empty() {
             return data
                 .source_regions()
-                .map(|region| data.catalog(region))
+                .map(|region| Arc::new(data.catalog(region)))
                 .collect();
         }
         regions
             .iter()
-            .map(|name| data.catalog(&name.parse().expect(name)))
+            .map(|name| Arc::new(data.catalog(&name.parse().expect(name))))
             .collect()
     }
 

@@ -54,7 +54,7 @@ pub(super) struct RowCatalog {
 }
 
 pub(super) fn rows(
-    catalogs: &[Catalog],
+    catalogs: &[Arc<Catalog>],
     filters: &Filters,
     given: Option<&AccountId>,
 ) -> Result<Vec<Row>, Error> {
@@ -117,7 +117,7 @@ pub(super) fn permitted(mut rows: Vec<Row>, limits: &Limits) -> Permitted {
 pub(super) fn remark(
     rows: &[Row],
     left_out: usize,
-    catalogs: &[Catalog],
+    catalogs: &[Arc<Catalog>],
     filters: &Filters,
 ) -> String {
     let shown = shown(rows, left_out, catalogs, filters);
@@ -129,8 +129,11 @@ pub(super) fn remark(
     )
 }
 
-fn shown(rows: &[Row], left_out: usize, catalogs: &[Catalog], filters: &Filters) -> String {
-    let dates: BTreeSet<&str> = catalogs.iter().filter_map(Catalog::as_of).collect();
+fn shown(rows: &[Row], left_out: usize, catalogs: &[Arc<Catalog>], filters: &Filters) -> String {
+    let dates: BTreeSet<&str> = catalogs
+        .iter()
+        .filter_map(|catalog| catalog.as_of())
+        .collect();
     let source = catalogs.first().map_or("", |c| c.source().as_str());
     let of = match dates.into_iter().collect::<Vec<_>>().as_slice() {
         [] => format!("{source} catalog"),
@@ -148,7 +151,7 @@ fn shown(rows: &[Row], left_out: usize, catalogs: &[Catalog], filters: &Filters)
     }
     let known: BTreeSet<&ModelId> = catalogs
         .iter()
-        .flat_map(Catalog::profiles)
+        .flat_map(|catalog| catalog.profiles())
         .map(|profile| &profile.model)
         .collect();
     if left_out > 0 {
@@ -292,7 +295,7 @@ mod tests {
             Vec::new(),
         );
         assert!(matches!(
-            rows(&[other], &none, Some(&given)),
+            rows(&[Arc::new(other)], &none, Some(&given)),
             Err(Error::BadInput(_))
         ));
     }

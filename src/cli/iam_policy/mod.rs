@@ -4,13 +4,7 @@
 mod policies;
 mod report;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    io::Write,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fs, io::Write, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 
@@ -20,11 +14,12 @@ use self::{
 };
 use super::{
     Error, NOT_READY,
+    catalogs::Catalogs,
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
     render::{Input, parse_binding},
 };
 use crate::{
-    catalog::{Catalog, FeedKey, Source, embedded::Embedded},
+    catalog::{Catalog, FeedKey, embedded::Embedded},
     iam::{
         Action, Call, Principal,
         document::{Document, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT},
@@ -229,7 +224,11 @@ async fn find(
     let mut all_found = true;
     for one in wanted {
         let request = &*one.request;
-        let catalog = catalogs.of(request, one.role.clone()).await?;
+        let key = FeedKey {
+            role: one.role.clone().filter(|_| args.catalog.catalog.is_live()),
+            region: request.source_region.clone(),
+        };
+        let catalog = catalogs.catalog(&key).await?;
         match routes(one, &catalog, args.with_fallbacks) {
             Err(message) => {
                 writeln!(err, "{}: left out: {message}", one.name)?;
@@ -294,47 +293,6 @@ fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<AccountId, Error> 
             catalog.source().as_str()
         ))
     })
-}
-
-/// The catalogs asked so far.
-struct Catalogs<'a> {
-    options: &'a CatalogOptions,
-    source: Option<Arc<dyn Source>>,
-    known: BTreeMap<FeedKey, Arc<Catalog>>,
-}
-
-impl<'a> Catalogs<'a> {
-    fn new(options: &'a CatalogOptions) -> Self {
-        Self {
-            options,
-            source: None,
-            known: BTreeMap::new(),
-        }
-    }
-
-    async fn of(
-        &mut self,
-        request: &Request,
-        role: Option<RoleArn>,
-    ) -> Result<Arc<Catalog>, Error> {
-        let key = FeedKey {
-            role: role.filter(|_| self.options.catalog.is_live()),
-            region: request.source_region.clone(),
-        };
-        if let Some(catalog) = self.known.get(&key) {
-            return Ok(catalog.clone());
-        }
-        let source = match &self.source {
-            Some(source) => source.clone(),
-            None => self
-                .source
-                .insert(self.options.open(&key.region).await?)
-                .clone(),
-        };
-        let catalog = Arc::new(source.list(&key).await?);
-        self.known.insert(key, catalog.clone());
-        Ok(catalog)
-    }
 }
 
 fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
