@@ -264,7 +264,7 @@ pub fn region_of_environment() -> Result<Option<Region>, Error> {
 #[derive(Debug, Clone, Default, Args)]
 pub struct LimitOptions {
     /// Regions that requests may reach: names, patterns with at most 4 *, sets (@eu @eea @uk @ch @us @ca @jp @au @in), or
-    /// * for no border; repeatable or comma-separated, at most 64 entries [default: no limit]
+    /// * for any region; repeatable or comma-separated, at most 64 entries [default: no limit]
     #[arg(
         long,
         env = "IPO_ALLOWED_REGIONS",

@@ -901,7 +901,7 @@ fn iam_policy_refuses_bad_input() {
     );
     iam_policy(&["--guardrail"]).fails_with(2, "no limit to enforce: give --allowed-regions");
     iam_policy(&["--guardrail", "--allowed-regions", "eu-west-1,*"])
-        .fails_with(2, "the limit * is no border");
+        .fails_with(2, "the limit * allows any region");
     iam_policy(&["--operator", "--assume-role", "discovery"])
         .fails_with(2, "is not the ARN of a role");
     program(&["iam-policy", "--operator"]).fails_with(2, "give --account");

@@ -331,7 +331,7 @@ fn guardrail_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
     let names = limit.names();
     if names.iter().any(|name| name == "*") {
         return Err(Error::BadInput(
-            "the limit * is no border: there is nothing to deny".to_owned(),
+            "the limit * allows any region, so there is nothing to deny".to_owned(),
         ));
     }
     let document = guardrail::policy(&names);
