@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use super::options::CatalogOptions;
 use crate::catalog::{Catalog, CatalogError, FeedKey, FeedState, Freshness, Source};
 
-/// A source that is opened when it is first asked, and what it listed: each role and region is asked once, also where
-/// that fails.
+/// A source that is opened when it is first asked, and what it has listed. Each role and region is asked once, even if that
+/// fails.
 pub(super) struct Catalogs<'a> {
     options: &'a CatalogOptions,
     source: Option<Arc<dyn Source>>,
@@ -14,7 +14,7 @@ pub(super) struct Catalogs<'a> {
 }
 
 impl<'a> Catalogs<'a> {
-    /// Returns the catalogs of a source that is not opened yet.
+    /// Returns the catalogs of a source, without opening it.
     pub(super) fn new(options: &'a CatalogOptions) -> Self {
         Self {
             options,
@@ -28,8 +28,8 @@ impl<'a> Catalogs<'a> {
         self.list(key).await?
     }
 
-    /// Returns what a feed of a role and region would know. It is an error only where the source can't be opened: a listing
-    /// that fails is a state.
+    /// Returns what a feed of a role and region would know. A failed listing is a state; only a source that can't be opened is an
+    /// error.
     pub(super) async fn state(&mut self, key: &FeedKey) -> Result<FeedState, CatalogError> {
         Ok(match self.list(key).await? {
             Ok(catalog) => FeedState {

@@ -26,25 +26,25 @@ use super::{
 pub struct ExplainArgs {
     /// Foundation model ID
     model: String,
-    /// Geography wanted: the prefix of the profile ID
+    /// Geography, the prefix of the profile ID
     #[arg(long, value_name = "GEOGRAPHY")]
     geography: Geography,
     /// Geography that may be used instead; repeatable, tried in this order
     #[arg(long, value_name = "GEOGRAPHY")]
     fallback: Vec<Geography>,
-    /// Lets the bare model ID be used, last of all, where the model is on demand in the region
+    /// Allows the model's own ID as the last choice, if the model is on demand in the region
     #[arg(long)]
     on_demand: bool,
     #[command(flatten)]
     region: RegionOptions,
-    /// With it, the IAM policy of a workload is printed too.
+    /// If an account is known, the IAM policy of a workload is printed too.
     #[command(flatten)]
     account: AccountOptions,
     #[command(flatten)]
     limit: LimitOptions,
     #[command(flatten)]
     catalog: CatalogOptions,
-    /// Form of the output
+    /// Format of the output
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     output: Output,
 }
@@ -71,7 +71,7 @@ struct Explanation {
 struct Chosen {
     route: Route,
     judgement: Judgement,
-    /// What a workload needs to call it; nothing where the limit does not permit it, or no account is known.
+    /// The policies that a workload needs. Empty if the limit does not permit the route, or if no account is known.
     policies: Vec<Document>,
 }
 
@@ -203,7 +203,7 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             }
             Invocation::Profile { .. } => writeln!(
                 out,
-                "IAM policy:     no account is known: give --account to see it"
+                "IAM policy:     the account is unknown: give --account to see it"
             )?,
         },
         Some(Chosen { policies, .. }) => {
@@ -248,7 +248,7 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             "message": chosen.judgement.message(),
         })),
         "candidates": candidates,
-        // One route fits one policy.
+        // One route fits into one policy.
         "policy": chosen.and_then(|chosen| chosen.policies.first()).map_or(Value::Null, |policy| serde_json::json!(policy)),
     });
     writeln!(out, "{value:#}")?;

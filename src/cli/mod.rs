@@ -1,4 +1,7 @@
-//! The command line: composition, and the only place that prints.
+//! The command line: what puts the program together, and the only place that prints.
+//!
+//! Each command is a file or folder. What several share stands beside them: `options`, `catalogs` (what a source listed),
+//! `output` (for programs) and `tables` (for people).
 
 mod catalog;
 mod catalogs;
@@ -22,10 +25,10 @@ use clap_complete::Shell;
 
 use crate::{api, catalog::CatalogError};
 
-/// What the program ends with where a binding is not Ready or not within its limits, a request is not supported, or a policy
-/// denies one.
+/// The exit code if a binding is not Ready or not shown to be within its limits, a request is not supported, or a policy denies
+/// one.
 const NOT_READY: u8 = 3;
-/// What the program ends with where it was given something wrong.
+/// The exit code for bad input.
 const BAD_INPUT: u8 = 2;
 
 /// Finds the system-defined Amazon Bedrock inference profiles that workloads use, and writes their IDs into ConfigMaps
@@ -47,7 +50,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Prints what the controller would write for bindings in files, without a cluster
     Render(render::RenderArgs),
-    /// Says which profile serves a model from a region, and why each other candidate does not
+    /// Says which profile serves a model from a region, and why the other candidates do not
     Explain(explain::ExplainArgs),
     /// Reports the route of every binding in a cluster, the limits on it, and the verdict, for auditors
     Evidence(evidence::EvidenceArgs),
@@ -65,10 +68,10 @@ enum Command {
     },
 }
 
-/// Says why a command failed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something that was given is wrong.
+    /// An option or an input is wrong.
     #[error("{0}")]
     BadInput(String),
     /// A file can't be read.
@@ -87,7 +90,7 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// A file holds something else than expected.
+    /// A file does not have the expected content.
     #[error("{path} can't be parsed")]
     Malformed {
         /// The file.
@@ -98,11 +101,11 @@ pub enum Error {
     /// The catalog can't be listed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// There is no way to the cluster.
+    /// No cluster can be reached.
     #[error("no cluster can be reached: check KUBECONFIG or the service account")]
     Cluster(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The cluster did not give what a report needs.
-    #[error("{what} can't be listed: check the cluster, and that you may list them")]
+    /// The cluster did not list what a report needs.
+    #[error("{what} can't be listed: check that the cluster answers, and that you may list them")]
     Listing {
         /// What was asked for.
         what: String,
@@ -122,8 +125,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The task that competes for the Lease ended.
-    #[error("the election of a leader ended unexpectedly")]
+    /// The task of the leader election ended.
+    #[error("the leader election ended unexpectedly")]
     ElectionEnded,
     /// The output can't be written.
     #[error("the output can't be written")]
@@ -151,7 +154,7 @@ impl Error {
     }
 }
 
-/// Runs what the command line asks for and returns the exit code. Errors go to standard error, once, with their causes.
+/// Runs the command and returns the exit code. An error is printed once, to standard error, with its causes.
 pub async fn main() -> ExitCode {
     let outcome = Box::pin(execute(Cli::parse().command)).await;
     match outcome {
@@ -184,7 +187,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
             Ok(0)
         }
         Command::Completions { shell } => {
-            // The generator panics where it can't write.
+            // The generator panics if it can't write.
             let mut script = Vec::new();
             clap_complete::generate(
                 shell,
@@ -204,7 +207,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some errors of libraries name their causes themselves.
+        // Some libraries' errors repeat their causes.
         if !text.contains(&cause_text) {
             text = format!("{text}: {cause_text}");
         }

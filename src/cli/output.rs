@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Error;
 
-/// Returns a value as JSON of several lines.
+/// Returns a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<String, Error> {
     let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
     Ok(text + "\n")

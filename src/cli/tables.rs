@@ -1,9 +1,9 @@
-//! Tables for people: columns without lines.
+//! Tables for people.
 
 use comfy_table::{ContentArrangement, Row, Table, presets};
 
-/// Returns a table with this header that fits `width`, else the terminal. Where the output is no terminal, nothing is
-/// wrapped.
+/// Returns a table without lines that fits `width`, or the terminal if no width is given. If the output is not a terminal,
+/// nothing is wrapped.
 pub(super) fn table(header: impl Into<Row>, width: Option<u16>) -> Table {
     let mut table = Table::new();
     table
@@ -19,7 +19,7 @@ pub(super) fn table(header: impl Into<Row>, width: Option<u16>) -> Table {
     table
 }
 
-/// Returns the text of a table, empty where it has no rows.
+/// Returns the text of a table, which is empty if it has no rows.
 pub(super) fn printed(table: &Table) -> String {
     if table.is_empty() {
         return String::new();

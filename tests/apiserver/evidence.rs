@@ -194,7 +194,7 @@ async fn what_may_not_be_read_is_no_assurance(stage: &Stage) {
     assert!(
         output
             .stderr
-            .contains("limits of Namespaces are not known: "),
+            .contains("limits of Namespaces are unknown: "),
         "{output:#?}"
     );
     let row = &json_of(&output)["bindings"][0];

@@ -31,14 +31,13 @@ pub struct ExportArgs {
     catalog: CatalogOptions,
     #[command(flatten)]
     account: AccountOptions,
-    /// Source region; can be repeated [default: all that the catalog knows; with --catalog bedrock the one in
-    /// `AWS_REGION`]
+    /// Source region; repeatable [default: all regions of the catalog; with --catalog bedrock the one in `AWS_REGION`]
     #[arg(long, value_name = "REGION")]
     region: Vec<Region>,
-    /// Overwrite files that are not an unchanged earlier export
+    /// Overwrites files that are not an unchanged earlier export
     #[arg(long)]
     force: bool,
-    /// Directory to write into; made where it is not there
+    /// Directory to write into; created if it does not exist
     #[arg(value_name = "DIRECTORY")]
     directory: PathBuf,
 }
@@ -70,8 +69,8 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    /// Returns names and contents, the manifest last: whoever reads over an earlier export in between sees hashes that
-    /// do not fit instead of a mixture.
+    /// Returns names and contents, the manifest last: someone who reads while an earlier export is overwritten sees wrong hashes
+    /// instead of a mixture.
     fn files(&self) -> Result<impl Iterator<Item = (&str, String)>, Error> {
         let manifest = json(&self.manifest)?;
         let listings = self
@@ -107,11 +106,12 @@ fn snapshot(
     }
     if accounts.len() > 1 {
         return Err(Error::BadInput(
-            "the listings are of different accounts: export them into a directory each".to_owned(),
+            "the listings belong to different accounts: export each account into its own directory"
+                .to_owned(),
         ));
     }
     let manifest = Manifest {
-        // The oldest: nothing is said to be newer than it is.
+        // The oldest date: no listing must seem newer than it is.
         as_of: dates.first().map(|date| (*date).to_owned()),
         account: accounts.pop_first().flatten(),
         sha256: listings
@@ -139,7 +139,7 @@ fn check_overwrite(directory: &Path, snapshot: &Snapshot) -> Result<(), Error> {
         if !snapshot.listings.contains_key(&name) {
             return refuse(
                 &name,
-                "this export does not contain the region, and would speak for its file too",
+                "this export does not contain the region, but its manifest would cover the file too",
             );
         }
         let path = directory.join(&name);

@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, Table};
 
 use super::{
-    Filters, catalogs,
-    rows::{Permitted, Row, permitted, remark, rows},
+    Filters,
+    selection::{ListedProfile, Selection, select},
 };
 use crate::cli::{
     Error,
@@ -23,12 +23,12 @@ pub struct ListArgs {
     account: AccountOptions,
     #[command(flatten)]
     filters: Filters,
-    /// How to print
+    /// Format of the output
     #[arg(short, long, value_enum, default_value_t = ListOutput::Table)]
     output: ListOutput,
 }
 
-/// Forms of a list.
+/// Formats of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ListOutput {
     /// A table that fits the terminal.
@@ -40,26 +40,23 @@ pub enum ListOutput {
 }
 
 pub(super) async fn run(args: ListArgs) -> Result<(String, String), Error> {
-    let limits = args.filters.limits()?;
-    let catalogs = catalogs(&args.catalog, &args.filters.region).await?;
-    let rows = rows(&catalogs, &args.filters, args.account.account.as_ref())?;
-    let Permitted { rows, left_out } = permitted(rows, &limits);
+    let account = args.account.account.as_ref();
+    let Selection { profiles, remark } = select(&args.catalog, &args.filters, account).await?;
     let text = match args.output {
-        ListOutput::Table => printed(&list_table(&rows, None)),
-        ListOutput::Json => json(&rows)?,
-        ListOutput::Yaml => yaml(&rows)?,
+        ListOutput::Table => printed(&list_table(&profiles, None)),
+        ListOutput::Json => json(&profiles)?,
+        ListOutput::Yaml => yaml(&profiles)?,
     };
-    let remark = remark(&rows, left_out, &catalogs, &args.filters);
     Ok((text, remark))
 }
 
-fn list_table(rows: &[Row], width: Option<u16>) -> Table {
+fn list_table(profiles: &[ListedProfile], width: Option<u16>) -> Table {
     let mut table = table(["PROFILE", "SOURCE", "DESTINATIONS"], width);
-    for row in rows {
+    for profile in profiles {
         table.add_row([
-            row.id.clone(),
-            row.source_region.to_string(),
-            row.destination_regions.join(" "),
+            profile.id.clone(),
+            profile.source_region.to_string(),
+            profile.destination_regions.join(" "),
         ]);
     }
     if let Some(source) = table.column_mut(1) {
@@ -71,12 +68,17 @@ fn list_table(rows: &[Row], width: Option<u16>) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::catalog::tests::{embedded, fits};
+    use crate::cli::catalog::{
+        selection::filtered,
+        tests::{embedded, fits},
+    };
 
     #[test]
     fn the_table_fits_the_terminal() {
-        let all = rows(&embedded(&[]), &Filters::default(), None).expect("rows");
-        assert_eq!(all.len(), 1497);
+        let catalogs = embedded(&[]);
+        let all = filtered(&catalogs, &Filters::default(), None).expect("profiles");
+        let listed = catalogs.iter().map(|catalog| catalog.profiles().len());
+        assert_eq!(all.len(), listed.sum::<usize>());
         fits(&list_table(&all, Some(100)), 100);
         fits(&list_table(&all, Some(80)), 80);
     }

@@ -7,8 +7,8 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use super::{
-    Filters, catalogs,
-    rows::{Permitted, Row, permitted, remark, rows},
+    Filters,
+    selection::{ListedProfile, Selection, select},
 };
 use crate::{
     cli::{
@@ -27,12 +27,12 @@ pub struct MatrixArgs {
     catalog: CatalogOptions,
     #[command(flatten)]
     filters: Filters,
-    /// How to print: table gives the number of source regions (a check mark where --region names one), wide their names
+    /// Format of the output: table gives the number of source regions (with one --region, a check mark), wide their names
     #[arg(short, long, value_enum, default_value_t = MatrixOutput::Table)]
     output: MatrixOutput,
 }
 
-/// Forms of a matrix.
+/// Formats of a matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MatrixOutput {
     /// A table that fits 80 columns.
@@ -46,11 +46,8 @@ pub enum MatrixOutput {
 }
 
 pub(super) async fn run(args: MatrixArgs) -> Result<(String, String), Error> {
-    let limits = args.filters.limits()?;
-    let catalogs = catalogs(&args.catalog, &args.filters.region).await?;
-    let rows = rows(&catalogs, &args.filters, None)?;
-    let Permitted { rows, left_out } = permitted(rows, &limits);
-    let models = models(&rows);
+    let Selection { profiles, remark } = select(&args.catalog, &args.filters, None).await?;
+    let models = models(&profiles);
     let cell = match (args.output, args.filters.region.as_slice()) {
         (MatrixOutput::Wide, _) => Cell::Names,
         (_, [_]) => Cell::Mark,
@@ -61,32 +58,31 @@ pub(super) async fn run(args: MatrixArgs) -> Result<(String, String), Error> {
         MatrixOutput::Json => json(&models)?,
         MatrixOutput::Yaml => yaml(&models)?,
     };
-    let remark = remark(&rows, left_out, &catalogs, &args.filters);
     Ok((text, remark))
 }
 
-/// The profiles of a model.
+/// The geographies that have a profile of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct ModelRow {
+struct ModelGeographies {
     #[serde(rename = "foundationModelID")]
     model: ModelId,
     /// Source regions by geography.
     geographies: BTreeMap<Geography, BTreeSet<Region>>,
 }
 
-fn models(rows: &[Row]) -> Vec<ModelRow> {
+fn models(profiles: &[ListedProfile]) -> Vec<ModelGeographies> {
     let mut models: BTreeMap<&ModelId, BTreeMap<Geography, BTreeSet<Region>>> = BTreeMap::new();
-    for row in rows {
+    for profile in profiles {
         models
-            .entry(row.model())
+            .entry(profile.model())
             .or_default()
-            .entry(row.geography.clone())
+            .entry(profile.geography.clone())
             .or_default()
-            .insert(row.source_region.clone());
+            .insert(profile.source_region.clone());
     }
     models
         .into_iter()
-        .map(|(model, geographies)| ModelRow {
+        .map(|(model, geographies)| ModelGeographies {
             model: model.clone(),
             geographies,
         })
@@ -115,10 +111,10 @@ impl Cell {
     }
 }
 
-fn matrix_table(models: &[ModelRow], cell: Cell, width: Option<u16>) -> Table {
+fn matrix_table(models: &[ModelGeographies], cell: Cell, width: Option<u16>) -> Table {
     let geographies: BTreeSet<&Geography> = models
         .iter()
-        .flat_map(|row| row.geographies.keys())
+        .flat_map(|model| model.geographies.keys())
         .collect();
     let mut header = vec!["MODEL".to_owned()];
     header.extend(geographies.iter().map(|g| g.as_str().to_uppercase()));
@@ -138,13 +134,16 @@ fn matrix_table(models: &[ModelRow], cell: Cell, width: Option<u16>) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::catalog::tests::{embedded, fits};
+    use crate::cli::catalog::{
+        selection::filtered,
+        tests::{embedded, fits},
+    };
 
     #[test]
     fn the_table_fits_the_terminal() {
-        let all = rows(&embedded(&[]), &Filters::default(), None).expect("rows");
+        let all = filtered(&embedded(&[]), &Filters::default(), None).expect("profiles");
         fits(&matrix_table(&models(&all), Cell::Count, Some(80)), 80);
-        let one = rows(&embedded(&["eu-west-2"]), &Filters::default(), None).expect("rows");
+        let one = filtered(&embedded(&["eu-west-2"]), &Filters::default(), None).expect("profiles");
         assert!(
             matrix_table(&models(&one), Cell::Mark, Some(80))
                 .trim_fmt()

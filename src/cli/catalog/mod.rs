@@ -3,7 +3,7 @@
 mod export;
 mod list;
 mod matrix;
-mod rows;
+mod selection;
 
 use std::{collections::BTreeSet, io::Write, str::FromStr, sync::Arc};
 
@@ -23,31 +23,31 @@ use crate::{
     types::{AccountId, Geography, ModelId, Region},
 };
 
-/// Commands on catalogs.
+/// The `catalog` commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum CatalogCommand {
-    /// List inference profiles, one line per profile and source region
+    /// Lists inference profiles, one line per profile and source region
     List(ListArgs),
-    /// Show which geographies have a profile of each model
+    /// Shows which geographies have a profile of each model
     Matrix(MatrixArgs),
-    /// Write listings into a directory, for --catalog directory:PATH
+    /// Writes listings into a directory, for --catalog directory:PATH
     Export(ExportArgs),
 }
 
 /// Which profiles to show.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Filters {
-    /// Source region, the one that Bedrock is called in; can be repeated [default: all that the catalog knows; with
-    /// --catalog bedrock the one in `AWS_REGION`]
+    /// Source region, where Bedrock is called; repeatable [default: all regions of the catalog; with --catalog bedrock the one
+    /// in `AWS_REGION`]
     #[arg(long, value_name = "REGION")]
     pub region: Vec<Region>,
     /// Foundation model ID, or a pattern with at most 4 `*`, each of which stands for any text
     #[arg(long, value_name = "MODEL")]
     pub model: Option<ModelPattern>,
-    /// Geography, the prefix of the profile ID; can be repeated
+    /// Geography, the prefix of the profile ID; repeatable
     #[arg(long, value_name = "GEOGRAPHY")]
     pub geography: Vec<Geography>,
-    /// Profiles with a region outside are left out.
+    /// Leaves out profiles with a region outside the limit.
     #[command(flatten)]
     pub limit: LimitOptions,
 }
@@ -59,7 +59,7 @@ impl Filters {
     }
 }
 
-/// A foundation model ID, in which `*` stands for any text.
+/// A foundation model ID, where `*` stands for any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelPattern(Glob);
 
@@ -77,17 +77,14 @@ impl FromStr for ModelPattern {
 }
 
 impl ModelPattern {
-    /// Says whether a model's ID fits.
+    /// Returns whether a model's ID matches.
     #[must_use]
     pub fn matches(&self, model: &ModelId) -> bool {
         self.0.matches(model.as_str())
     }
 }
 
-/// Runs a command on catalogs. What was asked for goes to `out`, remarks go to `err`.
-///
-/// # Errors
-/// [`Error`], with a text for the person at the terminal.
+/// Runs a `catalog` command. Its output goes to `out`, remarks go to `err`.
 pub async fn run(
     command: CatalogCommand,
     out: &mut impl Write,
@@ -103,7 +100,7 @@ pub async fn run(
     Ok(())
 }
 
-/// Returns the catalogs of the given regions, of all regions that the source knows where none is given.
+/// Returns the catalogs of the given regions, or of all that the source has if none is given.
 async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Arc<Catalog>>, Error> {
     let regions: BTreeSet<Region> = match (&options.catalog, given) {
         (CatalogSource::Embedded, []) => Embedded::load().source_regions().cloned().collect(),
@@ -113,8 +110,7 @@ async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Arc<
         (CatalogSource::Bedrock, []) => {
             let region = region_of_environment()?.ok_or_else(|| {
                 Error::BadInput(
-                    "--catalog bedrock asks one region: give --region, or set AWS_REGION"
-                        .to_owned(),
+                    "--catalog bedrock needs a region: give --region or set AWS_REGION".to_owned(),
                 )
             })?;
             BTreeSet::from([region])
@@ -123,7 +119,7 @@ async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Arc<
     };
     if regions.is_empty() {
         return Err(Error::BadInput(
-            "the catalog has no region: give a directory of <region>.json files, as `catalog export` writes it"
+            "the catalog has no regions: give a directory of <region>.json files, as `catalog export` writes it"
                 .to_owned(),
         ));
     }
@@ -135,14 +131,14 @@ async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Arc<
     Ok(listed)
 }
 
-/// Returns the catalog's account, or the given one where the catalog knows none.
+/// Returns the catalog's account, or the given one if the catalog has none.
 fn account<'a>(
     catalog: &'a Catalog,
     given: Option<&'a AccountId>,
 ) -> Result<Option<&'a AccountId>, Error> {
     match (catalog.account(), given) {
         (Some(known), Some(given)) if known != given => Err(Error::BadInput(format!(
-            "--account {given}: the catalog of {} is of account {known}",
+            "--account {given}: the catalog of {} belongs to account {known}",
             catalog.source_region()
         ))),
         (known, given) => Ok(known.or(given)),

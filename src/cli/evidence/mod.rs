@@ -1,7 +1,7 @@
-//! `evidence`: the route of every binding in a cluster, the limits on it, and the verdict, as a report.
+//! `evidence`: a report of the route of every binding in a cluster, the limits on it, and the verdict.
 //!
-//! The status says what the operator decided. The route that it names is judged again by the limits as they are while the
-//! report is made, so that a report does not rest on the operator alone.
+//! The status says what the operator decided. The report judges its route again by the limits in force now, so that it does not
+//! rely on the operator alone.
 
 mod report;
 
@@ -11,16 +11,17 @@ use clap::{Args, ValueEnum};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
-use self::report::{Report, csv, rows};
+use self::report::{Report, binding_reports, csv};
 use super::{Error, NOT_READY, options::LimitOptions, output, run::connect};
 use crate::{
-    api::InferenceProfileBinding, cache::decode::WatchedNamespace, residency::NamespaceLimit,
+    api::InferenceProfileBinding, cache::decode::WatchedNamespace, catalog::embedded::Embedded,
+    residency::NamespaceLimit,
 };
 
-/// Longest wait for one page of a list.
+/// How long to wait for one page of a list.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many objects a page has at most.
+/// The most objects on a page.
 const PAGE: u32 = 500;
 
 /// Options of `evidence`.
@@ -37,10 +38,10 @@ pub struct EvidenceArgs {
     /// Label selector of the bindings to report on [default: all]
     #[arg(long, short = 'l', value_name = "SELECTOR")]
     selector: Option<String>,
-    /// Give what the operator was given: a status does not hold it.
+    /// Give the operator's own limit here: the cluster does not show it.
     #[command(flatten)]
     limit: LimitOptions,
-    /// Form of the report
+    /// Format of the report
     #[arg(long, short, value_name = "FORMAT", default_value = "json")]
     output: Output,
 }
@@ -74,7 +75,7 @@ pub(super) async fn run(
         time: output::now(),
         program_version: env!("CARGO_PKG_VERSION"),
         cluster,
-        bindings: rows(&bindings, &limits, limit.as_ref()),
+        bindings: binding_reports(&bindings, &limits, limit.as_ref(), Embedded::load()),
     };
     match args.output {
         Output::Json => out.write_all(output::json(&report)?.as_bytes())?,
@@ -83,7 +84,10 @@ pub(super) async fn run(
     if let Some(remark) = remark {
         writeln!(err, "{remark}")?;
     }
-    let open = report.bindings.iter().filter(|row| !row.is_satisfied());
+    let open = report
+        .bindings
+        .iter()
+        .filter(|binding| !binding.is_satisfied());
     let open = open.count();
     writeln!(
         err,
@@ -116,8 +120,8 @@ async fn bindings(
     Ok(found)
 }
 
-/// Returns the limits of Namespaces by their names, and a remark where they may not be read: their bindings are reported
-/// all the same, as not shown to be within their limits.
+/// Returns the limits of Namespaces by name, and a remark if Namespaces may not be read. Their bindings are reported anyway, as
+/// not shown to be within their limits.
 async fn namespace_limits(
     client: &Client,
     namespaces: &[String],
@@ -128,13 +132,13 @@ async fn namespace_limits(
         pages.push(list(&api, &ListParams::default()).await);
     }
     for namespace in namespaces {
-        // A right to one Namespace covers a list of it alone.
+        // The right to list one Namespace covers a list of that one alone.
         let params = ListParams::default().fields(&format!("metadata.name={namespace}"));
         let page = list(&api, &params).await;
-        // A mistyped name would make an empty report, which reads as if all were well.
+        // A mistyped name would make an empty report, as if all were well.
         if page.as_ref().is_ok_and(Vec::is_empty) {
             return Err(Error::BadInput(format!(
-                "there is no namespace {namespace}: `kubectl get namespaces` lists those there are"
+                "there is no namespace {namespace}: `kubectl get namespaces` lists those that exist"
             )));
         }
         pages.push(page);
@@ -146,7 +150,7 @@ async fn namespace_limits(
             Ok(page) => limits.extend(page.iter().map(WatchedNamespace::limit)),
             Err(ListError::Failed(kube::Error::Api(status))) if status.is_forbidden() => {
                 remark = Some(format!(
-                    "limits of Namespaces are not known: {}",
+                    "the limits of Namespaces are unknown: {}",
                     status.message
                 ));
             }
@@ -172,7 +176,7 @@ fn failed(what: &str) -> impl FnOnce(ListError) -> Error {
     }
 }
 
-/// Lists everything, page by page.
+/// Lists all objects, page by page.
 async fn list<K>(api: &Api<K>, params: &ListParams) -> Result<Vec<K>, ListError>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,

@@ -1,4 +1,4 @@
-//! The report: what it has of each binding, and its form as CSV. Pure.
+//! The report: what it says about each binding, and its CSV format. Pure.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,70 +12,70 @@ use crate::{
     residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit},
 };
 
-/// What is reported.
+/// The report.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
-    /// When the report was made.
+    /// When it was made, an RFC 3339 time.
     #[serde(rename = "reportTime")]
     pub(super) time: String,
-    /// Version of the program that made the report.
+    /// The version of the program that made it.
     pub(super) program_version: &'static str,
-    /// Address of the apiserver.
+    /// The address of the apiserver.
     pub(super) cluster: String,
-    pub(super) bindings: Vec<Row>,
+    pub(super) bindings: Vec<BindingReport>,
 }
 
-/// What is reported of a binding.
+/// What is reported about a binding.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Row {
+pub(super) struct BindingReport {
     namespace: String,
     name: String,
     model: String,
-    /// The geography asked for.
+    /// The geography in the spec.
     geography: String,
     profile: Option<ProfileStatus>,
-    limits: Vec<LimitRow>,
-    /// `ResidencySatisfied`, as the operator wrote it.
-    residency: ConditionRow,
-    /// Whether the status speaks of the spec as it is.
+    limits: Vec<LimitReport>,
+    /// The condition `ResidencySatisfied`, as the operator wrote it.
+    residency: ConditionReport,
+    /// Whether the status is about the current spec.
     current: bool,
-    /// The route of the status, judged by these limits.
+    /// The route in the status, judged by these limits. `None` if there is none that can be read.
     recheck: Option<Recheck>,
-    ready: ConditionRow,
-    /// Objects written, as KIND/NAME.
+    ready: ConditionReport,
+    /// The objects written, as KIND/NAME.
     targets: Vec<String>,
 }
 
 /// A limit in force.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct LimitRow {
+pub(super) struct LimitReport {
     set_by: String,
     allowed_regions: Vec<String>,
-    /// Why the limit can't be used.
+    /// Why the limit can't be used, if it can't.
     problem: Option<String>,
 }
 
-/// A condition; empty where there is none.
+/// A condition. Its texts are empty if the status does not have it.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct ConditionRow {
+pub(super) struct ConditionReport {
     status: String,
     reason: String,
     message: String,
 }
 
-/// What the limits say of the route.
+/// What the limits say about the route.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Recheck {
     permitted: bool,
     message: String,
 }
 
-impl Row {
-    /// Says whether the report shows that the binding is within its limits: by the operator's verdict on the spec as it is,
-    /// and by the limits as they are.
+impl BindingReport {
+    /// Returns whether the report shows that the binding is within its limits: by the operator's verdict on the current spec, and
+    /// by the current limits.
     pub(super) fn is_satisfied(&self) -> bool {
         self.residency.status == "True"
             && self.current
@@ -83,55 +83,55 @@ impl Row {
     }
 }
 
-/// Returns what is reported, ordered by namespace and name.
-pub(super) fn rows(
+/// Returns the reports, sorted by namespace and name.
+pub(super) fn binding_reports(
     bindings: &[InferenceProfileBinding],
     namespaces: &BTreeMap<Arc<str>, NamespaceLimit>,
     operator: Option<&Limit>,
-) -> Vec<Row> {
-    let mut rows: Vec<Row> = bindings
+    embedded: &Embedded,
+) -> Vec<BindingReport> {
+    let mut reports: Vec<BindingReport> = bindings
         .iter()
         .map(|binding| {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
             let limit = namespaces.get(namespace).cloned().unwrap_or_default();
-            row(binding, namespace, &limit, operator)
+            binding_report(binding, namespace, &limit, operator, embedded)
         })
         .collect();
-    rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    rows
+    reports.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    reports
 }
 
-fn row(
+fn binding_report(
     binding: &InferenceProfileBinding,
     namespace: &str,
     of_namespace: &NamespaceLimit,
     of_operator: Option<&Limit>,
-) -> Row {
+    embedded: &Embedded,
+) -> BindingReport {
     let spec = &binding.spec;
     let status = binding.status.clone().unwrap_or_default();
     let own = spec.allowed_regions.as_ref();
     let own = own.map(|entries| Limit::parse(LimitOrigin::Binding, entries));
     let operator = of_operator.cloned().map(Ok);
-    let mut limits: Vec<LimitRow> = own.iter().map(limit_row).collect();
+    let mut limits: Vec<LimitReport> = own.iter().map(limit_report).collect();
     match of_namespace {
-        NamespaceLimit::Set(limit) => limits.push(limit_row(limit)),
+        NamespaceLimit::Set(limit) => limits.push(limit_report(limit)),
         NamespaceLimit::Unset => {}
-        NamespaceLimit::Unknown => limits.push(LimitRow {
+        NamespaceLimit::Unknown => limits.push(LimitReport {
             set_by: LimitOrigin::Namespace.to_string(),
             allowed_regions: Vec::new(),
-            problem: Some(
-                "the Namespace can't be read: whether it sets a limit is not known".into(),
-            ),
+            problem: Some("the Namespace can't be read: whether it sets a limit is unknown".into()),
         }),
     }
-    limits.extend(operator.iter().map(limit_row));
+    limits.extend(operator.iter().map(limit_report));
     let all = Limits::all(own.into_iter().chain(operator)).and_namespace(of_namespace);
     let condition = |kind: ConditionType| {
         let found = status.conditions.iter();
         let mut found = found.filter(|condition| condition.type_ == kind.as_str());
-        found.next().map(condition_row).unwrap_or_default()
+        found.next().map(condition_report).unwrap_or_default()
     };
-    Row {
+    BindingReport {
         namespace: namespace.to_owned(),
         name: binding.metadata.name.clone().unwrap_or_default(),
         model: spec.model.clone(),
@@ -143,7 +143,7 @@ fn row(
         recheck: status
             .profile
             .as_ref()
-            .and_then(|profile| recheck(profile, &all)),
+            .and_then(|profile| recheck(profile, &all, embedded)),
         ready: condition(ConditionType::Ready),
         targets: status
             .targets
@@ -154,14 +154,14 @@ fn row(
     }
 }
 
-fn limit_row(limit: &Result<Limit, LimitError>) -> LimitRow {
+fn limit_report(limit: &Result<Limit, LimitError>) -> LimitReport {
     match limit {
-        Ok(limit) => LimitRow {
+        Ok(limit) => LimitReport {
             set_by: limit.origin().to_string(),
             allowed_regions: limit.entries().collect(),
             problem: None,
         },
-        Err(error) => LimitRow {
+        Err(error) => LimitReport {
             set_by: error.origin().to_string(),
             allowed_regions: Vec::new(),
             problem: Some(error.to_string()),
@@ -169,66 +169,74 @@ fn limit_row(limit: &Result<Limit, LimitError>) -> LimitRow {
     }
 }
 
-fn condition_row(condition: &Condition) -> ConditionRow {
-    ConditionRow {
+fn condition_report(condition: &Condition) -> ConditionReport {
+    ConditionReport {
         status: condition.status.clone(),
         reason: condition.reason.clone(),
         message: condition.message.clone(),
     }
 }
 
-/// Judges the route of a status; nothing where it can't be read.
-fn recheck(profile: &ProfileStatus, limits: &Limits) -> Option<Recheck> {
+/// Judges the route in a status, or returns `None` if it can't be read.
+fn recheck(profile: &ProfileStatus, limits: &Limits, embedded: &Embedded) -> Option<Recheck> {
     if profile.destination_regions.is_empty() {
         return None;
     }
-    let judgement = limits.judge(&profile.route().ok()?, Embedded::load());
+    let judgement = limits.judge(&profile.route().ok()?, embedded);
     Some(Recheck {
         permitted: judgement.permits(),
         message: judgement.message(),
     })
 }
 
-/// The columns of the CSV form, and what stands in them.
-type Column = (&'static str, fn(&Report, &Row) -> String);
+/// A column of the CSV format: its name and its field.
+type Column = (&'static str, fn(&Report, &BindingReport) -> String);
 
 const COLUMNS: &[Column] = &[
-    ("namespace", |_, row| row.namespace.clone()),
-    ("name", |_, row| row.name.clone()),
-    ("model", |_, row| row.model.clone()),
-    ("geography", |_, row| row.geography.clone()),
-    ("profileID", |_, row| of_profile(row, |p| p.id.clone())),
-    ("sourceRegion", |_, row| {
-        of_profile(row, |p| p.source_region.clone())
+    ("namespace", |_, binding| binding.namespace.clone()),
+    ("name", |_, binding| binding.name.clone()),
+    ("model", |_, binding| binding.model.clone()),
+    ("geography", |_, binding| binding.geography.clone()),
+    ("profileID", |_, binding| {
+        of_profile(binding, |p| p.id.clone())
     }),
-    ("destinationRegions", |_, row| {
-        of_profile(row, |p| p.destination_regions.join(" "))
+    ("sourceRegion", |_, binding| {
+        of_profile(binding, |p| p.source_region.clone())
     }),
-    ("limits", |_, row| limits_text(&row.limits)),
-    ("residencySatisfied", |_, row| row.residency.status.clone()),
-    ("residencyReason", |_, row| row.residency.reason.clone()),
-    ("residencyMessage", |_, row| row.residency.message.clone()),
-    ("current", |_, row| row.current.to_string()),
-    ("recheckPermitted", |_, row| {
-        let check = row.recheck.as_ref();
+    ("destinationRegions", |_, binding| {
+        of_profile(binding, |p| p.destination_regions.join(" "))
+    }),
+    ("limits", |_, binding| limits_text(&binding.limits)),
+    ("residencySatisfied", |_, binding| {
+        binding.residency.status.clone()
+    }),
+    ("residencyReason", |_, binding| {
+        binding.residency.reason.clone()
+    }),
+    ("residencyMessage", |_, binding| {
+        binding.residency.message.clone()
+    }),
+    ("current", |_, binding| binding.current.to_string()),
+    ("recheckPermitted", |_, binding| {
+        let check = binding.recheck.as_ref();
         check.map_or_else(String::new, |check| check.permitted.to_string())
     }),
-    ("recheckMessage", |_, row| {
-        let check = row.recheck.as_ref();
+    ("recheckMessage", |_, binding| {
+        let check = binding.recheck.as_ref();
         check.map_or_else(String::new, |check| check.message.clone())
     }),
-    ("ready", |_, row| row.ready.status.clone()),
-    ("readyReason", |_, row| row.ready.reason.clone()),
-    ("catalogSource", |_, row| {
-        of_profile(row, |p| p.catalog.source.clone())
+    ("ready", |_, binding| binding.ready.status.clone()),
+    ("readyReason", |_, binding| binding.ready.reason.clone()),
+    ("catalogSource", |_, binding| {
+        of_profile(binding, |p| p.catalog.source.clone())
     }),
-    ("catalogAccount", |_, row| {
-        of_profile(row, |p| p.catalog.account.clone().unwrap_or_default())
+    ("catalogAccount", |_, binding| {
+        of_profile(binding, |p| p.catalog.account.clone().unwrap_or_default())
     }),
-    ("catalogAsOf", |_, row| {
-        of_profile(row, |p| p.catalog.as_of.clone())
+    ("catalogAsOf", |_, binding| {
+        of_profile(binding, |p| p.catalog.as_of.clone())
     }),
-    ("targets", |_, row| row.targets.join(" ")),
+    ("targets", |_, binding| binding.targets.join(" ")),
     ("cluster", |report, _| report.cluster.clone()),
     ("programVersion", |report, _| {
         report.program_version.to_owned()
@@ -236,11 +244,11 @@ const COLUMNS: &[Column] = &[
     ("reportTime", |report, _| report.time.clone()),
 ];
 
-fn of_profile(row: &Row, field: impl FnOnce(&ProfileStatus) -> String) -> String {
-    row.profile.as_ref().map_or_else(String::new, field)
+fn of_profile(binding: &BindingReport, field: impl FnOnce(&ProfileStatus) -> String) -> String {
+    binding.profile.as_ref().map_or_else(String::new, field)
 }
 
-fn limits_text(limits: &[LimitRow]) -> String {
+fn limits_text(limits: &[LimitReport]) -> String {
     let texts: Vec<String> = limits
         .iter()
         .map(|limit| {
@@ -259,8 +267,8 @@ pub(super) fn csv(report: &Report) -> Result<Vec<u8>, Error> {
     let written = |error: csv::Error| Error::Output(error.into());
     let header = COLUMNS.iter().map(|(name, _)| *name);
     writer.write_record(header).map_err(written)?;
-    for row in &report.bindings {
-        let fields = COLUMNS.iter().map(|(_, text)| plain(text(report, row)));
+    for binding in &report.bindings {
+        let fields = COLUMNS.iter().map(|(_, text)| plain(text(report, binding)));
         writer.write_record(fields).map_err(written)?;
     }
     writer
@@ -268,7 +276,7 @@ pub(super) fn csv(report: &Report) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::Output(error.into_error()))
 }
 
-/// Keeps a spreadsheet from taking a text for a formula, by a quotation mark before it.
+/// Puts a quotation mark before a text that a spreadsheet would take for a formula.
 ///
 /// Source: <https://owasp.org/www-community/attacks/CSV_Injection>
 fn plain(text: String) -> String {
@@ -318,7 +326,7 @@ mod tests {
         BTreeMap::from([("shop".into(), limit.clone())])
     }
 
-    fn report(bindings: Vec<Row>) -> Report {
+    fn report(bindings: Vec<BindingReport>) -> Report {
         Report {
             time: "2026-10-27T00:00:00Z".to_owned(),
             program_version: "0.1.0",
@@ -356,8 +364,13 @@ mod tests {
             ("a region outside", elsewhere, &eu, false),
             ("no profile", no_profile, &eu, false),
         ] {
-            let rows = rows(&[binding("chat", "eu", &changes)], &known(limit), None);
-            assert_eq!(rows[0].is_satisfied(), satisfied, "{what}: {rows:#?}");
+            let reports = binding_reports(
+                &[binding("chat", "eu", &changes)],
+                &known(limit),
+                None,
+                Embedded::load(),
+            );
+            assert_eq!(reports[0].is_satisfied(), satisfied, "{what}: {reports:#?}");
         }
     }
 
@@ -367,12 +380,12 @@ mod tests {
         own.spec.allowed_regions = Some(vec!["eu-*".to_owned()]);
         let eu = NamespaceLimit::of_annotation(Some("@eu, @uk"));
         let operator = Limit::parse(LimitOrigin::Operator, &["eu-west-1"]).expect("a limit");
-        let rows = rows(&[own], &known(&eu), Some(&operator));
+        let reports = binding_reports(&[own], &known(&eu), Some(&operator), Embedded::load());
         assert_eq!(
-            limits_text(&rows[0].limits),
+            limits_text(&reports[0].limits),
             "spec.allowedRegions: eu-*; the Namespace's annotation inferenceprofiles.dev/allowed-regions: @eu @uk; the operator's --allowed-regions: eu-west-1"
         );
-        let check = rows[0].recheck.as_ref().expect("a route");
+        let check = reports[0].recheck.as_ref().expect("a route");
         assert!(
             !check.permitted && check.message.contains("the operator's --allowed-regions"),
             "{check:?}"
@@ -387,8 +400,8 @@ mod tests {
         );
         let none = BTreeMap::new();
         assert_eq!(
-            rows(&[a.clone(), b.clone()], &none, None),
-            rows(&[b, a], &none, None)
+            binding_reports(&[a.clone(), b.clone()], &none, None, Embedded::load()),
+            binding_reports(&[b, a], &none, None, Embedded::load())
         );
     }
 
@@ -396,8 +409,13 @@ mod tests {
     fn csv_is_quoted_and_runs_nothing() {
         let message = "=HYPERLINK(\"https://example.com\"), \"quoted\"\nline";
         let changes = json!({"/status/conditions/0/message": message});
-        let rows = rows(&[binding("chat", "eu", &changes)], &BTreeMap::new(), None);
-        let text = csv(&report(rows)).expect("CSV");
+        let reports = binding_reports(
+            &[binding("chat", "eu", &changes)],
+            &BTreeMap::new(),
+            None,
+            Embedded::load(),
+        );
+        let text = csv(&report(reports)).expect("CSV");
         let mut reader = csv::Reader::from_reader(text.as_slice());
         let header = reader.headers().expect("a header").clone();
         let record = reader.records().next().expect("a line").expect("a record");

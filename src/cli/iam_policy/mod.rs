@@ -1,5 +1,5 @@
-//! `iam-policy`: the least that workloads and the operator need, what enforces a limit, and what service control policies
-//! deny.
+//! `iam-policy`: least-privilege policies of workloads and of the operator, policies that enforce a limit, and what service
+//! control policies deny.
 
 mod policies;
 mod report;
@@ -42,7 +42,7 @@ pub struct IamPolicyArgs {
     /// Foundation model ID, instead of bindings
     #[arg(long, group = "subject", requires = "geography")]
     model: Option<String>,
-    /// Geography wanted: the prefix of the profile ID
+    /// Geography, the prefix of the profile ID
     #[arg(long, value_name = "GEOGRAPHY", requires = "model")]
     geography: Option<Geography>,
     /// Geography that may be used instead; repeatable, tried in this order
@@ -65,7 +65,7 @@ pub struct IamPolicyArgs {
     limit: LimitOptions,
     #[command(flatten)]
     catalog: CatalogOptions,
-    /// What workloads do: invoke is `InvokeModel` and Converse, stream their streaming forms, batch submits batch jobs
+    /// What workloads do: invoke means `InvokeModel` and Converse, stream their streaming forms, batch the submission of batch jobs
     #[arg(
         long,
         value_name = "ACTION",
@@ -76,21 +76,21 @@ pub struct IamPolicyArgs {
     /// Allows the fallback geographies of each binding too, so that a later fallback needs no new policy
     #[arg(long)]
     with_fallbacks: bool,
-    /// ARN of a role that the operator may assume, * standing for any text; repeatable
+    /// ARN of a role that the operator may assume, where * stands for any text; repeatable
     #[arg(long, value_name = "ARN", requires = "operator")]
     assume_role: Vec<String>,
-    /// Says what these service control policies deny instead of printing policies; one option per level, from the root
-    /// down to the account, the files of a level separated by commas
+    /// Says what these service control policies deny, instead of printing policies; one option per level, from the root down to
+    /// the account, with the files of a level separated by commas
     #[arg(
         long,
         value_name = "FILE[,FILE...]",
         conflicts_with_all = ["operator", "guardrail", "output"]
     )]
     scp: Vec<String>,
-    /// ARN of the workload's role or user, for policies that name principals
+    /// ARN of the workload's role or user, for service control policies that name principals
     #[arg(long, value_name = "ARN", requires = "scp")]
     principal: Option<Principal>,
-    /// Form of policies: documents of IAM, Terraform data sources, or a CloudFormation template
+    /// Format of policies: IAM documents, Terraform data sources, or a CloudFormation template
     #[arg(long, short, value_name = "FORMAT", default_value = "json")]
     output: Output,
 }
@@ -116,13 +116,13 @@ impl From<ActionName> for Action {
 enum Output {
     /// Policy documents, one after the other
     Json,
-    /// Terraform: data sources `aws_iam_policy_document`
+    /// Terraform data sources `aws_iam_policy_document`
     Hcl,
     /// A CloudFormation template, as YAML
     Cloudformation,
 }
 
-/// Somebody who asks for a profile.
+/// A request for a profile, and who makes it.
 struct Wanted {
     name: String,
     request: Arc<Request>,
@@ -130,8 +130,8 @@ struct Wanted {
     role: Option<RoleArn>,
 }
 
-/// A call that somebody wants to make.
-struct Named {
+/// A call, and who makes it.
+struct NamedCall {
     name: String,
     call: Call,
 }
@@ -151,7 +151,7 @@ pub(super) async fn run(
         print_guardrail(out, args.output, &document)?;
         return Ok(0);
     }
-    // Before the catalog is asked: a file that can't be read is told at once.
+    // Before the catalog is asked, so that a file that can't be read is reported at once.
     let levels = read_levels(&args.scp)?;
     let wanted = wanted(&args)?;
     let (found, all_found) = find(&args, &wanted, err).await?;
@@ -213,12 +213,12 @@ fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
     Ok(wanted)
 }
 
-/// Returns the routes, and whether everybody has one. Those who have none are told.
+/// Returns the routes, and whether every request has one. Prints which have none, and why.
 async fn find(
     args: &IamPolicyArgs,
     wanted: &[Wanted],
     err: &mut impl Write,
-) -> Result<(Vec<Named>, bool), Error> {
+) -> Result<(Vec<NamedCall>, bool), Error> {
     let mut catalogs = Catalogs::new(&args.catalog);
     let mut found = Vec::new();
     let mut all_found = true;
@@ -236,7 +236,7 @@ async fn find(
             }
             Ok(routes) => {
                 let account = account(args, &catalog)?;
-                found.extend(routes.into_iter().map(|route| Named {
+                found.extend(routes.into_iter().map(|route| NamedCall {
                     name: one.name.clone(),
                     call: Call {
                         account: account.clone(),
@@ -249,7 +249,7 @@ async fn find(
     Ok((found, all_found))
 }
 
-/// Returns the route that the operator would publish, with the fallbacks where they are wanted, or why there is none.
+/// Returns the route that the operator would publish, and those of the fallbacks if they are wanted, or why there is none.
 fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Vec<Route>, String> {
     let Wanted {
         request, limits, ..
@@ -276,7 +276,7 @@ fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Ve
     Ok(routes)
 }
 
-/// Returns the account of the workload: as given, as its principal has it, or as the catalog knows it.
+/// Returns the account of the workload: the given one, the principal's, or the catalog's.
 fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<AccountId, Error> {
     let principal = args.principal.as_ref().map(Principal::account);
     let given = args.account.account.as_ref();
@@ -284,12 +284,12 @@ fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<AccountId, Error> 
         && principal != given
     {
         return Err(Error::BadInput(format!(
-            "--principal is of account {principal}, --account is {given}: profiles are called by principals of their own account"
+            "--principal belongs to account {principal}, but --account is {given}: a profile is called by principals of its own account"
         )));
     }
     given.or(principal).or(catalog.account()).cloned().ok_or_else(|| {
         Error::BadInput(format!(
-            "no account is known: the {} catalog names none, and ARNs of profiles do; give --account",
+            "the account is unknown: ARNs of profiles name one, and the {} catalog does not; give --account",
             catalog.source().as_str()
         ))
     })
@@ -298,7 +298,7 @@ fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<AccountId, Error> 
 fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
     let account = args.account.account.as_ref().ok_or_else(|| {
         Error::BadInput(
-            "no account is known: the operator's policy names its profiles; give --account"
+            "the account is unknown: the operator's policy names the account's profiles; give --account"
                 .to_owned(),
         )
     })?;
@@ -318,7 +318,7 @@ fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
     within(
         &document,
         MANAGED_POLICY_LIMIT,
-        "name roles by a pattern with *",
+        "use patterns with * instead of single roles",
     )?;
     Ok(document)
 }
@@ -338,7 +338,7 @@ fn guardrail_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
     within(
         &document,
         SERVICE_CONTROL_POLICY_LIMIT,
-        "name regions by a pattern with *",
+        "use patterns with * instead of single regions",
     )?;
     Ok(document)
 }
@@ -349,7 +349,7 @@ fn within(document: &Document, limit: usize, instead: &str) -> Result<(), Error>
         return Ok(());
     }
     Err(Error::BadInput(format!(
-        "the policy would have {size} characters, and AWS takes {limit}: {instead}"
+        "the policy would have {size} characters, and AWS allows {limit}: {instead}"
     )))
 }
 

@@ -1,4 +1,4 @@
-//! Prints policies.
+//! How policies are printed.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Prints policies. Where there are several, all but the first have a number.
+/// Prints policies. If there are several, all but the first have a number in their names.
 pub(super) fn print(
     out: &mut impl Write,
     output: Output,
@@ -78,7 +78,7 @@ fn print_template(
     Ok(())
 }
 
-/// Returns a name as CloudFormation takes it: letters and digits.
+/// Returns a name in the form that CloudFormation takes: letters and digits.
 fn logical_id(name: &str) -> String {
     name.split('_')
         .filter_map(|word| {
@@ -88,7 +88,7 @@ fn logical_id(name: &str) -> String {
         .collect()
 }
 
-/// Says what a reader of the policies can't see in them.
+/// Prints what the policies themselves don't show.
 pub(super) fn remark(
     err: &mut impl Write,
     policies: &[WorkloadPolicy],
@@ -97,7 +97,7 @@ pub(super) fn remark(
     if policies.len() > 1 {
         writeln!(
             err,
-            "{} policies: IAM takes one partition a policy, {MANAGED_POLICY_LIMIT} characters a managed policy, and {INLINE_POLICIES_LIMIT} in all inline policies of a role",
+            "{} policies: IAM allows one partition per policy, {MANAGED_POLICY_LIMIT} characters per managed policy, and {INLINE_POLICIES_LIMIT} in all inline policies of a role together",
             policies.len()
         )?;
         for (index, policy) in policies.iter().enumerate() {
@@ -114,7 +114,7 @@ pub(super) fn remark(
     if actions.contains(&Action::Batch) && !policies.is_empty() {
         writeln!(
             err,
-            "batch: who submits a job also needs iam:PassRole on the job's service role; that role needs its buckets, and the policy of --actions invoke"
+            "batch: whoever submits a job also needs iam:PassRole on the job's service role; that role needs its buckets, and the policy of --actions invoke"
         )?;
     }
     Ok(())

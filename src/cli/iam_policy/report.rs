@@ -5,7 +5,7 @@ use std::{
     io::Write,
 };
 
-use super::Named;
+use super::NamedCall;
 use crate::{
     cli::{Error, tables::table},
     iam::{
@@ -14,16 +14,16 @@ use crate::{
     },
 };
 
-/// A line of a report.
-struct Line {
+/// A check, and what the policies say to it.
+struct JudgedCheck {
     place: Place,
-    /// The action, where actions differ.
+    /// The action, if actions differ.
     action: Option<Action>,
     decision: Decision,
 }
 
-impl Line {
-    fn check(&self) -> String {
+impl JudgedCheck {
+    fn name(&self) -> String {
         match self.action {
             None => self.place.to_string(),
             Some(action) => format!("{}, {}", self.place, action.as_str()),
@@ -31,27 +31,29 @@ impl Line {
     }
 }
 
-/// Prints what the policies say to each check, and returns whether all are allowed. What can't be judged is not.
+/// Prints what the policies say to each check, and returns whether all checks are allowed. One that can't be judged is not.
 pub(super) fn report(
     out: &mut impl Write,
-    found: &[Named],
+    found: &[NamedCall],
     actions: &[Action],
     levels: &[Level],
     principal: Option<&Principal>,
 ) -> Result<bool, Error> {
     let mut all_allowed = true;
-    for (index, Named { name, call }) in found.iter().enumerate() {
-        let lines = lines(call, actions, levels, principal);
-        all_allowed &= lines.iter().all(|line| line.decision == Decision::Allowed);
+    for (index, NamedCall { name, call }) in found.iter().enumerate() {
+        let checks = judged_checks(call, actions, levels, principal);
+        all_allowed &= checks
+            .iter()
+            .all(|check| check.decision == Decision::Allowed);
         if index > 0 {
             writeln!(out)?;
         }
         let (id, source) = (call.route.id(), &call.route.source_region);
         writeln!(out, "{name}: {id} from {source}")?;
-        writeln!(out, "  {}", verdict(&lines))?;
+        writeln!(out, "  {}", verdict(&checks))?;
         let mut table = table(["CHECK", "VERDICT", "WHY"], None);
-        for line in &lines {
-            let (word, why) = match &line.decision {
+        for check in &checks {
+            let (word, why) = match &check.decision {
                 Decision::Allowed => ("allowed", String::new()),
                 Decision::Denied(denial) => ("denied", denial.to_string()),
                 Decision::CantJudge(doubts) => {
@@ -59,7 +61,7 @@ pub(super) fn report(
                     ("can't judge", doubts.join("; "))
                 }
             };
-            table.add_row([line.check(), word.to_owned(), why]);
+            table.add_row([check.name(), word.to_owned(), why]);
         }
         for line in table.lines() {
             writeln!(out, "  {}", line.trim_end())?;
@@ -68,13 +70,13 @@ pub(super) fn report(
     Ok(all_allowed)
 }
 
-/// Returns a line per check, or per check and action where actions differ.
-fn lines(
+/// Returns the decision on each check, or on each check and action if actions differ.
+fn judged_checks(
     call: &Call,
     actions: &[Action],
     levels: &[Level],
     principal: Option<&Principal>,
-) -> Vec<Line> {
+) -> Vec<JudgedCheck> {
     let caller = iam::caller(&call.account, principal);
     let decide = |check: &Check| {
         let (action, context) = (check.action.as_str(), check.context(&caller));
@@ -90,45 +92,45 @@ fn lines(
                 .push((*action, decision));
         }
     }
-    let mut lines = Vec::new();
+    let mut checks = Vec::new();
     for (place, decisions) in places {
         let (_, first) = &decisions[0];
         if decisions.iter().all(|(_, decision)| decision == first) {
-            lines.push(Line {
+            checks.push(JudgedCheck {
                 place,
                 action: None,
                 decision: first.clone(),
             });
             continue;
         }
-        lines.extend(decisions.into_iter().map(|(action, decision)| Line {
+        checks.extend(decisions.into_iter().map(|(action, decision)| JudgedCheck {
             place: place.clone(),
             action: Some(action),
             decision,
         }));
     }
-    lines
+    checks
 }
 
-/// Says in words what all checks together mean.
-fn verdict(lines: &[Line]) -> String {
+/// Returns what all checks together mean.
+fn verdict(checks: &[JudgedCheck]) -> String {
     let regions = |wanted: fn(&Decision) -> bool| {
-        let found: BTreeSet<&str> = lines
+        let found: BTreeSet<&str> = checks
             .iter()
-            .filter(|line| wanted(&line.decision))
-            .map(|line| line.place.requested_region())
+            .filter(|check| wanted(&check.decision))
+            .map(|check| check.place.requested_region())
             .collect();
         found.into_iter().collect::<Vec<_>>().join(", ")
     };
     let denied = regions(|decision| matches!(decision, Decision::Denied(_)));
     if !denied.is_empty() {
         return format!(
-            "DENIED in {denied}: every request fails where one check is denied, even if others are allowed"
+            "DENIED in {denied}: a request fails if one of its checks is denied, even if all others are allowed"
         );
     }
-    let unknown: BTreeSet<&str> = lines
+    let unknown: BTreeSet<&str> = checks
         .iter()
-        .filter_map(|line| match &line.decision {
+        .filter_map(|check| match &check.decision {
             Decision::CantJudge(doubts) => Some(doubts),
             Decision::Allowed | Decision::Denied(_) => None,
         })

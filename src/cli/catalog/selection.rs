@@ -1,21 +1,29 @@
-//! What `catalog list` and `catalog matrix` show, and the remark beside it.
+//! What `catalog list` and `catalog matrix` show: the profiles that fit the filters and the limit, and a remark on them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Filters, account};
+use super::{Filters, account, catalogs};
 use crate::{
     catalog::{Catalog, Profile, embedded::Embedded},
-    cli::Error,
+    cli::{Error, options::CatalogOptions},
     residency::Limits,
     types::{AccountId, Geography, ModelId, Region},
 };
 
-/// A profile as seen from a source region, with the field names of `status.profile`.
+/// What is shown.
+pub(super) struct Selection {
+    /// Sorted by model, geography and source region.
+    pub(super) profiles: Vec<ListedProfile>,
+    /// What the user learns beside them, on standard error.
+    pub(super) remark: String,
+}
+
+/// A profile of a source region, with the field names of `status.profile`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Row {
+pub(super) struct ListedProfile {
     pub(super) id: String,
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,25 +35,25 @@ pub(super) struct Row {
     #[serde(rename = "foundationModelID")]
     foundation_model_id: String,
     pub(super) destination_regions: Vec<String>,
-    catalog: RowCatalog,
+    catalog: Provenance,
 }
 
-impl Row {
+impl ListedProfile {
     pub(super) fn model(&self) -> &ModelId {
         &self.profile.model
     }
 
-    /// Says whether the limits permit the route: its source region, and every destination.
+    /// Returns whether the limits permit the route: its source region and every destination.
     fn is_permitted(&self, limits: &Limits) -> bool {
         let route = self.profile.route(&self.source_region);
         limits.judge(&route, Embedded::load()).permits()
     }
 }
 
-/// Where a row comes from, with the field names of `status.profile.catalog`.
+/// Where a profile was listed, with the field names of `status.profile.catalog`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct RowCatalog {
+pub(super) struct Provenance {
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<AccountId>,
@@ -53,12 +61,27 @@ pub(super) struct RowCatalog {
     as_of: Option<String>,
 }
 
-pub(super) fn rows(
+/// Lists the catalogs and selects what fits the filters and the limit.
+pub(super) async fn select(
+    options: &CatalogOptions,
+    filters: &Filters,
+    account: Option<&AccountId>,
+) -> Result<Selection, Error> {
+    let limits = filters.limits()?;
+    let catalogs = catalogs(options, &filters.region).await?;
+    let filtered = filtered(&catalogs, filters, account)?;
+    let (profiles, left_out) = permitted(filtered, &limits);
+    let remark = remark(&profiles, left_out, &catalogs, filters);
+    Ok(Selection { profiles, remark })
+}
+
+/// Returns the profiles that fit the filters, without regard to limits.
+pub(super) fn filtered(
     catalogs: &[Arc<Catalog>],
     filters: &Filters,
     given: Option<&AccountId>,
-) -> Result<Vec<Row>, Error> {
-    let mut rows = Vec::new();
+) -> Result<Vec<ListedProfile>, Error> {
+    let mut found = Vec::new();
     for catalog in catalogs {
         let account = account(catalog, given)?;
         let region = catalog.source_region();
@@ -69,7 +92,7 @@ pub(super) fn rows(
                 .is_none_or(|pattern| pattern.matches(&profile.model))
                 && (filters.geography.is_empty() || filters.geography.contains(&profile.geography))
         });
-        rows.extend(wanted.map(|profile| Row {
+        found.extend(wanted.map(|profile| ListedProfile {
             id: profile.id.to_string(),
             name: profile.name.clone(),
             arn: account.map(|account| region.profile_arn(account, &profile.id)),
@@ -78,75 +101,83 @@ pub(super) fn rows(
             source_region: region.clone(),
             foundation_model_id: profile.model.to_string(),
             destination_regions: profile.destinations.names(),
-            catalog: RowCatalog {
+            catalog: Provenance {
                 source: catalog.source().as_str(),
                 account: account.cloned(),
                 as_of: catalog.as_of().map(ToOwned::to_owned),
             },
         }));
     }
-    rows.sort_by(|a, b| {
+    found.sort_by(|a, b| {
         (a.model(), &a.geography, &a.source_region).cmp(&(
             b.model(),
             &b.geography,
             &b.source_region,
         ))
     });
-    Ok(rows)
+    Ok(found)
 }
 
-/// What the limits leave of rows.
-pub(super) struct Permitted {
-    pub(super) rows: Vec<Row>,
-    /// How many models have no row left.
-    pub(super) left_out: usize,
+/// Returns the profiles that the limits permit, and how many models have none left.
+fn permitted(mut profiles: Vec<ListedProfile>, limits: &Limits) -> (Vec<ListedProfile>, usize) {
+    let models = |profiles: &[ListedProfile]| -> usize {
+        let models: BTreeSet<_> = profiles.iter().map(ListedProfile::model).collect();
+        models.len()
+    };
+    let before = models(&profiles);
+    profiles.retain(|profile| profile.is_permitted(limits));
+    let left_out = before - models(&profiles);
+    (profiles, left_out)
 }
 
-pub(super) fn permitted(mut rows: Vec<Row>, limits: &Limits) -> Permitted {
-    let models = |rows: &[Row]| rows.iter().map(Row::model).collect::<BTreeSet<_>>().len();
-    let before = models(&rows);
-    rows.retain(|row| row.is_permitted(limits));
-    Permitted {
-        left_out: before - models(&rows),
-        rows,
-    }
-}
-
-/// Says in a sentence what is shown, or what there would be where nothing is, and in a line of its own how many models
-/// have no permitted route.
-pub(super) fn remark(
-    rows: &[Row],
+/// Returns a sentence on what is shown, or on what there is if nothing is shown, and a line on how many models have no
+/// permitted route.
+fn remark(
+    profiles: &[ListedProfile],
     left_out: usize,
     catalogs: &[Arc<Catalog>],
     filters: &Filters,
 ) -> String {
-    let shown = shown(rows, left_out, catalogs, filters);
+    let shown = shown(profiles, left_out, catalogs, filters);
     if left_out == 0 {
         return shown;
     }
     format!(
-        "{shown}\nleft out, because --allowed-regions permits no route to them: models: {left_out}"
+        "{shown}\nmodels left out, because --allowed-regions permits no route to them: {left_out}"
     )
 }
 
-fn shown(rows: &[Row], left_out: usize, catalogs: &[Arc<Catalog>], filters: &Filters) -> String {
+fn shown(
+    profiles: &[ListedProfile],
+    left_out: usize,
+    catalogs: &[Arc<Catalog>],
+    filters: &Filters,
+) -> String {
     let dates: BTreeSet<&str> = catalogs
         .iter()
         .filter_map(|catalog| catalog.as_of())
         .collect();
     let source = catalogs.first().map_or("", |c| c.source().as_str());
-    let of = match dates.into_iter().collect::<Vec<_>>().as_slice() {
+    let catalog = match dates.into_iter().collect::<Vec<_>>().as_slice() {
         [] => format!("{source} catalog"),
         [date] => format!("{source} catalog of {date}"),
         [first, .., last] => format!("{source} catalog of {first} to {last}"),
     };
-    if !rows.is_empty() {
-        let profiles: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let regions: BTreeSet<&Region> = rows.iter().map(|row| &row.source_region).collect();
+    if !profiles.is_empty() {
+        let ids: BTreeSet<&str> = profiles.iter().map(|profile| profile.id.as_str()).collect();
+        let regions: BTreeSet<&Region> = profiles
+            .iter()
+            .map(|profile| &profile.source_region)
+            .collect();
         return format!(
-            "{of}; profiles: {}, source regions: {}",
-            profiles.len(),
+            "{catalog}; profiles: {}, source regions: {}",
+            ids.len(),
             regions.len()
+        );
+    }
+    if left_out > 0 {
+        return format!(
+            "{catalog}: no route is permitted; widen --allowed-regions (global profiles need the limit *), or leave out a filter"
         );
     }
     let known: BTreeSet<&ModelId> = catalogs
@@ -154,36 +185,31 @@ fn shown(rows: &[Row], left_out: usize, catalogs: &[Arc<Catalog>], filters: &Fil
         .flat_map(|catalog| catalog.profiles())
         .map(|profile| &profile.model)
         .collect();
-    if left_out > 0 {
-        return format!(
-            "{of}: no route is permitted; widen --allowed-regions (global profiles need the limit *), or leave out a filter"
-        );
-    }
     match &filters.model {
         Some(pattern) if !known.iter().any(|model| pattern.matches(model)) => {
             let asked = pattern.0.as_str();
             format!(
-                "{of}: no profile of {asked} there{}; {}",
-                retired(asked),
+                "{catalog}: no profile of {asked}{}; {}",
+                last_seen(asked),
                 similar(asked, &known)
             )
         }
         _ => {
-            format!("{of}: no profile fits all of the filters; leave one out to see what there is")
+            format!("{catalog}: no profile fits all filters; leave one out to see what there is")
         }
     }
 }
 
-/// Says when public data last saw profiles of a model that has none any more.
-fn retired(asked: &str) -> String {
-    let last_seen = asked.parse().ok().and_then(|model| {
+/// Returns when public data last listed a profile of a model that has none any more.
+fn last_seen(asked: &str) -> String {
+    let date = asked.parse().ok().and_then(|model| {
         let profiles = Embedded::load().retired(&model);
         profiles.map(|profile| profile.last_seen).max()
     });
-    last_seen.map_or_else(String::new, |date| format!(", last seen {date}"))
+    date.map_or_else(String::new, |date| format!(", last seen {date}"))
 }
 
-/// Names up to three models that are like the text: first those that begin with it.
+/// Returns the names of up to three similar models, first those that begin with the text.
 fn similar(asked: &str, known: &BTreeSet<&ModelId>) -> String {
     const LIKE: f64 = 0.8;
     let likeness = |model: &ModelId| {
@@ -232,10 +258,11 @@ mod tests {
             ),
             (Some(model), &["us"], ""),
         ] {
-            let rows = rows(&catalogs, &filters(model, geographies), None).expect("rows");
-            let found: Vec<String> = rows
+            let profiles =
+                filtered(&catalogs, &filters(model, geographies), None).expect("profiles");
+            let found: Vec<String> = profiles
                 .iter()
-                .map(|row| format!("{}@{}", row.geography, row.source_region))
+                .map(|profile| format!("{}@{}", profile.geography, profile.source_region))
                 .collect();
             assert_eq!(found.join(" "), shown);
         }
@@ -254,16 +281,15 @@ mod tests {
         ] {
             let limit = (!limit.is_empty()).then(|| Limit::parse(LimitOrigin::Operator, limit));
             let catalogs = embedded(regions);
-            let all = rows(&catalogs, &wanted, None).expect("rows");
-            let kept = permitted(all, &Limits::all(limit));
-            let found: Vec<String> = kept
-                .rows
+            let all = filtered(&catalogs, &wanted, None).expect("profiles");
+            let (profiles, count) = permitted(all, &Limits::all(limit));
+            let found: Vec<String> = profiles
                 .iter()
-                .map(|row| format!("{}@{}", row.geography, row.source_region))
+                .map(|profile| format!("{}@{}", profile.geography, profile.source_region))
                 .collect();
-            assert_eq!((found.join(" ").as_str(), kept.left_out), (shown, left_out));
-            let remark = remark(&kept.rows, left_out, &catalogs, &wanted);
-            assert_eq!(remark.contains("models: 1"), left_out == 1, "{remark}");
+            assert_eq!((found.join(" ").as_str(), count), (shown, left_out));
+            let remark = remark(&profiles, left_out, &catalogs, &wanted);
+            assert_eq!(remark.contains("them: 1"), left_out == 1, "{remark}");
             assert_eq!(
                 remark.contains("no route is permitted"),
                 shown.is_empty(),
@@ -277,14 +303,14 @@ mod tests {
         let given: AccountId = "111122223333".parse().expect("account");
         let catalogs = embedded(&["eu-west-1"]);
         let none = Filters::default();
-        let without = rows(&catalogs, &none, None).expect("rows");
-        assert!(without.iter().all(|row| row.arn.is_none()));
-        let with = rows(&catalogs, &none, Some(&given)).expect("rows");
-        assert!(with.iter().all(|row| {
-            row.arn.as_deref()
+        let without = filtered(&catalogs, &none, None).expect("profiles");
+        assert!(without.iter().all(|profile| profile.arn.is_none()));
+        let with = filtered(&catalogs, &none, Some(&given)).expect("profiles");
+        assert!(with.iter().all(|profile| {
+            profile.arn.as_deref()
                 == Some(&format!(
                     "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/{}",
-                    row.id
+                    profile.id
                 ))
         }));
         let other = Catalog::new(
@@ -295,7 +321,7 @@ mod tests {
             Vec::new(),
         );
         assert!(matches!(
-            rows(&[Arc::new(other)], &none, Some(&given)),
+            filtered(&[Arc::new(other)], &none, Some(&given)),
             Err(Error::BadInput(_))
         ));
     }
@@ -303,9 +329,9 @@ mod tests {
     #[test]
     fn json_has_the_field_names_of_the_status() {
         let wanted = filters(Some("amazon.nova-lite-v1:0"), &["us"]);
-        let rows = rows(&embedded(&["us-west-1"]), &wanted, None).expect("rows");
+        let profiles = filtered(&embedded(&["us-west-1"]), &wanted, None).expect("profiles");
         let value: serde_json::Value =
-            serde_json::from_str(&json(&rows).expect("JSON")).expect("json");
+            serde_json::from_str(&json(&profiles).expect("JSON")).expect("json");
         assert_eq!(
             value,
             serde_json::json!([{
@@ -338,9 +364,9 @@ mod tests {
             ("amazon.nova-lite-v1:0", &["jp"], "leave one out"),
         ] {
             let filters = filters(Some(model), geographies);
-            let rows = rows(&catalogs, &filters, None).expect("rows");
-            assert!(rows.is_empty(), "{model}");
-            let remark = remark(&rows, 0, &catalogs, &filters);
+            let profiles = filtered(&catalogs, &filters, None).expect("profiles");
+            assert!(profiles.is_empty(), "{model}");
+            let remark = remark(&profiles, 0, &catalogs, &filters);
             assert!(remark.contains(says), "{remark}");
         }
     }
