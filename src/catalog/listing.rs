@@ -1,5 +1,5 @@
-//! The shape of `ListInferenceProfiles` as `aws bedrock list-inference-profiles --output json` prints it, and its
-//! conversion from and to profiles.
+//! Listings: the format that `aws bedrock list-inference-profiles --output json` prints, and its conversion from and to
+//! profiles.
 //!
 //! Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
 
@@ -16,13 +16,13 @@ use crate::{
 const SYSTEM_DEFINED: &str = "SYSTEM_DEFINED";
 const ACTIVE: &str = "ACTIVE";
 
-/// A whole answer of `ListInferenceProfiles`. Fields that are not used here are neither read nor required.
+/// An answer of `ListInferenceProfiles`. Fields that are not used here are neither read nor required.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// The profiles, in the order of the answer.
     #[serde(rename = "inferenceProfileSummaries")]
     pub summaries: Vec<Summary>,
-    /// There where the answer was cut off: `nextToken` on the wire, `NextToken` after `--max-items`.
+    /// Present when the answer was cut off: `nextToken` in AWS's answer, `NextToken` with the CLI's `--max-items`.
     #[serde(
         default,
         rename = "nextToken",
@@ -32,7 +32,7 @@ pub struct Listing {
     pub next_token: Option<String>,
 }
 
-/// One profile of an answer. A missing field reads as empty, so that one odd entry does not hide the others.
+/// One entry of an answer. A missing field reads as empty, so that one odd entry does not hide the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Summary {
@@ -44,7 +44,7 @@ pub struct Summary {
     pub models: Vec<ModelReference>,
     /// The ID.
     pub inference_profile_id: String,
-    /// `ACTIVE`, so far the only one.
+    /// `ACTIVE`, which is the only status so far.
     pub status: String,
     /// `SYSTEM_DEFINED` or `APPLICATION`.
     #[serde(rename = "type")]
@@ -55,16 +55,16 @@ pub struct Summary {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ModelReference {
-    /// `arn:PARTITION:bedrock:DESTINATION::foundation-model/MODEL`, without a region where it can be any.
+    /// `arn:PARTITION:bedrock:DESTINATION::foundation-model/MODEL`, with an empty region if it can be any.
     pub model_arn: String,
 }
 
-/// What an answer holds for one source region.
+/// The profiles of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profiles {
     /// The system-defined, active profiles, in the order of the answer.
     pub profiles: Vec<Arc<Profile>>,
-    /// The account that was asked, where an ARN names it.
+    /// The account that was asked, if an ARN names it.
     pub account: Option<AccountId>,
     /// The entries that should be profiles and can't be understood, in the order of the answer.
     pub left_out: Vec<LeftOut>,
@@ -84,7 +84,7 @@ pub struct LeftOut {
 /// What is wrong with one entry, in words.
 pub type Problem = &'static str;
 
-/// Says why a whole answer is not one of the region asked.
+/// Why an answer can't be one for the region that was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
     /// An entry belongs to another region or partition.
@@ -94,17 +94,17 @@ pub enum Contradiction {
         id: String,
         /// ARN of the entry.
         arn: String,
-        /// What the ARN should begin with, up to the region.
+        /// What the ARN should begin with.
         expected: String,
     },
     /// Two entries belong to different accounts.
-    #[error("{id}: its ARN is of account {account}, that of an entry before of {before}")]
+    #[error("{id}: its ARN is of account {account}, an earlier entry's of {before}")]
     Account {
         /// ID of the later entry.
         id: String,
         /// Account of the later entry.
         account: AccountId,
-        /// Account of the entries before.
+        /// Account of the earlier entries.
         before: AccountId,
     },
 }
@@ -112,8 +112,7 @@ pub enum Contradiction {
 /// Returns the profiles of an answer for `region`. Application profiles and those that are not active are passed over.
 ///
 /// # Errors
-/// [`Contradiction`] where an entry is of another region, partition or account: nothing of such an answer can be
-/// trusted.
+/// [`Contradiction`] if an entry belongs to another region, partition or account: such an answer can't be trusted.
 pub fn profiles(summaries: &[Summary], region: &Region) -> Result<Profiles, Contradiction> {
     let mut found = Profiles {
         profiles: Vec::with_capacity(summaries.len()),
@@ -138,7 +137,7 @@ pub fn profiles(summaries: &[Summary], region: &Region) -> Result<Profiles, Cont
     Ok(found)
 }
 
-/// Returns the entry that an answer has for a profile. The account of its ARN stays empty where it is not known.
+/// Returns the entry that an answer has for a profile. The account in its ARN is empty if it is not known.
 #[must_use]
 pub fn summary(profile: &Profile, region: &Region, account: Option<&AccountId>) -> Summary {
     let partition = region.partition().name;
@@ -172,7 +171,7 @@ fn profile(
     region: &Region,
 ) -> Result<Result<(Profile, Option<AccountId>), Problem>, Contradiction> {
     let Ok(arn) = Arn::parse(&summary.inference_profile_arn) else {
-        return Ok(Err("its ARN is not one"));
+        return Ok(Err("its ARN is malformed"));
     };
     let partition = region.partition().name;
     if arn.partition != partition || arn.region.as_ref() != Some(region) {
@@ -183,10 +182,10 @@ fn profile(
         });
     }
     let Ok(id) = summary.inference_profile_id.parse::<ProfileId>() else {
-        return Ok(Err("its ID is not one of a system-defined profile"));
+        return Ok(Err("its ID is not that of a system-defined profile"));
     };
     if arn.service != "bedrock" || arn.inference_profile().as_ref() != Some(&id) {
-        return Ok(Err("its ARN and its ID do not belong together"));
+        return Ok(Err("its ARN and its ID do not match"));
     }
     Ok(
         model_and_destinations(&summary.models, partition).and_then(|(model, destinations)| {
@@ -212,9 +211,9 @@ fn model_and_destinations(
     let mut regions = Vec::with_capacity(references.len());
     let mut anywhere = false;
     for reference in references {
-        let arn = Arn::parse(&reference.model_arn).map_err(|_| "a model ARN is not one")?;
+        let arn = Arn::parse(&reference.model_arn).map_err(|_| "a model ARN is malformed")?;
         if arn.partition != partition {
-            return Err("a model ARN is of another partition");
+            return Err("a model ARN belongs to another partition");
         }
         models.insert(
             arn.foundation_model()
@@ -386,9 +385,9 @@ mod tests {
         let good = entry("eu.a.b", &arn("eu.a.b"), &[model]);
         for (odd, problem) in [
             (Summary::default(), None),
-            (entry("eu.a.b", "not an ARN", &[model]), Some("its ARN is not one")),
-            (entry("nothing", &arn("nothing"), &[model]), Some("its ID is not one of a system-defined profile")),
-            (entry("eu.a.b", &arn("eu.a.c"), &[model]), Some("its ARN and its ID do not belong together")),
+            (entry("eu.a.b", "not an ARN", &[model]), Some("its ARN is malformed")),
+            (entry("nothing", &arn("nothing"), &[model]), Some("its ID is not that of a system-defined profile")),
+            (entry("eu.a.b", &arn("eu.a.c"), &[model]), Some("its ARN and its ID do not match")),
             (entry("eu.a.b", &arn("eu.a.b"), &[]), Some("it names no model")),
             (
                 entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws:bedrock:eu-west-1::foundation-model/a.c"]),
@@ -396,13 +395,13 @@ mod tests {
             ),
             (
                 entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws-cn:bedrock:cn-north-1::foundation-model/a.b"]),
-                Some("a model ARN is of another partition"),
+                Some("a model ARN belongs to another partition"),
             ),
             (
                 entry("eu.a.b", &arn("eu.a.b"), &["arn:aws:bedrock:eu-west-1:111122223333:custom-model/x"]),
                 Some("a model ARN names no foundation model"),
             ),
-            (entry("eu.a.b", &arn("eu.a.b"), &["a.b"]), Some("a model ARN is not one")),
+            (entry("eu.a.b", &arn("eu.a.b"), &["a.b"]), Some("a model ARN is malformed")),
             (Summary { status: "DELETING".into(), ..good.clone() }, None),
             (
                 Summary {
@@ -453,7 +452,7 @@ mod tests {
             ),
             (
                 "arn:aws:bedrock:eu-west-1:444455556666",
-                "eu.a.c: its ARN is of account 444455556666, that of an entry before of 111122223333",
+                "eu.a.c: its ARN is of account 444455556666, an earlier entry's of 111122223333",
             ),
         ] {
             let error = profiles(&[good.clone(), of(prefix, "eu.a.c")], &region("eu-west-1"))

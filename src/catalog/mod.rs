@@ -1,6 +1,6 @@
-//! What `ListInferenceProfiles` says for one role and source region at one time, and where it comes from.
+//! Which profiles and models one role can call from one source region, and where that information comes from.
 //!
-//! A [`Catalog`] is immutable and shared; a [`Source`] makes one; a feed keeps one current.
+//! A [`Catalog`] is immutable and shared. A [`Source`] makes one, and a feed keeps one current. Everything here is pure.
 
 pub mod embedded;
 pub mod listing;
@@ -18,7 +18,7 @@ pub use models::{FoundationModel, Lifecycle, Usability};
 pub use profiles::Profile;
 pub use source::{Access, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind};
 
-/// The profiles that one role may call from one source region.
+/// The profiles and models that one role can call from one source region, at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
     source: SourceKind,
@@ -30,7 +30,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Makes a catalog. `as_of` is the date of a snapshot (RFC 3339 date or time), nothing for a live listing.
+    /// Returns a catalog without models. `as_of` is the date of a snapshot, an RFC 3339 date or time, and `None` for a live
+    /// listing. Of profiles with the same ID only one is kept.
     #[must_use]
     pub fn new(
         source: SourceKind,
@@ -52,7 +53,7 @@ impl Catalog {
         }
     }
 
-    /// Adds what is known of the foundation models of the region; nothing where they could not be listed.
+    /// Adds the foundation models of the region, or `None` if they could not be listed.
     #[must_use]
     pub fn with_models(mut self, models: Option<Vec<FoundationModel>>) -> Self {
         self.models = models.map(|mut models| {
@@ -63,13 +64,13 @@ impl Catalog {
         self
     }
 
-    /// Returns the foundation models, sorted; nothing where they could not be listed.
+    /// Returns the foundation models, sorted by ID, or `None` if they could not be listed.
     #[must_use]
     pub fn models(&self) -> Option<&[FoundationModel]> {
         self.models.as_deref()
     }
 
-    /// Returns a foundation model; nothing where it is not listed, or none could be.
+    /// Returns a foundation model. `None` means that it is not listed, or that models could not be listed.
     #[must_use]
     pub fn model(&self, id: &ModelId) -> Option<&FoundationModel> {
         let models = self.models.as_deref()?;
@@ -77,7 +78,7 @@ impl Catalog {
         Some(&models[position])
     }
 
-    /// Returns where this came from.
+    /// Returns the kind of source that this came from.
     #[must_use]
     pub fn source(&self) -> SourceKind {
         self.source
@@ -89,13 +90,13 @@ impl Catalog {
         &self.source_region
     }
 
-    /// Returns the account that was asked, as the listed ARNs say.
+    /// Returns the account that was asked, if a listed ARN names it.
     #[must_use]
     pub fn account(&self) -> Option<&AccountId> {
         self.account.as_ref()
     }
 
-    /// Returns the date of a snapshot; nothing for a live listing.
+    /// Returns the date of a snapshot, or `None` for a live listing.
     #[must_use]
     pub fn as_of(&self) -> Option<&str> {
         self.as_of.as_deref()

@@ -1,19 +1,19 @@
-//! Foundation models: where they stand in their lives, and whether an account can use them.
+//! Foundation models: their lifecycle, and whether an account can use them.
 
 use std::sync::Arc;
 
 use crate::types::ModelId;
 
-/// Where a foundation model stands in its life.
+/// The lifecycle state of a foundation model.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/model-lifecycle.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lifecycle {
-    /// In full service.
+    /// Fully supported.
     Active,
-    /// Closed to new customers; gone from all regions at its end of life.
+    /// Closed to new customers, and removed from all regions at its end of life.
     Legacy {
-        /// The end of its life, an RFC 3339 date, where it is known.
+        /// The end of its life, an RFC 3339 date, if it is known.
         end_of_life: Option<Arc<str>>,
     },
 }
@@ -23,7 +23,7 @@ pub enum Lifecycle {
 pub struct FoundationModel {
     /// Its ID.
     pub id: ModelId,
-    /// Where it stands in its life.
+    /// Its lifecycle state.
     pub lifecycle: Lifecycle,
     /// Whether it can be invoked by its own ID, without a profile.
     pub on_demand: bool,
@@ -32,11 +32,11 @@ pub struct FoundationModel {
 /// Whether an account can use a model that it sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Usability {
-    /// Nothing is known to be in the way.
+    /// No obstacle is known.
     Usable,
-    /// Something is.
+    /// There are obstacles.
     NotUsable {
-        /// What is in the way and what to do; the same text as long as it is.
+        /// What they are and what to do. The text stays the same as long as they do.
         message: Arc<str>,
     },
 }

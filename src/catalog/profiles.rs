@@ -8,9 +8,9 @@ use crate::{
 /// A system-defined inference profile as seen from one source region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// What workloads give as model ID.
+    /// What workloads pass as the model ID.
     pub id: ProfileId,
-    /// The display name. Never to be parsed: it differs by region and carries typos.
+    /// The display name. Never parse it: it differs by region and has typos.
     pub name: String,
     /// The foundation model behind it, read from the model ARNs.
     pub model: ModelId,

@@ -1,4 +1,4 @@
-//! What catalogs come from, what can go wrong there, and how current the one is that a feed keeps.
+//! Where catalogs come from, what can go wrong there, and how current a feed's catalog is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,14 +15,14 @@ use crate::{
 pub enum SourceKind {
     /// The live service.
     Bedrock,
-    /// Data compiled in.
+    /// The data compiled in.
     Embedded,
-    /// Files in the form that the AWS CLI prints.
+    /// Files in the format that the AWS CLI prints.
     Directory,
 }
 
 impl SourceKind {
-    /// Returns the name as `--catalog` and `status.profile.catalog.source` have it.
+    /// Returns the name that `--catalog` and `status.profile.catalog.source` use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl SourceKind {
         }
     }
 
-    /// Returns the kind of this name, if there is one.
+    /// Returns the kind with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Bedrock, Self::Embedded, Self::Directory]
@@ -40,24 +40,25 @@ impl SourceKind {
             .find(|kind| kind.as_str() == name)
     }
 
-    /// Says whether answers are current ones of an account: only these can retire a profile, and only these have roles.
+    /// Returns whether this source gives the current answers of an account. Only such a source can retire a profile, and only
+    /// such a source knows roles.
     #[must_use]
     pub fn is_live(self) -> bool {
         self == Self::Bedrock
     }
 }
 
-/// What a feed is of: the role that asks, if not the operator's own, and the region that is asked.
+/// What identifies a feed: the role that asks and the region that is asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeedKey {
-    /// ARN of the role to assume.
+    /// The role to assume, or `None` for the operator's own credentials.
     pub role: Option<RoleArn>,
-    /// Source region.
+    /// The source region.
     pub region: Region,
 }
 
-/// Says why a catalog could not be had. Each kind is a reason of the condition `CatalogFresh`.
-#[derive(Debug, thiserror::Error)]
+/// Why a catalog could not be listed. Each variant is a reason of the condition `CatalogFresh`.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CatalogError {
     /// AWS knows the caller and refuses the call.
     #[error("{0}")]
@@ -65,30 +66,30 @@ pub enum CatalogError {
     /// AWS asks to slow down.
     #[error("{message}")]
     Throttled {
-        /// What AWS said.
+        /// What happened.
         message: String,
-        /// How long AWS asks to wait, if it says.
+        /// How long AWS asks to wait, if it says so.
         retry_after: Option<Duration>,
     },
-    /// No credentials were found, or they are expired or of another partition.
+    /// No credentials were found, or they have expired or belong to another partition.
     #[error("{0}")]
     CredentialsUnavailable(String),
-    /// The endpoint's name does not resolve, or nothing answers in time.
+    /// The endpoint's name does not resolve, or the endpoint does not answer in time.
     #[error("{0}")]
     EndpointUnreachable(String),
-    /// The role is not inside the operator's allow-list.
+    /// The role is not on the operator's allow-list.
     #[error("{0}")]
     RoleNotAllowed(String),
-    /// AWS failed, or answered with something unexpected.
+    /// AWS failed, or gave an unexpected answer.
     #[error("{0}")]
     ServiceError(String),
-    /// A file of a directory catalog is missing, malformed or of another region.
+    /// A file of a directory catalog is missing, malformed, or belongs to another region.
     #[error("{0}")]
     SnapshotInvalid(String),
 }
 
 impl CatalogError {
-    /// Returns the reason under which `CatalogFresh` shows this.
+    /// Returns the reason that `CatalogFresh` shows.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -103,29 +104,29 @@ impl CatalogError {
     }
 }
 
-/// Something that catalogs come from.
+/// Where catalogs come from.
 pub trait Source: Send + Sync {
     /// Returns which kind of source this is.
     fn kind(&self) -> SourceKind;
 
-    /// Returns the whole catalog of a role and region, or why it can't be had. A listing is never partial: one that is
-    /// cut off is an error.
+    /// Returns the whole catalog of a role and region. A catalog is never partial: a listing that is cut off is an error.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>>;
 
-    /// Returns what knows whether models can be used; nothing where this source can't say.
+    /// Returns the checker of access to models, or `None` if this source can't check it.
     fn access(&self) -> Option<&dyn Access> {
         None
     }
 
-    /// Returns a number that differs once a listing may say something else, cheaply; nothing where only a listing tells.
+    /// Returns a number that changes when the next listing may differ. It is cheap to get. `None` means that only a listing can
+    /// tell.
     fn version(&self, _: &FeedKey) -> Option<u64> {
         None
     }
 }
 
-/// Something that knows whether models can be used: that a profile is listed does not say so.
+/// Checks whether models can be used: a listed profile does not prove that.
 pub trait Access: Send + Sync {
-    /// Returns whether a role can use a model from a region, or why that can't be had.
+    /// Returns whether a role can use a model from a region.
     fn usability<'a>(
         &'a self,
         key: &'a FeedKey,
@@ -136,17 +137,17 @@ pub trait Access: Send + Sync {
 /// How current a feed's catalog is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Freshness {
-    /// Nothing was answered yet.
+    /// No answer has come yet.
     Pending,
     /// The last listing succeeded.
     Fresh,
-    /// The data is of a date that is not too long ago.
+    /// The data have a date, which is recent enough.
     Snapshot,
-    /// The last listing failed, and an earlier catalog, if any, is kept; or the catalog is older than it may be.
+    /// The last listing failed, and an earlier catalog, if there is one, is kept; or the catalog is too old.
     Failed {
         /// A False reason of `CatalogFresh`.
         reason: Reason,
-        /// What happened and what to do; the same text as long as the same failure goes on.
+        /// What happened and what to do. The text stays the same as long as the failure does.
         message: Arc<str>,
     },
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, condition::ConditionStatus},
     cache::{Cache, FeedRules},
-    catalog::{FeedKey, FeedState, Freshness, Source, embedded::Embedded, roles::AllowedRoles},
+    catalog::{FeedState, Freshness, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
     plan::{
         Problem, Settings, Tried, TriedWrite, Write as PlannedWrite, WriteMode, check_merge,
@@ -28,9 +28,10 @@ use crate::{
 
 use super::{
     Error, NOT_READY,
+    catalogs::Catalogs,
     input::{Given, Input},
     options::{CatalogOptions, LimitOptions, RegionOptions},
-    to_yaml,
+    output::yaml,
 };
 
 /// Options of `render`.
@@ -83,7 +84,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         cache.apply_namespace(namespace, input.limit_of(namespace));
         cache.apply_binding(binding.clone(), 1);
     }
-    let mut catalogs = Catalogs::default();
+    let mut catalogs = Catalogs::new(&args.catalog);
     let mut all_ready = true;
     for Given { wire, binding } in &input.bindings {
         let key = &binding.key;
@@ -96,7 +97,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             continue;
         }
         let state = match &feed {
-            Some(feed) => catalogs.of(feed, &args.catalog).await?,
+            Some(feed) => catalogs.state(feed).await?,
             None => pending(),
         };
         let Some(observed) = cache.observe(key, |_| state) else {
@@ -108,9 +109,9 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
             .first()
             .is_some_and(|ready| ready.status == ConditionStatus::True);
         for manifest in manifests {
-            write!(out, "---\n{}", to_yaml(&manifest)?)?;
+            write!(out, "---\n{}", yaml(&manifest)?)?;
         }
-        write!(out, "---\n{}", to_yaml(&with_status(wire, key, &status)?)?)?;
+        write!(out, "---\n{}", yaml(&with_status(wire, key, &status)?)?)?;
     }
     Ok(if all_ready { 0 } else { NOT_READY })
 }
@@ -170,47 +171,6 @@ fn pending() -> FeedState {
     FeedState {
         catalog: None,
         freshness: Freshness::Pending,
-    }
-}
-
-/// The catalogs asked so far.
-#[derive(Default)]
-struct Catalogs {
-    source: Option<Arc<dyn Source>>,
-    known: HashMap<FeedKey, FeedState>,
-}
-
-impl Catalogs {
-    async fn of(&mut self, feed: &FeedKey, options: &CatalogOptions) -> Result<FeedState, Error> {
-        if let Some(state) = self.known.get(feed) {
-            return Ok(state.clone());
-        }
-        let source = match &self.source {
-            Some(source) => source.clone(),
-            None => self
-                .source
-                .insert(options.open(&feed.region).await?)
-                .clone(),
-        };
-        let state = match source.list(feed).await {
-            Ok(catalog) => FeedState {
-                catalog: Some(Arc::new(catalog)),
-                freshness: if source.kind().is_live() {
-                    Freshness::Fresh
-                } else {
-                    Freshness::Snapshot
-                },
-            },
-            Err(error) => FeedState {
-                catalog: None,
-                freshness: Freshness::Failed {
-                    reason: error.reason(),
-                    message: error.to_string().into(),
-                },
-            },
-        };
-        self.known.insert(feed.clone(), state.clone());
-        Ok(state)
     }
 }
 

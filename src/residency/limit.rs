@@ -1,4 +1,4 @@
-//! Limits: who sets one, what its entries are, and which limits hold for a binding.
+//! Limits: who sets one, what its entries are, and which ones hold for a binding.
 
 use std::{fmt, sync::Arc};
 
@@ -9,9 +9,9 @@ use crate::{
     types::Region,
 };
 
-/// The most entries of one limit, whoever sets it.
+/// The most entries that a limit can have.
 pub const MOST_ENTRIES: usize = 64;
-/// The most characters of one entry.
+/// The most characters that a pattern can have.
 pub const MOST_CHARACTERS: usize = 32;
 
 /// Who set a limit.
@@ -42,7 +42,7 @@ impl fmt::Display for LimitOrigin {
 /// One entry of a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
-    /// `*` alone: no border at all.
+    /// `*` alone.
     Anywhere,
     /// A region name.
     Region(Region),
@@ -74,20 +74,20 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Says what is wrong with a limit.
+/// What is wrong with a limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// The limit lists nothing.
     #[error(
-        "{origin} is empty: nothing is allowed by it; list regions, patterns with *, sets, or * for no border"
+        "{origin} is empty, so it allows nothing: list regions, patterns with *, sets, or * for any region"
     )]
     Empty {
         /// Who set the limit.
         origin: LimitOrigin,
     },
-    /// The limit lists too much.
+    /// The limit has too many entries.
     #[error(
-        "{origin} has {entries} entries, and at most {MOST_ENTRIES} are allowed: use patterns with * and sets in the place of single regions"
+        "{origin} has {entries} entries, and at most {MOST_ENTRIES} are allowed: use patterns with * and sets instead of single regions"
     )]
     TooManyEntries {
         /// Who set the limit.
@@ -140,7 +140,7 @@ fn set_names() -> String {
         .join(" ")
 }
 
-/// A list of what is allowed, and who set it.
+/// A list of allowed regions, and who set it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
     origin: LimitOrigin,
@@ -151,7 +151,7 @@ impl Limit {
     /// Parses a limit.
     ///
     /// # Errors
-    /// [`LimitError`]: there are no entries or too many, or the first that is not valid.
+    /// [`LimitError`] if there are no entries or too many, or for the first entry that is not valid.
     pub fn parse<S: AsRef<str>>(origin: LimitOrigin, entries: &[S]) -> Result<Self, LimitError> {
         if entries.is_empty() {
             return Err(LimitError::Empty { origin });
@@ -167,10 +167,10 @@ impl Limit {
         Ok(Self { origin, entries })
     }
 
-    /// Parses a limit as an annotation has it: entries separated by commas.
+    /// Parses the value of a Namespace's annotation: entries separated by commas.
     ///
     /// # Errors
-    /// As [`Limit::parse`].
+    /// See [`Limit::parse`].
     pub fn parse_annotation(text: &str) -> Result<Self, LimitError> {
         let origin = LimitOrigin::Namespace;
         if text.trim().is_empty() {
@@ -190,7 +190,7 @@ impl Limit {
         self.entries.iter().map(ToString::to_string)
     }
 
-    /// Returns the names and patterns of this limit, its sets as the names in them, sorted. `*` alone is no border.
+    /// Returns the names and patterns of this limit, sorted, with the regions of its sets. `*` alone stays `*`.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
@@ -251,8 +251,8 @@ fn parse_entry(origin: LimitOrigin, given: &str) -> Result<Entry, LimitError> {
         )
 }
 
-/// Returns the beginning of what was given: an annotation can have 256 KiB, and the status of every binding that it holds
-/// for repeats the message.
+/// Returns the beginning of an entry: an annotation can have 256 KiB, and the status of every binding in the Namespace repeats
+/// the message.
 fn shortened(text: &str) -> String {
     let most = 2 * MOST_CHARACTERS;
     match text.char_indices().nth(most) {
@@ -261,7 +261,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// What is known of the limit that a Namespace sets.
+/// What is known about the limit of a Namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum NamespaceLimit {
     /// The Namespace can't be read.
@@ -274,7 +274,7 @@ pub enum NamespaceLimit {
 }
 
 impl NamespaceLimit {
-    /// Returns what a Namespace sets whose annotation is this.
+    /// Returns the limit that this annotation sets.
     #[must_use]
     pub fn of_annotation(annotation: Option<&str>) -> Self {
         annotation.map_or(Self::Unset, |text| {
@@ -287,14 +287,14 @@ impl NamespaceLimit {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
     pub(super) set: Vec<Result<Limit, LimitError>>,
-    /// Whether some limit can't be read.
+    /// Whether a limit can't be read.
     pub(super) unknown: bool,
-    /// Whether there must be one.
+    /// Whether a limit is required.
     pub(super) required: bool,
 }
 
 impl Limits {
-    /// Returns these limits together; all of them must hold.
+    /// Returns these limits together: all of them must hold.
     #[must_use]
     pub fn all(limits: impl IntoIterator<Item = Result<Limit, LimitError>>) -> Self {
         Self {
@@ -314,14 +314,14 @@ impl Limits {
         self
     }
 
-    /// Says that there must be a limit: without one nothing is allowed.
+    /// Sets whether a limit is required. If it is, nothing is allowed without one.
     #[must_use]
     pub fn required(mut self, required: bool) -> Self {
         self.required = required;
         self
     }
 
-    /// Says whether some limit can't be read.
+    /// Returns whether a limit can't be read.
     #[must_use]
     pub fn are_unknown(&self) -> bool {
         self.unknown

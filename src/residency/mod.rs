@@ -1,7 +1,7 @@
-//! Residency: whether every region that a request can reach is one that the limits allow.
+//! Residency: whether the limits allow every region that a request can reach.
 //!
-//! The regions that matter are the source region and every destination from that source. All limits must hold; a
-//! malformed one fails closed. A global profile can run in any commercial region, so only the limit `*` satisfies it.
+//! These are the source region and every destination from it. All limits must hold, and a malformed one fails closed. A global
+//! profile can run in any commercial region, so only the limit `*` allows it.
 
 mod limit;
 pub mod sets;

@@ -1,4 +1,4 @@
-//! What limits say of a route: the verdict, and what it was asked about.
+//! Verdicts: what limits say about a route.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Limits {
-    /// Judges a route, with every region that is known to be reachable by it, by every limit.
+    /// Judges a route and every region that it is known to reach by all limits.
     #[must_use]
     pub fn judge(&self, route: &Route, embedded: &Embedded) -> Judgement {
         let reachable = reachable(route, embedded);
@@ -22,7 +22,7 @@ impl Limits {
         }
     }
 
-    /// Returns what every limit says of a source region and destinations.
+    /// Returns what all limits together say about a source region and destinations.
     #[must_use]
     pub fn verdict(&self, source: &Region, destinations: &Destinations) -> Verdict {
         if let Some(error) = self.set.iter().find_map(|limit| limit.as_ref().err()) {
@@ -51,11 +51,12 @@ impl Limits {
     }
 }
 
-/// Returns where requests can be served as far as anybody knows: as listed, and as the embedded data have it.
+/// Returns every region that is known to serve requests: those that are listed, and those in the embedded data.
 ///
-/// The destinations of a geographic profile never change
-/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>), so where the two differ
-/// one of them is wrong; a limit must hold for both.
+/// The destinations of a geographic profile never change, so if the two differ, one of them is wrong. A limit must hold for
+/// both.
+///
+/// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>
 #[must_use]
 pub fn reachable(route: &Route, embedded: &Embedded) -> Destinations {
     let listed = &route.destinations;
@@ -119,76 +120,42 @@ impl fmt::Display for Outside {
     }
 }
 
-/// What the limits say of a route.
+/// What the limits say about a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nobody set a limit. That is no assurance.
+    /// No limit is set, so nothing is assured.
     NoLimitSet,
-    /// Every region is allowed by every limit.
+    /// All limits allow every region.
     AllRegionsAllowed,
-    /// Some region is outside a limit.
+    /// A region is outside a limit.
     RegionNotAllowed {
         /// Who set the limit.
         origin: LimitOrigin,
-        /// What is outside of it.
+        /// What is outside it.
         outside: Outside,
     },
-    /// A limit is malformed, which fails closed.
+    /// A limit is malformed, so nothing is allowed.
     LimitInvalid(LimitError),
-    /// Nobody set a limit, and there must be one.
+    /// No limit is set, and one is required.
     LimitMissing,
-    /// Some limit can't be read; those that can be hold.
+    /// A limit can't be read, and all others hold.
     LimitUnknown,
 }
 
 impl Verdict {
-    /// Says whether a value may be published under this verdict.
+    /// Returns whether a value may be published.
     #[must_use]
     pub fn permits(&self) -> bool {
         matches!(self, Self::NoLimitSet | Self::AllRegionsAllowed)
     }
 
-    /// Says whether a value may not stay where it is written: not knowing forbids nothing that is there.
+    /// Returns whether a written value must be withdrawn. Not knowing withdraws nothing.
     #[must_use]
     pub fn forbids(&self) -> bool {
         !self.permits() && *self != Self::LimitUnknown
     }
-}
 
-/// What the limits say of a route, with what they were asked about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
-    /// What the limits say.
-    pub verdict: Verdict,
-    /// Where the route is called from.
-    pub source_region: Region,
-    /// Where requests can be served as far as anybody knows.
-    pub reachable: Destinations,
-}
-
-impl Judgement {
-    /// Says whether a value may be published under this judgement.
-    #[must_use]
-    pub fn permits(&self) -> bool {
-        self.verdict.permits()
-    }
-
-    /// Says whether a value may not stay where it is written.
-    #[must_use]
-    pub fn forbids(&self) -> bool {
-        self.verdict.forbids()
-    }
-
-    /// Returns the judgement in words.
-    #[must_use]
-    pub fn message(&self) -> String {
-        self.verdict.message(&self.source_region, &self.reachable)
-    }
-}
-
-impl Verdict {
-    /// Returns the verdict in words, for the route it was made of.
-    #[must_use]
+    /// Returns the verdict in words, for the route that it is about.
     fn message(&self, source: &Region, destinations: &Destinations) -> String {
         let served = match destinations {
             Destinations::Anywhere => "any commercial region".to_owned(),
@@ -197,7 +164,7 @@ impl Verdict {
         match self {
             Self::NoLimitSet => {
                 format!(
-                    "no limit is set, which is no assurance: called from {source}, requests may be served in {served}"
+                    "no limit is set, so nothing is assured: called from {source}, requests may be served in {served}"
                 )
             }
             Self::AllRegionsAllowed => format!(
@@ -212,10 +179,41 @@ impl Verdict {
                 names::ALLOWED_REGIONS_ANNOTATION
             ),
             Self::LimitUnknown => format!(
-                "the Namespace can't be read, so its annotation {} is not known: allow the operator's service account to get, list and watch it",
+                "the Namespace can't be read, so its annotation {} is unknown: allow the operator's service account to get, list and watch it",
                 names::ALLOWED_REGIONS_ANNOTATION
             ),
         }
+    }
+}
+
+/// A verdict with the route that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The source region of the route.
+    pub source_region: Region,
+    /// Every region that is known to serve requests.
+    pub reachable: Destinations,
+}
+
+impl Judgement {
+    /// Returns whether a value may be published.
+    #[must_use]
+    pub fn permits(&self) -> bool {
+        self.verdict.permits()
+    }
+
+    /// Returns whether a written value must be withdrawn.
+    #[must_use]
+    pub fn forbids(&self) -> bool {
+        self.verdict.forbids()
+    }
+
+    /// Returns the verdict in words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.verdict.message(&self.source_region, &self.reachable)
     }
 }
 
@@ -362,7 +360,7 @@ mod tests {
                 false,
                 true,
             ),
-            // A limit that is known and broken counts, whatever else is not known.
+            // A known limit that is broken counts, whatever else is unknown.
             (
                 Limits::all([Limit::parse(LimitOrigin::Binding, &["@us"])])
                     .and_namespace(&NamespaceLimit::Unknown),
@@ -460,7 +458,6 @@ mod tests {
         );
     }
 
-    /// An annotation, and what its refusal says; nothing where it is a limit.
     #[test]
     fn an_annotation_has_bounds() {
         let list = |entries: usize| vec!["eu-west-1"; entries].join(",");

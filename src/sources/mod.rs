@@ -1,4 +1,4 @@
-//! Where catalogs come from: the live service, and files. The embedded data need no source of their own: they are in
+//! The sources of catalogs that do I/O: the live service and files. The embedded data are a source themselves, in
 //! [`crate::catalog::embedded`].
 
 pub mod bedrock;

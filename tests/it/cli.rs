@@ -498,7 +498,7 @@ fn catalog_shows_what_a_limit_permits() {
     assert!(
         matrix
             .stderr
-            .contains("left out, because --allowed-regions permits no route to them: models: "),
+            .contains("models left out, because --allowed-regions permits no route to them: "),
         "{matrix:#?}"
     );
     assert_golden("catalog-matrix-eu.txt", &matrix.ends_with(0));
@@ -844,7 +844,10 @@ fn iam_policy_takes_the_account_from_a_catalog_that_knows_it() {
         printed.contains(":999988887777:inference-profile/"),
         "{printed}"
     );
-    program(&sonnet).fails_with(2, "no account is known: the embedded catalog names none");
+    program(&sonnet).fails_with(
+        2,
+        "the account is unknown: ARNs of profiles name one, and the embedded catalog does not",
+    );
 }
 
 #[test]
@@ -905,11 +908,11 @@ fn iam_policy_refuses_bad_input() {
     let scp = ["--scp", "tests/iam/scp/full-access.json", "--principal"];
     iam_policy(&[&sonnet[..], &scp, &[other]].concat()).fails_with(
         2,
-        "--principal is of account 444455556666, --account is 111122223333",
+        "--principal belongs to account 444455556666, but --account is 111122223333",
     );
     iam_policy(&["--guardrail"]).fails_with(2, "no limit to enforce: give --allowed-regions");
     iam_policy(&["--guardrail", "--allowed-regions", "eu-west-1,*"])
-        .fails_with(2, "the limit * is no border");
+        .fails_with(2, "the limit * allows any region");
     iam_policy(&["--operator", "--assume-role", "discovery"])
         .fails_with(2, "is not the ARN of a role");
     program(&["iam-policy", "--operator"]).fails_with(2, "give --account");

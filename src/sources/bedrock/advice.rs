@@ -36,7 +36,7 @@ impl Action {
         }
     }
 
-    /// Returns what the permission is to be allowed on: the others know no resources.
+    /// Returns the resource to allow the permission on. Only the listing of profiles has resources of its own.
     fn resource(self, partition: &str, account: &str) -> String {
         match self {
             Self::ListInferenceProfiles => {
@@ -52,18 +52,18 @@ impl Action {
 pub(super) struct Asked<'a> {
     pub(super) action: Action,
     pub(super) region: &'a Region,
-    /// What is known of regions, for messages.
+    /// What is known about regions, for messages.
     pub(super) regions: &'a Regions,
     /// The operator's own region.
     pub(super) own_region: &'a Region,
-    /// The host; nothing where no request was made.
+    /// The host, or `None` if no request was made.
     pub(super) host: Option<&'a str>,
     pub(super) role: Option<&'a RoleArn>,
     /// Whether an external ID is sent with the role.
     pub(super) external_id: bool,
 }
 
-/// Codes that mean: slow down.
+/// Codes by which AWS asks to slow down.
 const THROTTLING: &[&str] = &[
     "ThrottlingException",
     "Throttling",
@@ -72,9 +72,9 @@ const THROTTLING: &[&str] = &[
     "ServiceQuotaExceededException",
     "SlowDown",
 ];
-/// Codes that mean: these credentials were good once.
+/// Codes of credentials that have expired.
 const EXPIRED: &[&str] = &["ExpiredTokenException", "ExpiredToken"];
-/// Codes that mean: nobody knows these credentials.
+/// Codes of credentials that AWS does not know.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html>
 const UNKNOWN: &[&str] = &[
@@ -85,7 +85,7 @@ const UNKNOWN: &[&str] = &[
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
 ];
-/// Codes that mean: the signature is wrong, or its time.
+/// Codes of a wrong signature, or a wrong time of one.
 const BAD_SIGNATURE: &[&str] = &[
     "InvalidSignatureException",
     "SignatureDoesNotMatch",
@@ -93,27 +93,27 @@ const BAD_SIGNATURE: &[&str] = &[
     "IncompleteSignatureException",
     "RequestExpired",
 ];
-/// Codes that mean: the time of the signature is wrong.
+/// Codes of a wrong time of the signature.
 const SKEWED: &[&str] = &["RequestTimeTooSkewed", "RequestInTheFuture"];
 
-/// Returns what a failure means and what to do about it: equal failures make equal texts.
+/// Returns what a failure means and what to do about it. Equal failures make equal texts.
 pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
     let region = asked.region;
     match failure {
-        // An endpoint that can't be made up looks like one that can't be reached.
+        // An endpoint that can't be determined looks like one that can't be reached.
         Failure::NoConnection if asked.host.is_none() => classify(&Failure::NotSent, asked),
         Failure::Answer(answer) => classify_answer(answer, asked),
         Failure::NotUnderstood { status } => CatalogError::ServiceError(format!(
-            "the answer for {region} is not one of Bedrock (HTTP {status}): check proxies and AWS_ENDPOINT_URL_BEDROCK"
+            "the answer for {region} did not come from Bedrock (HTTP {status}): check proxies and AWS_ENDPOINT_URL_BEDROCK"
         )),
         Failure::NameNotResolved => CatalogError::EndpointUnreachable(name_advice(asked)),
         Failure::NoConnection => CatalogError::EndpointUnreachable(format!(
-            "no connection to {}, or it broke: check egress rules, HTTPS_PROXY and NO_PROXY, and the VPC endpoint of \
+            "the connection to {} failed or broke: check egress rules, HTTPS_PROXY and NO_PROXY, and the VPC endpoint of \
              `bedrock`",
             endpoint(asked)
         )),
         Failure::NotTrusted => CatalogError::EndpointUnreachable(format!(
-            "the certificate of {} is not trusted: if a proxy or a private endpoint has an authority of its own, name its \
+            "the certificate of {} is not trusted: if a proxy or a private endpoint has a CA of its own, name a file with its \
              certificates in AWS_CA_BUNDLE; otherwise check AWS_ENDPOINT_URL_BEDROCK",
             endpoint(asked)
         )),
@@ -132,10 +132,10 @@ pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
 fn classify_answer(answer: &Answer, asked: Asked) -> CatalogError {
     let region = asked.region;
     let (code, status) = (answer.code(), answer.status);
-    if status == 429 || THROTTLING.contains(&code) {
+    if is_throttled(answer) {
         return CatalogError::Throttled {
             message: format!(
-                "Bedrock in {region} limits the rate of requests; the operator tries again by itself"
+                "Bedrock in {region} throttles requests; the operator retries by itself"
             ),
             retry_after: answer.retry_after,
         };
@@ -153,19 +153,23 @@ fn classify_answer(answer: &Answer, asked: Asked) -> CatalogError {
     if status == 401 || status == 403 {
         return CatalogError::AccessDenied(denied(answer.message.as_deref(), asked));
     }
-    let code = if code.is_empty() { "no code" } else { code };
     CatalogError::ServiceError(format!(
-        "Bedrock in {region} failed (HTTP {status}, {code}); the operator tries again by itself; see \
-         https://health.aws.amazon.com if it goes on"
+        "Bedrock in {region} failed (HTTP {status}, {}); the operator retries by itself; if it goes on, see \
+         https://health.aws.amazon.com",
+        answer.shown_code()
     ))
 }
 
-/// Says what is wrong with credentials or clock, where a code says that something is.
+fn is_throttled(answer: &Answer) -> bool {
+    answer.status == 429 || THROTTLING.contains(&answer.code())
+}
+
+/// Returns what is wrong with the credentials or the clock, if the code says that something is.
 fn bad_credentials(answer: &Answer) -> Option<String> {
     let code = answer.code();
     if EXPIRED.contains(&code) {
         return Some(
-            "they are expired; what provides them must renew them: a session token in AWS_SESSION_TOKEN is never renewed"
+            "they have expired: their provider must renew them; a session token in AWS_SESSION_TOKEN is never renewed"
                 .to_owned(),
         );
     }
@@ -174,7 +178,7 @@ fn bad_credentials(answer: &Answer) -> Option<String> {
     if !signature && !skewed {
         return UNKNOWN
             .contains(&code)
-            .then(|| "check that they still exist and are not expired".to_owned());
+            .then(|| "check that they still exist and have not expired".to_owned());
     }
     let clock = "correct the clock of the node (NTP)";
     Some(match answer.minutes_ahead {
@@ -191,24 +195,24 @@ fn bad_credentials(answer: &Answer) -> Option<String> {
     })
 }
 
-/// Says why AWS may not know credentials, beyond that they are gone.
+/// Returns another reason why AWS may not know credentials.
 fn unknown_credentials(asked: Asked) -> String {
     let (region, partition) = (asked.region, asked.region.partition().name);
     let own = asked.own_region.partition().name;
     if own == partition {
         format!(
-            "check that they are of the partition {partition}, and that the account has opted in to {region}"
+            "check that they belong to the partition {partition}, and that the account has opted in to {region}"
         )
     } else {
         format!(
-            "{region} is of the partition {partition}, the operator's region {} of {own}, and credentials hold in one \
+            "{region} is in the partition {partition}, the operator's region {} in {own}, and credentials are valid in one \
              partition only: serve {region} by an operator with credentials of {partition}",
             asked.own_region
         )
     }
 }
 
-/// Returns what was to be reached, with its host where that is known.
+/// Returns the endpoint, with its host if that is known.
 fn endpoint(asked: Asked) -> String {
     let region = asked.region;
     match asked.host {
@@ -249,7 +253,7 @@ fn name_advice(asked: Asked) -> String {
         Some(_) => "check ".to_owned(),
     };
     format!(
-        "{head}: {known}DNS, and that a VPC endpoint is one of `bedrock`, not only of `bedrock-runtime`"
+        "{head}: {known}DNS, and that a VPC endpoint is for `bedrock`, not only for `bedrock-runtime`"
     )
 }
 
@@ -263,8 +267,8 @@ fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError 
         CredentialsFailure::Role(answer) => role_refused(answer, asked),
         CredentialsFailure::WebIdentity(answer) => web_identity_refused(answer),
         CredentialsFailure::Unreachable => CatalogError::CredentialsUnavailable(
-            "what provides the operator's AWS credentials can't be reached: check the way to STS (IRSA, roles), to the \
-             Pod Identity agent or to the instance metadata service, that NO_PROXY names the latter two, and the VPC \
+            "the provider of the operator's AWS credentials can't be reached: check the network path to STS (IRSA, roles), to \
+             the Pod Identity agent or to the instance metadata service, that NO_PROXY lists the latter two, and the VPC \
              endpoint of `sts`"
                 .to_owned(),
         ),
@@ -279,10 +283,10 @@ fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError 
 fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
     let role = asked.role.map_or("of the operator", RoleArn::as_str);
     let code = answer.code();
-    if answer.status == 429 || THROTTLING.contains(&code) {
+    if is_throttled(answer) {
         return CatalogError::Throttled {
             message: format!(
-                "STS limits the rate at which the role {role} is assumed; the operator tries again by itself"
+                "STS throttles requests to assume the role {role}; the operator retries by itself"
             ),
             retry_after: answer.retry_after,
         };
@@ -302,20 +306,20 @@ fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
     if answer.status == 403 {
         let caller = answer.message.as_deref().and_then(caller);
         let caller = caller.as_deref().unwrap_or("the operator's role");
-        let with = if asked.external_id {
-            "the external ID of --allow-role-arn"
+        let external_id = if asked.external_id {
+            "with the external ID that --allow-role-arn gives"
         } else {
-            "no external ID, for --allow-role-arn gives none"
+            "without an external ID: --allow-role-arn gives none"
         };
         return CatalogError::AccessDenied(format!(
-            "role {role} can't be assumed: its trust policy must allow {caller} sts:AssumeRole (with {with}), and the \
+            "role {role} can't be assumed: its trust policy must allow {caller} sts:AssumeRole ({external_id}), and the \
              policy of {caller} must allow sts:AssumeRole on it"
         ));
     }
-    let code = if code.is_empty() { "no code" } else { code };
     CatalogError::ServiceError(format!(
-        "STS failed to assume the role {role} (HTTP {}, {code}); the operator tries again by itself",
-        answer.status
+        "STS failed to assume the role {role} (HTTP {}, {}); the operator retries by itself",
+        answer.status,
+        answer.shown_code()
     ))
 }
 
@@ -326,23 +330,20 @@ fn web_identity_refused(answer: &Answer) -> CatalogError {
              service account (its sub and aud conditions)"
         }
         "ExpiredTokenException" | "ExpiredToken" => {
-            "the token in AWS_WEB_IDENTITY_TOKEN_FILE is expired: the kubelet renews it only where it is a projected volume"
+            "the token in AWS_WEB_IDENTITY_TOKEN_FILE has expired: the kubelet renews it only in a projected volume"
         }
         "InvalidIdentityToken" | "InvalidIdentityTokenException" => {
             "the account of the role needs an IAM OIDC provider for this cluster's issuer, with the audience of the token"
         }
         _ => "check AWS_ROLE_ARN and the IAM OIDC provider of the cluster",
     };
-    let code = match answer.code() {
-        "" => "no code",
-        code => code,
-    };
     CatalogError::CredentialsUnavailable(format!(
-        "STS does not accept the token of the operator's service account ({code}): {advice}"
+        "STS does not accept the token of the operator's service account ({}): {advice}",
+        answer.shown_code()
     ))
 }
 
-/// Returns who may not do what was asked and why, as far as AWS says so in its usual form; the name of the session, which
+/// Returns who may not do what was asked and why, as far as AWS says so in its usual form. The name of the session, which
 /// differs each time, is left out.
 fn denied(message: Option<&str>, asked: Asked) -> String {
     let (who, account) = message
@@ -359,7 +360,7 @@ fn denied(message: Option<&str>, asked: Asked) -> String {
     )
 }
 
-/// Returns the ARN of the caller out of AWS's usual sentence.
+/// Returns the ARN of the caller from AWS's usual sentence.
 fn user(message: &str) -> Option<&str> {
     let (_, rest) = message.split_once("User: ")?;
     Some(rest.split_once(" is not authorized")?.0)
@@ -376,7 +377,7 @@ fn principal(user: &str) -> Option<(String, String)> {
     Some((who, account))
 }
 
-/// Returns the caller as a trust policy names it. The path of a role does not show in the ARNs of its sessions.
+/// Returns the caller as a trust policy names it. The ARN of a role's session does not have the role's path.
 fn caller(message: &str) -> Option<String> {
     let user = user(message)?;
     let arn = Arn::parse(user).ok()?;
@@ -392,7 +393,7 @@ fn role_name<'a>(arn: &Arn<'a>) -> Option<&'a str> {
     Some(role.rsplit_once('/').map_or(role, |(role, _session)| role))
 }
 
-/// Returns AWS's reason where it is one of the sentences it is known to give.
+/// Returns AWS's reason, if it is one of its known sentences.
 fn reason(message: &str) -> Option<String> {
     let start = message
         .find("because no ")
@@ -650,7 +651,7 @@ mod tests {
         )
         .to_string();
         assert!(
-            text.contains("us-gov-west-1 is of the partition aws-us-gov, the operator's region eu-west-1 of aws"),
+            text.contains("us-gov-west-1 is in the partition aws-us-gov, the operator's region eu-west-1 in aws"),
             "{text}"
         );
     }
@@ -684,13 +685,13 @@ mod tests {
         assert_eq!(
             denied.to_string(),
             "role arn:aws:iam::444455556666:role/bedrock can't be assumed: its trust policy must allow \
-             arn:aws:iam::111122223333:role/operator sts:AssumeRole (with the external ID of --allow-role-arn), and the \
+             arn:aws:iam::111122223333:role/operator sts:AssumeRole (with the external ID that --allow-role-arn gives), and the \
              policy of arn:aws:iam::111122223333:role/operator must allow sts:AssumeRole on it"
         );
         assert!(
             error(403, "AccessDenied", "", false)
                 .to_string()
-                .contains("allow the operator's role sts:AssumeRole (with no external ID")
+                .contains("allow the operator's role sts:AssumeRole (without an external ID")
         );
         for (status, code, reason) in [
             (429, "Throttling", Reason::Throttled),
@@ -715,7 +716,7 @@ mod tests {
     fn a_service_account_that_is_refused_says_what_to_check() {
         for (code, says) in [
             ("AccessDenied", "must allow sts:AssumeRoleWithWebIdentity"),
-            ("ExpiredTokenException", "is expired"),
+            ("ExpiredTokenException", "has expired"),
             ("InvalidIdentityToken", "IAM OIDC provider"),
             ("IDPCommunicationError", "check AWS_ROLE_ARN"),
         ] {

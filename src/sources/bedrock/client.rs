@@ -20,15 +20,15 @@ use crate::{
     types::{Arn, Region, RoleArn},
 };
 
-/// The clients that got an answer, and what makes new ones.
+/// Makes clients, and keeps those that got an answer.
 ///
-/// The others are dropped: bindings can name regions and roles that do not exist, and ever new ones.
+/// The others are dropped, because bindings can name any number of regions and roles that do not exist.
 #[derive(Debug)]
 pub(super) struct Clients {
     config: SdkConfig,
     pub(super) options: Options,
     known: Mutex<HashMap<FeedKey, Arc<FeedClient>>>,
-    /// One provider per role, whatever the number of regions: it is what credentials are cached by.
+    /// One provider per role for all regions: credentials are cached by provider.
     roles: Mutex<HashMap<RoleArn, SharedCredentialsProvider>>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct FeedClient {
     pub(super) models: Mutex<KnownModels>,
 }
 
-/// A role and what assumes it.
+/// A role, and the provider of its credentials.
 #[derive(Debug)]
 pub(super) struct AssumedRole {
     arn: RoleArn,
@@ -51,8 +51,7 @@ pub(super) struct AssumedRole {
 }
 
 impl Clients {
-    /// Reads the environment and the shared configuration files, and sends nothing: credentials are obtained with the first
-    /// request.
+    /// Reads the environment and the shared configuration files. Sends nothing: credentials are obtained by the first request.
     pub(super) async fn new(options: Options) -> Result<Self, CatalogError> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(options.timeouts.connect)
@@ -63,10 +62,10 @@ impl Clients {
         let http = network::http_client(options.ca_bundle.clone(), options.resolver.clone())
             .map_err(|problem| {
                 CatalogError::EndpointUnreachable(format!(
-                    "the file in AWS_CA_BUNDLE {problem}: name a file of PEM certificates of authorities, or unset it"
+                    "the file in AWS_CA_BUNDLE {problem}: name a file of CA certificates in PEM, or unset it"
                 ))
             })?;
-        // The region is given, so that the instance metadata service is not asked for it.
+        // With a region given, the instance metadata service is not asked for one.
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(config::Region::new(options.region.to_string()))
             .timeout_config(timeouts)
@@ -83,7 +82,7 @@ impl Clients {
         })
     }
 
-    /// Returns the client of a feed; checks the role, and sends nothing.
+    /// Returns the client of a feed, if its role may be assumed. Sends nothing.
     pub(super) async fn of(&self, key: &FeedKey) -> Result<Arc<FeedClient>, CatalogError> {
         if let Some(client) = self.known.lock().get(key) {
             return Ok(client.clone());
@@ -99,9 +98,9 @@ impl Clients {
         let mut role = None;
         if let Some(arn) = &key.role {
             let assumed = self.assume(arn, &key.region).await?;
-            // Wrapped anew it would have a cache of its own, and each region would assume the role again.
+            // A new wrapper would have its own cache, and each region would assume the role again.
             builder.set_credentials_provider(Some(assumed.credentials.clone()));
-            // A key in AWS_BEARER_TOKEN_BEDROCK would otherwise come before the role.
+            // Otherwise an API key in AWS_BEARER_TOKEN_BEDROCK would take precedence over the role.
             builder = builder.auth_scheme_preference([AuthSchemeId::from("sigv4")]);
             role = Some(assumed);
         }
@@ -127,7 +126,7 @@ impl Clients {
             .or_insert_with(|| client.clone());
     }
 
-    /// Says whether a region ever answered, whoever asked.
+    /// Returns whether a region has answered any role.
     pub(super) fn have_reached(&self, region: &Region) -> bool {
         self.known
             .lock()
@@ -135,8 +134,8 @@ impl Clients {
             .any(|known| known.region == *region)
     }
 
-    /// Returns the external ID of a role, if it may be assumed at all. Which namespaces may use it was checked where the
-    /// feed was asked for.
+    /// Returns the external ID of a role, if it may be assumed at all. Whether the namespace may use it was checked when the
+    /// feed was requested.
     fn check_role(
         &self,
         role: &RoleArn,
@@ -152,21 +151,21 @@ impl Clients {
         let (own, partition) = (&self.options.region, region.partition().name);
         if of_role != partition {
             return refuse(format!(
-                "the role {role} is of the partition {of_role}, sourceRegion {region} of {partition}, and roles hold in one \
+                "the role {role} is in the partition {of_role}, sourceRegion {region} in {partition}, and a role is valid in one \
                  partition only: set roleARN to a role of {partition}, or leave it out"
             ));
         }
         if of_role != own.partition().name {
             return refuse(format!(
-                "the role {role} is of the partition {of_role}, the operator's region {own} of {}, and roles are assumed in \
-                 one partition only: serve {region} by an operator of {of_role}",
+                "the role {role} is in the partition {of_role}, the operator's region {own} in {}, and a role is valid in one \
+                 partition only: serve {region} by an operator in {of_role}",
                 own.partition().name
             ));
         }
         Ok(permission.external_id)
     }
 
-    /// Returns a role for a region, if it may be assumed; sends nothing.
+    /// Returns a role for a region, if it may be assumed. Sends nothing.
     async fn assume(&self, arn: &RoleArn, region: &Region) -> Result<AssumedRole, CatalogError> {
         let external_id = self.check_role(arn, region)?;
         let known = self.roles.lock().get(arn).cloned();

@@ -1,4 +1,4 @@
-//! Reduces an error of the SDK to what happened: equal failures are equal values.
+//! Reduces an error of the SDK to what happened, so that equal failures are equal values.
 
 use std::{
     error::Error,
@@ -15,24 +15,24 @@ use aws_sdk_sts::operation::{
     assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
 };
 
-/// What is known of a failed request, without anything that differs between two equal failures.
+/// What happened to a failed request, without anything that differs between equal failures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
     /// AWS answered with an error.
     Answer(Answer),
-    /// An answer that is not one of Bedrock.
+    /// The answer did not come from Bedrock.
     NotUnderstood { status: u16 },
     /// The host name has no address.
     NameNotResolved,
-    /// No connection, or one that broke.
+    /// The connection failed or broke.
     NoConnection,
-    /// The certificate of the other side is not trusted.
+    /// The certificate of the endpoint is not trusted.
     NotTrusted,
-    /// No answer in time.
+    /// No answer came in time.
     TimedOut,
     /// There are no credentials to sign with.
     Credentials(CredentialsFailure),
-    /// The request could not even be made.
+    /// The request could not be made.
     NotSent,
 }
 
@@ -43,8 +43,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) message: Option<String>,
     pub(super) retry_after: Option<Duration>,
-    /// By how many minutes the operator's clock is ahead of AWS's, in steps of five; nothing where the clocks agree as
-    /// far as signatures need it.
+    /// By how many minutes the operator's clock is ahead of AWS's, in steps of five. `None` if the clocks agree well enough for
+    /// signatures.
     pub(super) minutes_ahead: Option<i64>,
 }
 
@@ -52,24 +52,29 @@ impl Answer {
     pub(super) fn code(&self) -> &str {
         self.code.as_deref().unwrap_or_default()
     }
+
+    /// Returns the code as messages show it.
+    pub(super) fn shown_code(&self) -> &str {
+        self.code.as_deref().unwrap_or("no code")
+    }
 }
 
-/// Why there are no credentials.
+/// Why there are no credentials to sign with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CredentialsFailure {
-    /// Nothing provides any.
+    /// No provider is configured.
     Missing,
     /// STS refused the role of the feed.
     Role(Answer),
     /// STS refused the role of the operator's service account.
     WebIdentity(Answer),
-    /// What provides them can't be reached.
+    /// Their provider can't be reached.
     Unreachable,
-    /// Something provides them, and failed to.
+    /// Their provider failed.
     Failed,
 }
 
-/// Reduces an error.
+/// Returns what happened. `now` is the time of the operator's clock.
 pub(super) fn reduce<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -79,7 +84,7 @@ where
             if let Some(answer) = answer(error, now) {
                 return Failure::Answer(answer);
             }
-            // A connection that breaks in the middle of an answer leaves one that can't be read.
+            // When a connection breaks in the middle of an answer, that answer can't be read.
             if causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some()) {
                 return Failure::NoConnection;
             }
@@ -105,7 +110,7 @@ where
     }
 }
 
-/// Returns what AWS answered, where it was an error of its own.
+/// Returns AWS's answer, if it is an error that AWS made.
 fn answer<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Option<Answer>
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -128,7 +133,7 @@ where
     })
 }
 
-/// Returns by how many minutes `now` is ahead of the time of an answer. Steps of five make equal failures equal texts.
+/// Returns by how many minutes `now` is ahead of the time of an answer, in steps of five: equal failures make equal texts.
 fn minutes_ahead(date: &str, now: SystemTime) -> Option<i64> {
     let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
     let ours = jiff::Timestamp::try_from(now).ok()?;
@@ -138,7 +143,7 @@ fn minutes_ahead(date: &str, now: SystemTime) -> Option<i64> {
 }
 
 fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> CredentialsFailure {
-    // The credentials of a role need others first: what is innermost went wrong.
+    // The credentials of a role need others first, so the innermost error is the cause.
     let innermost = causes(error)
         .filter_map(|cause| cause.downcast_ref::<CredentialsError>())
         .last();
@@ -168,7 +173,7 @@ fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> Creden
     }
 }
 
-/// The HTTP client gives the resolver's failure no type of its own.
+/// The HTTP client has no type for a failure of the resolver.
 fn name_not_resolved(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| cause.to_string().starts_with("dns error"))
 }
@@ -176,7 +181,7 @@ fn name_not_resolved(error: &(dyn Error + 'static)) -> bool {
 fn not_trusted(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         let mut cause = cause;
-        // What an io::Error wraps is no source of it.
+        // An io::Error does not give what it wraps as its source.
         while let Some(wrapped) = cause.downcast_ref().and_then(io::Error::get_ref) {
             cause = wrapped;
         }

@@ -1,9 +1,9 @@
 //! The live catalog: `ListInferenceProfiles` and `ListFoundationModels` of Amazon Bedrock. The only place that knows the
 //! AWS SDK.
 //!
-//! `options`: how AWS is asked. `client`: by which clients, with whose credentials. `network`: how requests travel. `error`:
-//! what happened to a failed one. `advice`: what that means and what to do. `models`: what AWS's answers say of foundation
-//! models.
+//! `options` says how AWS is asked, `client` by which clients and with whose credentials, and `network` how requests travel.
+//! `error` reduces what happened to a failed request, and `advice` says what that means and what to do. `models` reads AWS's
+//! answers about foundation models.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>
@@ -44,12 +44,12 @@ use crate::{
     types::{ModelId, Region, RoleArn},
 };
 
-/// The most that AWS gives on one page.
+/// The largest page that AWS gives.
 const PAGE_SIZE: i32 = 1000;
-/// More pages than any account has: a listing that goes on after them goes round in circles.
+/// More pages than any account has. A listing that goes on after them never ends.
 const MAX_PAGES: usize = 100;
 
-/// The live service.
+/// The live service as a source of catalogs.
 #[derive(Debug)]
 pub struct Bedrock {
     clients: Clients,
@@ -60,7 +60,7 @@ pub struct Bedrock {
 #[derive(Debug, Default)]
 struct KnownModels {
     last: Option<Vec<FoundationModel>>,
-    /// Whether the log has that they can't be listed.
+    /// Whether the log says already that they can't be listed.
     warned: bool,
 }
 
@@ -69,7 +69,7 @@ impl Bedrock {
     /// credentials are obtained with the first listing.
     ///
     /// # Errors
-    /// [`CatalogError::EndpointUnreachable`] where the certificates to trust are none.
+    /// [`CatalogError::EndpointUnreachable`] if the CA bundle can't be used.
     pub async fn connect(options: Options) -> Result<Self, CatalogError> {
         Ok(Self {
             clients: Clients::new(options).await?,
@@ -83,7 +83,7 @@ impl Bedrock {
             Ok(summaries) => summaries,
             Err(Interrupted::PagesWithoutEnd) => {
                 return Err(CatalogError::ServiceError(format!(
-                    "Bedrock in {} answered with pages without end; the operator tries again",
+                    "Bedrock in {} answered with pages without end; the operator retries",
                     key.region
                 )));
             }
@@ -98,7 +98,7 @@ impl Bedrock {
         };
         let found = listing::profiles(&summaries, &key.region).map_err(|contradiction| {
             CatalogError::ServiceError(format!(
-                "the endpoint that was asked for {} answered for something else ({contradiction}): check \
+                "the endpoint that was asked for {} gave the answer of another region or account ({contradiction}): check \
                  AWS_ENDPOINT_URL_BEDROCK and --bedrock-endpoint",
                 key.region
             ))
@@ -109,16 +109,16 @@ impl Bedrock {
         Ok(catalog(key, found).with_models(models))
     }
 
-    /// Says whether a region whose name did not resolve definitely has no Bedrock: an outcome, not a failure.
+    /// Returns whether a region whose endpoint did not resolve definitely has no Bedrock. That is an answer, not a failure.
     ///
-    /// The network is asked first and the data last, because the data age: a region can be newer than they are, and Bedrock
-    /// can have come to one that had none. A name that does not resolve proves nothing alone either: DNS may fail. So all
-    /// of this must hold:
-    /// - the data have no Bedrock in that region, and it never answered;
-    /// - the name is AWS's own, not one that was configured, and no proxy resolves it in our place;
+    /// The network is asked before the data count, because the data age: a region can be newer than they are, and Bedrock can
+    /// have come to a region that had none. A name that does not resolve proves nothing alone either: DNS may fail. So all of
+    /// these must hold:
+    /// - the data have no Bedrock in that region, and it has never answered;
+    /// - the name is AWS's own, not a configured one, and no proxy resolves it for us;
     /// - another of AWS's names does resolve: STS in the operator's own region.
     ///
-    /// In all other cases it stays an error, and what is written stays too.
+    /// In all other cases it stays an error, and written values stay too.
     async fn region_has_no_bedrock(&self, client: &FeedClient, region: &Region) -> bool {
         let regions = self.clients.options.embedded.regions();
         let known = regions.facts(region).is_some_and(|facts| facts.bedrock)
@@ -140,8 +140,8 @@ impl Bedrock {
             .is_ok_and(|addresses| !addresses.is_empty())
     }
 
-    /// Returns the foundation models of a region. Where they may not be listed there are none; where listing them fails
-    /// otherwise, those of the last time count.
+    /// Returns the foundation models of a region, or `None` if they may not be listed. If listing them fails otherwise, those
+    /// that were listed last count.
     async fn models(&self, client: &FeedClient, key: &FeedKey) -> Option<Vec<FoundationModel>> {
         let answer = client.sdk.list_foundation_models().send().await;
         let mut known = client.models.lock();
@@ -162,7 +162,7 @@ impl Bedrock {
                         region = %key.region,
                         role = key.role.as_ref().map(RoleArn::as_str),
                         %error,
-                        "foundation models can't be listed: nothing is known of their lifecycle"
+                        "foundation models can't be listed: their lifecycle is unknown"
                     );
                 }
             }
@@ -198,7 +198,7 @@ impl Source for Bedrock {
         SourceKind::Bedrock
     }
 
-    /// Asks for all pages, then for the foundation models. A role that is not allowed is refused without asking.
+    /// Lists all pages of profiles, then the foundation models. A role that is not allowed is refused without asking AWS.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>> {
         self.listing(key).boxed()
     }
@@ -209,7 +209,7 @@ impl Source for Bedrock {
 }
 
 impl Access for Bedrock {
-    /// Asks once. A role that is not allowed is refused without asking.
+    /// Asks once. A role that is not allowed is refused without asking AWS.
     fn usability<'a>(
         &'a self,
         key: &'a FeedKey,
@@ -250,7 +250,7 @@ fn catalog(key: &FeedKey, found: listing::Profiles) -> Catalog {
     )
 }
 
-/// Why a listing was not had to its end.
+/// Why a listing did not come to its end.
 enum Interrupted {
     Failed(Failure),
     PagesWithoutEnd,

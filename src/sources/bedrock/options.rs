@@ -1,4 +1,4 @@
-//! How the live catalog is asked.
+//! Options of the live catalog.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -10,43 +10,43 @@ use crate::{
     types::Region,
 };
 
-/// The longest name of a session of a role.
+/// The longest name of a role's session.
 ///
 /// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 const MAX_SESSION_NAME: usize = 64;
 
-/// How the live catalog is asked.
+/// How AWS is asked.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The operator's own region: where credentials are obtained (STS).
     pub region: Region,
     /// Where to send requests for a region instead of its endpoint.
     pub endpoints: BTreeMap<Region, String>,
-    /// Where to send requests for all other regions. Without it `AWS_ENDPOINT_URL_BEDROCK` and the shared configuration
-    /// file are honoured.
+    /// Where to send requests for all other regions. The default is what `AWS_ENDPOINT_URL_BEDROCK` or the shared
+    /// configuration file says.
     pub endpoint_url: Option<String>,
-    /// Where to send requests to STS. Without it `AWS_ENDPOINT_URL_STS` and the shared configuration file are honoured.
+    /// Where to send requests to STS. The default is what `AWS_ENDPOINT_URL_STS` or the shared configuration file says.
     pub sts_endpoint_url: Option<String>,
     /// Credentials to use instead of what the environment provides.
     pub credentials: Option<SharedCredentialsProvider>,
     /// The roles that may be assumed.
     pub allowed_roles: AllowedRoles,
-    /// What CloudTrail shows as name of the sessions of these roles.
+    /// The name of these roles' sessions.
     pub session_name: SessionName,
-    /// Certificates of authorities to trust besides those of the system, in PEM.
+    /// CA certificates to trust besides the system's, in PEM.
     pub ca_bundle: Option<Vec<u8>>,
-    /// What is known of regions, for messages.
+    /// The embedded data: what is known about regions.
     pub embedded: &'static Embedded,
-    /// Resolves host names.
+    /// The resolver of host names.
     pub resolver: Arc<dyn Resolver>,
-    /// How long things may take.
+    /// How long a request may take.
     pub timeouts: Timeouts,
-    /// How often a request is tried in all, at least once.
+    /// How often a request is tried, at least once.
     pub attempts: u32,
 }
 
 impl Options {
-    /// Returns the usual options for an operator in `region`: credentials from the environment, no roles, three attempts.
+    /// Returns the default options for an operator in `region`: credentials from the environment, no roles, three attempts.
     #[must_use]
     pub fn new(region: Region, embedded: &'static Embedded) -> Self {
         Self {
@@ -66,12 +66,12 @@ impl Options {
     }
 }
 
-/// The name of a session of a role, by which CloudTrail tells who did something.
+/// The name of a role's session, by which CloudTrail shows who did something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionName(String);
 
 impl SessionName {
-    /// Returns the name of an operator in a region.
+    /// Returns the default name for an operator in a region.
     #[must_use]
     pub fn of(region: &Region) -> Self {
         let mut name = format!("inference-profile-operator-{region}");
@@ -99,13 +99,13 @@ impl std::str::FromStr for SessionName {
 /// How long a request for one page may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To connect.
+    /// The time to connect.
     pub connect: Duration,
-    /// To the first byte of the answer.
+    /// The time to the first byte of the answer.
     pub read: Duration,
-    /// For one attempt.
+    /// The time of one attempt.
     pub attempt: Duration,
-    /// For all attempts and the waits between them.
+    /// The time of all attempts and the pauses between them.
     pub operation: Duration,
 }
 

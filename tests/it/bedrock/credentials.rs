@@ -108,7 +108,7 @@ async fn a_service_account_that_sts_refuses_is_said_so() {
     for (code, says) in [
         ("AccessDenied", "must allow sts:AssumeRoleWithWebIdentity"),
         ("InvalidIdentityToken", "IAM OIDC provider"),
-        ("ExpiredTokenException", "is expired"),
+        ("ExpiredTokenException", "has expired"),
     ] {
         let fault = StsFault {
             status: if code == "AccessDenied" { 403 } else { 400 },

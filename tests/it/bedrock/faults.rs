@@ -66,7 +66,7 @@ async fn failures_have_classes_and_say_the_same_each_time() {
         (
             error_of(403, "ExpiredTokenException"),
             Reason::CredentialsUnavailable,
-            "they are expired",
+            "they have expired",
         ),
         (
             error_of(403, "InvalidSignatureException"),
@@ -111,7 +111,7 @@ async fn failures_have_classes_and_say_the_same_each_time() {
         (
             twice(Fault::not_bedrock(200)),
             Reason::ServiceError,
-            "not one of Bedrock",
+            "did not come from Bedrock",
         ),
     ];
     let server = server().await;
@@ -137,7 +137,7 @@ async fn an_answer_that_breaks_off_is_an_error() {
         (
             Scripted::Truncated,
             Reason::ServiceError,
-            "not one of Bedrock",
+            "did not come from Bedrock",
         ),
         (Scripted::Reset, Reason::EndpointUnreachable, "or it broke"),
     ] {
@@ -193,7 +193,7 @@ async fn what_can_not_be_reached_is_said_so() {
             "did not answer in time",
             server.url(),
         ),
-        (error(&nobody).await, "no connection to", nobody),
+        (error(&nobody).await, "the connection to", nobody),
         (
             error("http://bedrock.invalid").await,
             "does not resolve: check --bedrock-endpoint or AWS_ENDPOINT_URL_BEDROCK",

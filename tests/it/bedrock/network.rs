@@ -304,7 +304,7 @@ async fn a_proxy_that_is_not_there_is_said_so() {
     let output = operator(&LIST, &variables).await;
     let said = text(&output.stderr);
     assert!(
-        said.contains("no connection to") && said.contains("HTTPS_PROXY"),
+        said.contains("the connection to") && said.contains("HTTPS_PROXY"),
         "{said}"
     );
 }
