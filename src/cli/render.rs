@@ -148,7 +148,7 @@ fn render(
         .collect();
     // Nothing was there before, so that nothing is removed or restarted.
     let (finishing, ..) = writing.finish(tried).begin();
-    let outcome = finishing.conclude(Vec::new(), &[], 0);
+    let outcome = finishing.conclude(Vec::new(), Vec::new(), 0);
     (manifests, outcome.status.unwrap_or_default())
 }
 

@@ -111,14 +111,14 @@ impl CallError {
             Some(status) if status.is_conflict() || self.is_replaced() => (
                 Reason::Retrying,
                 Retry::Soon,
-                "it changed in the meantime; retried",
+                "it changed in the meantime; retrying",
             ),
             Some(status) if status.is_invalid() || status.code == 400 => (
                 Reason::TargetInvalid,
                 Retry::Rarely,
                 "correct the target, or the object of that name",
             ),
-            _ => (Reason::Retrying, Retry::Soon, "retried"),
+            _ => (Reason::Retrying, Retry::Soon, "retrying"),
         };
         Problem {
             reason,
@@ -146,7 +146,7 @@ impl CallError {
                 Retry::Rarely,
                 "correct the workload, or take it out of spec.rollout",
             ),
-            _ => (Reason::Retrying, Retry::Soon, "retried"),
+            _ => (Reason::Retrying, Retry::Soon, "retrying"),
         };
         Problem {
             reason,

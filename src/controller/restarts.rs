@@ -20,11 +20,7 @@ use crate::{
     queue::{Rollouts, Turn},
 };
 
-use super::{
-    rollout_status::{Workload, is_complete},
-    state::State,
-    writer::Writer,
-};
+use super::{rollout_status::is_complete, state::State, writer::Writer};
 
 /// Pause between two reads of a workload.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -149,16 +145,9 @@ impl Restarts {
         let mut is_reported = false;
         while Instant::now() < until {
             sleep(POLL_INTERVAL).await;
-            match self.writer.workload(workload).await {
-                Ok(object) => {
-                    let generation = object.metadata.generation.unwrap_or_default();
-                    let read = serde_json::from_value(object.data).ok();
-                    let complete = |read: Workload| is_complete(workload.kind, generation, &read);
-                    // A workload that cannot be read cannot be followed.
-                    if read.is_none_or(complete) {
-                        return;
-                    }
-                }
+            match self.writer.rollout_status(workload).await {
+                Ok(status) if is_complete(workload.kind, &status) => return,
+                Ok(_) => {}
                 Err(error) if error.is_not_found() => return,
                 Err(error) if !is_reported => {
                     is_reported = true;

@@ -8,8 +8,15 @@ use crate::api::WorkloadKind;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Workload {
+    metadata: WorkloadMetadata,
     spec: WorkloadSpec,
     status: WorkloadStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WorkloadMetadata {
+    generation: i64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -52,10 +59,14 @@ struct WorkloadStatus {
 /// Returns whether a rollout is complete: every pod has the current template and is available, or the workload leaves its
 /// pods as they are until a person acts.
 #[must_use]
-pub(super) fn is_complete(kind: WorkloadKind, generation: i64, workload: &Workload) -> bool {
-    let Workload { spec, status } = workload;
+pub(super) fn is_complete(kind: WorkloadKind, workload: &Workload) -> bool {
+    let Workload {
+        metadata,
+        spec,
+        status,
+    } = workload;
     let strategy = &spec.update_strategy;
-    if status.observed_generation < generation {
+    if status.observed_generation < metadata.generation {
         return false;
     }
     if spec.paused || strategy.r#type == "OnDelete" {
@@ -162,8 +173,9 @@ mod tests {
             ),
         ];
         for (name, kind, yaml, complete) in rows {
-            let workload: Workload = serde_yaml::from_str(&yaml).expect("a workload");
-            let found = is_complete(kind, 2, &workload);
+            let mut workload: Workload = serde_yaml::from_str(&yaml).expect("a workload");
+            workload.metadata.generation = 2;
+            let found = is_complete(kind, &workload);
             assert_eq!(found, complete, "{kind}: {name}");
         }
     }

@@ -54,7 +54,7 @@ impl Visitor {
         let removals = removals.into_iter();
         let removals = join_all(removals.map(|it| self.writer.remove(&binding, it))).await;
         let restarts = self.restarts.trigger(&binding, restarts).await;
-        let mut outcome = finishing.conclude(removals, &restarts, now);
+        let mut outcome = finishing.conclude(removals, restarts, now);
         if let Some(status) = outcome.status.take() {
             log_decision(&outcome, &status);
             self.writer.write_status(&binding, status).await?;

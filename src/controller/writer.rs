@@ -11,8 +11,8 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
-    core::{ObjectMeta, PartialObjectMeta},
+    api::{ApiResource, DeleteParams, DynamicObject, GetParams, Patch, PatchParams, Preconditions},
+    core::{ObjectMeta, PartialObjectMeta, Request},
 };
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ use crate::{
     queue::Lane,
 };
 
-use super::{call_error::CallError, state::State};
+use super::{call_error::CallError, rollout_status::Workload, state::State};
 
 /// Longest wait for an answer of the apiserver.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -140,7 +140,7 @@ impl Writer {
             Err(error) if error.is_not_found() => {
                 return Err(Problem {
                     reason: Reason::Retrying,
-                    message: format!("{} disappeared while it was written; retried", write.key),
+                    message: format!("{} disappeared while it was written; retrying", write.key),
                     retry: Retry::Soon,
                 });
             }
@@ -411,9 +411,14 @@ impl Writer {
             .map(drop)
     }
 
-    /// Reads a workload.
-    pub async fn workload(&self, workload: &WorkloadKey) -> Result<DynamicObject, CallError> {
-        with_timeout(self.workloads(workload).get(&workload.name)).await
+    /// Reads what tells the progress of a workload's rollout, and nothing else of it: the values in its pod template are
+    /// secrets of others.
+    pub async fn rollout_status(&self, workload: &WorkloadKey) -> Result<Workload, CallError> {
+        let path = self.workloads(workload).resource_url().to_owned();
+        let request = Request::new(path)
+            .get(&workload.name, &GetParams::default())
+            .map_err(|error| CallError::Failed(kube::Error::BuildRequest(error)))?;
+        with_timeout(self.client.request(request)).await
     }
 
     /// Publishes an Event. A failure is only logged, because the status says the same.

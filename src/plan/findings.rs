@@ -83,14 +83,17 @@ fn was_listed_live(written: &WrittenRoute, authority: &Authority) -> bool {
 
 fn retired(written: &WrittenRoute, finding: &Finding) -> Finding {
     let account = written.provenance.account.as_ref();
-    let account = account.map_or("of the operator", |account| account.as_str());
+    let account = account.map_or_else(
+        || "the operator's account".to_owned(),
+        |account| format!("account {account}"),
+    );
     let (id, region) = (written.route.id(), &written.route.source_region);
     let gone = match &written.route.invocation {
         Invocation::Profile { .. } => {
-            format!("{id} is no longer listed for account {account} from {region}")
+            format!("{id} is no longer listed for {account} from {region}")
         }
         Invocation::OnDemand => {
-            format!("{id} is no longer on demand for account {account} in {region}")
+            format!("{id} is no longer on demand for {account} in {region}")
         }
     };
     Finding::new(

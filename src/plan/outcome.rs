@@ -53,7 +53,9 @@ pub(super) fn conclude(
     restarts: &[TriedRestart],
     now: i64,
 ) -> Outcome {
-    let Finishing { decisions, writes } = finishing;
+    let Finishing {
+        decisions, writes, ..
+    } = finishing;
     let binding = &*decisions.binding;
     let settled = restarts::settled(binding, &writes, restarts);
     let inventory = inventory(&decisions, &writes, &removals, settled, now);

@@ -1,15 +1,19 @@
 //! The steps of a visit as types. Each consumes the one before, so that no step can be left out or taken twice:
 //! [`Plan`] -> [`Writing`] -> [`Written`] -> [`Finishing`] -> [`Outcome`].
 //!
-//! Each step hands out its actions by value, and takes them back with their outcomes ([`Tried`]).
+//! Each step hands out its actions by value, and takes them back with their outcomes ([`Tried`]). An action that does not
+//! come back counts as failed: nothing is taken to be done that nobody says was done.
 
 use std::sync::Arc;
 
+use crate::api::condition::Reason;
+
 use super::{
     action::{
-        Problem, Refused, Removal, RemovalCause, Tried, TriedRemoval, TriedRestart, TriedWrite,
-        Write, WriteMode,
+        Problem, Refused, Removal, RemovalCause, Retry, Tried, TriedRemoval, TriedRestart,
+        TriedWrite, Write, WriteMode,
     },
+    identity::TargetKey,
     observed::Binding,
     outcome::{self, Outcome},
     publication::Publication,
@@ -36,13 +40,13 @@ pub(super) struct Decisions {
 }
 
 /// What to do about a binding: the first step.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Plan {
     pub(super) decisions: Decisions,
     /// For each target of the spec, in order: the write, or why it is refused.
-    pub writes: Vec<Result<Write, Refused>>,
+    pub(super) writes: Vec<Result<Write, Refused>>,
     /// What to remove after the writes.
-    pub removals: Vec<Removal>,
+    pub(super) removals: Vec<Removal>,
     pub(super) needs_finalizer: bool,
 }
 
@@ -87,6 +91,7 @@ impl Plan {
         }
         let writing = Writing {
             decisions: self.decisions,
+            handed_out: writes.iter().map(|write| write.key.clone()).collect(),
             refused,
             removals: self.removals,
         };
@@ -98,6 +103,7 @@ impl Plan {
 #[derive(Debug)]
 pub struct Writing {
     decisions: Decisions,
+    handed_out: Vec<TargetKey>,
     refused: Vec<Refused>,
     removals: Vec<Removal>,
 }
@@ -108,9 +114,17 @@ impl Writing {
     pub fn finish(self, tried: Vec<TriedWrite>) -> Written {
         let Self {
             decisions,
-            refused,
+            handed_out,
+            mut refused,
             mut removals,
         } = self;
+        let missing = handed_out
+            .into_iter()
+            .filter(|key| tried.iter().all(|it| it.what.key != *key));
+        refused.extend(missing.map(|key| Refused {
+            problem: not_tried(&key),
+            key,
+        }));
         let writes = WriteOutcomes { refused, tried };
         if decisions.residency_violated {
             removals.extend(fail_closed(&decisions.binding, &writes, &removals));
@@ -195,9 +209,9 @@ pub struct Written {
     decisions: Decisions,
     writes: WriteOutcomes,
     /// What to remove.
-    pub removals: Vec<Removal>,
+    removals: Vec<Removal>,
     /// What to restart.
-    pub restarts: Vec<Restart>,
+    restarts: Vec<Restart>,
 }
 
 impl Written {
@@ -207,6 +221,8 @@ impl Written {
         let finishing = Finishing {
             decisions: self.decisions,
             writes: self.writes,
+            removals: self.removals.clone(),
+            restarts: self.restarts.clone(),
         };
         (finishing, self.removals, self.restarts)
     }
@@ -217,6 +233,8 @@ impl Written {
 pub struct Finishing {
     pub(super) decisions: Decisions,
     pub(super) writes: WriteOutcomes,
+    removals: Vec<Removal>,
+    restarts: Vec<Restart>,
 }
 
 impl Finishing {
@@ -224,21 +242,41 @@ impl Finishing {
     /// since the Unix epoch.
     #[must_use]
     pub fn conclude(
-        self,
-        removals: Vec<TriedRemoval>,
-        restarts: &[TriedRestart],
+        mut self,
+        mut removals: Vec<TriedRemoval>,
+        mut restarts: Vec<TriedRestart>,
         now: i64,
     ) -> Outcome {
-        outcome::conclude(self, removals, restarts, now)
+        for what in std::mem::take(&mut self.removals) {
+            if removals.iter().all(|it| it.what != what) {
+                let outcome = Err(not_tried(&what.key));
+                removals.push(Tried { what, outcome });
+            }
+        }
+        for what in std::mem::take(&mut self.restarts) {
+            if restarts.iter().all(|it| it.what != what) {
+                let outcome = Err(not_tried(&what.workload));
+                restarts.push(Tried { what, outcome });
+            }
+        }
+        outcome::conclude(self, removals, &restarts, now)
+    }
+}
+
+/// Returns the problem of an action that did not come back.
+fn not_tried(what: &impl std::fmt::Display) -> Problem {
+    Problem {
+        reason: Reason::Retrying,
+        message: format!("{what}: not tried yet; retrying"),
+        retry: Retry::Soon,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::{
-        api::condition::{ConditionStatus, ConditionType, Reason},
+        api::condition::{ConditionStatus, ConditionType},
         plan::{
-            action::Retry,
             restarts::RestartOutcome,
             testing::{
                 NOW, SETTINGS, TRIGGERED, bound, bound_with_workload, carry_out, condition, edited,
@@ -300,6 +338,45 @@ mod tests {
             "a broken template alone withdraws nothing"
         );
         assert_eq!(after.status.targets.len(), 2);
+    }
+
+    #[test]
+    fn what_does_not_come_back_is_not_taken_to_be_done() {
+        let before = bound_with_workload("geography: eu");
+        let changed = edited(&before, &with_workload("geography: global"));
+        let (writing, writes) = planned_with_restarts(observed(&changed, full()), NOW).begin();
+        assert_eq!(writes.len(), 1);
+        let (finishing, _, restarts) = writing.finish(Vec::new()).begin();
+        assert_eq!(restarts, [], "nothing was written");
+        let outcome = finishing.conclude(Vec::new(), Vec::new(), NOW);
+        let status = outcome.status.expect("a status");
+        assert_eq!(status.targets, before.status.targets);
+        let synced = status.finding(ConditionType::TargetsSynced);
+        assert_eq!(synced.expect("a finding").reason, Reason::Retrying);
+        assert_eq!(outcome.retry, Retry::Soon);
+
+        let (writing, writes) = planned_with_restarts(observed(&changed, full()), NOW).begin();
+        let written = writes.into_iter().map(|what| Tried {
+            outcome: write_succeeds(&what),
+            what,
+        });
+        let (finishing, _, restarts) = writing.finish(written.collect()).begin();
+        assert_eq!(restarts.len(), 1);
+        let outcome = finishing.conclude(Vec::new(), Vec::new(), NOW);
+        let status = outcome.status.expect("a status");
+        assert!(!status.targets[0].restart_pending.is_empty());
+
+        let merged = "geography: eu, targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+        let deleted = Binding {
+            deleting: true,
+            finalizer: true,
+            ..bound(merged)
+        };
+        let (writing, _) = planned(observed(&deleted, full())).begin();
+        let (finishing, removals, _) = writing.finish(Vec::new()).begin();
+        assert_eq!(removals.len(), 1);
+        let outcome = finishing.conclude(Vec::new(), Vec::new(), NOW);
+        assert!(!outcome.drop_finalizer, "the key may still be there");
     }
 
     #[test]

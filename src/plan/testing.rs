@@ -255,7 +255,7 @@ pub(super) fn carry_out(
         removals: removals.clone(),
         restarts: restarts.clone(),
     };
-    let outcome = finishing.conclude(tried(removals, remove), &tried(restarts, restart), now);
+    let outcome = finishing.conclude(tried(removals, remove), tried(restarts, restart), now);
     (actions, outcome)
 }
 

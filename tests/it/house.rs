@@ -128,14 +128,19 @@ const RESERVED: &[Reserved] = &[
 /// Methods of `kube::Api` that change something in the cluster.
 const WRITES: &[&str] = &[
     "create",
+    "create_subresource",
     "delete",
     "delete_collection",
     "evict",
     "patch",
     "patch_metadata",
+    "patch_scale",
     "patch_status",
+    "patch_subresource",
     "replace",
+    "replace_scale",
     "replace_status",
+    "replace_subresource",
 ];
 
 /// The files that may call them: others of these rooms can't write to the cluster.
@@ -245,8 +250,12 @@ impl Source {
                 }));
             }
         }
-        if self.is_in(&["controller", "leader", "server"]) && !self.is_in(WRITERS) {
-            let writes = |one: &&Named| one.is_method && WRITES.contains(&one.path.as_str());
+        if self.is_in(&["controller", "leader", "server", "cli"]) && !self.is_in(WRITERS) {
+            let writes = |one: &&Named| {
+                let called = one.path.strip_prefix("kube::Api::");
+                let method = one.is_method.then_some(one.path.as_str()).or(called);
+                method.is_some_and(|method| WRITES.contains(&method))
+            };
             found.extend(self.named.iter().filter(writes).map(|one| {
                 format!(
                     "src/{}.rs:{}: .{}() is only for {}: nothing else writes to the cluster",
@@ -357,11 +366,19 @@ impl Reader {
 
     /// Reads paths out of the tokens of a macro, which may hold anything.
     fn tokens(&mut self, tokens: TokenStream) {
+        let mut after_dot = false;
         let mut path: Vec<String> = Vec::new();
         let mut line = 0;
         let mut colons = 0;
         for token in tokens {
             match &token {
+                TokenTree::Ident(ident) if after_dot => {
+                    self.named.insert(Named {
+                        path: ident.to_string(),
+                        line: ident.span().start().line,
+                        is_method: true,
+                    });
+                }
                 TokenTree::Ident(ident) => {
                     if colons != 2 {
                         self.end_path(&mut path, line);
@@ -384,6 +401,7 @@ impl Reader {
                     colons = 0;
                 }
             }
+            after_dot = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '.');
         }
         self.end_path(&mut path, line);
     }
@@ -605,6 +623,17 @@ fn every_forbidden_import_is_refused_in_every_layer() {
     for (place, forbidden, refused) in [
         ("controller/visit", "fn f(a: A) { a.patch(\"x\"); }", true),
         ("controller/watch", "fn f(a: A) { a.delete(\"x\"); }", true),
+        (
+            "controller/visit",
+            "fn f(a: A) { select! { () = a.patch(1) => {} } }",
+            true,
+        ),
+        (
+            "controller/watch",
+            "use kube::Api; fn f(a: A) { Api::patch(&a, 1); }",
+            true,
+        ),
+        ("cli/evidence/mod", "fn f(a: A) { a.delete(\"x\"); }", true),
         ("controller/writer", "fn f(a: A) { a.patch(\"x\"); }", false),
         ("controller/visit", "use kube::Client;", true),
         ("feeds/mod", "use aws_sdk_bedrock::Client;", true),

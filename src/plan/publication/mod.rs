@@ -46,8 +46,8 @@ impl Publication {
 
 /// Says whether a written value must be withdrawn. This is the only rule that withdraws one; missing knowledge never does.
 #[must_use]
-pub fn must_withdraw(contradicts: bool, definite_no: bool, residency_violated: bool) -> bool {
-    residency_violated || (contradicts && definite_no)
+pub fn must_withdraw(contradicts: bool, certain: bool, residency_violated: bool) -> bool {
+    residency_violated || (contradicts && certain)
 }
 
 /// Says whether a written value contradicts the spec: it is of another model, of a geography that is neither wanted nor a
@@ -187,7 +187,14 @@ fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) 
         return judgement.message().into();
     }
     match answer {
-        Answer::Yes { judgement, .. } => judgement.message().into(),
+        Answer::Yes {
+            route, judgement, ..
+        } => format!(
+            "the spec now asks for {}, which is not allowed: {}",
+            route.route.id(),
+            judgement.message()
+        )
+        .into(),
         Answer::No { finding, .. } | Answer::Unknown(finding) => format!(
             "the spec now asks for something else, and {}",
             finding.message

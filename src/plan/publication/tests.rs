@@ -16,7 +16,7 @@ use super::*;
 
 #[test]
 fn the_withdraw_rule() {
-    for (contradicts, definite_no, violated, withdraws) in [
+    for (contradicts, certain, violated, withdraws) in [
         (false, false, false, false),
         (false, true, false, false),
         (true, false, false, false),
@@ -26,7 +26,7 @@ fn the_withdraw_rule() {
         (false, true, true, true),
         (true, true, true, true),
     ] {
-        assert_eq!(must_withdraw(contradicts, definite_no, violated), withdraws);
+        assert_eq!(must_withdraw(contradicts, certain, violated), withdraws);
     }
 }
 
