@@ -192,9 +192,7 @@ async fn what_may_not_be_read_is_no_assurance(stage: &Stage) {
     .await;
     assert_eq!(output.code, Some(3), "{output:#?}");
     assert!(
-        output
-            .stderr
-            .contains("limits of Namespaces are unknown: "),
+        output.stderr.contains("limits of Namespaces are unknown: "),
         "{output:#?}"
     );
     let row = &json_of(&output)["bindings"][0];
