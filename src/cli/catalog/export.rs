@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::{account, catalogs};
+use super::{account, list_catalogs};
 use crate::{
     catalog::{
         Catalog,
@@ -43,7 +43,7 @@ pub struct ExportArgs {
 }
 
 pub(super) async fn run(args: ExportArgs) -> Result<String, Error> {
-    let catalogs = catalogs(&args.catalog, &args.region).await?;
+    let catalogs = list_catalogs(&args.catalog, &args.region).await?;
     let snapshot = snapshot(&catalogs, args.account.account.as_ref(), &output::now())?;
     fs::create_dir_all(&args.directory).map_err(unwritable(&args.directory))?;
     if !args.force {

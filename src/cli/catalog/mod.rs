@@ -101,7 +101,10 @@ pub async fn run(
 }
 
 /// Returns the catalogs of the given regions, or of all that the source has if none is given.
-async fn catalogs(options: &CatalogOptions, given: &[Region]) -> Result<Vec<Arc<Catalog>>, Error> {
+async fn list_catalogs(
+    options: &CatalogOptions,
+    given: &[Region],
+) -> Result<Vec<Arc<Catalog>>, Error> {
     let regions: BTreeSet<Region> = match (&options.catalog, given) {
         (CatalogSource::Embedded, []) => Embedded::load().source_regions().cloned().collect(),
         (CatalogSource::Directory(path), []) => {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Filters, account, catalogs};
+use super::{Filters, account, list_catalogs};
 use crate::{
     catalog::{Catalog, Profile, embedded::Embedded},
     cli::{Error, options::CatalogOptions},
@@ -68,7 +68,7 @@ pub(super) async fn select(
     account: Option<&AccountId>,
 ) -> Result<Selection, Error> {
     let limits = filters.limits()?;
-    let catalogs = catalogs(options, &filters.region).await?;
+    let catalogs = list_catalogs(options, &filters.region).await?;
     let filtered = filtered(&catalogs, filters, account)?;
     let (profiles, left_out) = permitted(filtered, &limits);
     let remark = remark(&profiles, left_out, &catalogs, filters);

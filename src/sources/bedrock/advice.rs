@@ -6,7 +6,7 @@ use crate::{
 };
 
 use super::{
-    error::{Answer, CredentialsFailure, Failure},
+    error::{CredentialsFailure, ErrorResponse, Failure},
     network::is_public_host,
 };
 
@@ -97,12 +97,12 @@ const BAD_SIGNATURE: &[&str] = &[
 const SKEWED: &[&str] = &["RequestTimeTooSkewed", "RequestInTheFuture"];
 
 /// Returns what a failure means and what to do about it. Equal failures make equal texts.
-pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
+pub(super) fn catalog_error(failure: &Failure, asked: Asked) -> CatalogError {
     let region = asked.region;
     match failure {
         // An endpoint that can't be determined looks like one that can't be reached.
-        Failure::NoConnection if asked.host.is_none() => classify(&Failure::NotSent, asked),
-        Failure::Answer(answer) => classify_answer(answer, asked),
+        Failure::NoConnection if asked.host.is_none() => catalog_error(&Failure::NotSent, asked),
+        Failure::ErrorResponse(response) => response_error(response, asked),
         Failure::NotUnderstood { status } => CatalogError::ServiceError(format!(
             "the answer for {region} did not come from Bedrock (HTTP {status}): check proxies and AWS_ENDPOINT_URL_BEDROCK"
         )),
@@ -121,7 +121,7 @@ pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
             "{} did not answer in time: check egress rules, HTTPS_PROXY and NO_PROXY, and the VPC endpoint of `bedrock`",
             endpoint(asked)
         )),
-        Failure::Credentials(why) => classify_credentials(why, asked),
+        Failure::Credentials(why) => credentials_error(why, asked),
         Failure::NotSent => CatalogError::ServiceError(format!(
             "the request for {region} could not be made: check the AWS configuration (AWS_ENDPOINT_URL_BEDROCK, which \
              excludes AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT, and the shared configuration file)"
@@ -129,18 +129,18 @@ pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
     }
 }
 
-fn classify_answer(answer: &Answer, asked: Asked) -> CatalogError {
+fn response_error(response: &ErrorResponse, asked: Asked) -> CatalogError {
     let region = asked.region;
-    let (code, status) = (answer.code(), answer.status);
-    if is_throttled(answer) {
+    let (code, status) = (response.code(), response.status);
+    if is_throttled(response) {
         return CatalogError::Throttled {
             message: format!(
                 "Bedrock in {region} throttles requests; the operator retries by itself"
             ),
-            retry_after: answer.retry_after,
+            retry_after: response.retry_after,
         };
     }
-    if let Some(problem) = bad_credentials(answer) {
+    if let Some(problem) = bad_credentials(response) {
         let hint = if UNKNOWN.contains(&code) {
             format!("; {}", unknown_credentials(asked))
         } else {
@@ -151,22 +151,22 @@ fn classify_answer(answer: &Answer, asked: Asked) -> CatalogError {
         ));
     }
     if status == 401 || status == 403 {
-        return CatalogError::AccessDenied(denied(answer.message.as_deref(), asked));
+        return CatalogError::AccessDenied(denied(response.message.as_deref(), asked));
     }
     CatalogError::ServiceError(format!(
         "Bedrock in {region} failed (HTTP {status}, {}); the operator retries by itself; if it goes on, see \
          https://health.aws.amazon.com",
-        answer.shown_code()
+        response.shown_code()
     ))
 }
 
-fn is_throttled(answer: &Answer) -> bool {
-    answer.status == 429 || THROTTLING.contains(&answer.code())
+fn is_throttled(response: &ErrorResponse) -> bool {
+    response.status == 429 || THROTTLING.contains(&response.code())
 }
 
 /// Returns what is wrong with the credentials or the clock, if the code says that something is.
-fn bad_credentials(answer: &Answer) -> Option<String> {
-    let code = answer.code();
+fn bad_credentials(response: &ErrorResponse) -> Option<String> {
+    let code = response.code();
     if EXPIRED.contains(&code) {
         return Some(
             "they have expired: their provider must renew them; a session token in AWS_SESSION_TOKEN is never renewed"
@@ -181,7 +181,7 @@ fn bad_credentials(answer: &Answer) -> Option<String> {
             .then(|| "check that they still exist and have not expired".to_owned());
     }
     let clock = "correct the clock of the node (NTP)";
-    Some(match answer.minutes_ahead {
+    Some(match response.minutes_ahead {
         Some(minutes) => format!(
             "the operator's clock is about {} minutes {} AWS's: {clock}",
             minutes.abs(),
@@ -257,15 +257,15 @@ fn name_advice(asked: Asked) -> String {
     )
 }
 
-fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError {
+fn credentials_error(why: &CredentialsFailure, asked: Asked) -> CatalogError {
     match why {
         CredentialsFailure::Missing => CatalogError::CredentialsUnavailable(
             "no AWS credentials were found: give the operator's service account an IAM role (EKS Pod Identity or \
              IRSA), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without an account use --catalog embedded"
                 .to_owned(),
         ),
-        CredentialsFailure::Role(answer) => role_refused(answer, asked),
-        CredentialsFailure::WebIdentity(answer) => web_identity_refused(answer),
+        CredentialsFailure::Role(response) => role_refused(response, asked),
+        CredentialsFailure::WebIdentity(response) => web_identity_refused(response),
         CredentialsFailure::Unreachable => CatalogError::CredentialsUnavailable(
             "the provider of the operator's AWS credentials can't be reached: check the network path to STS (IRSA, roles), to \
              the Pod Identity agent or to the instance metadata service, that NO_PROXY lists the latter two, and the VPC \
@@ -280,18 +280,18 @@ fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError 
     }
 }
 
-fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
+fn role_refused(response: &ErrorResponse, asked: Asked) -> CatalogError {
     let role = asked.role.map_or("of the operator", RoleArn::as_str);
-    let code = answer.code();
-    if is_throttled(answer) {
+    let code = response.code();
+    if is_throttled(response) {
         return CatalogError::Throttled {
             message: format!(
                 "STS throttles requests to assume the role {role}; the operator retries by itself"
             ),
-            retry_after: answer.retry_after,
+            retry_after: response.retry_after,
         };
     }
-    if let Some(problem) = bad_credentials(answer) {
+    if let Some(problem) = bad_credentials(response) {
         return CatalogError::CredentialsUnavailable(format!(
             "STS does not accept the operator's credentials ({code}): {problem}"
         ));
@@ -303,8 +303,8 @@ fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
             asked.own_region
         ));
     }
-    if answer.status == 403 {
-        let caller = answer.message.as_deref().and_then(caller);
+    if response.status == 403 {
+        let caller = response.message.as_deref().and_then(caller);
         let caller = caller.as_deref().unwrap_or("the operator's role");
         let external_id = if asked.external_id {
             "with the external ID that --allow-role-arn gives"
@@ -318,13 +318,13 @@ fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
     }
     CatalogError::ServiceError(format!(
         "STS failed to assume the role {role} (HTTP {}, {}); the operator retries by itself",
-        answer.status,
-        answer.shown_code()
+        response.status,
+        response.shown_code()
     ))
 }
 
-fn web_identity_refused(answer: &Answer) -> CatalogError {
-    let advice = match answer.code() {
+fn web_identity_refused(response: &ErrorResponse) -> CatalogError {
+    let advice = match response.code() {
         "AccessDenied" | "AccessDeniedException" => {
             "the trust policy of the role in AWS_ROLE_ARN must allow sts:AssumeRoleWithWebIdentity for the operator's \
              service account (its sub and aud conditions)"
@@ -339,7 +339,7 @@ fn web_identity_refused(answer: &Answer) -> CatalogError {
     };
     CatalogError::CredentialsUnavailable(format!(
         "STS does not accept the token of the operator's service account ({}): {advice}",
-        answer.shown_code()
+        response.shown_code()
     ))
 }
 
@@ -415,22 +415,22 @@ mod tests {
         name.parse().expect(name)
     }
 
-    fn refusal(status: u16, code: &str, message: &str) -> Answer {
-        Answer {
+    fn refusal(status: u16, code: &str, message: &str) -> ErrorResponse {
+        ErrorResponse {
             code: (!code.is_empty()).then(|| code.to_owned()),
             status,
             message: (!message.is_empty()).then(|| message.to_owned()),
-            ..Answer::default()
+            ..ErrorResponse::default()
         }
     }
 
     fn answer(status: u16, code: &str, message: &str) -> Failure {
-        Failure::Answer(refusal(status, code, message))
+        Failure::ErrorResponse(refusal(status, code, message))
     }
 
     fn in_region(failure: &Failure, name: &str) -> CatalogError {
         let region = region(name);
-        classify(
+        catalog_error(
             failure,
             Asked {
                 action: Action::ListInferenceProfiles,
@@ -596,7 +596,7 @@ mod tests {
                 role: None,
                 external_id: false,
             };
-            let text = classify(&Failure::NameNotResolved, asked).to_string();
+            let text = catalog_error(&Failure::NameNotResolved, asked).to_string();
             assert!(text.contains(says) && text.contains(host), "{text}");
         }
     }
@@ -604,11 +604,11 @@ mod tests {
     #[test]
     fn a_wrong_clock_is_said_with_its_difference() {
         let text = |code: &str, minutes_ahead| {
-            let answer = Answer {
+            let answer = ErrorResponse {
                 minutes_ahead,
                 ..refusal(403, code, "Signature expired: 20261123T050949Z")
             };
-            in_region(&Failure::Answer(answer), "eu-west-1").to_string()
+            in_region(&Failure::ErrorResponse(answer), "eu-west-1").to_string()
         };
         for (code, minutes, says) in [
             (
@@ -637,7 +637,7 @@ mod tests {
     #[test]
     fn credentials_of_another_partition_are_said_so() {
         let (own, asked_region) = (region("eu-west-1"), region("us-gov-west-1"));
-        let text = classify(
+        let text = catalog_error(
             &answer(403, "UnrecognizedClientException", ""),
             Asked {
                 action: Action::ListInferenceProfiles,
@@ -663,7 +663,7 @@ mod tests {
             .parse()
             .expect("a role");
         let error = |status, code: &str, message: &str, external_id| {
-            classify(
+            catalog_error(
                 &Failure::Credentials(CredentialsFailure::Role(refusal(status, code, message))),
                 Asked {
                     action: Action::ListInferenceProfiles,
@@ -753,7 +753,7 @@ mod tests {
                 role: None,
                 external_id: false,
             };
-            let text = classify(&answer(403, "AccessDeniedException", ""), asked).to_string();
+            let text = catalog_error(&answer(403, "AccessDeniedException", ""), asked).to_string();
             assert!(text.ends_with(says), "{text}");
         }
     }

@@ -19,7 +19,7 @@ use aws_sdk_sts::operation::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
     /// AWS answered with an error.
-    Answer(Answer),
+    ErrorResponse(ErrorResponse),
     /// The answer did not come from Bedrock.
     NotUnderstood { status: u16 },
     /// The host name has no address.
@@ -38,7 +38,7 @@ pub(super) enum Failure {
 
 /// An error that AWS answered with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Answer {
+pub(super) struct ErrorResponse {
     pub(super) code: Option<String>,
     pub(super) status: u16,
     pub(super) message: Option<String>,
@@ -48,7 +48,7 @@ pub(super) struct Answer {
     pub(super) minutes_ahead: Option<i64>,
 }
 
-impl Answer {
+impl ErrorResponse {
     pub(super) fn code(&self) -> &str {
         self.code.as_deref().unwrap_or_default()
     }
@@ -65,9 +65,9 @@ pub(super) enum CredentialsFailure {
     /// No provider is configured.
     Missing,
     /// STS refused the role of the feed.
-    Role(Answer),
+    Role(ErrorResponse),
     /// STS refused the role of the operator's service account.
-    WebIdentity(Answer),
+    WebIdentity(ErrorResponse),
     /// Their provider can't be reached.
     Unreachable,
     /// Their provider failed.
@@ -81,8 +81,8 @@ where
 {
     match error {
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
-            if let Some(answer) = answer(error, now) {
-                return Failure::Answer(answer);
+            if let Some(response) = error_response(error, now) {
+                return Failure::ErrorResponse(response);
             }
             // When a connection breaks in the middle of an answer, that answer can't be read.
             if causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some()) {
@@ -110,19 +110,19 @@ where
     }
 }
 
-/// Returns AWS's answer, if it is an error that AWS made.
-fn answer<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Option<Answer>
+/// Returns the error that AWS answered with, if it did.
+fn error_response<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Option<ErrorResponse>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let SdkError::ServiceError(answer) = error else {
+    let SdkError::ServiceError(response) = error else {
         return None;
     };
-    let headers = answer.raw().headers();
-    (!answer.raw().status().is_success()).then(|| Answer {
-        code: answer.err().code().map(ToOwned::to_owned),
-        status: answer.raw().status().as_u16(),
-        message: answer.err().message().map(ToOwned::to_owned),
+    let headers = response.raw().headers();
+    (!response.raw().status().is_success()).then(|| ErrorResponse {
+        code: response.err().code().map(ToOwned::to_owned),
+        status: response.raw().status().as_u16(),
+        message: response.err().message().map(ToOwned::to_owned),
         retry_after: headers
             .get("retry-after")
             .and_then(|seconds| seconds.parse().ok())
@@ -150,15 +150,15 @@ fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> Creden
     if matches!(innermost, Some(CredentialsError::CredentialsNotLoaded(_))) {
         return CredentialsFailure::Missing;
     }
-    if let Some(answer) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error)
-        .and_then(|error| answer(error, now))
+    if let Some(response) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error)
+        .and_then(|error| error_response(error, now))
     {
-        return CredentialsFailure::WebIdentity(answer);
+        return CredentialsFailure::WebIdentity(response);
     }
-    if let Some(answer) =
-        find::<SdkError<AssumeRoleError, HttpResponse>>(error).and_then(|error| answer(error, now))
+    if let Some(response) = find::<SdkError<AssumeRoleError, HttpResponse>>(error)
+        .and_then(|error| error_response(error, now))
     {
-        return CredentialsFailure::Role(answer);
+        return CredentialsFailure::Role(response);
     }
     let timed_out = matches!(innermost, Some(CredentialsError::ProviderTimedOut(_)));
     let no_connection = causes(error).any(|cause| {

@@ -93,7 +93,12 @@ impl Bedrock {
                 return Ok(catalog(key, listing::Profiles::default()));
             }
             Err(Interrupted::Failed(failure)) => {
-                return Err(self.classify(&failure, &client, key, Action::ListInferenceProfiles));
+                return Err(self.catalog_error(
+                    &failure,
+                    &client,
+                    key,
+                    Action::ListInferenceProfiles,
+                ));
             }
         };
         let found = listing::profiles(&summaries, &key.region).map_err(|contradiction| {
@@ -153,7 +158,7 @@ impl Bedrock {
             }
             Err(error) => {
                 let failure = error::reduce(&error, SystemTime::now());
-                let error = self.classify(&failure, client, key, Action::ListFoundationModels);
+                let error = self.catalog_error(&failure, client, key, Action::ListFoundationModels);
                 if error.reason() == Reason::AccessDenied {
                     known.last = None;
                 }
@@ -170,7 +175,7 @@ impl Bedrock {
         known.last.clone()
     }
 
-    fn classify(
+    fn catalog_error(
         &self,
         failure: &Failure,
         client: &FeedClient,
@@ -189,7 +194,7 @@ impl Bedrock {
                 .as_ref()
                 .is_some_and(|role| role.external_id.is_some()),
         };
-        advice::classify(failure, asked)
+        advice::catalog_error(failure, asked)
     }
 }
 
@@ -227,7 +232,7 @@ impl Access for Bedrock {
                 Ok(answer) => Ok(models::usability(&answer, model, &key.region)),
                 Err(error) => {
                     let failure = error::reduce(&error, SystemTime::now());
-                    Err(self.classify(
+                    Err(self.catalog_error(
                         &failure,
                         &client,
                         key,

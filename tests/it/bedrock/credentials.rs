@@ -215,7 +215,7 @@ async fn the_program_says_what_is_missing() {
     let url = ("AWS_ENDPOINT_URL_BEDROCK", server.url());
     let without_region = operator(&LIST, std::slice::from_ref(&url)).await;
     assert_eq!(without_region.status.code(), Some(2));
-    assert!(text(&without_region.stderr).contains("give --region, or set AWS_REGION"));
+    assert!(text(&without_region.stderr).contains("give --region or set AWS_REGION"));
 
     let region = ("AWS_REGION", "eu-west-1".to_owned());
     let without_credentials = operator(&LIST, &[url, region]).await;

@@ -86,7 +86,7 @@ async fn failures_have_classes_and_say_the_same_each_time() {
         (
             twice(Fault::throttled()),
             Reason::Throttled,
-            "rate of requests",
+            "throttles requests",
         ),
         (
             twice(Fault::internal()),
@@ -139,7 +139,11 @@ async fn an_answer_that_breaks_off_is_an_error() {
             Reason::ServiceError,
             "did not come from Bedrock",
         ),
-        (Scripted::Reset, Reason::EndpointUnreachable, "or it broke"),
+        (
+            Scripted::Reset,
+            Reason::EndpointUnreachable,
+            "failed or broke",
+        ),
     ] {
         server.script([broken.clone(), broken]);
         let (first, second) = (error(&server.url()).await, error(&server.url()).await);

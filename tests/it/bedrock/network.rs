@@ -278,7 +278,7 @@ async fn a_bundle_that_is_none_is_said_so_at_once() {
     for (path, says) in [
         (
             bundle.to_str().expect("path"),
-            "holds no certificate of an authority",
+            "has no usable CA certificate",
         ),
         (
             "/nonexistent/ca.pem",

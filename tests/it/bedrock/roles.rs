@@ -104,13 +104,13 @@ async fn roles_are_refused_without_a_request() {
             ALLOWED,
             ROLE,
             "us-gov-west-1",
-            "sourceRegion us-gov-west-1 of aws-us-gov",
+            "sourceRegion us-gov-west-1 in aws-us-gov",
         ),
         (
             "arn:aws-us-gov:iam::444455556666:role/*;namespaces=*",
             gov,
             "us-gov-west-1",
-            "the operator's region eu-west-1 of aws",
+            "the operator's region eu-west-1 in aws",
         ),
     ] {
         let source = connect(with_roles(&bedrock, &sts, allowed)).await;
