@@ -147,7 +147,6 @@ impl Restarts {
             sleep(POLL_INTERVAL).await;
             match self.writer.rollout_status(workload).await {
                 Ok(status) if is_complete(workload.kind, &status) => return,
-                Ok(_) => {}
                 Err(error) if error.is_not_found() => return,
                 Err(error) if !is_reported => {
                     is_reported = true;
@@ -157,7 +156,7 @@ impl Restarts {
                         "the progress of a restart can't be read; other restarts wait for it, at most 5 minutes"
                     );
                 }
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         tracing::warn!(
