@@ -146,8 +146,11 @@ pub(super) fn helm_expression<'t>(document: &Document<'t>) -> Option<&'t str> {
         "printf", "required", "lookup",
     ];
     const LONGEST: usize = 60;
+    /// Bytes that are looked at after each beginning, so that many beginnings on one long line take no longer.
+    const WINDOW: usize = 256;
     document.text.match_indices("{{").find_map(|(start, _)| {
-        let expression = document.text[start..].lines().next()?;
+        let end = document.text.floor_char_boundary(start + WINDOW);
+        let expression = document.text[start..end].lines().next()?;
         let inner = expression[2..].trim_start_matches('-').trim_start();
         let is_helm = inner.starts_with(['.', '$', '/'])
             || WORDS.iter().any(|word| {
