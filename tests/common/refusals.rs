@@ -893,7 +893,6 @@ pub const ACCEPTED_MANIFESTS: &[(&str, &str, &str)] = &[
         "name: a",
         "name: a, uid: 5f9c0c6e-7a4c-4a5e-9a52-0d1f4b1d9f3b, generation: 3, creationTimestamp: '2026-01-02T03:04:05Z', selfLink: x, managedFields: []",
     ),
-    ("a_merged_mapping", "geography: eu", "<<: {geography: eu}"),
     (
         "json",
         MANIFEST,
