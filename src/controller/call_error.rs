@@ -1,6 +1,6 @@
 //! Failed calls to the apiserver, classified in one place: what to report, and when to try again.
 
-use kube::core::Status;
+use kube::core::{Status, response::StatusCause};
 
 use crate::{
     api::condition::Reason,
@@ -34,6 +34,12 @@ impl CallError {
         }
     }
 
+    /// Returns the causes in the apiserver's answer.
+    fn causes(&self) -> impl Iterator<Item = &StatusCause> {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        details.into_iter().flat_map(|details| &details.causes)
+    }
+
     /// Returns whether the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -49,34 +55,21 @@ impl CallError {
     /// Returns whether another object has taken the name: the apiserver refuses a UID that is not the object's own.
     #[must_use]
     pub fn is_replaced(&self) -> bool {
-        self.status().is_some_and(|status| {
-            status.is_invalid() && causes(status).any(|(field, _)| field == "metadata.uid")
-        })
+        self.status().is_some_and(Status::is_invalid)
+            && self.causes().any(|cause| cause.field == "metadata.uid")
     }
 
     /// Returns whether the namespace is being deleted.
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {
-        self.status().is_some_and(|status| {
-            let details = status.details.as_ref();
-            details.is_some_and(|details| {
-                details
-                    .causes
-                    .iter()
-                    .any(|cause| cause.reason == "NamespaceTerminating")
-            })
-        })
+        self.causes()
+            .any(|cause| cause.reason == "NamespaceTerminating")
     }
 
     /// Returns the field managers that conflict with an apply, as the apiserver names them.
     #[must_use]
     pub fn conflicting_managers(&self) -> Vec<String> {
-        let Some(details) = self.status().and_then(|status| status.details.as_ref()) else {
-            return Vec::new();
-        };
-        details
-            .causes
-            .iter()
+        self.causes()
             .filter(|cause| cause.reason == "FieldManagerConflict")
             .map(|cause| {
                 format!(
@@ -187,15 +180,4 @@ impl CallError {
             Self::TimedOut | Self::NotLeading => self.to_string(),
         }
     }
-}
-
-fn causes(status: &Status) -> impl Iterator<Item = (&str, &str)> {
-    let causes = status
-        .details
-        .as_ref()
-        .map(|details| details.causes.as_slice())
-        .unwrap_or_default();
-    causes
-        .iter()
-        .map(|cause| (cause.field.as_str(), cause.reason.as_str()))
 }

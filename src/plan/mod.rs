@@ -98,8 +98,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
 }
 
 /// Returns all residency limits that apply to a binding: its own, the operator's and its Namespace's.
-#[must_use]
-pub fn limits(observed: &Observed, settings: &Settings) -> Limits {
+fn limits(observed: &Observed, settings: &Settings) -> Limits {
     let own = observed.binding.spec.limit.as_deref().cloned();
     Limits::all(own.into_iter().chain(settings.limit.clone().map(Ok)))
         .and_namespace(&observed.namespace)

@@ -57,7 +57,7 @@ pub(super) fn conclude(
         decisions, writes, ..
     } = finishing;
     let binding = &*decisions.binding;
-    let settled = restarts::settled(binding, &writes, restarts);
+    let settled = restarts::settled(&writes, restarts);
     let inventory = inventory(&decisions, &writes, &removals, settled, now);
     let failed_removals = removals.iter().filter_map(|it| it.outcome.as_ref().err());
     let failed_restarts = restarts.iter().filter_map(|it| it.outcome.as_ref().err());
@@ -447,8 +447,9 @@ mod tests {
             restarts::Restart,
             testing::{
                 NOW, SETTINGS, TRIGGERED, bound, bound_with_workload, carry_out, condition, edited,
-                full, observed, planned, planned_with_restarts, sonnet, succeed, synced_message,
-                targets_synced, visit, visit_with_restarts, with_workload, write_succeeds,
+                full, observed, planned_with_restarts, problem, sonnet, succeed, synced_message,
+                targets_synced, visit, visit_with_failing_writes, visit_with_restarts,
+                with_workload, write_succeeds,
             },
         },
     };
@@ -492,19 +493,8 @@ mod tests {
     #[test]
     fn a_failed_write_is_unknown_and_keeps_the_inventory() {
         let before = bound("geography: eu");
-        let failed = Problem {
-            reason: Reason::Retrying,
-            message: "ConfigMap claude: no answer".into(),
-            retry: Retry::Soon,
-        };
-        let plan = planned(observed(&before, full()));
-        let (_, outcome) = carry_out(
-            plan,
-            |_| Err(failed.clone()),
-            |_| Ok(()),
-            |_| TRIGGERED,
-            NOW,
-        );
+        let failed = problem(Reason::Retrying, "ConfigMap claude: no answer", Retry::Soon);
+        let outcome = visit_with_failing_writes(&before, &failed);
         let status = outcome.status.expect("a status");
         assert_eq!(status.targets, before.status.targets);
         let ready = status.condition(ConditionType::Ready).expect("ready");
@@ -530,19 +520,8 @@ mod tests {
         }
 
         let before = sonnet(four);
-        let failed = Problem {
-            reason: Reason::Retrying,
-            message: "ConfigMap d: no answer".into(),
-            retry: Retry::Soon,
-        };
-        let plan = planned(observed(&before, full()));
-        let (_, outcome) = carry_out(
-            plan,
-            |_| Err(failed.clone()),
-            |_| Ok(()),
-            |_| TRIGGERED,
-            NOW,
-        );
+        let failed = problem(Reason::Retrying, "ConfigMap d: no answer", Retry::Soon);
+        let outcome = visit_with_failing_writes(&before, &failed);
         let status = outcome.status.expect("a status");
         let synced = status
             .condition(ConditionType::TargetsSynced)

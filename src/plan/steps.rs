@@ -173,15 +173,26 @@ impl WriteOutcomes {
             .filter_map(|Tried { what, outcome }| Some((what, outcome.as_ref().ok()?)))
     }
 
-    /// Returns the problems, in the order of the spec's targets.
-    pub fn problems(&self, binding: &Binding) -> Vec<&Problem> {
+    /// Returns the targets that could not be written, each with its problem, in no particular order.
+    fn failures(&self) -> impl Iterator<Item = (&TargetKey, &Problem)> {
         let refused = self.refused.iter().map(|it| (&it.key, &it.problem));
         let failed = self
             .tried
             .iter()
             .filter_map(|it| Some((&it.what.key, it.outcome.as_ref().err()?)));
-        let mut problems: Vec<_> = refused.chain(failed).collect();
-        problems.sort_by_key(|(key, _)| {
+        refused.chain(failed)
+    }
+
+    /// Says whether a write failed and is retried soon.
+    pub fn any_transient_failure(&self) -> bool {
+        self.failures()
+            .any(|(_, problem)| problem.retry == Retry::Soon)
+    }
+
+    /// Returns the problems, in the order of the spec's targets.
+    pub fn problems(&self, binding: &Binding) -> Vec<&Problem> {
+        let mut problems: Vec<_> = self.failures().collect();
+        problems.sort_by_cached_key(|(key, _)| {
             let targets = binding.spec.targets.iter();
             targets
                 .map(|target| binding.target_key(target))
@@ -195,11 +206,8 @@ impl WriteOutcomes {
         &'a self,
         binding: &'a Binding,
     ) -> impl Iterator<Item = &'a TargetRecord> {
-        let refused = self.refused.iter().map(|it| &it.key);
-        let failed = self.tried.iter().filter(|it| it.outcome.is_err());
-        refused
-            .chain(failed.map(|it| &it.what.key))
-            .filter_map(|key| binding.status.record(key))
+        self.failures()
+            .filter_map(|(key, _)| binding.status.record(key))
     }
 }
 
@@ -279,9 +287,9 @@ mod tests {
         plan::{
             restarts::RestartOutcome,
             testing::{
-                NOW, SETTINGS, TRIGGERED, bound, bound_with_workload, carry_out, condition, edited,
-                full, observed, planned, planned_with_restarts, sonnet, visit, visit_with_restarts,
-                with_workload, write_succeeds,
+                NOW, SETTINGS, bound, bound_with_workload, condition, edited, full, observed,
+                planned, planned_with_restarts, problem, sonnet, visit,
+                visit_with_failing_removals, visit_with_restarts, with_workload, write_succeeds,
             },
         },
     };
@@ -301,12 +309,7 @@ mod tests {
             &format!("{}geography: eu, allowedRegions: ['@eu']", two("nothing")),
         );
         let (after, actions, _) = visit(&limited, full(), &SETTINGS);
-        let removed: Vec<&str> = actions
-            .removals
-            .iter()
-            .map(|removal| removal.key.name.as_ref())
-            .collect();
-        assert_eq!(removed, ["bad"]);
+        assert_eq!(actions.removed(), ["bad"]);
         assert_eq!(after.status.targets.len(), 1);
         assert_eq!(
             condition(&after, ConditionType::TargetsSynced),
@@ -314,19 +317,8 @@ mod tests {
         );
 
         // If the removal fails too, the old profile stays in the status, so that the next visit tries again.
-        let refused = Problem {
-            reason: Reason::TargetForbidden,
-            message: "no".into(),
-            retry: Retry::Rarely,
-        };
-        let plan = planned(observed(&limited, full()));
-        let (_, outcome) = carry_out(
-            plan,
-            write_succeeds,
-            |_| Err(refused.clone()),
-            |_| TRIGGERED,
-            NOW,
-        );
+        let refused = problem(Reason::TargetForbidden, "no", Retry::Rarely);
+        let outcome = visit_with_failing_removals(&limited, &refused);
         let status = outcome.status.expect("a status");
         assert_eq!(status.route, before.status.route);
         assert_eq!(status.targets.len(), 2);

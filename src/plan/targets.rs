@@ -236,8 +236,8 @@ mod tests {
         observed::{Controller, HeldObject, Holding, fingerprint, fingerprints},
         status::Status,
         testing::{
-            NOW, SETTINGS, TRIGGERED, bound, carry_out, edited, full, observed, planned, sonnet,
-            visit, write_succeeds,
+            SETTINGS, bound, edited, full, observed, planned, problem, sonnet, visit,
+            visit_with_failing_removals,
         },
     };
 
@@ -250,14 +250,7 @@ mod tests {
             "geography: eu, targets: [{kind: ConfigMap, name: other}]",
         );
         let (after, cleaning, _) = visit(&before, full(), &SETTINGS);
-        assert_eq!(
-            cleaning
-                .removals
-                .iter()
-                .map(|removal| removal.key.name.as_ref())
-                .collect::<Vec<_>>(),
-            ["claude"]
-        );
+        assert_eq!(cleaning.removed(), ["claude"]);
         assert_eq!(
             after
                 .status
@@ -408,30 +401,12 @@ mod tests {
             ..bound(two)
         };
         let (_, actions, outcome) = visit(&before, full(), &SETTINGS);
-        assert_eq!(
-            actions
-                .removals
-                .iter()
-                .map(|removal| removal.key.name.as_ref())
-                .collect::<Vec<_>>(),
-            ["app"]
-        );
+        assert_eq!(actions.removed(), ["app"]);
         assert!(actions.writes.is_empty());
         assert!(outcome.drop_finalizer && outcome.status.is_none());
 
-        let failed = Problem {
-            reason: Reason::Retrying,
-            message: "x".into(),
-            retry: Retry::Soon,
-        };
-        let plan = planned(observed(&before, full()));
-        let (_, outcome) = carry_out(
-            plan,
-            write_succeeds,
-            |_| Err(failed.clone()),
-            |_| TRIGGERED,
-            NOW,
-        );
+        let failed = problem(Reason::Retrying, "x", Retry::Soon);
+        let outcome = visit_with_failing_removals(&before, &failed);
         assert!(!outcome.drop_finalizer, "the keys are still there");
     }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 use super::{
-    action::{Problem, Refused, Removal, Tried, Write},
+    action::{Problem, Refused, Removal, Retry, Tried, Write},
     identity::ObjectKey,
     observed::{Binding, Observed, ObservedTarget, Settings, Spec},
     outcome::Outcome,
@@ -213,6 +213,14 @@ pub(super) struct Actions {
     pub restarts: Vec<Restart>,
 }
 
+impl Actions {
+    /// Returns the names of the objects that are removed.
+    pub(super) fn removed(&self) -> Vec<&str> {
+        let names = self.removals.iter().map(|it| it.key.name.as_ref());
+        names.collect()
+    }
+}
+
 /// Plans with the default configuration.
 pub(super) fn planned(observed: Observed) -> Plan {
     plan(observed, &SETTINGS, Embedded::load(), NOW)
@@ -262,6 +270,29 @@ pub(super) fn carry_out(
 /// Carries out all steps of a plan. Every action succeeds.
 pub(super) fn succeed(plan: Plan, now: i64) -> (Actions, Outcome) {
     carry_out(plan, write_succeeds, |_| Ok(()), |_| TRIGGERED, now)
+}
+
+/// Visits a binding with the default configuration; every write has this problem.
+pub(super) fn visit_with_failing_writes(binding: &Binding, problem: &Problem) -> Outcome {
+    let plan = planned(observed(binding, full()));
+    let fail = |_: &Write| Err(problem.clone());
+    carry_out(plan, fail, |_| Ok(()), |_| TRIGGERED, NOW).1
+}
+
+/// Visits a binding with the default configuration; every removal has this problem.
+pub(super) fn visit_with_failing_removals(binding: &Binding, problem: &Problem) -> Outcome {
+    let plan = planned(observed(binding, full()));
+    let fail = |_: &Removal| Err(problem.clone());
+    carry_out(plan, write_succeeds, fail, |_| TRIGGERED, NOW).1
+}
+
+/// Returns a problem.
+pub(super) fn problem(reason: Reason, message: &str, retry: Retry) -> Problem {
+    Problem {
+        reason,
+        message: message.to_owned(),
+        retry,
+    }
 }
 
 /// Returns the outcome of a write that succeeds.

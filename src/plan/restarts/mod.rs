@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    action::{Retry, TriedRestart, Write},
+    action::{TriedRestart, Write},
     identity::WorkloadKey,
     observed::Binding,
     steps::WriteOutcomes,
@@ -36,7 +36,7 @@ pub enum RestartOutcome {
 /// Returns none when a write failed and is retried soon: the retry may change another value, and each workload is to restart
 /// only once.
 pub(super) fn due(binding: &Binding, writes: &WriteOutcomes) -> Vec<Restart> {
-    if binding.spec.rollout.is_empty() || any_transient_failure(binding, writes) {
+    if binding.spec.rollout.is_empty() || writes.any_transient_failure() {
         return Vec::new();
     }
     let mut changed: Vec<String> = writes
@@ -72,23 +72,14 @@ fn changed(binding: &Binding, write: &Write) -> Option<String> {
 }
 
 /// Says whether no restart is pending any more.
-pub(super) fn settled(
-    binding: &Binding,
-    writes: &WriteOutcomes,
-    restarts: &[TriedRestart],
-) -> bool {
-    !any_transient_failure(binding, writes)
+pub(super) fn settled(writes: &WriteOutcomes, restarts: &[TriedRestart]) -> bool {
+    !writes.any_transient_failure()
         && restarts.iter().all(|tried| {
             matches!(
                 tried.outcome,
                 Ok(RestartOutcome::Triggered | RestartOutcome::Missing)
             )
         })
-}
-
-fn any_transient_failure(binding: &Binding, writes: &WriteOutcomes) -> bool {
-    let mut problems = writes.problems(binding).into_iter();
-    problems.any(|problem| problem.retry == Retry::Soon)
 }
 
 #[cfg(test)]

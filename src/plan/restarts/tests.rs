@@ -2,11 +2,11 @@ use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
     catalog::FeedState,
     plan::{
-        action::Problem,
+        action::Retry,
         status::Status,
         testing::{
             NOW, SETTINGS, SONNET, TRIGGERED, bound_with_workload, carry_out, edited, failing,
-            full, observed, planned_with_restarts, profile_id, sonnet, synced_message,
+            full, observed, planned_with_restarts, problem, profile_id, sonnet, synced_message,
             targets_synced, visit, visit_with_restarts, with_workload, without, write_succeeds,
         },
     },
@@ -197,16 +197,12 @@ fn an_operator_that_restarts_nothing_says_so_and_leaves_nothing_due() {
 fn a_restart_is_due_until_it_was_triggered() {
     let eu = bound_with_workload("geography: eu");
     let global = edited(&eu, &with_workload("geography: global"));
-    let refused = Problem {
-        reason: Reason::RolloutFailed,
-        message: "the values are written, but Deployment chat was not restarted for them".into(),
-        retry: Retry::Rarely,
-    };
-    let on_the_way = Problem {
-        reason: Reason::Retrying,
-        message: "no answer".into(),
-        retry: Retry::Soon,
-    };
+    let refused = problem(
+        Reason::RolloutFailed,
+        "the values are written, but Deployment chat was not restarted for them",
+        Retry::Rarely,
+    );
+    let on_the_way = problem(Reason::Retrying, "no answer", Retry::Soon);
     for (restart, synced, retry, says) in [
         (
             Ok(RestartOutcome::Waiting),
@@ -324,11 +320,7 @@ fn a_write_that_failed_on_the_way_puts_restarts_off() {
     };
     let before = visit_with_restarts(&sonnet(&two("eu")), full(), &TRIGGERED, NOW).0;
     let changed = edited(&before, &two("global"));
-    let failed = |retry| Problem {
-        reason: Reason::Retrying,
-        message: "no".into(),
-        retry,
-    };
+    let failed = |retry| problem(Reason::Retrying, "no", retry);
     for (retry, restarts, marked) in [(Retry::Soon, 0, true), (Retry::Rarely, 1, false)] {
         let first_alone = |write: &Write| match write.key.name.as_ref() {
             "a" => write_succeeds(write),
@@ -364,11 +356,7 @@ fn what_was_not_written_restarts_nothing() {
         &bound_with_workload("geography: eu"),
         &with_workload("geography: global"),
     );
-    let refused = Problem {
-        reason: Reason::TargetForbidden,
-        message: "no".into(),
-        retry: Retry::Rarely,
-    };
+    let refused = problem(Reason::TargetForbidden, "no", Retry::Rarely);
     let plan = planned_with_restarts(observed(&changed, full()), NOW + 60);
     let refuse = |_: &Write| Err(refused.clone());
     let (actions, _) = carry_out(plan, refuse, |_| Ok(()), |_| TRIGGERED, NOW + 60);
