@@ -76,10 +76,7 @@ fn woken(follow_up: &FollowUp) -> Vec<(&str, Lane)> {
 }
 
 fn observe(cache: &Cache, name: &str) -> Observed {
-    let state = FeedState {
-        catalog: None,
-        freshness: Freshness::Pending,
-    };
+    let state = FeedState::pending();
     cache
         .observe(&key(name), |_| state)
         .expect("a known binding")

@@ -152,6 +152,17 @@ pub enum Freshness {
     },
 }
 
+impl Freshness {
+    /// Returns what a failed listing means.
+    #[must_use]
+    pub fn failed(error: &CatalogError) -> Self {
+        Self::Failed {
+            reason: error.reason(),
+            message: error.to_string().into(),
+        }
+    }
+}
+
 /// What a feed knows at one moment.
 #[derive(Debug, Clone)]
 pub struct FeedState {
@@ -159,4 +170,15 @@ pub struct FeedState {
     pub catalog: Option<Arc<Catalog>>,
     /// How current it is.
     pub freshness: Freshness,
+}
+
+impl FeedState {
+    /// Returns what is known before the first answer.
+    #[must_use]
+    pub fn pending() -> Self {
+        Self {
+            catalog: None,
+            freshness: Freshness::Pending,
+        }
+    }
 }

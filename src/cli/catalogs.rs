@@ -42,10 +42,7 @@ impl<'a> Catalogs<'a> {
             },
             Err(error) => FeedState {
                 catalog: None,
-                freshness: Freshness::Failed {
-                    reason: error.reason(),
-                    message: error.to_string().into(),
-                },
+                freshness: Freshness::failed(&error),
             },
         })
     }

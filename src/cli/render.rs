@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, condition::ConditionStatus},
     cache::{Cache, FeedRules},
-    catalog::{FeedState, Freshness, embedded::Embedded, roles::AllowedRoles},
+    catalog::{FeedState, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
     plan::{
         Problem, Settings, Tried, TriedWrite, Write as PlannedWrite, WriteMode, check_merge,
@@ -91,14 +91,14 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         let mut feed = None;
         let known = cache.observe(key, |asked| {
             feed = asked.cloned();
-            pending()
+            FeedState::pending()
         });
         if known.is_none() {
             continue;
         }
         let state = match &feed {
             Some(feed) => catalogs.state(feed).await?,
-            None => pending(),
+            None => FeedState::pending(),
         };
         let Some(observed) = cache.observe(key, |_| state) else {
             continue;
@@ -165,13 +165,6 @@ fn try_write(
         check_merge(binding, &write.key, view, &write.content)?;
     }
     Ok(Arc::from(""))
-}
-
-fn pending() -> FeedState {
-    FeedState {
-        catalog: None,
-        freshness: Freshness::Pending,
-    }
 }
 
 /// Returns a binding with its status, without what only a cluster knows: UIDs and times.

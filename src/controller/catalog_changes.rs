@@ -148,10 +148,7 @@ mod tests {
             ..full.clone()
         };
         assert_eq!(affected(&full, &failed), Affected::All);
-        let nothing = FeedState {
-            catalog: None,
-            freshness: Freshness::Pending,
-        };
+        let nothing = FeedState::pending();
         assert_eq!(affected(&nothing, &full), Affected::All);
     }
 }

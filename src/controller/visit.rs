@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::condition::ConditionType,
-    catalog::{FeedState, Freshness, embedded::Embedded},
+    catalog::{FeedState, embedded::Embedded},
     feeds::access::AccessChecks,
     plan::{
         Outcome, Retry, Settings, identity::ObjectKey, observed::Observed, plan, status::Status,
@@ -78,13 +78,7 @@ impl Visitor {
         let mut used_feed = None;
         let mut observed = self.state.cache().observe(key, |feed| {
             used_feed = feed.cloned();
-            match feed {
-                Some(feed) => self.state.feeds.state(feed),
-                None => FeedState {
-                    catalog: None,
-                    freshness: Freshness::Pending,
-                },
-            }
+            feed.map_or_else(FeedState::pending, |feed| self.state.feeds.state(feed))
         })?;
         let binding = &observed.binding;
         // A binding that may not use the catalog may not use this either, and a suspended binding causes no calls to AWS.

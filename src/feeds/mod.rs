@@ -26,10 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    catalog::{
-        Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind,
-        embedded::Embedded,
-    },
+    catalog::{Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, embedded::Embedded},
     metrics::Metrics,
     types::{Region, RoleArn},
 };
@@ -64,7 +61,7 @@ pub struct FeedChange {
 
 /// All feeds of one source.
 ///
-/// [`Feeds::hold`] must be called inside a Tokio runtime.
+/// [`Feeds::hold`] and [`Feeds::resume`] must be called inside a Tokio runtime.
 pub struct Feeds {
     source: Arc<dyn Source>,
     schedule: Schedule,
@@ -84,6 +81,8 @@ struct Running {
 
 struct Feed {
     holders: usize,
+    /// Its region as a metrics label.
+    region_label: &'static str,
     published: Arc<Mutex<Published>>,
     /// Notified when a user requests a listing.
     refresh_requested: Arc<Notify>,
@@ -153,12 +152,6 @@ impl Feeds {
         }
     }
 
-    /// Returns which kind of source the catalogs come from.
-    #[must_use]
-    pub fn kind(&self) -> SourceKind {
-        self.source.kind()
-    }
-
     /// Starts the feed of a key, or adds a holder to it. Each call must be matched by a call of [`Feeds::release`].
     ///
     /// The catalog of a source that is not live is available when this returns, and is not sent to `changed`. A live
@@ -176,7 +169,7 @@ impl Feeds {
             self.source.list(key).now_or_never()
         };
         let mut refresh = RefreshState::default();
-        let mut state = not_listed_yet();
+        let mut state = FeedState::pending();
         let first_delay = answer.map(|answer| {
             let now = Timestamp::now();
             let step = refresh.step(&state, answer, kind, self.schedule, now, fastrand::f64());
@@ -187,6 +180,7 @@ impl Feeds {
         });
         let mut feed = Feed {
             holders: 1,
+            region_label: region_label(self.embedded, &key.region),
             published: Arc::new(Mutex::new(Published {
                 state,
                 listed_at: None,
@@ -214,7 +208,7 @@ impl Feeds {
             schedule: self.schedule,
             changed: self.changed.clone(),
             metrics: self.metrics.clone(),
-            region_label: region_label(self.embedded, &key.region),
+            region_label: feed.region_label,
             throttled: Arc::clone(&self.throttled),
             published: Arc::clone(&feed.published),
             refresh_requested: Arc::clone(&feed.refresh_requested),
@@ -223,7 +217,7 @@ impl Feeds {
         tokio::spawn(poll.run(first_delay)).abort_handle()
     }
 
-    /// Requests a listing, which follows at once or [`REQUESTED_REFRESH_PAUSE`] after the last one. The result is logged.
+    /// Requests a listing, which follows at once or, at the earliest, `REQUESTED_REFRESH_PAUSE` after the last one. The result is logged.
     pub fn refresh(&self, key: &FeedKey) {
         let running = self.running.lock();
         let feed = running.feeds.get(key).filter(|_| !running.paused);
@@ -250,7 +244,9 @@ impl Feeds {
             .lock()
             .feeds
             .get(key)
-            .map_or_else(not_listed_yet, |feed| feed.published.lock().state.clone())
+            .map_or_else(FeedState::pending, |feed| {
+                feed.published.lock().state.clone()
+            })
     }
 
     /// Returns whether every running feed has a catalog or is known to fail.
@@ -268,9 +264,9 @@ impl Feeds {
     #[must_use]
     pub fn catalogs(&self) -> Vec<(&'static str, Arc<Catalog>)> {
         let running = self.running.lock();
-        let catalogs = running.feeds.iter().filter_map(|(key, feed)| {
+        let catalogs = running.feeds.values().filter_map(|feed| {
             let catalog = feed.published.lock().state.catalog.clone()?;
-            Some((region_label(self.embedded, &key.region), catalog))
+            Some((feed.region_label, catalog))
         });
         catalogs.collect()
     }
@@ -280,34 +276,19 @@ impl Feeds {
     #[must_use]
     pub fn ages(&self) -> BTreeMap<&'static str, Duration> {
         let mut ages: BTreeMap<&'static str, Duration> = BTreeMap::new();
-        for (key, feed) in &self.running.lock().feeds {
+        for feed in self.running.lock().feeds.values() {
             if let Some(listed_at) = feed.published.lock().listed_at {
-                let age = ages
-                    .entry(region_label(self.embedded, &key.region))
-                    .or_default();
+                let age = ages.entry(feed.region_label).or_default();
                 *age = listed_at.elapsed().max(*age);
             }
         }
         ages
     }
 
-    /// Returns how many feeds there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.running.lock().feeds.len()
-    }
-
     /// Returns whether there are no feeds.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-fn not_listed_yet() -> FeedState {
-    FeedState {
-        catalog: None,
-        freshness: Freshness::Pending,
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.running.lock().feeds.is_empty()
     }
 }
 

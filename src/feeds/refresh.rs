@@ -135,13 +135,7 @@ fn publication(
             };
             (Some(catalog), freshness)
         }
-        Err(error) => {
-            let freshness = Freshness::Failed {
-                reason: error.reason(),
-                message: error.to_string().into(),
-            };
-            (before.catalog.clone(), freshness)
-        }
+        Err(error) => (before.catalog.clone(), Freshness::failed(&error)),
     };
     let same_catalog = match (&before.catalog, &catalog) {
         (Some(old), Some(new)) => Arc::ptr_eq(old, new),
@@ -180,10 +174,7 @@ fn next_delay(
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            not_listed_yet,
-            tests::{Answer, INTERVAL, SCHEDULE, catalog, denied, key, live},
-        },
+        super::tests::{Answer, INTERVAL, SCHEDULE, catalog, denied, key, live},
         *,
     };
 
@@ -236,19 +227,19 @@ mod tests {
         let cases = [
             (
                 "first answer",
-                not_listed_yet(),
+                FeedState::pending(),
                 live(&["eu"]),
                 Some((true, Freshness::Fresh)),
             ),
             (
                 "first answer, empty",
-                not_listed_yet(),
+                FeedState::pending(),
                 live(&[]),
                 Some((true, Freshness::Fresh)),
             ),
             (
                 "first failure",
-                not_listed_yet(),
+                FeedState::pending(),
                 denied(),
                 Some((false, failed(None).freshness)),
             ),
@@ -299,7 +290,7 @@ mod tests {
             after.catalog.as_ref().expect("after")
         ));
         assert_eq!(
-            publish(&not_listed_yet(), live(&[]), SourceKind::Directory)
+            publish(&FeedState::pending(), live(&[]), SourceKind::Directory)
                 .expect("published")
                 .freshness,
             Freshness::Snapshot
@@ -361,7 +352,7 @@ mod tests {
         for (name, before, answers, expected) in [
             (
                 "the first listing",
-                &not_listed_yet(),
+                &FeedState::pending(),
                 vec![denied()],
                 vec![true],
             ),
@@ -415,7 +406,7 @@ mod tests {
         for (name, before, wait, shown) in [
             (
                 "a first listing",
-                &not_listed_yet(),
+                &FeedState::pending(),
                 Duration::from_secs(1),
                 true,
             ),
@@ -446,7 +437,7 @@ mod tests {
             ))
         };
         let mut refresh = RefreshState::default();
-        let mut state = not_listed_yet();
+        let mut state = FeedState::pending();
         let mut read = |hours: i64| {
             let now = now() + jiff::SignedDuration::from_hours(hours);
             let step = refresh.step(&state, dated(), SourceKind::Directory, SCHEDULE, now, 0.5);

@@ -11,7 +11,7 @@ use tokio::{
 use super::*;
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, Profile},
+    catalog::{Catalog, Profile, SourceKind},
     route::Destinations,
     sources::directory::Directory,
 };
@@ -29,6 +29,12 @@ pub(super) fn key() -> FeedKey {
         role: None,
         region: "eu-west-1".parse().expect("region"),
     }
+}
+
+/// Returns how many profiles the feed's catalog has.
+fn listed(feeds: &Feeds) -> usize {
+    let catalog = feeds.state(&key()).catalog.expect("a catalog");
+    catalog.profiles().len()
 }
 
 pub(super) fn catalog(kind: SourceKind, geographies: &[&str]) -> Catalog {
@@ -260,17 +266,9 @@ async fn failures_are_retried_soon_and_keep_the_catalog() {
             ..
         }
     ));
-    assert_eq!(state.catalog.expect("kept").profiles().len(), 1);
+    assert_eq!(listed(&feeds), 1, "kept");
     changes.recv().await.expect("fresh");
-    assert_eq!(
-        feeds
-            .state(&key())
-            .catalog
-            .expect("catalog")
-            .profiles()
-            .len(),
-        2
-    );
+    assert_eq!(listed(&feeds), 2);
     assert_waits(&source.waits(), &[1.0, 2.0, 900.0, 60.0, 60.0]);
 }
 
@@ -391,14 +389,7 @@ async fn an_empty_listing_is_confirmed() {
     changes.recv().await.expect("first");
     changes.recv().await.expect("empty");
     assert_eq!(source.asked(), 5);
-    assert!(
-        feeds
-            .state(&key())
-            .catalog
-            .expect("catalog")
-            .profiles()
-            .is_empty()
-    );
+    assert_eq!(listed(&feeds), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -440,15 +431,7 @@ async fn files_are_read_at_once_and_polled() {
     assert!(feeds.state(&key()).catalog.is_some());
     changes.recv().await.expect("whole again");
     assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
-    assert_eq!(
-        feeds
-            .state(&key())
-            .catalog
-            .expect("catalog")
-            .profiles()
-            .len(),
-        2
-    );
+    assert_eq!(listed(&feeds), 2);
 }
 
 #[tokio::test(start_paused = true)]
