@@ -156,7 +156,7 @@ text_type!(
 );
 
 /// Most characters of the path and name of a role together.
-pub const ROLE_NAME_LIMIT: usize = 576;
+const ROLE_NAME_LIMIT: usize = 576;
 
 fn is_role_arn(text: &str) -> bool {
     let Ok(arn) = Arn::parse(text) else {

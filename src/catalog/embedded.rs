@@ -155,6 +155,12 @@ impl Embedded {
             .collect()
     }
 
+    /// Returns whether a model is legacy.
+    #[must_use]
+    pub fn is_legacy(&self, model: &ModelId) -> bool {
+        self.legacy.contains_key(model)
+    }
+
     /// Returns the destinations of a profile when it is called from `source`, or `None` if the data don't have that route.
     #[must_use]
     pub fn destinations(&self, profile: &ProfileId, source: &Region) -> Option<&Destinations> {

@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     glob::{Glob, PathGlob},
-    types::{Arn, ROLE_NAME_LIMIT, RoleArn},
+    types::{Arn, RoleArn},
 };
 
 /// What an entry looks like, for messages.
@@ -228,20 +228,19 @@ impl fmt::Display for AllowedRoles {
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 fn check_role(text: &str) -> Result<(), &'static str> {
-    let arn =
-        Arn::parse(text).map_err(|_| "it is not an ARN with a literal partition and account")?;
-    let name = arn.resource.strip_prefix("role/").unwrap_or_default();
-    let character = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/*".contains(c);
+    const NOT_LITERAL: &str = "it is not an ARN with a literal partition and account";
+    let arn = Arn::parse(text).map_err(|_| NOT_LITERAL)?;
     let literal = !arn.partition.contains('*');
     if !literal || arn.service != "iam" || arn.region.is_some() || arn.account.is_none() {
-        return Err("it is not an ARN with a literal partition and account");
+        return Err(NOT_LITERAL);
     }
-    if name.is_empty() || name.len() > ROLE_NAME_LIMIT || !name.chars().all(character) {
-        return Err(
+    // Only the resource can still have stars, and each stands for characters that a name may have.
+    match text.replace('*', "x").parse::<RoleArn>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(
             "the ARN does not name a role: expected role/NAME, where * stands for any text without /",
-        );
+        ),
     }
-    Ok(())
 }
 
 fn parse_namespace(text: &str) -> Result<Glob, String> {

@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// The most entries that a limit can have.
-pub const MOST_ENTRIES: usize = 64;
+const MOST_ENTRIES: usize = 64;
 /// The most characters that a pattern can have.
-pub const MOST_CHARACTERS: usize = 32;
+const MOST_CHARACTERS: usize = 32;
 
 /// Who set a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,7 +171,7 @@ impl Limit {
     ///
     /// # Errors
     /// See [`Limit::parse`].
-    pub fn parse_annotation(text: &str) -> Result<Self, LimitError> {
+    fn parse_annotation(text: &str) -> Result<Self, LimitError> {
         let origin = LimitOrigin::Namespace;
         if text.trim().is_empty() {
             return Err(LimitError::Empty { origin });
@@ -319,12 +319,6 @@ impl Limits {
     pub fn required(mut self, required: bool) -> Self {
         self.required = required;
         self
-    }
-
-    /// Returns whether a limit can't be read.
-    #[must_use]
-    pub fn are_unknown(&self) -> bool {
-        self.unknown
     }
 }
 

@@ -7,7 +7,5 @@ mod limit;
 pub mod sets;
 mod verdict;
 
-pub use limit::{
-    Limit, LimitError, LimitOrigin, Limits, MOST_CHARACTERS, MOST_ENTRIES, NamespaceLimit,
-};
-pub use verdict::{Judgement, Outside, Verdict, contradictions, reachable};
+pub use limit::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit};
+pub use verdict::{Judgement, Outside, Verdict, contradictions};

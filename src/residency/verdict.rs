@@ -57,8 +57,7 @@ impl Limits {
 /// both.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>
-#[must_use]
-pub fn reachable(route: &Route, embedded: &Embedded) -> Destinations {
+fn reachable(route: &Route, embedded: &Embedded) -> Destinations {
     let listed = &route.destinations;
     let known = route
         .profile()

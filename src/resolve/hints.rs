@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    catalog::{Lifecycle, Profile, embedded::Embedded},
+    catalog::{Profile, embedded::Embedded},
     types::{Geography, ModelId, ProfileId, Region},
 };
 
@@ -239,15 +239,10 @@ fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
 /// words with the requested one come first, then those with later names.
 pub(super) fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
     let family = words(&request.model);
-    let snapshot = hints.catalog(&request.source_region);
-    let is_legacy = |model: &ModelId| {
-        let known = snapshot.model(model);
-        known.is_some_and(|known| known.lifecycle != Lifecycle::Active)
-    };
     let mut known: Vec<(usize, &ModelId)> = hints
         .models()
         .filter(|known| known.provider() == request.model.provider() && **known != request.model)
-        .filter(|known| !is_legacy(known))
+        .filter(|known| !hints.is_legacy(known))
         .filter(|known| {
             hints
                 .current_routes(known)
@@ -263,8 +258,9 @@ pub(super) fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
     known.into_iter().map(|(_, model)| model.clone()).collect()
 }
 
-/// Describes successors: the first few of them, or where to look if there are none.
-pub(super) fn successors_in_words(request: &Request, successors: &[ModelId]) -> String {
+/// Describes successors: the first few of them, or where to look for other models if there are none.
+#[must_use]
+pub fn successors_in_words(request: &Request, successors: &[ModelId]) -> String {
     if successors.is_empty() {
         return format!(
             "none in {} from {}; see `catalog list --region {}`",

@@ -14,6 +14,8 @@ use crate::{
     types::{Geography, ModelId, ON_DEMAND, Region},
 };
 
+pub use hints::successors_in_words;
+
 /// A binding's request, parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Request {
@@ -242,15 +244,17 @@ pub fn resolve(
         });
     }
     if request.on_demand {
-        let route = Route::on_demand(request.model.clone(), request.source_region.clone());
-        let judgement = limits.judge(&route, hints);
-        let outcome = match chosen {
-            Some(_) => CandidateOutcome::NotNeeded,
-            None => on_demand(request, catalog, &judgement),
+        let outcome = if chosen.is_some() {
+            CandidateOutcome::NotNeeded
+        } else {
+            match on_demand(request, catalog, limits, hints) {
+                Ok(found) => {
+                    chosen = Some(found);
+                    CandidateOutcome::Chosen
+                }
+                Err(why_not) => why_not,
+            }
         };
-        if outcome == CandidateOutcome::Chosen {
-            chosen = Some((route, judgement));
-        }
         candidates.push(Candidate {
             choice: Choice::OnDemand,
             id: is_on_demand(request, catalog).then(|| request.model.clone().into()),
@@ -267,17 +271,27 @@ pub fn resolve(
     }
 }
 
-/// Returns the outcome of the model on demand if no profile serves the request.
-fn on_demand(request: &Request, catalog: &Catalog, judgement: &Judgement) -> CandidateOutcome {
+/// Returns the route to the model on demand, with the limits' judgement of it.
+///
+/// # Errors
+/// Returns why on demand does not serve the request.
+fn on_demand(
+    request: &Request,
+    catalog: &Catalog,
+    limits: &Limits,
+    hints: &Embedded,
+) -> Result<(Route, Judgement), CandidateOutcome> {
     if catalog.models().is_none() {
-        return CandidateOutcome::ModelsUnknown(catalog.source());
+        return Err(CandidateOutcome::ModelsUnknown(catalog.source()));
     }
     if !is_on_demand(request, catalog) {
-        return CandidateOutcome::NotOnDemand;
+        return Err(CandidateOutcome::NotOnDemand);
     }
-    match &judgement.verdict {
-        Verdict::RegionNotAllowed { outside, .. } => CandidateOutcome::NotAllowed(outside.clone()),
-        _ => CandidateOutcome::Chosen,
+    let route = Route::on_demand(request.model.clone(), request.source_region.clone());
+    let judgement = limits.judge(&route, hints);
+    match judgement.verdict {
+        Verdict::RegionNotAllowed { outside, .. } => Err(CandidateOutcome::NotAllowed(outside)),
+        _ => Ok((route, judgement)),
     }
 }
 
@@ -292,12 +306,6 @@ pub fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
     let mut successors = hints::successors(request, hints);
     successors.truncate(hints::SUGGESTIONS);
     successors
-}
-
-/// Describes successors. If there are none, says where to look for other models.
-#[must_use]
-pub fn successors_in_words(request: &Request, successors: &[ModelId]) -> String {
-    hints::successors_in_words(request, successors)
 }
 
 fn unresolved(

@@ -329,7 +329,7 @@ fn web_identity_refused(response: &ErrorResponse) -> CatalogError {
             "the trust policy of the role in AWS_ROLE_ARN must allow sts:AssumeRoleWithWebIdentity for the operator's \
              service account (its sub and aud conditions)"
         }
-        "ExpiredTokenException" | "ExpiredToken" => {
+        code if EXPIRED.contains(&code) => {
             "the token in AWS_WEB_IDENTITY_TOKEN_FILE has expired: the kubelet renews it only in a projected volume"
         }
         "InvalidIdentityToken" | "InvalidIdentityTokenException" => {

@@ -11,12 +11,11 @@ use aws_smithy_runtime_api::client::auth::AuthSchemeId;
 use parking_lot::Mutex;
 
 use super::{
-    KnownModels,
     network::{self, Host},
     options::Options,
 };
 use crate::{
-    catalog::{CatalogError, FeedKey},
+    catalog::{CatalogError, FeedKey, FoundationModel},
     types::{Arn, Region, RoleArn},
 };
 
@@ -40,6 +39,14 @@ pub(super) struct FeedClient {
     /// `None` for the operator's own credentials.
     pub(super) role: Option<AssumedRole>,
     pub(super) models: Mutex<KnownModels>,
+}
+
+/// The foundation models that were listed last.
+#[derive(Debug, Default)]
+pub(super) struct KnownModels {
+    pub(super) last: Option<Vec<FoundationModel>>,
+    /// Whether the log says already that they can't be listed.
+    pub(super) warned: bool,
 }
 
 /// A role, and the provider of its credentials.

@@ -56,14 +56,6 @@ pub struct Bedrock {
     behind_proxy: bool,
 }
 
-/// The foundation models that were listed last.
-#[derive(Debug, Default)]
-struct KnownModels {
-    last: Option<Vec<FoundationModel>>,
-    /// Whether the log says already that they can't be listed.
-    warned: bool,
-}
-
 impl Bedrock {
     /// Returns the live catalog. Reads the environment and the shared configuration files, and sends nothing:
     /// credentials are obtained with the first listing.
