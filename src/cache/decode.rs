@@ -141,6 +141,12 @@ pub struct WatchedNamespace {
     metadata: ObjectMeta,
 }
 
+impl From<ObjectMeta> for WatchedNamespace {
+    fn from(metadata: ObjectMeta) -> Self {
+        Self { metadata }
+    }
+}
+
 impl WatchedNamespace {
     /// Returns the Namespace's name.
     #[must_use]

@@ -251,6 +251,6 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         // One route fits into one policy.
         "policy": chosen.and_then(|chosen| chosen.policies.first()).map_or(Value::Null, |policy| serde_json::json!(policy)),
     });
-    writeln!(out, "{value:#}")?;
+    out.write_all(json(&value)?.as_bytes())?;
     Ok(())
 }

@@ -97,14 +97,6 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// A file does not have the expected content.
-    #[error("{path} can't be parsed")]
-    Malformed {
-        /// The file.
-        path: String,
-        /// Why.
-        source: serde_yaml::Error,
-    },
     /// The catalog can't be listed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -148,7 +140,6 @@ impl Error {
             Self::BadInput(_)
             | Self::Input(_)
             | Self::Unreadable { .. }
-            | Self::Malformed { .. }
             | Self::Catalog(CatalogError::SnapshotInvalid(_)) => BAD_INPUT,
             Self::Unwritable { .. }
             | Self::Validation(_)

@@ -220,7 +220,7 @@ impl RegionOptions {
     /// must not decide.
     ///
     /// # Errors
-    /// [`Error::BadInput`] if the environment has something else than a region name.
+    /// [`Error::BadInput`] if the environment has something other than a region name.
     pub fn optional(&self) -> Result<Option<Region>, Error> {
         if self.region.is_some() {
             return Ok(self.region.clone());

@@ -24,11 +24,15 @@ pub(super) fn yaml(value: &impl Serialize) -> Result<String, Error> {
     if quoted.is_empty() {
         return Ok(plain);
     }
-    let mut text = serde_yaml::to_string(&value).map_err(io::Error::other)?;
+    let text = serde_yaml::to_string(&value).map_err(io::Error::other)?;
+    let (mut done, mut rest) = (String::with_capacity(text.len()), text.as_str());
     for (placeholder, string) in quoted {
-        text = text.replacen(&placeholder, &format!("\"{string}\""), 1);
+        if let Some((before, after)) = rest.split_once(&placeholder) {
+            done.extend([before, "\"", &string, "\""]);
+            rest = after;
+        }
     }
-    Ok(text)
+    Ok(done + rest)
 }
 
 /// Returns a word that does not occur in a text.

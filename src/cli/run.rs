@@ -214,7 +214,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let allowed_roles = roles.allowed.clone();
     start_logging(args.log_format);
     let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
-    let client = connect().await?;
+    let client = client(cluster_config().await?)?;
     let config = Config {
         namespaces: args.namespaces,
         selector: args.selector,
@@ -300,11 +300,15 @@ fn termination() -> Result<impl Future<Output = ()>, Error> {
     })
 }
 
-/// Connects to the cluster. The client's own retries are off: failures are classed, shown and retried in one place.
-pub(super) async fn connect() -> Result<Client, Error> {
-    let mut config = kube::Config::infer()
+/// Returns where the cluster is and how to authenticate there, as the kubeconfig or the service account says.
+pub(super) async fn cluster_config() -> Result<kube::Config, Error> {
+    kube::Config::infer()
         .await
-        .map_err(|error| Error::Cluster(error.into()))?;
+        .map_err(|error| Error::Cluster(error.into()))
+}
+
+/// Returns a client of the cluster. The client's own retries are off: failures are classed, shown and retried in one place.
+pub(super) fn client(mut config: kube::Config) -> Result<Client, Error> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     Client::try_from(config).map_err(|error| Error::Cluster(error.into()))

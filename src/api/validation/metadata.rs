@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Path, Violations, shown};
+use crate::api::OBJECT_NAME_MESSAGE;
 
 /// Longest name of an object (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
 const NAME_LIMIT: usize = 253;
@@ -11,7 +12,6 @@ const LABEL_LIMIT: usize = 63;
 /// Most bytes of all annotations, names included.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
-const NAME: &str = "not an object name: expected lower case letters, digits, - and ., beginning and ending with a letter or digit";
 const NAMESPACE: &str = "not the name of a Namespace: expected at most 63 lower case letters, digits and -, beginning and ending with a letter or digit";
 const KEY: &str = "not a valid key: expected a name of at most 63 letters, digits, -, _ and ., beginning and ending with a letter or digit, with or without a DNS name and / before it";
 const LABEL: &str = "not a valid label: expected at most 63 letters, digits, -, _ and ., beginning and ending with a letter or digit";
@@ -23,36 +23,36 @@ pub(super) fn check(metadata: Option<&Value>, found: &mut Violations) {
     let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
     let text = |name: &str| field(name).and_then(Value::as_str);
     if let Some(name) = text("name").filter(|name| !is_name(name)) {
-        found.add(at.field("name"), || invalid(name, NAME));
+        found.add(at.field("name"), || invalid(name, OBJECT_NAME_MESSAGE));
     }
     if let Some(namespace) = text("namespace").filter(|name| !name.is_empty() && !is_label(name)) {
         found.add(at.field("namespace"), || invalid(namespace, NAMESPACE));
     }
-    let entries = |name: &str| field(name).and_then(Value::as_object);
-    for list in ["labels", "annotations"] {
-        let at = at.field(list);
-        for (key, value) in entries(list).into_iter().flatten() {
-            // The case of an annotation's key does not matter.
-            let valid = match list {
-                "labels" => is_qualified_name(key),
-                _ => is_qualified_name(&key.to_lowercase()),
-            };
-            if !valid {
-                found.add(at, || invalid(key, KEY));
-            }
-            let value = value.as_str().unwrap_or_default();
-            if list == "labels" && !value.is_empty() && !is_short_name(value) {
-                found.add(at.field(key), || invalid(value, LABEL));
-            }
+    let entries = |name: &str| {
+        let object = field(name).and_then(Value::as_object);
+        let entries = object.into_iter().flatten();
+        entries.map(|(key, value)| (key, value.as_str().unwrap_or_default()))
+    };
+    let labels = at.field("labels");
+    for (key, value) in entries("labels") {
+        if !is_qualified_name(key) {
+            found.add(labels, || invalid(key, KEY));
+        }
+        if !value.is_empty() && !is_short_name(value) {
+            found.add(labels.field(key), || invalid(value, LABEL));
         }
     }
-    let size: usize = entries("annotations")
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len))
-        .sum();
+    let annotations = at.field("annotations");
+    let mut size = 0;
+    for (key, value) in entries("annotations") {
+        // The case of an annotation's key does not matter.
+        if !is_qualified_name(&key.to_lowercase()) {
+            found.add(annotations, || invalid(key, KEY));
+        }
+        size += key.len() + value.len();
+    }
     if size > ANNOTATIONS_LIMIT {
-        found.add(at.field("annotations"), || {
+        found.add(annotations, || {
             format!("Too long: may not be more than {ANNOTATIONS_LIMIT} bytes, and has {size}")
         });
     }

@@ -190,15 +190,13 @@ impl Validator {
     pub fn check(&self, manifest: &mut Value, found: &mut Violations) {
         let root = Path::Root;
         let mut meant = HashSet::new();
-        let Value::Object(object) = manifest else {
-            has_type(&self.schema, manifest, root, found);
-            return;
-        };
-        if let (Some(mut status), Some(schema)) = (object.remove("status"), &self.status) {
-            self.prune(schema, &mut status, root.field("status"), &mut meant, found);
-        }
-        if object.get("metadata").is_none_or(Value::is_null) {
-            object.insert("metadata".to_owned(), Value::Object(Map::new()));
+        if let Value::Object(object) = manifest {
+            if let (Some(mut status), Some(schema)) = (object.remove("status"), &self.status) {
+                self.prune(schema, &mut status, root.field("status"), &mut meant, found);
+            }
+            if object.get("metadata").is_none_or(Value::is_null) {
+                object.insert("metadata".to_owned(), Value::Object(Map::new()));
+            }
         }
         self.prune(&self.schema, manifest, root, &mut meant, found);
         self.walk(&self.schema, manifest, root, &meant, found);
@@ -229,7 +227,7 @@ impl Validator {
             Value::Object(object) if schema::is_closed(schema) => {
                 object.retain(|name, value| {
                     let Some(schema) = fields(schema).get(name).or_else(|| values(schema)) else {
-                        self.unknown(schema, path.field(name), name, meant, found);
+                        self.unknown(schema, path, name, meant, found);
                         return false;
                     };
                     self.prune(schema, value, path.field(name), meant, found);
@@ -249,18 +247,16 @@ impl Validator {
 
     fn unknown(
         &self,
-        parent: &JSONSchemaProps,
-        path: Path<'_>,
+        schema: &JSONSchemaProps,
+        parent: Path<'_>,
         name: &str,
         meant: &mut HashSet<String>,
         found: &mut Violations,
     ) {
-        found.add(path, || {
-            let known = fields(parent);
+        found.add(parent.field(name), || {
+            let known = fields(schema);
             if let Some(near) = nearest(name, known.keys().map(String::as_str)) {
-                if let Path::Field(parent, _) = path {
-                    meant.insert(parent.field(near).to_string());
-                }
+                meant.insert(parent.field(near).to_string());
                 return format!("unknown field: did you mean {near}?");
             }
             if let Some(place) = schema::place_of(&self.schema, name) {

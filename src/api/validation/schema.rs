@@ -130,12 +130,13 @@ pub(super) fn items(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
     }
 }
 
-/// Says whether an object has the fields of its schema alone. `managedFields` have others.
+/// Says whether a schema names the fields of its objects, so that others are unknown. That of `fieldsV1` in `managedFields`
+/// names none.
 pub(super) fn is_closed(schema: &JSONSchemaProps) -> bool {
     !fields(schema).is_empty() || values(schema).is_some()
 }
 
-/// Returns what no other item of a list may have: the item of a set, the keys of a map's.
+/// Returns what no other item of a list may have: the item itself in a set, its key fields in a list of type map.
 pub(super) fn identity(schema: &JSONSchemaProps, item: &Value) -> Option<String> {
     match schema.x_kubernetes_list_type.as_deref()? {
         "set" => Some(item.to_string()),

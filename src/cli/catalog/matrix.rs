@@ -74,7 +74,7 @@ fn models(profiles: &[ListedProfile]) -> Vec<ModelGeographies> {
     let mut models: BTreeMap<&ModelId, BTreeMap<Geography, BTreeSet<Region>>> = BTreeMap::new();
     for profile in profiles {
         models
-            .entry(profile.model())
+            .entry(&profile.model)
             .or_default()
             .entry(profile.geography.clone())
             .or_default()

@@ -33,16 +33,12 @@ pub(super) struct ListedProfile {
     pub(super) geography: Geography,
     pub(super) source_region: Region,
     #[serde(rename = "foundationModelID")]
-    foundation_model_id: String,
+    pub(super) model: ModelId,
     pub(super) destination_regions: Vec<String>,
     catalog: Provenance,
 }
 
 impl ListedProfile {
-    pub(super) fn model(&self) -> &ModelId {
-        &self.profile.model
-    }
-
     /// Returns whether the limits permit the route: its source region and every destination.
     fn is_permitted(&self, limits: &Limits) -> bool {
         let route = self.profile.route(&self.source_region);
@@ -99,7 +95,7 @@ pub(super) fn filtered(
             profile: profile.clone(),
             geography: profile.geography.clone(),
             source_region: region.clone(),
-            foundation_model_id: profile.model.to_string(),
+            model: profile.model.clone(),
             destination_regions: profile.destinations.names(),
             catalog: Provenance {
                 source: catalog.source().as_str(),
@@ -109,11 +105,7 @@ pub(super) fn filtered(
         }));
     }
     found.sort_by(|a, b| {
-        (a.model(), &a.geography, &a.source_region).cmp(&(
-            b.model(),
-            &b.geography,
-            &b.source_region,
-        ))
+        (&a.model, &a.geography, &a.source_region).cmp(&(&b.model, &b.geography, &b.source_region))
     });
     Ok(found)
 }
@@ -121,7 +113,7 @@ pub(super) fn filtered(
 /// Returns the profiles that the limits permit, and how many models have none left.
 fn permitted(mut profiles: Vec<ListedProfile>, limits: &Limits) -> (Vec<ListedProfile>, usize) {
     let models = |profiles: &[ListedProfile]| -> usize {
-        let models: BTreeSet<_> = profiles.iter().map(ListedProfile::model).collect();
+        let models: BTreeSet<_> = profiles.iter().map(|profile| &profile.model).collect();
         models.len()
     };
     let before = models(&profiles);

@@ -12,7 +12,12 @@ use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
 use self::report::{Report, binding_reports, csv};
-use super::{Error, NOT_READY, options::LimitOptions, output, run::connect};
+use super::{
+    Error, NOT_READY,
+    options::LimitOptions,
+    output,
+    run::{client, cluster_config},
+};
 use crate::{
     api::InferenceProfileBinding, cache::decode::WatchedNamespace, catalog::embedded::Embedded,
     residency::NamespaceLimit,
@@ -60,13 +65,10 @@ pub(super) async fn run(
     err: &mut impl Write,
 ) -> Result<u8, Error> {
     let limit = args.limit.parse()?;
-    let cluster = kube::Config::infer()
-        .await
-        .map_err(|error| Error::Cluster(error.into()))?
-        .cluster_url
-        .to_string();
-    let client = connect().await?;
-    let mut namespaces = args.namespaces.clone();
+    let config = cluster_config().await?;
+    let cluster = config.cluster_url.to_string();
+    let client = client(config)?;
+    let mut namespaces = args.namespaces;
     namespaces.sort();
     namespaces.dedup();
     let bindings = bindings(&client, &namespaces, args.selector.as_deref()).await?;

@@ -55,7 +55,7 @@ pub(super) fn list(path: &Path, problems: &mut Problems) -> Vec<PathBuf> {
 }
 
 /// Says that a kustomization has to be built.
-pub(super) fn unbuilt(folder: &Path) -> String {
+fn unbuilt(folder: &Path) -> String {
     format!(
         "{0} is a kustomization, which has to be built: `kubectl kustomize {0}` prints its manifests, and `-f -` reads them",
         folder.display()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Most problems that are told in words: more are not read.
+/// Most problems that are told in words; the others are counted.
 pub(super) const TOLD: usize = 20;
 
 /// The first problems in words, the others as a number.

@@ -13,7 +13,7 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     api::{
@@ -140,7 +140,7 @@ struct Reader<'r> {
     objects: usize,
     /// What the first files without a binding hold instead, and how many such files there are.
     others: (Vec<String>, usize),
-    /// Kinds of the present file that are none of a binding.
+    /// Kinds in the present file, other than bindings.
     kinds: BTreeSet<String>,
 }
 
@@ -205,7 +205,7 @@ impl<'r> Reader<'r> {
             if self.objects > self.limits.objects {
                 return;
             }
-            if self.problems.grew(before) && self.is_template(&document, &at, before) {
+            if self.problems.grew(before) && self.tell_template(&document, &at, before) {
                 break;
             }
         }
@@ -230,8 +230,9 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Says the one thing that is wrong with a document that is still a template, in place of what follows from it.
-    fn is_template(
+    /// Tells the one thing that is wrong with a document that is still a template, instead of what follows from it. Returns
+    /// whether the document is one.
+    fn tell_template(
         &mut self,
         document: &Document<'_>,
         at: &Location,
@@ -334,18 +335,13 @@ impl<'r> Reader<'r> {
             .find(|known| known.as_str() == kind);
         match (api_version, kind, target) {
             ("v1", "Namespace", _) => {
-                let namespace = self
-                    .metadata(object, at)
-                    .map(|metadata| json!({"metadata": metadata}))
-                    .and_then(|namespace| self.decode::<WatchedNamespace>(namespace, at));
-                if let Some(namespace) = namespace {
-                    let (name, limit) = namespace.limit();
+                if let Some(metadata) = self.metadata(object, at) {
+                    let (name, limit) = WatchedNamespace::from(metadata).limit();
                     self.input.limits.insert(name, limit);
                 }
             }
             ("v1", _, Some(kind)) => {
-                let metadata = self.metadata(object, at);
-                if let Some(metadata) = metadata.and_then(|m| self.decode::<ObjectMeta>(m, at)) {
+                if let Some(metadata) = self.metadata(object, at) {
                     let namespace = metadata.namespace.as_deref();
                     let key = TargetKey {
                         kind,
@@ -363,8 +359,8 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Returns the metadata of an object of another kind, where nothing is wrong with them.
-    fn metadata(&mut self, mut object: Map<String, Value>, at: &Location) -> Option<Value> {
+    /// Returns the metadata of an object of another kind, or `None` if something is wrong with them.
+    fn metadata(&mut self, mut object: Map<String, Value>, at: &Location) -> Option<ObjectMeta> {
         let mut metadata = object
             .remove("metadata")
             .filter(|metadata| !metadata.is_null())
@@ -372,7 +368,7 @@ impl<'r> Reader<'r> {
         let mut found = Violations::keeping(TOLD);
         self.validator.check_metadata(&mut metadata, &mut found);
         self.tell(found, at)?;
-        Some(metadata)
+        self.decode(metadata, at)
     }
 
     fn binding(&mut self, mut manifest: Value, api_version: &str, kind: &str, at: &Location) {
@@ -380,6 +376,7 @@ impl<'r> Reader<'r> {
             InferenceProfileBinding::api_version(&()),
             InferenceProfileBinding::kind(&()),
         );
+        let before = self.problems.mark();
         if api_version != known_version {
             self.problems.add(|| {
                 format!("{at}: apiVersion: {api_version:?} is not available: use {known_version}")
@@ -390,7 +387,7 @@ impl<'r> Reader<'r> {
                 format!("{at}: kind: {kind:?} is not a kind of {known_version}: use {known_kind}")
             });
         }
-        if api_version != known_version || kind != known_kind {
+        if self.problems.grew(before) {
             return;
         }
         let mut found = Violations::keeping(TOLD);
@@ -425,7 +422,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Tells what was found wrong with an object; nothing is returned where there is something.
+    /// Tells what was found wrong with an object. Returns `None` if something was.
     fn tell(&mut self, found: Violations, at: &Location) -> Option<()> {
         let (violations, total) = found.into_parts();
         let told = violations.len();
