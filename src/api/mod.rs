@@ -1,6 +1,6 @@
 //! The API group `inferenceprofiles.dev`: the kind `InferenceProfileBinding`, its conditions and its names.
 //!
-//! The types mirror the wire format and have no behaviour. The validation rules of the apiserver are next to the fields that
+//! The types mirror the wire format and decide nothing. The validation rules of the apiserver are next to the fields that
 //! they check, so that the CRD and the code cannot diverge.
 
 pub mod condition;
@@ -425,7 +425,7 @@ pub struct TargetStatus {
     /// Keys whose value changed and for which workloads still have to be restarted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restart_pending_keys: Vec<String>,
-    /// When these values replaced others and all restarts for them were done.
+    /// When these values were written, and all restarts for them were done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,
 }

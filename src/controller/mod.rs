@@ -1,5 +1,5 @@
 //! The controller: watches -> cache -> queue -> workers. This file creates its parts and connects them; each part gets what it
-//! needs and no more. Only [`writer`] can write to the cluster.
+//! needs and no more. Only `writer` can write to the cluster.
 
 mod call_error;
 mod catalog_changes;

@@ -106,12 +106,12 @@ pub struct TargetRecord {
     pub uid: Arc<str>,
     /// Whether the binding owns the object or merges keys into it.
     pub policy: CreationPolicy,
-    /// Hash of the content that was last written; see [`super::values_hash`].
+    /// Hash of the content that was last written; see `plan::values_hash`.
     pub hash: Arc<str>,
     /// Keys whose value changed and for which restarts are pending.
     pub restart_pending: Box<[Arc<str>]>,
-    /// When this content replaced another one, in seconds since the Unix epoch. It is part of the token of the next restart, so
-    /// that the same change can trigger a restart again after the content has changed back.
+    /// When this content was written, and all restarts for it were done, in seconds since the Unix epoch. It is part of the
+    /// token of the next restart, so that the same change can trigger a restart again after the content has changed back.
     pub since: Option<i64>,
 }
 
