@@ -4,8 +4,7 @@
 //! With `REFUSALS_TABLE=1`, each refusal is printed as a line of a table: the case, what the cluster says, what the program
 //! says.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use inference_profile_operator::api::InferenceProfileBinding;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
@@ -13,11 +12,15 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, case, cases},
-    common::refusals::{
-        ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, RefusedManifest, replaced, spec,
+    common::{
+        program::{Output, PROGRAM},
+        refusals::{
+            ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, RefusedManifest, replaced,
+            spec,
+        },
     },
     stage::{Stage, empty},
-    support::{Output, refusal, yaml},
+    support::{refusal, yaml},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -44,21 +47,21 @@ async fn refuses(stage: &Stage, refused: &'static RefusedManifest) {
         "{:?} is not in {output:#?}",
         refused.kubectl
     );
-    let (code, said) = render(&manifest).await;
-    assert_eq!(code, Some(2), "{said}");
+    let rendered = render(&manifest).await;
+    assert_eq!(rendered.code, Some(2), "{rendered:#?}");
     assert!(
-        said.contains(refused.render),
-        "{:?} is not in {said}",
+        rendered.stderr.contains(refused.render),
+        "{:?} is not in {rendered:#?}",
         refused.render
     );
-    show(refused.name, &output.stderr, &said);
+    show(refused.name, &output.stderr, &rendered.stderr);
 }
 
 async fn accepts(stage: &Stage, manifest: String) {
     apply(stage, &manifest).await.ok();
-    let (code, said) = render(&manifest).await;
+    let rendered = render(&manifest).await;
     // 3 where the binding is suspended.
-    assert!(matches!(code, Some(0 | 3)), "{said}");
+    assert!(matches!(rendered.code, Some(0 | 3)), "{rendered:#?}");
 }
 
 async fn specs_that_the_apiserver_refuses_are_refused_by_render(stage: &Stage) {
@@ -73,9 +76,9 @@ async fn specs_that_the_apiserver_refuses_are_refused_by_render(stage: &Stage) {
     for (name, fields) in specs {
         let spec = spec(fields);
         let refused = try_create(stage, &spec).await;
-        let (code, said) = render(&manifest(&spec)).await;
-        assert_eq!(code, Some(2), "{name}: {said}");
-        show(&name, &refused, &said);
+        let rendered = render(&manifest(&spec)).await;
+        assert_eq!(rendered.code, Some(2), "{name}: {rendered:#?}");
+        show(&name, &refused, &rendered.stderr);
     }
 }
 
@@ -114,27 +117,13 @@ async fn apply(stage: &Stage, manifest: &str) -> Output {
     stage.cluster.kubectl_reading(manifest, &arguments).await
 }
 
-/// Returns the exit code of `render`, and what it says of an error.
-async fn render(manifest: &str) -> (Option<i32>, String) {
-    let manifest = manifest.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
-            .args(["render", "--region", "eu-west-1", "-f", "-"])
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program can be run");
-        let mut pipe = child.stdin.take().expect("piped");
-        pipe.write_all(manifest.as_bytes()).expect("it reads");
-        drop(pipe);
-        let output = child.wait_with_output().expect("it ends");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), said)
-    })
-    .await
-    .expect("the program was run")
+/// Returns how `render` ends, given this manifest.
+async fn render(manifest: &str) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["render", "--region", "eu-west-1", "-f", "-"])
+        .env_clear();
+    Output::awaited(command, manifest).await
 }
 
 fn show(name: &str, cluster: &str, render: &str) {

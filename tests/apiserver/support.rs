@@ -1,7 +1,7 @@
 //! What every case uses: the control plane, a client, fresh namespaces, bounded waiting, kubectl.
 
 use std::fmt::Debug;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +13,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config, Resource};
 use serde_json::Value;
+
+use crate::common::program::Output;
 
 /// Root of the project.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -85,14 +87,6 @@ pub struct Cluster {
     pub client: Client,
     kubeconfig: PathBuf,
     kubectl: PathBuf,
-}
-
-/// What kubectl said.
-#[derive(Debug)]
-pub struct Output {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
 }
 
 impl Cluster {
@@ -174,40 +168,13 @@ impl Cluster {
                 self.kubeconfig.with_file_name("kubectl-cache"),
             )
             .env("KUBERC", "off")
-            .current_dir(ROOT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let stdin = stdin.to_owned();
-        let output = tokio::task::spawn_blocking(move || {
-            let mut child = command.spawn().expect("kubectl can be run");
-            let mut pipe = child.stdin.take().expect("piped");
-            pipe.write_all(stdin.as_bytes())
-                .expect("kubectl reads its stdin");
-            drop(pipe);
-            child.wait_with_output().expect("kubectl ends")
-        })
-        .await
-        .expect("kubectl was run");
-        Output {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+            .current_dir(ROOT);
+        Output::awaited(command, stdin).await
     }
 
     /// Runs the pinned kubectl against this control plane.
     pub async fn kubectl(&self, arguments: &[&str]) -> Output {
         self.kubectl_reading("", arguments).await
-    }
-}
-
-impl Output {
-    /// Returns what kubectl printed, where it succeeded.
-    #[track_caller]
-    pub fn ok(self) -> String {
-        assert_eq!(self.code, Some(0), "kubectl failed: {self:#?}");
-        self.stdout
     }
 }
 

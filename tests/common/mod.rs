@@ -2,5 +2,6 @@
 
 pub mod bedrock_server;
 pub mod chart;
+pub mod program;
 pub mod refusals;
 pub mod tools;

@@ -14,9 +14,11 @@ use runtime_server::{Runtime, RuntimeServer};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::python;
+use crate::{
+    common::program::{Output, PROGRAM},
+    python,
+};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_inference-profile-operator");
 const APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/app");
 const PROFILE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 /// Longest wait for two calls.
@@ -42,17 +44,13 @@ fn pod(manifest: &str) -> Value {
 
 /// Returns the data of each `ConfigMap` that the operator makes for the bindings in a manifest of examples/app/.
 fn config_maps(manifest: &str) -> BTreeMap<String, Data> {
-    let output = Command::new(BINARY)
+    let mut command = Command::new(PROGRAM);
+    command
         .args(["render", "-f"])
         .arg(Path::new(APP).join(manifest))
-        .env_clear()
-        .output()
-        .expect("a process");
-    assert!(
-        output.status.success(),
-        "a binding of {manifest} is not Ready"
-    );
-    documents(&String::from_utf8(output.stdout).expect("UTF-8"))
+        .env_clear();
+    // Each binding is Ready.
+    documents(&Output::of(&mut command, "").ok())
         .into_iter()
         .filter(|object| object["kind"] == "ConfigMap")
         .map(|object| {
@@ -84,14 +82,6 @@ fn environment(manifest: &str) -> Data {
     environment
 }
 
-/// What a run of converse.py came to.
-#[derive(Debug)]
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
 /// Returns converse.py with nothing but this environment and the server.
 fn program(environment: &Data, server: &RuntimeServer) -> Option<Command> {
     let mut command = python::with_boto3()?;
@@ -108,17 +98,10 @@ fn program(environment: &Data, server: &RuntimeServer) -> Option<Command> {
 }
 
 /// Lets converse.py ask a question once.
-async fn converse(environment: &Data, server: &RuntimeServer) -> Option<Run> {
+async fn converse(environment: &Data, server: &RuntimeServer) -> Option<Output> {
     let mut command = program(environment, server)?;
     command.arg("Which city?");
-    let output = tokio::task::spawn_blocking(move || command.output().expect("a process"))
-        .await
-        .expect("a thread");
-    Some(Run {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    })
+    Some(Output::awaited(command, "").await)
 }
 
 /// Returns what AWS knows of the profile in converse.yaml.
@@ -241,7 +224,7 @@ async fn converse_explains_each_refusal_in_one_line() {
 }
 
 #[track_caller]
-fn assert_fails(run: &Run, said: &[&str]) {
+fn assert_fails(run: &Output, said: &[&str]) {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
     assert_eq!(run.stderr.trim_end().lines().count(), 1, "{}", run.stderr);
     for words in said {

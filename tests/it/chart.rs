@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::common::{
     chart::{self, CHART, objects, run, sets_of_values},
+    program::{Output, PROGRAM},
     tools,
 };
 
@@ -104,7 +105,7 @@ fn helm_finds_no_fault() {
         let values = format!("tests/chart/{name}.yaml");
         let arguments = ["lint", "--strict", "--quiet", "--values", &values, CHART];
         let output = run(&helm, &arguments, "");
-        assert!(output.status.success(), "{name}: {output:#?}");
+        assert_eq!(output.code, Some(0), "{name}: {output:#?}");
     }
 }
 
@@ -248,8 +249,8 @@ fn injection_names_the_api_that_a_cluster_lacks() {
     let helm = tool!("helm");
     let values = format!("{REGION}injection: {{enabled: true}}\n");
     let output = run(&helm, &["template", CHART, "--values", "-"], &values);
-    assert!(!output.status.success(), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr);
+    assert_ne!(output.code, Some(0), "{output:?}");
+    let said = output.stderr;
     let needed =
         "injection.enabled needs MutatingAdmissionPolicy of admissionregistration.k8s.io/v1";
     assert!(said.contains(needed), "{said}");
@@ -635,14 +636,9 @@ fn the_test_of_a_release_is_a_command_of_the_program() {
         };
         let given = objects(&rendered(&helm, &values).expect("rendered"));
         let arguments = texts(&one(&given, "Pod")["spec"]["containers"][0]["args"]);
-        let output = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
-            .args(&arguments)
-            .env_clear()
-            .envs(environment)
-            .output()
-            .expect("the program runs");
-        assert!(output.status.success(), "{output:#?}");
-        let table = String::from_utf8(output.stdout).expect("UTF-8");
+        let mut command = Command::new(PROGRAM);
+        command.args(&arguments).env_clear().envs(environment);
+        let table = Output::of(&mut command, "").ok();
         assert!(table.contains("eu-west-1"), "{table}");
     }
 }
@@ -662,16 +658,15 @@ fn the_program_understands_its_arguments() {
         {
             continue;
         }
-        let output = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+        let mut command = Command::new(PROGRAM);
+        command
             .args(&arguments)
             .env_clear()
-            .env("AWS_REGION", "eu-west-1")
-            .output()
-            .expect("the program runs");
-        let said = String::from_utf8_lossy(&output.stderr);
+            .env("AWS_REGION", "eu-west-1");
+        let output = Output::of(&mut command, "");
         assert!(
-            output.status.code() == Some(1) && said.contains("no cluster can be reached"),
-            "{name}: {arguments:?}: {said}"
+            output.code == Some(1) && output.stderr.contains("no cluster can be reached"),
+            "{name}: {arguments:?}: {output:#?}"
         );
         runs += 1;
     }
@@ -684,8 +679,8 @@ fn the_notes_warn_of_what_may_surprise() {
     let notes = |values: &str| {
         let arguments = ["install", "ipo", CHART, "--dry-run=client", "--values", "-"];
         let output = run(&helm, &arguments, values);
-        assert!(output.status.success(), "{values}: {output:#?}");
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(output.code, Some(0), "{values}: {output:#?}");
+        let text = output.stdout;
         let (_, notes) = text.split_once("\nNOTES:\n").expect("notes");
         notes.to_owned()
     };
@@ -822,8 +817,7 @@ fn the_readme_is_current() {
         "--log-level=warning",
         "--dry-run",
     ];
-    let output = run(&helm_docs, &arguments, "");
-    let generated = String::from_utf8(output.stdout).expect("UTF-8");
+    let generated = run(&helm_docs, &arguments, "").stdout;
     let readme = file(&format!("{CHART}/README.md"));
     assert!(
         generated.trim_end() == readme.trim_end(),
@@ -947,7 +941,7 @@ fn kube_score_finds_only_what_is_explained() {
         let text = rendered(&helm, &file(&format!("tests/chart/{name}.yaml"))).expect(name);
         let arguments = ["score", "--output-format=json", "-"];
         let output = run(&kube_score, &arguments, &text);
-        let scores: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let scores: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let objects = scores.as_array().expect("objects");
         assert!(!objects.is_empty(), "{name}");
         for object in objects {

@@ -2,21 +2,14 @@
 
 use std::{
     fs,
-    io::Write,
     path::Path,
     process::{Command, Stdio},
 };
 
+use crate::common::program::{Output, PROGRAM};
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
-
-/// How the program ended.
-#[derive(Debug)]
-struct Output {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
 
 /// Runs the program in an empty environment: no AWS, no cluster, no home.
 fn program(arguments: &[&str]) -> Output {
@@ -25,27 +18,14 @@ fn program(arguments: &[&str]) -> Output {
 
 fn program_in(environment: &[(&str, &str)], stdin: &str, arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().expect("a folder");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+    let mut command = Command::new(PROGRAM);
+    command
         .args(arguments)
         .env_clear()
         .env("HOME", home.path())
         .envs(environment.iter().copied())
-        .current_dir(ROOT)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program can be run");
-    let mut pipe = child.stdin.take().expect("piped");
-    // A program that reads no stdin may be gone by now.
-    let _ = pipe.write_all(stdin.as_bytes());
-    drop(pipe);
-    let output = child.wait_with_output().expect("it ends");
-    Output {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+        .current_dir(ROOT);
+    Output::of(&mut command, stdin)
 }
 
 impl Output {
@@ -685,7 +665,7 @@ fn a_reader_that_goes_is_no_error() {
         ],
         &["catalog", "list"],
     ] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+        let mut child = Command::new(PROGRAM)
             .args(arguments)
             .env_clear()
             .current_dir(ROOT)

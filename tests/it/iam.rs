@@ -4,9 +4,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     sync::Arc,
 };
 
@@ -24,7 +23,7 @@ use inference_profile_operator::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::common::tools;
+use crate::common::{program::Output, tools};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/iam");
 const ACCOUNT: &str = "111122223333";
@@ -193,20 +192,11 @@ fn judge(cases: &[Json]) -> Option<Vec<Vec<bool>>> {
         tools::skipped("iam-simulate is not installed: npm ci --prefix tests/iam");
         return None;
     }
-    let mut child = Command::new("node")
-        .arg(format!("{FOLDER}/judge.mjs"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("node");
-    let mut stdin = child.stdin.take().expect("piped");
-    let input = serde_json::to_vec(cases).expect("JSON");
+    let mut node = Command::new("node");
+    node.arg(format!("{FOLDER}/judge.mjs"));
     // The judge reads everything before it writes.
-    stdin.write_all(&input).expect("written");
-    drop(stdin);
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{FOLDER}/judge.mjs failed");
-    let verdicts: Vec<Vec<String>> = serde_json::from_slice(&output.stdout).expect("verdicts");
+    let verdicts = Output::of(&mut node, &Json::from(cases).to_string()).ok();
+    let verdicts: Vec<Vec<String>> = serde_json::from_str(&verdicts).expect("verdicts");
     Some(
         verdicts
             .iter()
@@ -1102,20 +1092,9 @@ fn what_is_no_policy_is_refused() {
 /// Returns what Terraform makes of a data source: the statements of the policy.
 fn statements_of_hcl(hcl: &str) -> Option<Json> {
     let hcl2json = tools::tool("hcl2json")?;
-    let mut child = Command::new(hcl2json)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("hcl2json");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(hcl.as_bytes())
-        .expect("written");
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{hcl}");
-    let json: Json = serde_json::from_slice(&output.stdout).expect("JSON");
+    let output = Output::of(&mut Command::new(hcl2json), hcl);
+    assert_eq!(output.code, Some(0), "{hcl}\n{output:#?}");
+    let json: Json = serde_json::from_str(&output.stdout).expect("JSON");
     let data = &json["data"]["aws_iam_policy_document"]["name"][0];
     assert_eq!(data["version"], Document::VERSION);
     let statements = data["statement"].as_array().expect("statements");

@@ -1,11 +1,9 @@
 //! What `render` refuses is what the apiserver refuses: the cases of tests/common/refusals.rs, judged by the program.
-use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
-};
+use std::process::Command;
 
-use crate::common::refusals::{
-    ACCEPTED, ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, replaced, spec,
+use crate::common::{
+    program::{Output, PROGRAM},
+    refusals::{ACCEPTED, ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, replaced, spec},
 };
 use inference_profile_operator::api::{
     custom_resource_definition,
@@ -28,21 +26,14 @@ fn judge(spec: &Value) -> Vec<Violation> {
     kept
 }
 
-/// Runs a command with a manifest as its standard input.
-fn run(command: &str, manifest: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
-        .args([command, "--region", "eu-west-1", "--account"])
+/// Runs a command of the program with a manifest as its standard input.
+fn run(name: &str, manifest: &str) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args([name, "--region", "eu-west-1", "--account"])
         .args(["111122223333", "-f", "-"])
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program can be run");
-    let mut pipe = child.stdin.take().expect("piped");
-    pipe.write_all(manifest.as_bytes()).expect("it reads");
-    drop(pipe);
-    child.wait_with_output().expect("it ends")
+        .env_clear();
+    Output::of(&mut command, manifest)
 }
 
 fn yaml(text: &str) -> Value {
@@ -92,9 +83,9 @@ fn manifests_that_kubectl_does_not_apply_are_refused() {
     let mut wrong = Vec::new();
     for case in REFUSED_MANIFESTS {
         let output = run("render", &case.text());
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = output.stderr;
         let expected = ["standard input, document 1", case.render];
-        if output.status.code() != Some(2)
+        if output.code != Some(2)
             || !output.stdout.is_empty()
             || !expected.iter().all(|part| said.contains(part))
         {
@@ -112,16 +103,15 @@ fn manifests_that_kubectl_applies_are_accepted() {
     for (name, part, by) in ACCEPTED_MANIFESTS {
         let output = run("render", &replaced(part, by));
         // 3 where the binding is suspended.
-        let code = output.status.code();
-        assert!(matches!(code, Some(0 | 3)), "{name}: {output:?}");
+        assert!(matches!(output.code, Some(0 | 3)), "{name}: {output:?}");
     }
 }
 
 #[test]
 fn iam_policy_reads_bindings_likewise() {
     let manifest = replaced("geography", "geografy");
-    let said = |command| String::from_utf8(run(command, &manifest).stderr).expect("UTF-8");
+    let said = |command| run(command, &manifest).stderr;
     assert!(said("iam-policy").contains("spec.geografy: unknown field"));
     assert_eq!(said("iam-policy"), said("render"));
-    assert_eq!(run("iam-policy", &manifest).status.code(), Some(2));
+    assert_eq!(run("iam-policy", &manifest).code, Some(2));
 }
