@@ -2,9 +2,6 @@
 
 use std::{fs, path::Path, process::Command};
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::program::Output;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -49,14 +46,6 @@ pub fn rendered(
     } else {
         Err(output.stderr)
     }
-}
-
-/// Returns the objects of a text in YAML.
-pub fn objects(text: &str) -> Vec<Value> {
-    serde_yaml::Deserializer::from_str(text)
-        .map(|document| Value::deserialize(document).expect("YAML"))
-        .filter(|document| !document.is_null())
-        .collect()
 }
 
 /// Returns the sets of values that the tests know, by name.

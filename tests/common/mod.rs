@@ -5,3 +5,4 @@ pub mod chart;
 pub mod program;
 pub mod refusals;
 pub mod tools;
+pub mod yaml;

@@ -11,11 +11,13 @@ use std::{
 };
 
 use runtime_server::{Runtime, RuntimeServer};
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    common::program::{Output, PROGRAM},
+    common::{
+        program::{Output, PROGRAM},
+        yaml::documents,
+    },
     python,
 };
 
@@ -26,13 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 type Data = BTreeMap<String, String>;
-
-/// Returns the documents of a YAML text.
-fn documents(text: &str) -> Vec<Value> {
-    serde_yaml::Deserializer::from_str(text)
-        .map(|document| Value::deserialize(document).expect("YAML"))
-        .collect()
-}
 
 /// Returns the pod of the Deployment in a manifest of examples/app/.
 fn pod(manifest: &str) -> Value {

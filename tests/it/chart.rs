@@ -12,9 +12,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::common::{
-    chart::{self, CHART, objects, run, sets_of_values},
+    chart::{self, CHART, run, sets_of_values},
     program::{Output, PROGRAM},
     tools,
+    yaml::documents,
 };
 
 const REGION: &str = "region: eu-west-1\n";
@@ -44,7 +45,7 @@ fn rendered(helm: &Path, values: &str) -> Result<String, String> {
 fn with(helm: &Path, values: &str) -> Vec<Value> {
     let all = format!("{REGION}{values}");
     let text = rendered(helm, &all).unwrap_or_else(|error| panic!("{values}: {error}"));
-    objects(&text)
+    documents(&text)
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -282,7 +283,7 @@ fn the_region_is_needed() {
     rendered(&helm, "extraEnv: [{name: OTHER, value: a}]").expect_err("no region");
     for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
         let values = format!("extraEnv: [{{name: {name}, value: eu-west-1}}]");
-        let given = objects(&rendered(&helm, &values).expect(name));
+        let given = documents(&rendered(&helm, &values).expect(name));
         let arguments = texts(&container(&given)["args"]);
         let flag = arguments.iter().any(|text| text.starts_with("--region"));
         assert!(!flag, "it would win over {name}");
@@ -385,7 +386,7 @@ fn the_crd_is_whole_and_kept() {
         crd["metadata"]["annotations"],
         json!({"helm.sh/resource-policy": "keep", "a": "b"})
     );
-    let mut original = objects(&file("crds/inferenceprofilebindings.yaml")).remove(0);
+    let mut original = documents(&file("crds/inferenceprofilebindings.yaml")).remove(0);
     assert_eq!(crd["spec"], original["spec"]);
     let labels = original["metadata"]["labels"].as_object_mut();
     for (name, value) in labels.expect("labels") {
@@ -596,7 +597,7 @@ fn two_releases_share_no_cluster_scoped_name() {
     );
     let names = |release: &str| -> BTreeSet<(String, String)> {
         let text = chart::rendered(&helm, release, "default", &values).expect("rendered");
-        objects(&text)
+        documents(&text)
             .iter()
             .filter(|object| object["metadata"].get("namespace").is_none())
             .map(|object| {
@@ -634,7 +635,7 @@ fn the_test_of_a_release_is_a_command_of_the_program() {
         } else {
             format!("{REGION}{values}")
         };
-        let given = objects(&rendered(&helm, &values).expect("rendered"));
+        let given = documents(&rendered(&helm, &values).expect("rendered"));
         let arguments = texts(&one(&given, "Pod")["spec"]["containers"][0]["args"]);
         let mut command = Command::new(PROGRAM);
         command.args(&arguments).env_clear().envs(environment);
@@ -649,7 +650,7 @@ fn the_program_understands_its_arguments() {
     let helm = tool!("helm");
     let mut runs = 0;
     for (name, values) in sets_of_values() {
-        let given = objects(&rendered(&helm, &values).expect(&name));
+        let given = documents(&rendered(&helm, &values).expect(&name));
         let arguments = texts(&container(&given)["args"]);
         // Files are read before the cluster is looked for.
         if arguments
@@ -839,8 +840,8 @@ fn chart_and_program_have_one_version() {
     let images = images.expect("images");
     assert!(images.contains(&format!(":{version}\n")), "{images}");
     let crds = chart["annotations"]["artifacthub.io/crds"].as_str();
-    let crd = &objects(crds.expect("crds"))[0][0];
-    let original = &objects(&file("crds/inferenceprofilebindings.yaml"))[0];
+    let crd = &documents(crds.expect("crds"))[0][0];
+    let original = &documents(&file("crds/inferenceprofilebindings.yaml"))[0];
     assert_eq!(crd["name"], original["metadata"]["name"]);
     assert_eq!(crd["kind"], original["spec"]["names"]["kind"]);
     assert_eq!(crd["version"], original["spec"]["versions"][0]["name"]);

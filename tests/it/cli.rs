@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::common::program::{Output, PROGRAM};
+use crate::common::{
+    program::{Output, PROGRAM},
+    yaml::documents,
+};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -84,15 +87,6 @@ fn binding(name: &str, geography: &str, rest: &str) -> String {
 fn render(stdin: &str, arguments: &[&str]) -> Output {
     let all = [&["render", "-f", "-"], arguments].concat();
     program_in(&[], stdin, &all)
-}
-
-/// Returns the documents that were printed.
-fn documents(text: &str) -> Vec<serde_json::Value> {
-    use serde::Deserialize as _;
-    serde_yaml::Deserializer::from_str(text)
-        .map(|document| serde_json::Value::deserialize(document).expect("YAML"))
-        .filter(|document| !document.is_null())
-        .collect()
 }
 
 #[test]

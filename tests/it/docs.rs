@@ -15,6 +15,8 @@ use inference_profile_operator::{
 };
 use serde::Deserialize;
 
+use crate::house::rust_files;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn text(path: &Path) -> String {
@@ -34,20 +36,6 @@ fn documents() -> Vec<PathBuf> {
     }
     assert!(files.len() > 5, "the documents were not found: {files:?}");
     files
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder)
-        .expect("a folder")
-        .flat_map(|entry| {
-            let path = entry.expect("an entry").path();
-            match path.extension() {
-                _ if path.is_dir() => sources(&path),
-                Some(end) if end == "rs" => vec![path],
-                _ => Vec::new(),
-            }
-        })
-        .collect()
 }
 
 #[test]
@@ -137,7 +125,7 @@ fn the_sets_of_regions_are_told_with_their_date() {
 fn every_environment_variable_is_listed() {
     let page = text(&Path::new(ROOT).join("docs/cli.md"));
     let mut names = BTreeSet::new();
-    for source in sources(&Path::new(ROOT).join("src")) {
+    for source in rust_files(&Path::new(ROOT).join("src")) {
         for (start, _) in text(&source).match_indices("\"IPO_") {
             let rest = text(&source)[start + 1..].to_owned();
             let name = rest.split('"').next().expect("a name").to_owned();

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::common::{
     program::{Output, PROGRAM},
     tools,
+    yaml::documents,
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -132,8 +133,7 @@ fn the_check_understands_every_status_that_the_operator_gives_to_the_examples() 
         .env_clear();
     let text = Output::of(&mut command, "").stdout;
     let (mut healthy, mut degraded) = (0, 0);
-    for document in serde_yaml::Deserializer::from_str(&text) {
-        let mut object = Value::deserialize(document).expect("YAML");
+    for mut object in documents(&text) {
         if object["kind"] != "InferenceProfileBinding" {
             continue;
         }

@@ -490,23 +490,25 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Returns the files in Rust below a folder, in order.
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            files(&path, found);
+            found.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
+    found.sort();
+    found
 }
 
 /// Returns all sources but those that hold unit tests alone.
 fn sources() -> Vec<Source> {
     const TESTS: [&str; 2] = ["tests", "testing"];
-    let mut found = Vec::new();
-    files(&root(), &mut found);
-    found.sort();
+    let found = rust_files(&root());
     let is_code = |path: &&PathBuf| {
         let name = path.file_stem().and_then(|name| name.to_str());
         name.is_none_or(|name| !TESTS.contains(&name))
