@@ -1,13 +1,13 @@
 //! Where credentials come from: each way of the SDK's chain, against a stand-in of what it asks.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use crate::common::bedrock_server::BedrockServer;
 
 use super::{
     aws_client,
     credentials_servers::{InstanceMetadata, PodIdentityAgent, StsFault, StsServer},
-    operator, server,
+    nobody, operator, server, token, written,
 };
 
 const LIST: [&str; 4] = ["catalog", "list", "--catalog", "bedrock"];
@@ -42,15 +42,17 @@ async fn refusal(bedrock: &BedrockServer, mut environment: Environment) -> Strin
 async fn environment_and_shared_files() {
     let bedrock = server().await;
     let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("credentials");
     let profile = |name: &str| {
         format!(
             "[{name}]\naws_access_key_id = AKID{}\naws_secret_access_key = secret\n",
             name.to_uppercase()
         )
     };
-    fs::write(&file, profile("default") + &profile("other")).expect("file");
-    let shared = ("AWS_SHARED_CREDENTIALS_FILE", path(&file));
+    let both = profile("default") + &profile("other");
+    let shared = (
+        "AWS_SHARED_CREDENTIALS_FILE",
+        written(&folder, "credentials", &both),
+    );
     for (environment, expected) in [
         (
             vec![
@@ -70,14 +72,15 @@ async fn environment_and_shared_files() {
     }
 }
 
-fn irsa(sts: &StsServer, token: &Path) -> Environment {
+/// Returns what is set where STS, at this URL, gives credentials for a token.
+fn irsa(sts: String, token: &str) -> Environment {
     vec![
-        ("AWS_ENDPOINT_URL_STS", sts.url()),
+        ("AWS_ENDPOINT_URL_STS", sts),
         (
             "AWS_ROLE_ARN",
             "arn:aws:iam::111122223333:role/irsa".to_owned(),
         ),
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", path(token)),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_owned()),
     ]
 }
 
@@ -85,10 +88,9 @@ fn irsa(sts: &StsServer, token: &Path) -> Environment {
 async fn iam_roles_for_service_accounts() {
     let (bedrock, sts) = (server().await, StsServer::start().await);
     let folder = tempfile::tempdir().expect("folder");
-    let token = folder.path().join("token");
-    fs::write(&token, "a.b.c").expect("token");
+    let token = token(&folder);
     assert_eq!(
-        signer(&bedrock, irsa(&sts, &token)).await,
+        signer(&bedrock, irsa(sts.url(), &token)).await,
         "ASIAXXXXXXXXIRSA"
     );
     let log = sts.log();
@@ -102,8 +104,7 @@ async fn iam_roles_for_service_accounts() {
 async fn a_service_account_that_sts_refuses_is_said_so() {
     let (bedrock, sts) = (server().await, StsServer::start().await);
     let folder = tempfile::tempdir().expect("folder");
-    let token = folder.path().join("token");
-    fs::write(&token, "a.b.c").expect("token");
+    let token = token(&folder);
     for (code, says) in [
         ("AccessDenied", "must allow sts:AssumeRoleWithWebIdentity"),
         ("InvalidIdentityToken", "IAM OIDC provider"),
@@ -115,7 +116,7 @@ async fn a_service_account_that_sts_refuses_is_said_so() {
             message: "no".to_owned(),
         };
         sts.fail([fault]);
-        let said = refusal(&bedrock, irsa(&sts, &token)).await;
+        let said = refusal(&bedrock, irsa(sts.url(), &token)).await;
         assert!(said.contains(says), "{said}");
     }
 }
@@ -168,12 +169,9 @@ async fn instance_metadata_version_2() {
 #[tokio::test]
 async fn what_provides_credentials_and_is_not_there_is_said_so() {
     let bedrock = server().await;
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("port");
-    let nobody = format!("http://{}", closed.local_addr().expect("address"));
-    drop(closed);
+    let nobody = nobody();
     let folder = tempfile::tempdir().expect("folder");
-    let token = folder.path().join("token");
-    fs::write(&token, "a.b.c").expect("token");
+    let token = token(&folder);
     for (environment, says) in [
         (
             vec![
@@ -181,21 +179,11 @@ async fn what_provides_credentials_and_is_not_there_is_said_so() {
                     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
                     format!("{nobody}/v1/credentials"),
                 ),
-                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path(&token)),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.clone()),
             ],
             "can't be reached",
         ),
-        (
-            vec![
-                ("AWS_ENDPOINT_URL_STS", nobody.clone()),
-                (
-                    "AWS_ROLE_ARN",
-                    "arn:aws:iam::111122223333:role/irsa".to_owned(),
-                ),
-                ("AWS_WEB_IDENTITY_TOKEN_FILE", path(&token)),
-            ],
-            "can't be reached",
-        ),
+        (irsa(nobody.clone(), &token), "can't be reached"),
         (
             vec![
                 ("AWS_EC2_METADATA_SERVICE_ENDPOINT", nobody),

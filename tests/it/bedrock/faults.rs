@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::common::bedrock_server::{Fault, Scripted, profile};
 
-use super::{EU, connect, error, five_profiles, key, list, options, server};
+use super::{EU, connect, error, five_profiles, key, list, nobody, options, server};
 
 /// Returns a fault of each kind that `aws_client.py` knows, in its order.
 pub fn all() -> Vec<Scripted> {
@@ -187,10 +187,7 @@ async fn what_can_not_be_reached_is_said_so() {
     impatient.timeouts.read = Duration::from_millis(50);
     let hanging = connect(impatient).await.list(&key("eu-west-1")).await;
 
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("port");
-    let nobody = format!("http://{}", closed.local_addr().expect("address"));
-    drop(closed);
-
+    let nobody = nobody();
     for (error, says, host) in [
         (
             hanging.expect_err("hanging"),

@@ -19,6 +19,7 @@ use inference_profile_operator::{
     types::AccountId,
 };
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::{
     common::{
@@ -95,6 +96,36 @@ fn five_profiles() -> Vec<Value> {
         profile(source, "global", "cohere.embed-v4:0", &[]),
         profile(source, "eu", "cohere.embed-v4:0", EU),
     ]
+}
+
+/// Returns the arguments that list a region.
+const fn list_in(region: &str) -> [&str; 6] {
+    [
+        "catalog",
+        "list",
+        "--catalog",
+        "bedrock",
+        "--region",
+        region,
+    ]
+}
+
+/// Returns the URL of a port where nobody listens.
+fn nobody() -> String {
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("port");
+    format!("http://{}", closed.local_addr().expect("address"))
+}
+
+/// Writes a file into a folder and returns its path.
+fn written(folder: &TempDir, name: &str, content: &str) -> String {
+    let path = folder.path().join(name);
+    fs::write(&path, content).expect("written");
+    path.to_str().expect("path").to_owned()
+}
+
+/// Writes the token of a service account into a folder and returns its path.
+fn token(folder: &TempDir) -> String {
+    written(folder, "token", "a.b.c")
 }
 
 async fn server() -> BedrockServer {
@@ -186,16 +217,7 @@ async fn the_program_lists_from_the_endpoint_of_its_environment() {
         ("AWS_ACCESS_KEY_ID", "AKIDCHILD".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
     ];
-    let args = [
-        "catalog",
-        "list",
-        "--catalog",
-        "bedrock",
-        "--region",
-        "eu-west-1",
-        "-o",
-        "json",
-    ];
+    let args = [&list_in("eu-west-1")[..], &["-o", "json"]].concat();
     let printed = operator(&args, &environment).await.ok();
     let rows: Value = serde_json::from_str(&printed).expect("json");
     assert_eq!(rows.as_array().expect("array").len(), 5);

@@ -1,6 +1,6 @@
 //! How requests travel: endpoints, proxies, certificates, connections.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use inference_profile_operator::{
     api::condition::Reason, catalog::Source, sources::bedrock::Options,
@@ -9,18 +9,12 @@ use inference_profile_operator::{
 use super::{
     Names, connect,
     credentials_servers::InstanceMetadata,
-    error, key,
+    error, key, list_in,
     network_servers::{ProxyServer, TlsServer},
-    operator, options, server,
+    nobody, operator, options, server, token, written,
 };
-const LIST: [&str; 6] = [
-    "catalog",
-    "list",
-    "--catalog",
-    "bedrock",
-    "--region",
-    "eu-west-1",
-];
+
+const LIST: [&str; 6] = list_in("eu-west-1");
 
 fn credentials() -> Vec<(&'static str, String)> {
     vec![
@@ -79,15 +73,7 @@ async fn only_regions_become_host_names() {
         "a b",
         "eu-west-1#",
     ] {
-        let args = [
-            "catalog",
-            "list",
-            "--catalog",
-            "bedrock",
-            "--region",
-            region,
-        ];
-        let output = operator(&args, &credentials()).await;
+        let output = operator(&list_in(region), &credentials()).await;
         assert_eq!(output.code, Some(2), "{region}");
         assert!(
             output.stderr.contains("is not an AWS region name"),
@@ -126,25 +112,15 @@ async fn hosts_are_those_that_aws_has() {
         let tls = TlsServer::start(server.address(), &[host.trim_end_matches(":443")]).await;
         let proxy = ProxyServer::start(tls.address()).await;
         let folder = tempfile::tempdir().expect("folder");
-        let bundle = folder.path().join("ca.pem");
-        fs::write(&bundle, tls.authority()).expect("bundle");
         let mut variables = credentials();
         variables.push(("HTTPS_PROXY", proxy.url()));
-        variables.push(("AWS_CA_BUNDLE", bundle.to_str().expect("path").to_owned()));
+        variables.push(("AWS_CA_BUNDLE", tls.bundle(&folder)));
         variables.extend(
             environment
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned())),
         );
-        let args = [
-            "catalog",
-            "list",
-            "--catalog",
-            "bedrock",
-            "--region",
-            region,
-        ];
-        operator(&args, &variables).await.ok();
+        operator(&list_in(region), &variables).await.ok();
         assert_eq!(proxy.asked(), [host]);
         assert_eq!(server.listings()[0].signing_region.as_deref(), Some(region));
     }
@@ -157,17 +133,13 @@ async fn sts_is_that_of_the_region() {
     let tls = TlsServer::start(server.address(), &["sts.eu-west-1.amazonaws.com"]).await;
     let proxy = ProxyServer::start(tls.address()).await;
     let folder = tempfile::tempdir().expect("folder");
-    let (bundle, token) = (folder.path().join("ca.pem"), folder.path().join("token"));
-    fs::write(&bundle, tls.authority()).expect("bundle");
-    fs::write(&token, "a.b.c").expect("token");
-    let path = |path: &std::path::Path| path.to_str().expect("path").to_owned();
     let variables = [
         (
             "AWS_ROLE_ARN",
             "arn:aws:iam::111122223333:role/irsa".to_owned(),
         ),
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", path(&token)),
-        ("AWS_CA_BUNDLE", path(&bundle)),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token(&folder)),
+        ("AWS_CA_BUNDLE", tls.bundle(&folder)),
         ("HTTPS_PROXY", proxy.url()),
     ];
     // What answers there is no STS.
@@ -196,14 +168,9 @@ async fn the_certificates_of_the_system_can_be_elsewhere() {
     let server = server().await;
     let tls = TlsServer::start(server.address(), &["localhost"]).await;
     let folder = tempfile::tempdir().expect("folder");
-    let bundle = folder.path().join("system.pem");
-    fs::write(&bundle, tls.authority()).expect("bundle");
     let mut variables = credentials();
-    variables.push((
-        "AWS_ENDPOINT_URL_BEDROCK",
-        format!("https://localhost:{}", tls.address().port()),
-    ));
-    variables.push(("SSL_CERT_FILE", bundle.to_str().expect("path").to_owned()));
+    variables.push(("AWS_ENDPOINT_URL_BEDROCK", tls.url()));
+    variables.push(("SSL_CERT_FILE", tls.bundle(&folder)));
     operator(&LIST, &variables).await.ok();
 }
 
@@ -228,16 +195,11 @@ async fn a_proxy_is_passed_by_where_it_is_said_so() {
     let tls = TlsServer::start(server.address(), &["localhost"]).await;
     let proxy = ProxyServer::start(tls.address()).await;
     let folder = tempfile::tempdir().expect("folder");
-    let bundle = folder.path().join("ca.pem");
-    fs::write(&bundle, tls.authority()).expect("bundle");
     let mut variables = credentials();
-    variables.push((
-        "AWS_ENDPOINT_URL_BEDROCK",
-        format!("https://localhost:{}", tls.address().port()),
-    ));
+    variables.push(("AWS_ENDPOINT_URL_BEDROCK", tls.url()));
     variables.push(("HTTPS_PROXY", proxy.url()));
     variables.push(("NO_PROXY", "localhost".to_owned()));
-    variables.push(("AWS_CA_BUNDLE", bundle.to_str().expect("path").to_owned()));
+    variables.push(("AWS_CA_BUNDLE", tls.bundle(&folder)));
     operator(&LIST, &variables).await.ok();
     assert!(proxy.asked().is_empty());
     assert_eq!(server.listings().len(), 1);
@@ -247,7 +209,7 @@ async fn a_proxy_is_passed_by_where_it_is_said_so() {
 async fn certificates_of_an_authority_that_is_not_known_are_refused() {
     let server = server().await;
     let tls = TlsServer::start(server.address(), &["localhost"]).await;
-    let url = format!("https://localhost:{}", tls.address().port());
+    let url = tls.url();
     let with = |ca_bundle| Options {
         ca_bundle,
         resolver: Arc::new(Names(&["localhost"])),
@@ -268,13 +230,9 @@ async fn certificates_of_an_authority_that_is_not_known_are_refused() {
 #[tokio::test]
 async fn a_bundle_that_is_none_is_said_so_at_once() {
     let folder = tempfile::tempdir().expect("folder");
-    let bundle = folder.path().join("ca.pem");
-    fs::write(&bundle, "no certificates").expect("bundle");
+    let bundle = written(&folder, "ca.pem", "no certificates");
     for (path, says) in [
-        (
-            bundle.to_str().expect("path"),
-            "has no usable CA certificate",
-        ),
+        (bundle.as_str(), "has no usable CA certificate"),
         (
             "/nonexistent/ca.pem",
             "/nonexistent/ca.pem, which can't be read",
@@ -291,11 +249,8 @@ async fn a_bundle_that_is_none_is_said_so_at_once() {
 
 #[tokio::test]
 async fn a_proxy_that_is_not_there_is_said_so() {
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("port");
-    let nobody = format!("http://{}", closed.local_addr().expect("address"));
-    drop(closed);
     let mut variables = credentials();
-    variables.push(("HTTPS_PROXY", nobody));
+    variables.push(("HTTPS_PROXY", nobody()));
     let output = operator(&LIST, &variables).await;
     let said = output.stderr;
     assert!(

@@ -8,12 +8,15 @@ use std::{
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
+
+use super::written;
 
 /// Speaks TLS for a server that does not.
 pub struct TlsServer {
@@ -79,6 +82,16 @@ impl TlsServer {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns its URL, where `localhost` is among its names.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// Writes the certificate of its authority into a folder and returns its path.
+    pub fn bundle(&self, folder: &TempDir) -> String {
+        written(folder, "ca.pem", &self.authority)
     }
 
     /// Returns the certificate of its authority, in PEM.
