@@ -1,10 +1,7 @@
 //! A stand-in for Amazon Bedrock Runtime: Converse, and the three refusals that callers of inference profiles meet, with
 //! AWS's codes and messages. It listens on 127.0.0.1 and notes every request.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -13,9 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::common::bedrock_server::{Fault, credential_scope};
+use crate::common::{
+    bedrock_server::{Fault, credential_scope},
+    serving::Serving,
+};
 
 /// What the server knows.
 #[derive(Debug, Clone, Default)]
@@ -47,15 +48,8 @@ type Shared = Arc<(Runtime, Mutex<Vec<Call>>)>;
 
 /// A running server; it ends with this value.
 pub struct RuntimeServer {
-    address: SocketAddr,
+    serving: Serving,
     shared: Shared,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for RuntimeServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl RuntimeServer {
@@ -65,29 +59,20 @@ impl RuntimeServer {
         let router = Router::new()
             .route("/model/{id}/converse", post(converse))
             .with_state(shared.clone());
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let task = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("server");
-        });
         Self {
-            address,
+            serving: Serving::router(router).await,
             shared,
-            task,
         }
     }
 
     /// Returns the URL for `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.serving.url()
     }
 
     /// Returns all calls so far.
     pub fn calls(&self) -> Vec<Call> {
-        let calls = self.shared.1.lock();
-        calls.unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.1.lock().clone()
     }
 }
 
@@ -106,15 +91,12 @@ async fn converse(
         return Fault::error(403, code, message).into_response();
     };
     let (runtime, calls) = &*shared;
-    calls
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(Call {
-            path: uri.path().to_owned(),
-            model_id: model_id.clone(),
-            signing_region: region.clone(),
-            question: body["messages"][0]["content"][0]["text"].clone(),
-        });
+    calls.lock().push(Call {
+        path: uri.path().to_owned(),
+        model_id: model_id.clone(),
+        signing_region: region.clone(),
+        question: body["messages"][0]["content"][0]["text"].clone(),
+    });
     if let Some(fault) = runtime.refusal(&region, &model_id) {
         return fault.into_response();
     }
