@@ -7,11 +7,12 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use runtime_server::{Runtime, RuntimeServer};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::{
     common::{
@@ -133,24 +134,25 @@ async fn converse_calls_the_profile_of_its_config_map() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn converse_asks_again_until_it_is_terminated() {
     let server = RuntimeServer::start(runtime()).await;
     let Some(mut command) = program(&environment("converse.yaml"), &server) else {
         return;
     };
-    let child = command.args(["--every", "0.01"]).stdout(Stdio::null());
-    let mut child = child.spawn().expect("a process");
-    let started = Instant::now();
-    while server.calls().len() < 2 {
-        let ended = child.try_wait().expect("a process of ours");
-        assert_eq!(ended, None, "it goes on");
-        assert!(started.elapsed() < PATIENCE, "two calls");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    command.args(["--every", "0.01"]).stdout(Stdio::null());
+    let mut child = tokio::process::Command::from(command)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a process");
+    tokio::select! {
+        called = timeout(PATIENCE, server.called(2)) => called.expect("two calls"),
+        ended = child.wait() => panic!("it goes on: {ended:?}"),
     }
-    let terminated = Command::new("kill").arg(child.id().to_string()).status();
+    let id = child.id().expect("it goes on").to_string();
+    let terminated = Command::new("kill").arg(id).status();
     assert!(terminated.expect("kill").success());
-    let status = child.wait().expect("a process of ours");
+    let status = child.wait().await.expect("a process of ours");
     assert_eq!(status.code(), Some(0));
 }
 

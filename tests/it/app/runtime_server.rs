@@ -10,8 +10,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::common::{
     bedrock_server::{Fault, credential_scope},
@@ -44,7 +44,7 @@ pub struct Call {
     pub question: Value,
 }
 
-type Shared = Arc<(Runtime, Mutex<Vec<Call>>)>;
+type Shared = Arc<(Runtime, watch::Sender<Vec<Call>>)>;
 
 /// A running server; it ends with this value.
 pub struct RuntimeServer {
@@ -55,7 +55,7 @@ pub struct RuntimeServer {
 impl RuntimeServer {
     /// Starts a server on a free port.
     pub async fn start(runtime: Runtime) -> Self {
-        let shared = Shared::new((runtime, Mutex::default()));
+        let shared = Shared::new((runtime, watch::Sender::default()));
         let router = Router::new()
             .route("/model/{id}/converse", post(converse))
             .with_state(shared.clone());
@@ -72,7 +72,16 @@ impl RuntimeServer {
 
     /// Returns all calls so far.
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.1.lock().clone()
+        self.shared.1.borrow().clone()
+    }
+
+    /// Waits for so many calls in all.
+    pub async fn called(&self, times: usize) {
+        let mut calls = self.shared.1.subscribe();
+        calls
+            .wait_for(|calls| calls.len() >= times)
+            .await
+            .expect("the server runs");
     }
 }
 
@@ -91,12 +100,13 @@ async fn converse(
         return Fault::error(403, code, message).into_response();
     };
     let (runtime, calls) = &*shared;
-    calls.lock().push(Call {
+    let call = Call {
         path: uri.path().to_owned(),
         model_id: model_id.clone(),
         signing_region: region.clone(),
         question: body["messages"][0]["content"][0]["text"].clone(),
-    });
+    };
+    calls.send_modify(|calls| calls.push(call));
     if let Some(fault) = runtime.refusal(&region, &model_id) {
         return fault.into_response();
     }
