@@ -15,7 +15,7 @@ use inference_profile_operator::{
 };
 use serde::Deserialize;
 
-use crate::house::rust_files;
+use crate::{common::chart::CHART, house::rust_files};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -23,10 +23,10 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the documents: those in the root folder, in `docs/` and beside the applications.
+/// Returns the documents: those in the root folder, in `docs/`, beside the applications and of the chart.
 fn documents() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in [".", "docs", "examples/app"] {
+    for folder in [".", "docs", "examples/app", CHART] {
         for entry in fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.extension().is_some_and(|end| end == "md") {
@@ -90,12 +90,9 @@ fn metrics_are_those_of_the_code() {
         code,
         "docs/operations.md"
     );
-    let chart = root.join("charts/inference-profile-operator");
+    let chart = root.join(CHART);
     for folder in ["files", "templates"] {
-        let Ok(entries) = fs::read_dir(chart.join(folder)) else {
-            continue;
-        };
-        for entry in entries {
+        for entry in fs::read_dir(chart.join(folder)).expect(folder) {
             let path = entry.expect("an entry").path();
             if path.is_file() {
                 let unknown: Vec<String> =
@@ -140,23 +137,56 @@ fn every_environment_variable_is_listed() {
     assert!(missing.is_empty(), "docs/cli.md does not list {missing:?}");
 }
 
+/// Returns the anchors that GitHub gives to the headings of a document.
+fn anchors(document: &str) -> BTreeSet<String> {
+    // What is between fences is code.
+    let prose = document.split("```").step_by(2);
+    let headings = prose.flat_map(str::lines).filter_map(|line| {
+        let (marks, heading) = line.split_once(' ')?;
+        (!marks.is_empty() && marks.chars().all(|mark| mark == '#')).then_some(heading)
+    });
+    headings
+        .map(|heading| {
+            heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect::<String>()
+                .to_lowercase()
+        })
+        .collect()
+}
+
 #[test]
-fn every_relative_link_leads_to_a_file() {
+fn every_relative_link_leads_to_a_file_or_a_heading() {
+    let mut headings = 0;
     for document in documents() {
         let folder = document.parent().expect("a folder");
         for rest in text(&document).split("](").skip(1) {
             let link = rest.split(')').next().expect("a link");
-            let file = link.split('#').next().expect("a path");
-            if file.is_empty() || file.contains("://") {
+            if link.contains("://") {
                 continue;
             }
-            assert!(
-                folder.join(file).exists(),
-                "{}: the link {link} leads nowhere",
-                document.display()
-            );
+            let (file, anchor) = match link.split_once('#') {
+                Some((file, anchor)) => (file, Some(anchor)),
+                None => (link, None),
+            };
+            let leads_to = match file {
+                "" => document.clone(),
+                file => folder.join(file),
+            };
+            let place = document.display();
+            assert!(leads_to.exists(), "{place}: the link {link} leads nowhere");
+            if let Some(anchor) = anchor {
+                assert!(
+                    anchors(&text(&leads_to)).contains(anchor),
+                    "{place}: the link {link} leads to no heading"
+                );
+                headings += 1;
+            }
         }
     }
+    assert!(headings > 5, "the links to headings were not found");
 }
 
 /// Returns the YAML blocks of a document.
