@@ -15,8 +15,8 @@ use crate::{
     common::{
         program::{Output, PROGRAM},
         refusals::{
-            ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, RefusedManifest, replaced,
-            spec,
+            ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, RefusedManifest,
+            rendered_code, replaced, spec,
         },
     },
     stage::{Stage, empty},
@@ -60,8 +60,8 @@ async fn refuses(stage: &Stage, refused: &'static RefusedManifest) {
 async fn accepts(stage: &Stage, manifest: String) {
     apply(stage, &manifest).await.ok();
     let rendered = render(&manifest).await;
-    // 3 where the binding is suspended.
-    assert!(matches!(rendered.code, Some(0 | 3)), "{rendered:#?}");
+    let code = rendered_code(&manifest);
+    assert_eq!(rendered.code, Some(code), "{rendered:#?}");
 }
 
 async fn specs_that_the_apiserver_refuses_are_refused_by_render(stage: &Stage) {

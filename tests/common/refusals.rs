@@ -834,6 +834,11 @@ pub const REFUSED_MANIFESTS: &[RefusedManifest] = &[
     ),
 ];
 
+/// Returns the exit code of `render` for a manifest that is accepted: a suspended binding is not Ready.
+pub fn rendered_code(accepted: &str) -> i32 {
+    if accepted.contains("suspend: ") { 3 } else { 0 }
+}
+
 /// Manifests that are accepted: a name, and what is replaced by what.
 pub const ACCEPTED_MANIFESTS: &[(&str, &str, &str)] = &[
     ("the_smallest_manifest", "", ""),
