@@ -203,6 +203,13 @@ impl Stage {
             .expect("accepted");
     }
 
+    /// Suspends a binding and waits until it is.
+    pub async fn suspend(&self, name: &str) {
+        self.edit(name, json!({"suspend": true})).await;
+        self.until(name, "Suspended", "True", Reason::SuspendedBySpec)
+            .await;
+    }
+
     /// Gives a binding these targets in the place of those it had.
     pub async fn retarget(&self, name: &str, targets: impl Into<Value>) {
         self.edit(name, json!({"targets": targets.into()})).await;
