@@ -6,21 +6,19 @@
 
 use std::process::Command;
 
-use inference_profile_operator::api::InferenceProfileBinding;
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     case::{Case, case, cases},
     common::{
         program::{Output, PROGRAM},
         refusals::{
-            ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, RefusedManifest,
+            ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, RefusedManifest, binding,
             rendered_code, replaced, spec,
         },
     },
     stage::{Stage, empty},
-    support::{refusal, yaml},
+    support::{dry_run, refusal, yaml},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -76,7 +74,7 @@ async fn specs_that_the_apiserver_refuses_are_refused_by_render(stage: &Stage) {
     for (name, fields) in specs {
         let spec = spec(fields);
         let refused = try_create(stage, &spec).await;
-        let rendered = render(&manifest(&spec)).await;
+        let rendered = render(&binding(&spec).to_string()).await;
         assert_eq!(rendered.code, Some(2), "{name}: {rendered:#?}");
         show(&name, &refused, &rendered.stderr);
     }
@@ -84,31 +82,11 @@ async fn specs_that_the_apiserver_refuses_are_refused_by_render(stage: &Stage) {
 
 /// Returns what the apiserver says to a binding that it refuses.
 async fn try_create(stage: &Stage, spec: &Value) -> String {
-    let kind = ApiResource::erase::<InferenceProfileBinding>(&());
-    let mut object = DynamicObject::new("a", &kind);
-    object.data = json!({"spec": spec});
-    let parameters = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    let created = Api::<DynamicObject>::namespaced_with(
-        stage.cluster.client.clone(),
-        &stage.namespace,
-        &kind,
-    )
-    .create(&parameters, &object)
-    .await;
+    let created = stage
+        .cluster
+        .try_bind(&stage.namespace, "a", spec, &dry_run())
+        .await;
     refusal(created).message.clone()
-}
-
-fn manifest(spec: &Value) -> String {
-    json!({
-        "apiVersion": "inferenceprofiles.dev/v1alpha1",
-        "kind": "InferenceProfileBinding",
-        "metadata": {"name": "a"},
-        "spec": spec,
-    })
-    .to_string()
 }
 
 /// Applies a manifest, without effect.

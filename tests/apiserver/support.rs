@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use inference_profile_operator::api::InferenceProfileBinding;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config, Resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::program::Output;
 
@@ -151,6 +151,22 @@ impl Cluster {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    /// Tries to create a binding from a spec in its wire form, valid or not.
+    pub async fn try_bind(
+        &self,
+        namespace: &str,
+        name: &str,
+        spec: &Value,
+        params: &PostParams,
+    ) -> Result<DynamicObject, kube::Error> {
+        let kind = ApiResource::erase::<InferenceProfileBinding>(&());
+        let mut object = DynamicObject::new(name, &kind);
+        object.data = json!({"spec": spec});
+        Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &kind)
+            .create(params, &object)
+            .await
+    }
+
     /// Returns the configuration with which other programs find this control plane.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
@@ -201,6 +217,23 @@ where
 #[track_caller]
 pub fn yaml(text: &str) -> Value {
     serde_yaml::from_str(text).expect("YAML")
+}
+
+/// Returns how to create an object without keeping it.
+pub fn dry_run() -> PostParams {
+    PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    }
+}
+
+/// Returns what the apiserver accepted; Err: why it was refused.
+#[track_caller]
+pub fn answer<T>(result: Result<T, kube::Error>) -> Result<T, String> {
+    result.map_err(|error| match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => panic!("no answer: {other}"),
+    })
 }
 
 /// Returns the apiserver's answer where it refused an object as invalid, and panics otherwise.

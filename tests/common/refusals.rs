@@ -446,6 +446,16 @@ pub fn spec(fields: Value) -> Value {
     spec
 }
 
+/// Returns a binding of this spec.
+pub fn binding(spec: &Value) -> Value {
+    json!({
+        "apiVersion": "inferenceprofiles.dev/v1alpha1",
+        "kind": "InferenceProfileBinding",
+        "metadata": {"name": "a"},
+        "spec": spec,
+    })
+}
+
 /// Returns the fields of a spec with one target, made of these fields.
 fn target(fields: Value) -> Value {
     let mut target = json!({"kind": "ConfigMap", "name": "a"});

@@ -4,24 +4,19 @@ use std::process::Command;
 use crate::common::{
     program::{Output, PROGRAM},
     refusals::{
-        ACCEPTED, ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, rendered_code, replaced,
-        spec,
+        ACCEPTED, ACCEPTED_MANIFESTS, LIMITS, REFUSALS, REFUSED_MANIFESTS, binding, rendered_code,
+        replaced, spec,
     },
 };
 use inference_profile_operator::api::{
     custom_resource_definition,
     validation::{Validator, Violation, Violations},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 fn judge(spec: &Value) -> Vec<Violation> {
     let validator = Validator::new(&custom_resource_definition()).expect("a validator");
-    let mut binding = json!({
-        "apiVersion": "inferenceprofiles.dev/v1alpha1",
-        "kind": "InferenceProfileBinding",
-        "metadata": {"name": "a"},
-        "spec": spec,
-    });
+    let mut binding = binding(spec);
     let mut found = Violations::keeping(20);
     validator.check(&mut binding, &mut found);
     let (kept, total) = found.into_parts();
