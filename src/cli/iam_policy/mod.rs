@@ -16,7 +16,7 @@ use super::{
     Error, NOT_READY,
     catalogs::Catalogs,
     input::{Given, Input},
-    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+    options::{AccountOptions, CatalogOptions, DayOptions, LimitOptions, RegionOptions},
 };
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
@@ -27,7 +27,7 @@ use crate::{
         guardrail, operator, workload,
     },
     residency::Limits,
-    resolve::{self, Request},
+    resolve::{self, Context, Request},
     route::Route,
     types::{AccountId, Geography, ModelId, RoleArn},
 };
@@ -181,6 +181,7 @@ fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
         let request = Request {
             model: ModelId::parse_given(model)
                 .map_err(|error| Error::BadInput(error.to_string()))?,
+            fallback_models: Vec::new(),
             geography: geography.clone(),
             fallbacks: args.fallback.clone(),
             on_demand: false,
@@ -254,16 +255,26 @@ fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Ve
         request, limits, ..
     } = wanted;
     let embedded = Embedded::load();
-    let resolution = resolve::resolve(request, catalog, limits, embedded)
-        .map_err(|unresolved| unresolved.message)?;
+    let context = Context {
+        catalog,
+        limits,
+        embedded,
+        day: DayOptions::default().day(),
+    };
+    let resolution =
+        resolve::resolve(request, &context).map_err(|unresolved| unresolved.message)?;
     if !resolution.judgement.permits() {
         return Err(resolution.judgement.message());
     }
     let mut routes = vec![resolution.route];
     if with_fallbacks {
+        let geographies = |model| {
+            let geographies = request.geographies();
+            geographies.filter_map(move |geography| catalog.find(model, geography))
+        };
         let others = request
-            .geographies()
-            .filter_map(|geography| catalog.find(&request.model, geography))
+            .models()
+            .flat_map(geographies)
             .map(|profile| profile.route(&request.source_region))
             .filter(|route| limits.judge(route, embedded).permits());
         for other in others {
