@@ -12,6 +12,7 @@ mod chart;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+mod controlplane;
 mod docs;
 mod generated;
 mod gitops;
