@@ -27,7 +27,7 @@ chart-docs: ## Generates the chart's README.md from its values.yaml
 image: ## Makes the container image without a container engine, and checks it (PROFILE=dev: of the debug build)
 	@tar=$$(dev/image/build) && dev/image/check "$$tar" && echo "$$tar"
 
-controlplane: ## Builds etcd, kube-apiserver and kubectl of the tests (the first time about 5 minutes on 2 cores)
+controlplane: ## Builds etcd, kube-apiserver, kube-controller-manager and kubectl of the tests (the first time about 5 minutes on 2 cores)
 	@dev/controlplane/build
 
 .PHONY: tools

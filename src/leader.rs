@@ -1,9 +1,9 @@
-//! Leadership by a Lease (`coordination.k8s.io`): of several replicas one writes, the others stand by with warm caches.
+//! Leader election by a Lease (`coordination.k8s.io`): one of several replicas writes, the others stand by with warm caches.
 //!
-//! Safe without equal clocks. The holder counts from the *start* of its last successful renewal and stops writing
-//! [`Timing::renew_deadline`] later; a candidate counts [`Timing::lease_duration`] from when it *saw* the Lease change last.
-//! Both count on their own monotonic clock, and what lies between the two is the time that a write may still need on its
-//! way. Every change of the Lease is a compare-and-swap by resource version. Times in the Lease are for people only.
+//! It is safe even if clocks differ. The holder stops writing [`Timing::renew_deadline`] after the *start* of its last
+//! successful renewal; a candidate takes the Lease [`Timing::lease_duration`] after it last *saw* the Lease change. Both use
+//! their own monotonic clock, and the difference between the two durations is the time that a write may still be in flight.
+//! Every change of the Lease is a compare-and-swap by resource version. The times in the Lease are for people only.
 
 use std::time::Duration;
 
@@ -23,16 +23,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, pause};
 
-/// How long things take. The defaults are those of controller-runtime.
+/// By which share of itself a pause may be longer, so that candidates do not read the Lease at the same time.
+const JITTER: f64 = 0.2;
+
+/// Durations of the election. The defaults are those of controller-runtime.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// How long a Lease holds that nobody renews.
+    /// How long a Lease stays valid without renewal.
     pub lease_duration: Duration,
-    /// How long a holder writes after the start of its last renewal; less than `lease_duration`.
+    /// How long the holder writes after the start of its last renewal; shorter than `lease_duration`.
     pub renew_deadline: Duration,
-    /// Pause between two looks or renewals, jittered.
+    /// Pause between two reads or renewals of the Lease, jittered.
     pub retry_period: Duration,
 }
 
@@ -46,25 +49,27 @@ impl Default for Timing {
     }
 }
 
-/// Which Lease, and as whom.
+/// The Lease that a replica competes for, and the replica's identity.
 #[derive(Debug, Clone)]
 pub struct Candidacy {
     /// Namespace of the Lease.
     pub namespace: String,
-    /// Its name.
+    /// Name of the Lease.
     pub name: String,
-    /// This replica: no two may share it.
+    /// Identity of this replica; no two replicas may share one.
     pub identity: String,
-    /// How long things take.
+    /// Durations of the election.
     pub timing: Timing,
 }
 
-/// Until when this replica may write.
+/// How long this replica may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Term {
-    /// There is no election.
+    /// Without limit: there is no election.
     Always,
+    /// Until this time: the replica leads.
     Until(Instant),
+    /// Not at all: the replica does not lead.
     Never,
 }
 
@@ -80,14 +85,14 @@ impl Term {
     }
 }
 
-/// Whether this replica leads; to be asked before every write.
+/// Tells whether this replica leads. Every write must ask it first.
 #[derive(Debug, Clone)]
 pub struct Leadership {
     term: watch::Receiver<Term>,
 }
 
 impl Leadership {
-    /// Returns the leadership of a replica that is alone.
+    /// Returns the leadership of a single replica, which always leads.
     #[must_use]
     pub fn always() -> Self {
         Self {
@@ -95,7 +100,7 @@ impl Leadership {
         }
     }
 
-    /// Returns how long a write that starts now may take; nothing where this replica does not lead.
+    /// Returns how long a write that starts now may take, or `None` if this replica does not lead.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.term.borrow().remaining(Instant::now())
@@ -107,14 +112,14 @@ impl Leadership {
             .await;
     }
 
-    /// Waits until this replica does not lead.
+    /// Waits until this replica no longer leads.
     pub async fn lost(&self) {
         self.until(|term| term.remaining(Instant::now()).is_none())
             .await;
     }
 
     async fn until(&self, holds: impl Fn(Term) -> bool) {
-        // Without an election nothing changes any more.
+        // Without an election the term never changes.
         if self
             .term
             .clone()
@@ -127,7 +132,7 @@ impl Leadership {
     }
 }
 
-/// A running candidacy.
+/// A running election, in which this replica is a candidate.
 #[derive(Debug)]
 pub struct Election {
     leadership: Leadership,
@@ -156,42 +161,42 @@ impl Election {
         }
     }
 
-    /// Returns what to ask before every write.
+    /// Returns the leadership, which every write must ask first.
     #[must_use]
     pub fn leadership(&self) -> Leadership {
         self.leadership.clone()
     }
 
-    /// Waits until the task that competes has ended, which it does by itself only where it panicked.
+    /// Waits until the election's task ends. Without [`Election::resign`] it ends only if it panics.
     pub async fn ended(&mut self) {
-        // Its panic was reported by the runtime.
+        // The runtime has already reported the panic.
         let _ = (&mut self.task).await;
     }
 
-    /// Gives the Lease back, so that another replica need not wait for its end. To be called when the last write is done.
+    /// Releases the Lease, so that another replica need not wait until it expires. Must be called after the last write.
     pub async fn resign(self) {
         self.resign.cancel();
         let _ = self.task.await;
     }
 }
 
-/// What a candidate does next.
+/// What a candidate does next with the Lease.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
-    /// Makes the Lease.
+enum LeaseAction {
+    /// Creates it.
     Create,
-    /// Takes or renews it, as it was last seen.
+    /// Acquires or renews it.
     Hold,
-    /// Waits for its end.
+    /// Waits until it expires.
     Wait,
 }
 
-/// What a candidate knows: no I/O, and the clock is an argument.
+/// What a candidate knows of the Lease. No I/O; the clock is an argument.
 #[derive(Debug)]
 struct Candidate {
     candidacy: Candidacy,
     seen: Option<Lease>,
-    /// When the Lease was first seen as it is.
+    /// When the Lease was first seen in its present state.
     since: Instant,
 }
 
@@ -204,10 +209,10 @@ impl Candidate {
         }
     }
 
-    /// Takes in what the apiserver has.
+    /// Records the Lease as the apiserver has it.
     fn observe(&mut self, lease: Option<Lease>, now: Instant) {
         let spec = |lease: &Option<Lease>| lease.as_ref().and_then(|lease| lease.spec.clone());
-        // The metadata are anybody's: only a change of the spec is a sign of life.
+        // Anyone may change the metadata: only a change of the spec shows that the holder is alive.
         if spec(&self.seen) != spec(&lease) {
             self.since = now;
         }
@@ -221,23 +226,23 @@ impl Candidate {
             .filter(|holder| !holder.is_empty())
     }
 
-    fn step(&self, now: Instant) -> Step {
+    fn next_action(&self, now: Instant) -> LeaseAction {
         if self.seen.is_none() {
-            return Step::Create;
+            return LeaseAction::Create;
         }
         match self.holder() {
             Some(holder) if holder != self.candidacy.identity => {
                 if now.saturating_duration_since(self.since) >= self.duration() {
-                    Step::Hold
+                    LeaseAction::Hold
                 } else {
-                    Step::Wait
+                    LeaseAction::Wait
                 }
             }
-            _ => Step::Hold,
+            _ => LeaseAction::Hold,
         }
     }
 
-    /// Returns how long the Lease holds, as its holder has it.
+    /// Returns the duration of the Lease, as its holder has set it.
     fn duration(&self) -> Duration {
         self.seen
             .as_ref()
@@ -246,7 +251,7 @@ impl Candidate {
             .map_or(self.candidacy.timing.lease_duration, Duration::from_secs)
     }
 
-    /// Returns the Lease as this candidate wants it: held, or given back.
+    /// Returns the Lease as this candidate writes it: held, or released.
     fn lease(&self, hold: bool, at: Timestamp) -> Lease {
         let mut lease = self.seen.clone().unwrap_or_else(|| Lease {
             metadata: ObjectMeta {
@@ -278,13 +283,13 @@ impl Candidate {
     }
 }
 
-/// The task that competes.
+/// The task of an election.
 struct Campaign {
     leases: Api<Lease>,
     candidate: Candidate,
     term: watch::Sender<Term>,
     metrics: Metrics,
-    /// Whether the last call failed: failures are logged once.
+    /// Whether the last call failed. Only the first of consecutive failures is logged.
     failing: bool,
 }
 
@@ -295,16 +300,17 @@ impl Campaign {
                 () = resign.cancelled() => break,
                 () = self.round() => {}
             }
-            let pause = jittered(self.candidate.candidacy.timing.retry_period);
+            let retry_period = self.candidate.candidacy.timing.retry_period;
+            let pause = pause::prolonged(retry_period, JITTER, fastrand::f64());
             tokio::select! {
                 () = resign.cancelled() => break,
                 () = sleep(pause) => {}
             }
         }
-        self.give_back().await;
+        self.release().await;
     }
 
-    /// Looks or renews once; ends a term that ran out meanwhile.
+    /// Competes once, and ends the term if it expires during that.
     async fn round(&mut self) {
         let deadline = match *self.term.borrow() {
             Term::Until(deadline) => Some(deadline),
@@ -318,13 +324,13 @@ impl Campaign {
             .is_err()
             || Instant::now() >= deadline
         {
-            self.end("it could not be renewed in time");
+            self.end("the Lease could not be renewed in time");
         }
     }
 
     async fn compete(&mut self) {
         let leading = !matches!(*self.term.borrow(), Term::Never);
-        // The holder knows the Lease: its compare-and-swap tells where that is not so.
+        // The holder knows the Lease: if not, its compare-and-swap fails.
         if !leading {
             match self
                 .call(self.leases.get_opt(&self.candidate.candidacy.name))
@@ -338,13 +344,13 @@ impl Campaign {
         let wanted = self.candidate.lease(true, Timestamp::now());
         let params = PostParams::default();
         let name = &self.candidate.candidacy.name;
-        let answer = match self.candidate.step(start) {
-            Step::Wait => {
+        let answer = match self.candidate.next_action(start) {
+            LeaseAction::Wait => {
                 self.failing = false;
                 return;
             }
-            Step::Create => self.call(self.leases.create(&params, &wanted)).await,
-            Step::Hold => self.call(self.leases.replace(name, &params, &wanted)).await,
+            LeaseAction::Create => self.call(self.leases.create(&params, &wanted)).await,
+            LeaseAction::Hold => self.call(self.leases.replace(name, &params, &wanted)).await,
         };
         match answer {
             Ok(lease) => {
@@ -352,18 +358,18 @@ impl Campaign {
                 self.candidate.observe(Some(lease), Instant::now());
                 self.begin(start + self.candidate.candidacy.timing.renew_deadline);
             }
-            // Somebody else was faster, took it over, or changed its metadata: the next look tells.
+            // Another replica was faster, or someone changed the metadata: reading the Lease again shows which.
             Err(CallError::Failed(kube::Error::Api(status)))
                 if status.is_conflict() || status.is_not_found() || status.is_already_exists() =>
             {
-                self.look_again(leading).await;
+                self.read_again(leading).await;
             }
             Err(error) => self.failed("can't be written", &error),
         }
     }
 
-    /// Reads the Lease after a lost compare-and-swap, and ends the term where another holds it now.
-    async fn look_again(&mut self, leading: bool) {
+    /// Reads the Lease after a failed compare-and-swap, and ends the term if another replica holds it now.
+    async fn read_again(&mut self, leading: bool) {
         match self
             .call(self.leases.get_opt(&self.candidate.candidacy.name))
             .await
@@ -373,7 +379,7 @@ impl Campaign {
         }
         let mine = self.candidate.holder() == Some(&self.candidate.candidacy.identity);
         if leading && !mine {
-            self.end("it is gone, or another replica holds it");
+            self.end("the Lease is gone, or another replica holds it");
         }
     }
 
@@ -396,7 +402,7 @@ impl Campaign {
     fn end(&self, why: &str) {
         if self.term.send_replace(Term::Never) != Term::Never {
             self.metrics.leads(false);
-            tracing::warn!(lease = %self.candidate.candidacy.name, "this replica leads no more, and writes nothing: {why}");
+            tracing::warn!(lease = %self.candidate.candidacy.name, "this replica no longer leads, and writes nothing: {why}");
         }
     }
 
@@ -407,36 +413,36 @@ impl Campaign {
                 lease = %candidacy.name,
                 namespace = %candidacy.namespace,
                 error = error as &dyn std::error::Error,
-                "the Lease {what}; it is tried again. The service account needs get, create and update on leases there"
+                "the Lease {what}; the operator tries again. Its service account needs get, create and update on leases in that namespace"
             );
         }
     }
 
-    async fn give_back(&mut self) {
+    async fn release(&mut self) {
         let held = *self.term.borrow() != Term::Never;
-        self.end("it is given back");
+        self.end("the Lease is released");
         if !held {
             return;
         }
         let params = PostParams::default();
-        // A renewal may have been given up on its way, so that the Lease is newer than what was seen of it.
-        self.look_again(false).await;
+        // A renewal may have been abandoned in flight, so that the Lease is newer than what was last seen.
+        self.read_again(false).await;
         if self.candidate.holder() != Some(&self.candidate.candidacy.identity) {
             return;
         }
-        let given_back = self.candidate.lease(false, Timestamp::now());
+        let released = self.candidate.lease(false, Timestamp::now());
         let name = &self.candidate.candidacy.name;
-        let call = self.leases.replace(name, &params, &given_back);
+        let call = self.leases.replace(name, &params, &released);
         if let Err(error) = self.call(call).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the Lease was not given back; others wait for its end"
+                "the Lease was not released; other replicas wait until it expires"
             );
         }
     }
 }
 
-/// Says why a call gave nothing.
+/// Says why a call failed.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error("the call failed")]
@@ -445,12 +451,7 @@ enum CallError {
     TimedOut,
 }
 
-/// Returns a pause up to a fifth longer, so that candidates do not look at the same time.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(1.0 + 0.2 * fastrand::f64())
-}
-
-/// Returns an identity that no other process has: this name, and something random.
+/// Returns an identity that no other process has: this name and a random suffix.
 #[must_use]
 pub fn identity(name: &str) -> String {
     format!("{name}_{:08x}", fastrand::u32(..))
@@ -483,40 +484,43 @@ mod tests {
     fn a_lease_is_taken_only_after_it_was_seen_unchanged_for_its_duration() {
         let start = Instant::now();
         let mut me = candidate("me");
-        assert_eq!(me.step(start), Step::Create);
+        assert_eq!(me.next_action(start), LeaseAction::Create);
         me.observe(Some(held_by("other", 1)), start);
-        assert_eq!(me.step(start + seconds(14)), Step::Wait);
-        // Renewed: whatever the times in it say, the wait begins anew.
+        assert_eq!(me.next_action(start + seconds(14)), LeaseAction::Wait);
+        // Renewed: the wait starts again, whatever the times in the Lease say.
         me.observe(Some(held_by("other", 0)), start + seconds(14));
-        assert_eq!(me.step(start + seconds(28)), Step::Wait);
-        // Looked at again, unchanged; metadata don't count.
+        assert_eq!(me.next_action(start + seconds(28)), LeaseAction::Wait);
+        // Read again, unchanged; metadata do not count.
         let mut same = held_by("other", 0);
         same.metadata.resource_version = Some("9".to_owned());
         me.observe(Some(same), start + seconds(28));
-        assert_eq!(me.step(start + seconds(29)), Step::Hold);
+        assert_eq!(me.next_action(start + seconds(29)), LeaseAction::Hold);
     }
 
     #[test]
-    fn the_duration_is_what_the_holder_says() {
+    fn the_duration_is_the_one_that_the_holder_set() {
         let start = Instant::now();
         let mut me = candidate("me");
         let mut lease = held_by("other", 1);
         lease.spec.as_mut().expect("a spec").lease_duration_seconds = Some(60);
         me.observe(Some(lease), start);
-        assert_eq!(me.step(start + seconds(59)), Step::Wait);
-        assert_eq!(me.step(start + seconds(60)), Step::Hold);
+        assert_eq!(me.next_action(start + seconds(59)), LeaseAction::Wait);
+        assert_eq!(me.next_action(start + seconds(60)), LeaseAction::Hold);
     }
 
     #[test]
-    fn a_lease_that_is_given_back_or_ones_own_is_taken_at_once() {
+    fn a_lease_that_is_released_or_ones_own_is_taken_at_once() {
         let now = Instant::now();
         let mut me = candidate("me");
         me.observe(Some(held_by("me", 1)), now);
-        assert_eq!(me.step(now), Step::Hold);
+        assert_eq!(me.next_action(now), LeaseAction::Hold);
         let mut other = candidate("other");
         other.observe(Some(held_by("other", 1)), now);
         me.observe(Some(other.lease(false, Timestamp::UNIX_EPOCH)), now);
-        assert_eq!((me.holder(), me.step(now)), (None, Step::Hold));
+        assert_eq!(
+            (me.holder(), me.next_action(now)),
+            (None, LeaseAction::Hold)
+        );
     }
 
     #[test]
@@ -532,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_on_a_lease_stays() {
+    fn what_others_wrote_to_a_lease_stays() {
         let mut me = candidate("me");
         let mut lease = held_by("other", 1);
         lease.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());

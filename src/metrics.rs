@@ -1,12 +1,9 @@
-//! What Prometheus is told. Names are those that users of controller-runtime know; labels come from closed sets only, so
-//! that no user can make the number of series grow.
+//! The metrics for Prometheus. Names follow controller-runtime where it has one. Label values come from closed sets, so that
+//! no user can make the number of series grow.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
     encoding::{EncodeLabelSet, text},
@@ -16,27 +13,27 @@ use prometheus_client::{
 
 use crate::api::condition::Reason;
 
-/// Value of labels that name the controller.
+/// Value of the labels that name the controller.
 pub const CONTROLLER: &str = "inferenceprofilebinding";
-/// Upper bounds of the time that a visit takes, in seconds.
+/// Upper bounds of the histogram of visit times, in seconds.
 const VISIT_SECONDS: [f64; 11] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
 ];
 /// Content type of what [`Metrics::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How a visit of a binding ended.
+/// The result of a visit of a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visit {
-    /// All is done.
+pub enum VisitResult {
+    /// The visit is complete.
     Success,
-    /// It comes back by itself.
+    /// The binding is visited again after a while.
     Requeued,
-    /// It failed, and comes back.
+    /// The visit failed, and the binding is visited again after a while.
     Error,
 }
 
-impl Visit {
+impl VisitResult {
     fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -46,12 +43,12 @@ impl Visit {
     }
 }
 
-/// What is done to an object of the cluster.
+/// A kind of write to an object of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// It is created, or brought to the wanted content.
+    /// Creates or updates the object.
     Apply,
-    /// It, or what is ours in it, is removed.
+    /// Removes the object, or our part of it.
     Remove,
 }
 
@@ -93,7 +90,7 @@ struct Named {
     name: &'static str,
 }
 
-/// All metrics of a process. Clones count together.
+/// All metrics of a process. Clones share their counts.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
@@ -118,7 +115,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Returns metrics that have counted nothing.
+    /// Returns metrics whose counts are zero.
     #[must_use]
     pub fn new() -> Self {
         let metrics = Self {
@@ -130,10 +127,10 @@ impl Metrics {
             listings: Family::default(),
             leading: Family::default(),
         };
-        let mut registry = metrics.lock();
+        let mut registry = metrics.registry.lock();
         registry.register(
             "controller_runtime_reconcile",
-            "Visits of bindings, by how they ended",
+            "Visits of bindings, by result",
             metrics.visits.clone(),
         );
         registry.register(
@@ -143,7 +140,7 @@ impl Metrics {
         );
         registry.register(
             "controller_runtime_reconcile_time_seconds",
-            "Time that visits of bindings took",
+            "Duration of visits of bindings",
             metrics.seconds.clone(),
         );
         registry.register(
@@ -153,8 +150,8 @@ impl Metrics {
         );
         registry.register(
             "inference_profile_operator_catalog_listings",
-            "Answers to listings of inference profiles: success, or the reason that CatalogFresh gives; region is other \
-             where the embedded data don't know it",
+            "Listings of inference profiles: success, or the reason that CatalogFresh gives; region is other if the \
+             embedded data do not contain it",
             metrics.listings.clone(),
         );
         registry.register(
@@ -168,8 +165,12 @@ impl Metrics {
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         drop(registry);
-        // Series that alerts look at are there before anything happened.
-        for visit in [Visit::Success, Visit::Requeued, Visit::Error] {
+        // Alerts need these series to exist before the first event.
+        for visit in [
+            VisitResult::Success,
+            VisitResult::Requeued,
+            VisitResult::Error,
+        ] {
             metrics.visits.get_or_create(&ended(visit)).inc_by(0);
         }
         metrics.errors.get_or_create(&OF_CONTROLLER).inc_by(0);
@@ -177,9 +178,9 @@ impl Metrics {
     }
 
     /// Counts a visit of a binding.
-    pub fn visited(&self, visit: Visit, took: Duration) {
+    pub fn visited(&self, visit: VisitResult, took: Duration) {
         self.visits.get_or_create(&ended(visit)).inc();
-        if visit == Visit::Error {
+        if visit == VisitResult::Error {
             self.errors.get_or_create(&OF_CONTROLLER).inc();
         }
         self.seconds
@@ -187,7 +188,7 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Counts a write to the apiserver, tried or refused.
+    /// Counts a write to the apiserver, successful or not.
     pub fn wrote(&self, kind: &'static str, operation: Operation, succeeded: bool) {
         let labels = Written {
             kind,
@@ -197,7 +198,7 @@ impl Metrics {
         self.writes.get_or_create(&labels).inc();
     }
 
-    /// Counts an answer to a listing: a success, or why there was none. `region` is one of a closed set.
+    /// Counts a listing: a success, or a failure with its reason. `region` must come from a closed set.
     pub fn listed(&self, region: &'static str, failure: Option<Reason>) {
         let result = failure.map_or("success", Reason::as_str);
         self.listings
@@ -205,7 +206,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Says whether this replica holds the Lease.
+    /// Records whether this replica holds the Lease.
     pub fn leads(&self, leads: bool) {
         let name = Named {
             name: "inference-profile-operator",
@@ -213,23 +214,19 @@ impl Metrics {
         self.leading.get_or_create(&name).set(leads.into());
     }
 
-    /// Adds metrics that are made when they are asked for.
+    /// Adds metrics that are computed when they are scraped.
     pub fn collect(&self, collector: impl Collector) {
-        self.lock().register_collector(Box::new(collector));
+        self.registry.lock().register_collector(Box::new(collector));
     }
 
     /// Returns all metrics in the text format of [`CONTENT_TYPE`].
     ///
     /// # Errors
-    /// Where a collector fails.
+    /// Returns an error if a collector fails.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
-        text::encode(&mut page, &self.lock())?;
+        text::encode(&mut page, &self.registry.lock())?;
         Ok(page)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -237,7 +234,7 @@ const OF_CONTROLLER: OfController = OfController {
     controller: CONTROLLER,
 };
 
-fn ended(visit: Visit) -> Ended {
+fn ended(visit: VisitResult) -> Ended {
     Ended {
         controller: CONTROLLER,
         result: visit.as_str(),
@@ -249,10 +246,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happened_is_on_the_page() {
+    fn events_are_on_the_page() {
         let metrics = Metrics::new();
-        metrics.visited(Visit::Success, Duration::from_millis(3));
-        metrics.visited(Visit::Error, Duration::from_millis(3));
+        metrics.visited(VisitResult::Success, Duration::from_millis(3));
+        metrics.visited(VisitResult::Error, Duration::from_millis(3));
         metrics.wrote("ConfigMap", Operation::Apply, true);
         metrics.clone().wrote("ConfigMap", Operation::Apply, true);
         metrics.listed("eu-west-1", None);

@@ -1,4 +1,4 @@
-//! The text of what is written: the values of a profile in use, under the keys and in the templates of a target.
+//! Renders the content of a target: the values of a route, under the target's keys and in its templates.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use crate::{
     types::AccountId,
 };
 
-/// Keys written where a target names neither keys nor templates.
+/// The keys of a target that specifies neither keys nor templates.
 pub const DEFAULT_KEYS: [(&str, ValueName); 5] = [
     ("BEDROCK_DESTINATION_REGIONS", ValueName::DestinationRegions),
     ("BEDROCK_FOUNDATION_MODEL_ID", ValueName::FoundationModelID),
@@ -23,49 +23,49 @@ pub const DEFAULT_KEYS: [(&str, ValueName); 5] = [
     ("BEDROCK_SOURCE_REGION", ValueName::SourceRegion),
 ];
 
-/// Keys of every owned Secret, as the Service Binding specification for Kubernetes wants them
+/// Keys of every owned Secret, as required by the Service Binding specification for Kubernetes
 /// (<https://servicebinding.io/spec/core/1.1.0/#well-known-secret-entries>).
 const SECRET_KEYS: [(&str, &str); 2] = [("provider", "aws"), ("type", "bedrock")];
 
-/// Steps that one template may take: thousands of times what a configuration file needs, a few milliseconds.
+/// Most steps of one template: thousands of times what a configuration file needs, and a few milliseconds.
 const TEMPLATE_FUEL: u64 = 50_000;
-/// Bytes that one template may write.
+/// Most bytes that one template may write.
 const TEMPLATE_OUTPUT: usize = 64 * 1024;
 
-/// Says why a target's values can't be made.
+/// Says why the content of a target cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// A value is asked for that is not known.
+    /// A key needs a value that is not known.
     #[error(
-        "{key} asks for {value}, which holds an AWS account ID, and none is known: start the operator with --account, or use ProfileID"
+        "{key} asks for {value}, which contains an AWS account ID, and none is known: start the operator with --account, or use ProfileID"
     )]
     ValueUnavailable {
-        /// The key, or the template's.
+        /// The key.
         key: String,
-        /// The value's name.
+        /// The name of the value.
         value: &'static str,
     },
-    /// A template is malformed, names something unknown, or takes too long.
+    /// A template is malformed, uses an unknown name, or exceeds a limit.
     #[error("template {key}: {message}")]
     TemplateInvalid {
-        /// The template's key.
+        /// The key of the template.
         key: String,
-        /// What is wrong, with the line.
+        /// What is wrong, with the line number if it is known.
         message: String,
     },
 }
 
-/// What values are made of.
+/// What the values of a target are derived from.
 #[derive(Debug, Clone, Copy)]
 pub struct Values<'a> {
     /// The route that workloads use.
     pub route: &'a Route,
-    /// The account whose ARNs are given, where it is known.
+    /// The account in the ARNs of profiles, if it is known.
     pub account: Option<&'a AccountId>,
 }
 
 impl Values<'_> {
-    /// Returns the value of this name, or nothing where it is not known.
+    /// Returns the value of this name, or `None` if it is not known.
     #[must_use]
     pub fn value(&self, name: ValueName) -> Option<String> {
         let route = self.route;
@@ -86,7 +86,7 @@ impl Values<'_> {
 /// Returns the whole content of a target: key -> value.
 ///
 /// # Errors
-/// [`RenderError`] where a value is not known or a template can't be rendered; nothing is returned half.
+/// Returns [`RenderError`] if a value is not known or a template cannot be rendered. Content is never partial.
 pub fn content(
     kind: TargetKind,
     policy: CreationPolicy,
@@ -113,7 +113,7 @@ pub fn content(
     Ok(content)
 }
 
-/// No loader, no I/O, strict about undefined names, with a bound on steps.
+/// The template engine: no loader, no I/O, strict about undefined names, with a limit on steps.
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -144,7 +144,7 @@ fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<Stri
             None => describe(error),
         },
     };
-    // The engine drops one newline at the end: this one, so that the template's own stays.
+    // The engine drops one newline at the end. This adds one, so that the template's own newline stays.
     let template = format!("{template}\n");
     let template = ENVIRONMENT
         .template_from_str(&template)
@@ -159,18 +159,18 @@ fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<Stri
     })
 }
 
-/// Says what is wrong with a template in a person's words.
+/// Describes what is wrong with a template.
 fn describe(error: &minijinja::Error) -> String {
     use minijinja::ErrorKind;
     match error.kind() {
         ErrorKind::OutOfFuel => "takes too many steps: simplify the template".to_owned(),
         ErrorKind::WriteFailure => format!("writes more than {TEMPLATE_OUTPUT} bytes"),
-        ErrorKind::UndefinedError => "names something that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint".to_owned(),
+        ErrorKind::UndefinedError => "uses a name that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint".to_owned(),
         kind => error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}")),
     }
 }
 
-/// Refuses to grow past the bound.
+/// Collects output up to [`TEMPLATE_OUTPUT`] bytes.
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {

@@ -93,7 +93,7 @@ impl Route {
         }
     }
 
-    /// Returns the ID of the profile; nothing for a model on demand.
+    /// Returns the ID of the profile. Returns `None` on demand.
     #[must_use]
     pub fn profile(&self) -> Option<&ProfileId> {
         match &self.invocation {
@@ -109,7 +109,7 @@ impl Route {
             .map_or(self.model.as_str(), ProfileId::as_str)
     }
 
-    /// Returns the geography's name; `on-demand` where there is no profile.
+    /// Returns the geography's name, or `on-demand` if there is no profile.
     #[must_use]
     pub fn geography(&self) -> &str {
         match &self.invocation {
@@ -124,8 +124,8 @@ impl Route {
         self.destinations == Destinations::Anywhere
     }
 
-    /// Returns the ARN that can be given in the place of the ID. That of a profile names an account, so there is none
-    /// without; that of a model does not.
+    /// Returns the ARN that can be given instead of the ID. The ARN of a profile names an account: returns `None` if the
+    /// account is not known. The ARN of a model names none.
     #[must_use]
     pub fn arn(&self, account: Option<&AccountId>) -> Option<String> {
         match &self.invocation {

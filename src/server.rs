@@ -16,9 +16,9 @@ use crate::{
     metrics::{self, Metrics},
 };
 
-/// What the endpoints ask.
+/// The state that the endpoints share.
 #[derive(Clone)]
-struct Asked {
+struct AppState {
     health: Health,
     metrics: Metrics,
 }
@@ -26,24 +26,24 @@ struct Asked {
 /// Serves the endpoints for as long as it is polled.
 ///
 /// # Errors
-/// Where the address can't be listened on.
+/// Returns an error if the address can't be listened on.
 pub async fn serve(address: SocketAddr, health: Health, metrics: Metrics) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /healthz, /readyz and /metrics");
     let router = Router::new()
         .route(
             "/healthz",
-            get(async |State(asked): State<Asked>| probe(asked.health.alive())),
+            get(async |State(app): State<AppState>| probe(app.health.alive())),
         )
         .route(
             "/readyz",
-            get(async |State(asked): State<Asked>| probe(asked.health.ready())),
+            get(async |State(app): State<AppState>| probe(app.health.ready())),
         )
         .route(
             "/metrics",
-            get(async |State(asked): State<Asked>| page(&asked.metrics)),
+            get(async |State(app): State<AppState>| page(&app.metrics)),
         )
-        .with_state(Asked { health, metrics });
+        .with_state(AppState { health, metrics });
     axum::serve(listener, router).await
 }
 

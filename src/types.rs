@@ -1,15 +1,15 @@
-//! The words of the domain, parsed once: model IDs, geographies, regions, profile IDs, accounts, ARNs.
+//! The identifiers of the domain, parsed once: model IDs, geographies, regions, profile IDs, accounts, ARNs.
 //!
-//! A value of one of these types is known to be well-formed, so that nothing further down checks again.
+//! A value of one of these types is always well-formed, so that no other code has to check it again.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// Says why a text is not what it was given for.
+/// Says why a text is not a valid identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// The text is no foundation model ID.
+    /// The text is not a foundation model ID.
     #[error(
         "{0:?} is not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0"
     )]
@@ -17,29 +17,29 @@ pub enum ParseError {
     /// The text is an ARN where a foundation model ID is expected.
     #[error("{0:?} is an ARN: give the foundation model ID, the part after foundation-model/")]
     ModelIdIsArn(String),
-    /// The text is no geography.
+    /// The text is not a geography.
     #[error(
         "{0:?} is not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global"
     )]
     Geography(String),
-    /// The text is no region name.
+    /// The text is not a region name.
     #[error("{0:?} is not an AWS region name such as eu-west-1")]
     Region(String),
-    /// The text is no system-defined inference profile ID.
+    /// The text is not the ID of a system-defined inference profile.
     #[error("{0:?} is not an inference profile ID: expected GEOGRAPHY.PROVIDER.MODEL")]
     ProfileId(String),
-    /// The text is no account ID.
+    /// The text is not an account ID.
     #[error("{0:?} is not an AWS account ID: expected 12 digits")]
     AccountId(String),
-    /// The text is no ARN of a role.
+    /// The text is not the ARN of a role.
     #[error("{0:?} is not the ARN of an IAM role: expected arn:PARTITION:iam::ACCOUNT:role/NAME")]
     RoleArn(String),
-    /// The text is no ARN.
+    /// The text is not an ARN.
     #[error("{0:?} is not an ARN: expected arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE")]
     Arn(String),
 }
 
-/// Defines a cheaply cloned text type whose only way in is its check.
+/// Defines a text type that is cheap to clone and that can only be made of a valid text.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $check:expr, $error:ident) => {
         $(#[$doc])*
@@ -102,14 +102,14 @@ macro_rules! text_type {
     };
 }
 
-/// What stands in the place of a geography where a model is invoked by its own ID, on demand.
+/// The word used instead of a geography if a model is invoked by its own ID, on demand.
 pub const ON_DEMAND: &str = "on-demand";
 
-/// Pattern of a foundation model ID, as the service model of Bedrock gives it (`BedrockModelId`), lower case only.
+/// Pattern of a foundation model ID: `BedrockModelId` in the service model of Bedrock, but only in lower case.
 pub const MODEL_ID_PATTERN: &str = r"^[a-z0-9-]{1,63}[.][a-z0-9-]{1,63}([.:][a-z0-9-]{1,63}){0,2}$";
 /// Pattern of a geography: the part of a profile ID before the foundation model ID.
 pub const GEOGRAPHY_PATTERN: &str = "^[a-z]{2,16}(-[a-z]{2,16}){0,2}$";
-/// Pattern of a region name in every partition.
+/// Pattern of a region name in any partition.
 pub const REGION_PATTERN: &str = "^[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$";
 
 text_type!(
@@ -155,8 +155,8 @@ text_type!(
     RoleArn
 );
 
-/// Longest path and name of a role together.
-pub const ROLE_NAME_LIMIT: usize = 576;
+/// Most characters of the path and name of a role together.
+const ROLE_NAME_LIMIT: usize = 576;
 
 fn is_role_arn(text: &str) -> bool {
     let Ok(arn) = Arn::parse(text) else {
@@ -210,10 +210,10 @@ fn is_region(text: &str) -> bool {
 }
 
 impl ModelId {
-    /// Parses what a person wrote, with a message of its own for an ARN.
+    /// Parses a user's input, with a message of its own for an ARN.
     ///
     /// # Errors
-    /// [`ParseError::ModelIdIsArn`] for an ARN, [`ParseError::ModelId`] for anything else that is no model ID.
+    /// Returns [`ParseError::ModelIdIsArn`] for an ARN and [`ParseError::ModelId`] for anything else that is not a model ID.
     pub fn parse_given(text: &str) -> Result<Self, ParseError> {
         if text.starts_with("arn:") {
             return Err(ParseError::ModelIdIsArn(text.to_owned()));
@@ -221,7 +221,7 @@ impl ModelId {
         text.parse()
     }
 
-    /// Returns the provider, the part before the first dot, such as `anthropic`.
+    /// Returns the provider: the part before the first dot, such as `anthropic`.
     #[must_use]
     pub fn provider(&self) -> &str {
         self.0.split('.').next().unwrap_or_default()
@@ -229,8 +229,7 @@ impl ModelId {
 }
 
 impl ProfileId {
-    /// Returns the geography: what stands before `model` in this ID, or before the first dot where the ID is not
-    /// built from that model's.
+    /// Returns the geography: the part of this ID before `model`, or before the first dot if the ID does not end in `model`.
     #[must_use]
     pub fn geography(&self, model: &ModelId) -> Option<Geography> {
         let prefix = self
@@ -247,13 +246,13 @@ impl ProfileId {
 /// Source: <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition {
-    /// The name as ARNs carry it.
+    /// The partition's name in ARNs.
     pub name: &'static str,
-    /// The suffix of service host names.
+    /// The DNS suffix of service endpoints.
     pub dns_suffix: &'static str,
 }
 
-/// Region name prefixes of the partitions beside the commercial one; the longest that fits counts.
+/// Prefixes of region names in all partitions except the commercial one. No prefix is a prefix of another.
 const PARTITIONS: &[(&str, Partition)] = &[
     (
         "us-gov-",
@@ -311,7 +310,7 @@ const COMMERCIAL: Partition = Partition {
 };
 
 impl Region {
-    /// Returns the partition this region belongs to.
+    /// Returns the partition of this region.
     #[must_use]
     pub fn partition(&self) -> Partition {
         PARTITIONS
@@ -320,7 +319,7 @@ impl Region {
             .map_or(COMMERCIAL, |(_, partition)| *partition)
     }
 
-    /// Returns the URL where workloads invoke models, for `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`.
+    /// Returns the URL of the endpoint that invokes models, for `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`.
     #[must_use]
     pub fn runtime_endpoint(&self) -> String {
         format!(
@@ -338,7 +337,7 @@ impl Region {
         )
     }
 
-    /// Returns the ARN of a system-defined inference profile called from this region.
+    /// Returns the ARN of a system-defined inference profile that is called from this region.
     #[must_use]
     pub fn profile_arn(&self, account: &AccountId, id: &ProfileId) -> String {
         format!(
@@ -348,16 +347,16 @@ impl Region {
     }
 }
 
-/// An ARN, split. Region and account may be empty, as they are in the ARNs of global profiles and of models.
+/// The parts of an ARN. The region and the account may be missing, as in the ARNs of foundation models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arn<'a> {
-    /// `aws`, `aws-us-gov` and so on.
+    /// The partition, such as `aws` or `aws-us-gov`.
     pub partition: &'a str,
     /// The service, such as `bedrock`.
     pub service: &'a str,
-    /// The region, or nothing.
+    /// The region, if any.
     pub region: Option<Region>,
-    /// The account, or nothing.
+    /// The account, if any.
     pub account: Option<AccountId>,
     /// Everything after the account, such as `foundation-model/M`.
     pub resource: &'a str,
@@ -367,7 +366,7 @@ impl<'a> Arn<'a> {
     /// Splits an ARN.
     ///
     /// # Errors
-    /// [`ParseError::Arn`] where the text lacks a part, or a part is not what ARNs have there.
+    /// Returns [`ParseError::Arn`] if a part is missing or malformed.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
         let bad = || ParseError::Arn(text.to_owned());
         let mut parts = text.splitn(6, ':');
@@ -387,7 +386,7 @@ impl<'a> Arn<'a> {
         })
     }
 
-    /// Returns the foundation model that this ARN names, if it names one.
+    /// Returns the foundation model that this ARN names, or `None` if it names something else.
     #[must_use]
     pub fn foundation_model(&self) -> Option<ModelId> {
         self.resource
@@ -396,7 +395,7 @@ impl<'a> Arn<'a> {
             .ok()
     }
 
-    /// Returns the system-defined inference profile that this ARN names, if it names one.
+    /// Returns the system-defined inference profile that this ARN names, or `None` if it names something else.
     #[must_use]
     pub fn inference_profile(&self) -> Option<ProfileId> {
         self.resource

@@ -1,9 +1,9 @@
-//! Conditions and their reasons as closed sets, so that a reason is spelled in one place.
+//! Condition types and reasons as closed sets, so that each name is spelled in one place.
 //!
-//! Polarity follows the Kubernetes API conventions; Reconciling and Stalled follow kstatus
-//! (<https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus>) and stand only while true.
+//! Polarity follows the Kubernetes API conventions. Reconciling and Stalled follow kstatus
+//! (<https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus>) and are present only while true.
 
-/// Defines an enum whose variants are spelled on the wire as in the code.
+/// Defines an enum whose variants have the same names on the wire as in the code.
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $name:ident { $($variant:ident),+ $(,)? }) => {
         $(#[$doc])*
@@ -12,7 +12,7 @@ macro_rules! wire_enum {
         pub enum $name { $($variant),+ }
 
         impl $name {
-            /// All of them, in their order.
+            /// All variants, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// Returns the name on the wire.
@@ -21,7 +21,7 @@ macro_rules! wire_enum {
                 match self { $(Self::$variant => stringify!($variant)),+ }
             }
 
-            /// Returns the one of this name, if there is one.
+            /// Returns the variant of this name, or `None` if there is none.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $(stringify!($variant) => Some(Self::$variant),)+ _ => None }
@@ -37,12 +37,12 @@ macro_rules! wire_enum {
 }
 
 wire_enum!(
-    /// Types of conditions, in the order in which a status lists them.
+    /// Condition types, in the order in which a status lists them.
     ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, ModelActive, ModelUsable, Reconciling, Stalled, Suspended }
 );
 
 wire_enum!(
-    /// Reasons of conditions.
+    /// Condition reasons.
     Reason {
         // Ready
         Bound,
@@ -67,7 +67,7 @@ wire_enum!(
 );
 
 wire_enum!(
-    /// Status of a condition.
+    /// Condition statuses.
     ConditionStatus { True, False, Unknown }
 );
 

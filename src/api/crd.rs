@@ -1,4 +1,4 @@
-//! The custom resource definition as users apply it: what the derive gives, and the little it can't say.
+//! The custom resource definition as users apply it: what the derive macro generates, and a few changes that it cannot express.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -9,8 +9,8 @@ use super::InferenceProfileBinding;
 
 /// Returns the custom resource definition of `InferenceProfileBinding`.
 ///
-/// The status has a default, `observedGeneration: -1`: without it, kstatus takes a binding that no operator has visited
-/// for a ready one.
+/// The status has the default `observedGeneration: -1`. Without it, kstatus considers a binding ready that no operator has
+/// visited yet.
 #[must_use]
 pub fn custom_resource_definition() -> CustomResourceDefinition {
     let mut crd = InferenceProfileBinding::crd();
@@ -34,8 +34,9 @@ pub fn custom_resource_definition() -> CustomResourceDefinition {
     crd
 }
 
-/// Makes every optional enum of this schema accept null, which the templates of manifests leave behind: the apiserver
-/// compares a nullable enum with its values, none of which can be null, but drops the null of one that is not nullable.
+/// Makes every optional enum of this schema accept null, which templates of manifests often leave behind. The apiserver compares
+/// the null of a nullable enum with the enum's values, none of which can be null, but it drops the null of an enum that is not
+/// nullable.
 fn accept_null_in_enums(schema: &mut JSONSchemaProps) {
     if schema.enum_.is_some() {
         schema.nullable = None;

@@ -1,11 +1,12 @@
 //! The API group `inferenceprofiles.dev`: the kind `InferenceProfileBinding`, its conditions and its names.
 //!
-//! The types mirror the wire form and say nothing of behaviour; the checks that the apiserver makes stand beside the
-//! fields they check, so that the CRD and the code can't part.
+//! The types mirror the wire format and decide nothing. The validation rules of the apiserver are next to the fields that
+//! they check, so that the CRD and the code cannot diverge.
 
 pub mod condition;
 mod crd;
 pub mod names;
+pub mod validation;
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,7 @@ const KEYS_MESSAGE: &str = "not a valid key: expected letters, digits, -, _ and 
 const GEOGRAPHY_MESSAGE: &str =
     "not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global";
 
-/// Says which inference profile workloads of this namespace use, and where its ID is written.
+/// Specifies which inference profile workloads of this namespace use, and where its ID is written.
 #[derive(
     CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
 )]
@@ -63,7 +64,7 @@ const GEOGRAPHY_MESSAGE: &str =
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingSpec {
-    /// Foundation model ID, such as `anthropic.claude-sonnet-4-5-20250929-v1:0`: neither an ARN nor a profile ID.
+    /// Foundation model ID, such as `anthropic.claude-sonnet-4-5-20250929-v1:0`; not an ARN and not a profile ID.
     #[schemars(length(max = 140))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('arn:')").message("give the foundation model ID instead of an ARN: the part after foundation-model/"),
@@ -72,16 +73,16 @@ pub struct InferenceProfileBindingSpec {
     )]
     pub model: String,
 
-    /// Prefix of the profile ID: `us`, `eu`, `apac`, `jp`, `au`, `ca`, `in`, `us-gov`, `global` and those to come.
+    /// Prefix of the profile ID: `us`, `eu`, `apac`, `jp`, `au`, `ca`, `in`, `us-gov`, `global`, or one that AWS adds later.
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new(format!("self.matches('{GEOGRAPHY_PATTERN}')")).message(GEOGRAPHY_MESSAGE))]
     pub geography: String,
 
-    /// What may be used where the geography has no profile of the model. Nothing falls back unless it stands here.
+    /// What may be used if the geography has no profile of the model. There is no fallback unless it is listed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
 
-    /// Region that the workload calls Bedrock from. Default: the operator's `--region`.
+    /// Region that the workload calls Bedrock from. Defaults to the operator's `--region`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new(format!("self.matches('{REGION_PATTERN}')")).message("not an AWS region name such as eu-west-1"))]
@@ -105,13 +106,14 @@ pub struct InferenceProfileBindingSpec {
     )]
     pub allowed_regions: Option<Vec<String>>,
 
-    /// IAM role that discovery assumes; only inside the operator's allow-list.
+    /// IAM role that the operator assumes for discovery. The operator must allow it.
     #[serde(default, rename = "roleARN", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 600))]
     #[x_kube(validation = Rule::new("self.matches('^arn:aws(-[a-z]{1,8}){0,2}:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$')").message("not the ARN of an IAM role: expected arn:PARTITION:iam::ACCOUNT:role/NAME"))]
     pub role_arn: Option<String>,
 
-    /// Where the ID is written. None or an empty list: one `ConfigMap` named like the binding.
+    /// Objects that the values are written to. Defaults to one `ConfigMap` with the name of the binding, also if the list is
+    /// empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
@@ -123,12 +125,12 @@ pub struct InferenceProfileBindingSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub rollout: Option<Vec<WorkloadReference>>,
 
-    /// While true, targets and workloads are left as they are; residency limits and deletion still act.
+    /// While true, targets and workloads are left unchanged. Residency limits and deletion still take effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
 
-/// What may be used where the geography has no profile of the model.
+/// What may be used if the geography has no profile of the model.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {
@@ -144,7 +146,7 @@ pub struct Fallback {
     }))]
     pub geographies: Option<Vec<String>>,
 
-    /// Whether the bare model ID may be used where the model is on demand in the source region.
+    /// Whether the foundation model ID may be used if the model is available on demand in the source region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<bool>,
 }
@@ -166,11 +168,11 @@ pub struct Target {
     #[x_kube(validation = Rule::new(OBJECT_NAME_RULE).message(OBJECT_NAME_MESSAGE))]
     pub name: String,
 
-    /// How the object is held.
+    /// Whether the binding owns the object or only keys in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_policy: Option<CreationPolicy>,
 
-    /// Key in the object -> what is written there. Neither keys nor templates: the five default keys `BEDROCK_*`.
+    /// Value to write for each key. Defaults to the five keys `BEDROCK_*` if there are neither keys nor templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(
@@ -179,7 +181,7 @@ pub struct Target {
     )]
     pub keys: Option<BTreeMap<String, ValueName>>,
 
-    /// Key in the object -> Jinja template of a whole file, for clients that want one.
+    /// Jinja template of a whole file for each key, for clients that read a configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 16384}))]
     #[x_kube(
@@ -196,7 +198,7 @@ pub struct Target {
 pub enum TargetKind {
     /// A `ConfigMap`.
     ConfigMap,
-    /// A Secret; only where the operator runs with `--enable-secrets`.
+    /// A Secret; requires that the operator runs with `--enable-secrets`.
     Secret,
 }
 
@@ -217,8 +219,8 @@ impl std::fmt::Display for TargetKind {
     }
 }
 
-/// How an object is held. Owner (the default): create and own the object. Merge: own only these keys of an object that
-/// others own and that allows it by the annotation `inferenceprofiles.dev/allow-merge`.
+/// Whether the binding owns an object or only keys in it. Owner (the default): create and own the object. Merge: own only these
+/// keys of an object that others own and that allows it by the annotation `inferenceprofiles.dev/allow-merge`.
 #[derive(
     Clone,
     Copy,
@@ -237,7 +239,7 @@ pub enum CreationPolicy {
     /// The binding creates and owns the object.
     #[default]
     Owner,
-    /// The binding owns single keys of an object that others own.
+    /// The binding owns only its keys in an object that others own.
     Merge,
 }
 
@@ -302,11 +304,11 @@ impl std::fmt::Display for WorkloadKind {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingStatus {
-    /// Generation of the spec that this status speaks of; -1 before the operator's first visit.
+    /// Generation of the spec that this status describes; -1 before the operator's first visit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; `ModelActive` and `ModelUsable` where they are known; Reconciling, Stalled and Suspended while true.
+    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; `ModelActive` and `ModelUsable` if they are known; Reconciling, Stalled and Suspended while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -315,33 +317,33 @@ pub struct InferenceProfileBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileStatus>,
 
-    /// The objects written: the inventory that clean-up works from.
+    /// Objects that values were written to: the inventory for clean-up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub targets: Vec<TargetStatus>,
 
-    /// Workloads of the spec that did not exist when they were to be restarted.
+    /// Workloads of the spec that did not exist when they should have been restarted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub missing_workloads: Vec<MissingWorkload>,
 
-    /// What is known of a model that is legacy.
+    /// Lifecycle of the model. Present if the model is legacy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_lifecycle: Option<LifecycleStatus>,
 
-    /// The Secret of a Provisioned Service (servicebinding.io).
+    /// Secret of the Provisioned Service (servicebinding.io).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingReference>,
 }
 
-/// Where a legacy model stands in its life, and what can take its place.
+/// The lifecycle of a legacy model, and models that can replace it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LifecycleStatus {
-    /// The end of its life, where it is known.
+    /// End of life of the model, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_of_life: Option<String>,
-    /// Models that can take its place, the nearest first.
+    /// Models that can replace it, the most similar first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub successors: Vec<String>,
 }
@@ -350,12 +352,12 @@ pub struct LifecycleStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileStatus {
-    /// What workloads give as model ID: the ID of the profile, or, on demand, of the foundation model.
+    /// Model ID that workloads use: the ID of the profile, or of the foundation model if it is invoked on demand.
     pub id: String,
-    /// ARN that can be given in the place of the ID; a profile's is known where the account is.
+    /// ARN that can be used instead of the ID. The ARN of a profile is known only if the account is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
-    /// Geography of the profile; another one than the spec's where a fallback is used, `on-demand` where there is no profile.
+    /// Geography of the profile. It differs from the spec if a fallback is used; `on-demand` means that there is no profile.
     pub geography: String,
     /// Region that workloads call Bedrock from.
     pub source_region: String,
@@ -364,18 +366,18 @@ pub struct ProfileStatus {
     pub foundation_model_id: String,
     /// Regions that may serve a request, sorted; `*` for a global profile.
     pub destination_regions: Vec<String>,
-    /// Where this answer came from.
+    /// Catalog that the profile comes from.
     pub catalog: CatalogReference,
 }
 
 impl ProfileStatus {
-    /// Returns the route that this names.
+    /// Returns the route that this status describes.
     ///
     /// # Errors
-    /// [`ParseError`] for the first part that is not what the operator writes there.
+    /// Returns [`ParseError`] for the first field that does not have the form in which the operator writes it.
     pub fn route(&self) -> Result<Route, ParseError> {
         let model: ModelId = self.foundation_model_id.parse()?;
-        // A model on demand stands there by its own ID: no profile has that.
+        // Only a model that is invoked on demand has the model's own ID here.
         let invocation = if self.id == model.as_str() && self.geography == ON_DEMAND {
             Invocation::OnDemand
         } else {
@@ -393,20 +395,20 @@ impl ProfileStatus {
     }
 }
 
-/// The catalog that an answer came from.
+/// The catalog that a profile comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CatalogReference {
     /// `bedrock`, `embedded` or `directory`.
     pub source: String,
-    /// Account that was asked, where known.
+    /// Account whose catalog it is, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// When this answer first appeared: a time, or the date of a snapshot.
+    /// When this profile first appeared: a time, or the date of a snapshot.
     pub as_of: String,
 }
 
-/// A written object.
+/// An object that values were written to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetStatus {
@@ -416,19 +418,19 @@ pub struct TargetStatus {
     pub name: String,
     /// UID of the object.
     pub uid: String,
-    /// How the object is held.
+    /// Whether the binding owns the object or only keys in it.
     pub creation_policy: CreationPolicy,
-    /// Hash of the values last written there, key by key.
+    /// Hashes of the values that were last written, key by key.
     pub values_hash: String,
-    /// Keys whose value changed, and for which workloads are still to be restarted.
+    /// Keys whose value changed and for which workloads still have to be restarted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restart_pending_keys: Vec<String>,
-    /// When these values took the place of others, the restarts included.
+    /// When these values were written, and all restarts for them were done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,
 }
 
-/// A workload that did not exist.
+/// A workload that did not exist when it should have been restarted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingWorkload {
     /// Kind of the workload.

@@ -1,48 +1,48 @@
-//! Names that the operator puts on, or reads from, Kubernetes objects. They are part of the API.
+//! Names that the operator writes to, or reads from, Kubernetes objects. They are part of the API.
 
 /// API group, and the prefix of every other name here.
 pub const GROUP: &str = "inferenceprofiles.dev";
-/// Label, with the value `true`, of every object that the operator writes to: watches select by it.
+/// Label, with the value `true`, of every object that the operator writes to. Watches select by it.
 pub const MANAGED_LABEL: &str = "inferenceprofiles.dev/managed";
-/// Annotation by which the owner of an object allows bindings, by name and comma-separated, to merge keys into it.
+/// Annotation by which the owner of an object allows bindings to merge keys into it: their names, separated by commas.
 pub const ALLOW_MERGE_ANNOTATION: &str = "inferenceprofiles.dev/allow-merge";
-/// Annotation of a Namespace: a residency limit of all its bindings, entries separated by commas.
+/// Annotation of a Namespace that sets a residency limit for all its bindings: entries separated by commas.
 pub const ALLOWED_REGIONS_ANNOTATION: &str = "inferenceprofiles.dev/allowed-regions";
-/// Annotation of bindings: a change of its value lets the catalog be listed now.
+/// Annotation of a binding that requests a listing of its catalog whenever the value changes.
 pub const REFRESH_ANNOTATION: &str = "inferenceprofiles.dev/refresh";
-/// Finalizer of bindings that hold keys in objects of others.
+/// Finalizer of bindings that own keys in objects of others.
 pub const MERGE_FINALIZER: &str = "inferenceprofiles.dev/merged-keys";
-/// Type of owned Secrets, as servicebinding.io wants it.
+/// Type of owned Secrets, as servicebinding.io requires it.
 pub const SECRET_TYPE: &str = "servicebinding.io/bedrock";
 /// Field manager of the status.
 pub const STATUS_MANAGER: &str = "inferenceprofiles.dev";
-/// Field manager of the finalizer: apart from the status, so that taking one off touches nothing else.
+/// Field manager of the finalizer, separate from that of the status, so that removing the finalizer changes nothing else.
 pub const FINALIZER_MANAGER: &str = "inferenceprofiles.dev-finalizer";
 /// Name under which Events are published.
 pub const EVENT_CONTROLLER: &str = "inferenceprofiles.dev/operator";
 
 const TARGET_MANAGER_PREFIX: &str = "inferenceprofiles.dev:";
 
-/// Returns the field manager that writes a binding's targets.
+/// Returns the field manager of a binding's targets.
 #[must_use]
 pub fn target_manager(binding: &str) -> String {
     format!("{TARGET_MANAGER_PREFIX}{binding}")
 }
 
-/// Returns the annotation of a pod template by which a binding restarts the workload. Each binding has its own, so that two
-/// that name one workload do not undo each other's.
+/// Returns the annotation of a pod template by which a binding restarts a workload. Each binding has its own, so that two
+/// bindings that restart the same workload do not overwrite each other's annotation.
 #[must_use]
 pub fn rollout_annotation(binding: &str) -> String {
     format!("rollout.{GROUP}/{binding}")
 }
 
-/// Returns the binding whose targets this field manager writes, where it is one of ours.
+/// Returns the binding whose targets this field manager writes, or `None` if the field manager is not ours.
 #[must_use]
 pub fn binding_of_manager(manager: &str) -> Option<&str> {
     manager.strip_prefix(TARGET_MANAGER_PREFIX)
 }
 
-/// Says whether an allow-merge annotation names this binding.
+/// Returns whether an allow-merge annotation names this binding.
 #[must_use]
 pub fn allows_merge(annotation: &str, binding: &str) -> bool {
     annotation.split(',').any(|name| name.trim() == binding)

@@ -1,5 +1,5 @@
-//! From objects as the watch sends them to the forms that the cache keeps. What is not kept is dropped here, at once:
-//! `ObjectMeta`, unknown fields, and every value that is not ours.
+//! Reduces objects of a watch to what the cache keeps. Everything else is dropped while decoding: `ObjectMeta`, unknown
+//! fields, and every value that is not ours.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
@@ -24,8 +24,8 @@ use crate::{
     types::Region,
 };
 
-/// Returns the resource version as a number, so that versions of one object can be ordered; 0 where it is none, which
-/// is older than everything.
+/// Returns the resource version as a number, by which the versions of one object can be ordered. Returns 0, which is older
+/// than every version, if there is none.
 #[must_use]
 pub fn version(meta: &ObjectMeta) -> u64 {
     meta.resource_version
@@ -34,8 +34,8 @@ pub fn version(meta: &ObjectMeta) -> u64 {
         .unwrap_or_default()
 }
 
-/// A binding as the watch sends it. A spec or status that can't be read does not fail the watch: the one object is
-/// reported, the others go on.
+/// A binding as the watch sends it. A spec or status that cannot be read does not fail the watch: that one object is
+/// reported, and the others are processed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WatchedBinding {
     #[serde(default)]
@@ -46,7 +46,7 @@ pub struct WatchedBinding {
     status: Option<Lenient<InferenceProfileBindingStatus>>,
 }
 
-/// A value, or that it is not one.
+/// A value that may be unreadable.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum Lenient<T> {
@@ -69,7 +69,7 @@ impl WatchedBinding {
         }
     }
 
-    /// Returns the binding and its version; nothing where its spec can't be read.
+    /// Returns the binding and its version, or `None` if its spec cannot be read.
     #[must_use]
     pub fn into_binding(self, default_region: &Region) -> Option<(Binding, u64)> {
         let key = self.key();
@@ -105,10 +105,10 @@ impl WatchedBinding {
     }
 }
 
-/// Says that a lean form stands for a kind: requests go to that kind's path.
+/// Implements [`Resource`] for a reduced form of a kind, so that requests go to that kind's path.
 macro_rules! resource_of {
-    ([$($generics:tt)*] $lean:ty => $kind:ty) => {
-        impl<$($generics)*> Resource for $lean {
+    ([$($generics:tt)*] $reduced:ty => $kind:ty) => {
+        impl<$($generics)*> Resource for $reduced {
             type DynamicType = ();
             type Scope = <$kind as Resource>::Scope;
 
@@ -141,14 +141,20 @@ pub struct WatchedNamespace {
     metadata: ObjectMeta,
 }
 
+impl From<ObjectMeta> for WatchedNamespace {
+    fn from(metadata: ObjectMeta) -> Self {
+        Self { metadata }
+    }
+}
+
 impl WatchedNamespace {
-    /// Returns its name.
+    /// Returns the Namespace's name.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         self.metadata.name.as_deref().unwrap_or_default().into()
     }
 
-    /// Returns its name, and the residency limit that it sets.
+    /// Returns the Namespace's name and the residency limit that it sets.
     #[must_use]
     pub fn limit(&self) -> (Arc<str>, NamespaceLimit) {
         let annotations = self.metadata.annotations.as_ref();
@@ -165,7 +171,7 @@ resource_of!([] WatchedNamespace => Namespace);
 resource_of!([] WatchedBinding => InferenceProfileBinding);
 resource_of!([K: Resource<DynamicType = ()>] WatchedTarget<K> => K);
 
-/// A `ConfigMap` or Secret as the watch sends it, its values replaced by fingerprints while they are read.
+/// A `ConfigMap` or Secret as the watch sends it. Its values are replaced by fingerprints while they are decoded.
 #[derive(Debug, Deserialize)]
 #[serde(bound = "")]
 pub struct WatchedTarget<K> {
@@ -197,7 +203,7 @@ impl<K> WatchedTarget<K> {
         )
     }
 
-    /// Returns what the cache keeps, and its version.
+    /// Returns the form that the cache keeps, and its version.
     #[must_use]
     pub fn into_view(self) -> (TargetView, u64) {
         let data = self.data.unwrap_or_default();
@@ -206,7 +212,7 @@ impl<K> WatchedTarget<K> {
     }
 }
 
-/// A text of which only the fingerprint is kept.
+/// The fingerprint of a text that is not kept.
 #[derive(Debug, Clone, Copy)]
 struct Fingerprint(u64);
 
@@ -217,21 +223,21 @@ impl<'de> Deserialize<'de> for Fingerprint {
             type Value = Fingerprint;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
+                f.write_str("a string")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Fingerprint, E> {
                 Ok(Fingerprint(fingerprint(text)))
             }
             fn visit_unit<E: serde::de::Error>(self) -> Result<Fingerprint, E> {
-                Err(E::custom("null is no text"))
+                Err(E::custom("null is not a string"))
             }
         }
         deserializer.deserialize_str(Text).map_err(D::Error::custom)
     }
 }
 
-/// Reads from metadata whose an object is and who holds which keys. `value` gives the fingerprint of a key's value; where
-/// it knows none, the key counts as drifted.
+/// Reads from an object's metadata who owns the object and who holds which keys. `value` returns the fingerprint of a key's
+/// value; a key without one counts as drifted.
 #[must_use]
 pub fn target_view(meta: &ObjectMeta, value: impl Fn(&str) -> Option<u64>) -> TargetView {
     let mut ours: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
@@ -267,7 +273,7 @@ pub fn target_view(meta: &ObjectMeta, value: impl Fn(&str) -> Option<u64>) -> Ta
     }
 }
 
-/// Returns the keys of `data` that an entry of `managedFields` holds.
+/// Returns the keys of `data` that an entry of `managedFields` lists.
 fn held_keys(entry: &ManagedFieldsEntry) -> impl Iterator<Item = &str> {
     let data = entry
         .fields_v1
@@ -320,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_spec_costs_only_its_own_object() {
+    fn an_unreadable_spec_affects_only_its_own_object() {
         let metadata = json!({"name": "a", "namespace": "n"});
         for broken in [
             json!({"metadata": metadata, "spec": {"model": 7}}),
@@ -334,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_status_is_written_anew() {
+    fn an_unreadable_status_is_replaced() {
         let odd: WatchedBinding = serde_json::from_value(json!({
             "metadata": {"name": "a", "namespace": "n", "uid": "u", "generation": 2, "resourceVersion": "7"},
             "spec": {"model": "a.b", "geography": "eu"},
@@ -346,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_keeps_whose_keys_they_are_and_no_value() {
+    fn a_target_keeps_the_holders_of_its_keys_and_no_value() {
         let object: WatchedTarget<ConfigMap> = serde_json::from_value(json!({
             "metadata": {
                 "name": "t", "namespace": "n", "uid": "u", "resourceVersion": "9",

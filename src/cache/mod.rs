@@ -1,9 +1,9 @@
-//! What the operator knows of the cluster: bindings and targets in compact form, with the indexes that say whom a
-//! change concerns. No client and no I/O.
+//! What the operator knows of the cluster: bindings and targets in compact form, with indexes that find the bindings that a
+//! change affects. No client and no I/O.
 //!
-//! The cache is written from two sides: by watch events, and by the operator's own writes, which it *assumes* before
-//! their events arrive. Resource versions keep the two in order: what is older than what is known changes nothing, so a
-//! write's own event wakes nobody.
+//! The cache is updated from two sides: by watch events, and by the operator's own writes, which it *assumes* before
+//! their events arrive. Resource versions keep the two in order: an object older than the known one changes nothing, so that
+//! the event of the operator's own write wakes no binding.
 
 pub mod decode;
 mod pool;
@@ -19,10 +19,10 @@ use crate::{
         names,
     },
     catalog::{FeedKey, FeedState, Freshness, roles::AllowedRoles},
-    feeds::admission::{Admission, Change, FeedLimits, Standing, Wish},
+    feeds::admission::{Admission, AdmissionChange, AdmissionState, FeedLimits, FeedRequest},
     plan::{
         identity::{ObjectKey, TargetKey},
-        observed::{Binding, Observed, ObservedTarget, TargetView, Trace},
+        observed::{Binding, HeldObject, Observed, ObservedTarget, TargetView},
         ownership::{self, Claim},
         status::{Status, WrittenRoute},
     },
@@ -34,55 +34,56 @@ use crate::{
 
 use pool::Pool;
 
-/// What follows from a change.
+/// What to do after a change of the cache.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Effect {
+pub struct FollowUp {
     /// Bindings to visit.
     pub wake: Vec<(ObjectKey, Lane)>,
-    /// Feeds that got their first holder.
+    /// Feeds that are now used.
     pub hold: Vec<FeedKey>,
-    /// Feeds that lost their last holder.
+    /// Feeds that are no longer used.
     pub release: Vec<FeedKey>,
-    /// Feeds that are to list now: a person asks for it.
+    /// Feeds that list now because a user requests it.
     pub refresh: Vec<FeedKey>,
 }
 
-/// What makes feeds of bindings.
+/// The rules by which bindings get feeds.
 #[derive(Debug, Default)]
 pub struct FeedRules {
-    /// Which roles make feeds of their own; nothing where the catalog is not a live one: roles are ignored then.
+    /// The roles that bindings may name, each with feeds of its own. `None` if the catalog is not live: roles are then
+    /// ignored.
     pub roles: Option<AllowedRoles>,
-    /// How many feeds there may be.
+    /// Limits on the number of feeds.
     pub limits: FeedLimits,
-    /// How many lists of bindings, one for each watch, are to be complete before the first feed begins.
+    /// How many lists of bindings, one for each watch, must be complete before the first feed starts.
     pub lists: usize,
 }
 
 #[derive(Debug)]
-struct Known<T> {
+struct Versioned<T> {
     value: Arc<T>,
     version: u64,
 }
 
-/// Bindings of a feed, the suspended ones included, by the model they ask for.
+/// The bindings of a feed, including suspended ones, by the model that they ask for.
 type Audience = HashMap<ModelId, HashSet<ObjectKey>>;
 
-/// The cache.
+/// Bindings, targets and Namespace limits, with their indexes.
 #[derive(Debug, Default)]
 pub struct Cache {
     roles: Option<AllowedRoles>,
     admission: Admission,
-    /// Sorted, so that those of a namespace stand together.
-    bindings: BTreeMap<ObjectKey, Known<Binding>>,
-    /// The residency limits of the Namespaces that can be read.
+    /// Sorted, so that the bindings of a namespace are adjacent.
+    bindings: BTreeMap<ObjectKey, Versioned<Binding>>,
+    /// The residency limits of the Namespaces that the operator may read.
     namespaces: HashMap<Arc<str>, NamespaceLimit>,
-    targets: HashMap<TargetKey, Known<TargetView>>,
+    targets: HashMap<TargetKey, Versioned<TargetView>>,
     /// Target -> bindings whose spec names it.
     claimants: HashMap<TargetKey, Vec<ObjectKey>>,
-    /// Binding -> objects that carry its writes.
-    traces: HashMap<ObjectKey, Vec<TargetKey>>,
+    /// Binding -> objects that it wrote to.
+    held_objects: HashMap<ObjectKey, Vec<TargetKey>>,
     audiences: HashMap<FeedKey, Audience>,
-    /// Targets with a write on its way -> version at which they were seen to vanish meanwhile.
+    /// Targets with a write in flight -> version at which the target disappeared in the meantime, or 0.
     in_flight: HashMap<TargetKey, u64>,
     texts: Pool<str>,
     requests: Pool<Request>,
@@ -100,13 +101,13 @@ impl Cache {
         }
     }
 
-    /// Returns how many bindings are known.
+    /// Returns the number of bindings.
     #[must_use]
     pub fn bindings(&self) -> usize {
         self.bindings.len()
     }
 
-    /// Returns how many bindings there are by status and reason of Ready; those that were never visited are Pending.
+    /// Returns the number of bindings by status and reason of Ready. Bindings that were never visited count as Pending.
     #[must_use]
     pub fn by_ready(&self) -> BTreeMap<(ConditionStatus, Reason), usize> {
         let mut counts = BTreeMap::new();
@@ -120,23 +121,23 @@ impl Cache {
         counts
     }
 
-    /// Takes a binding from a watch event.
-    pub fn apply_binding(&mut self, mut binding: Binding, version: u64) -> Effect {
+    /// Applies a binding from a watch event.
+    pub fn apply_binding(&mut self, mut binding: Binding, version: u64) -> FollowUp {
         self.share(&mut binding);
         let key = binding.key.clone();
         let before = self.bindings.get(&key);
         if before.is_some_and(|known| version <= known.version && version != 0) {
-            return Effect::default();
+            return FollowUp::default();
         }
         let before = before.map(|known| known.value.clone());
         if before.as_deref() == Some(&binding) {
-            // Only the version moved.
+            // Only the version changed.
             self.bindings
                 .entry(key)
                 .and_modify(|known| known.version = version);
-            return Effect::default();
+            return FollowUp::default();
         }
-        let mut effect = Effect::default();
+        let mut follow_up = FollowUp::default();
         if let Some(before) = &before {
             self.unindex(before);
         }
@@ -147,47 +148,47 @@ impl Cache {
         } else {
             Lane::High
         };
-        effect.wake.push((key.clone(), lane));
-        let claims_moved = before.as_ref().is_none_or(|before| {
+        follow_up.wake.push((key.clone(), lane));
+        let claims_changed = before.as_ref().is_none_or(|before| {
             before.uid != binding.uid
                 || before.deleting != binding.deleting
                 || before.spec.targets != binding.spec.targets
         });
         self.index(&binding);
-        self.move_feed(before.as_deref(), Some(&binding), &mut effect);
-        if claims_moved {
-            self.wake_rivals(&binding, &mut effect);
+        self.move_feed(before.as_deref(), Some(&binding), &mut follow_up);
+        if claims_changed {
+            self.wake_rivals(&binding, &mut follow_up);
             if let Some(before) = &before {
-                self.wake_rivals(before, &mut effect);
+                self.wake_rivals(before, &mut follow_up);
             }
         }
         self.bindings.insert(
             key,
-            Known {
+            Versioned {
                 value: Arc::new(binding),
                 version,
             },
         );
-        effect.settle()
+        follow_up.cancel_out()
     }
 
-    /// Takes the deletion of a binding.
-    pub fn delete_binding(&mut self, key: &ObjectKey) -> Effect {
-        let mut effect = Effect::default();
+    /// Removes a deleted binding.
+    pub fn delete_binding(&mut self, key: &ObjectKey) -> FollowUp {
+        let mut follow_up = FollowUp::default();
         if let Some(gone) = self.bindings.remove(key) {
             self.unindex(&gone.value);
-            self.move_feed(Some(&gone.value), None, &mut effect);
-            self.wake_rivals(&gone.value, &mut effect);
+            self.move_feed(Some(&gone.value), None, &mut follow_up);
+            self.wake_rivals(&gone.value, &mut follow_up);
         }
-        effect.settle()
+        follow_up.cancel_out()
     }
 
-    /// Drops the bindings of a namespace (or of all) that a complete list did not show.
+    /// Removes the bindings of a namespace, or of all, that a complete list did not contain.
     pub fn retain_bindings(
         &mut self,
         namespace: Option<&str>,
         seen: &HashSet<ObjectKey>,
-    ) -> Effect {
+    ) -> FollowUp {
         let gone: Vec<ObjectKey> = self
             .bindings
             .keys()
@@ -197,96 +198,96 @@ impl Cache {
             })
             .cloned()
             .collect();
-        gone.iter().fold(Effect::default(), |effect, key| {
-            effect.and(self.delete_binding(key))
+        gone.iter().fold(FollowUp::default(), |follow_up, key| {
+            follow_up.and(self.delete_binding(key))
         })
     }
 
-    /// Takes a Namespace from a watch event: the limit that it sets.
-    pub fn apply_namespace(&mut self, name: &Arc<str>, limit: NamespaceLimit) -> Effect {
+    /// Applies the limit of a Namespace from a watch event.
+    pub fn apply_namespace(&mut self, name: &Arc<str>, limit: NamespaceLimit) -> FollowUp {
         if self.namespaces.get(name) == Some(&limit) {
-            return Effect::default();
+            return FollowUp::default();
         }
         self.namespaces.insert(name.clone(), limit);
-        self.all_of(name)
+        self.wake_namespace(name)
     }
 
-    /// Takes the deletion of a Namespace.
-    pub fn delete_namespace(&mut self, name: &Arc<str>) -> Effect {
+    /// Removes a deleted Namespace.
+    pub fn delete_namespace(&mut self, name: &Arc<str>) -> FollowUp {
         match self.namespaces.remove(name) {
-            Some(_) => self.all_of(name),
-            None => Effect::default(),
+            Some(_) => self.wake_namespace(name),
+            None => FollowUp::default(),
         }
     }
 
-    /// Drops the Namespaces that a complete list did not show: of all, or of this one.
-    pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> Effect {
+    /// Removes the Namespaces, all or only this one, that a complete list did not contain.
+    pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> FollowUp {
         let gone: Vec<Arc<str>> = self
             .namespaces
             .keys()
             .filter(|name| only.is_none_or(|only| name.as_ref() == only) && !seen.contains(*name))
             .cloned()
             .collect();
-        gone.iter().fold(Effect::default(), |effect, name| {
-            effect.and(self.delete_namespace(name))
+        gone.iter().fold(FollowUp::default(), |follow_up, name| {
+            follow_up.and(self.delete_namespace(name))
         })
     }
 
     /// Wakes all bindings of a namespace.
-    fn all_of(&self, namespace: &Arc<str>) -> Effect {
+    fn wake_namespace(&self, namespace: &Arc<str>) -> FollowUp {
         let first = ObjectKey {
             namespace: namespace.clone(),
             name: "".into(),
         };
         let keys = self.bindings.range(first..).map(|(key, _)| key);
-        Effect {
+        FollowUp {
             wake: keys
                 .take_while(|key| key.namespace == *namespace)
                 .map(|key| (key.clone(), Lane::Low))
                 .collect(),
-            ..Effect::default()
+            ..FollowUp::default()
         }
     }
 
-    /// Takes a target from a watch event.
-    pub fn apply_target(&mut self, key: &TargetKey, view: TargetView, version: u64) -> Effect {
+    /// Applies a target from a watch event.
+    pub fn apply_target(&mut self, key: &TargetKey, view: TargetView, version: u64) -> FollowUp {
         let known = self.targets.get(key);
         if known.is_some_and(|known| version <= known.version && version != 0) {
-            return Effect::default();
+            return FollowUp::default();
         }
         let same = known.is_some_and(|known| *known.value == view);
         self.put_target(key, view, version);
         if same {
-            Effect::default()
+            FollowUp::default()
         } else {
-            self.concerned(key)
+            self.wake_bindings_of(key)
         }
     }
 
-    /// Takes the disappearance of a target from a watch: deleted, or its label was taken off.
-    pub fn delete_target(&mut self, key: &TargetKey, version: u64) -> Effect {
+    /// Removes a target that disappeared from its watch: it was deleted, or it lost our label.
+    pub fn delete_target(&mut self, key: &TargetKey, version: u64) -> FollowUp {
         if self
             .targets
             .get(key)
             .is_some_and(|known| version < known.version && version != 0)
         {
-            return Effect::default();
+            return FollowUp::default();
         }
         if let Some(vanished) = self.in_flight.get_mut(key) {
             *vanished = version.max(*vanished);
         }
-        let effect = self.concerned(key);
+        let follow_up = self.wake_bindings_of(key);
         self.remove_target(key);
-        effect
+        follow_up
     }
 
-    /// Drops the targets of a kind and namespace (or of all) that a complete list did not show.
+    /// Removes the targets of a kind and namespace, or of all namespaces, that a complete list did not contain.
     pub fn retain_targets(
         &mut self,
         kind: crate::api::TargetKind,
         namespace: Option<&str>,
         seen: &HashSet<TargetKey>,
-    ) -> Effect {
+    ) -> FollowUp {
         let gone: Vec<TargetKey> = self
             .targets
             .keys()
@@ -294,12 +295,12 @@ impl Cache {
             .filter(|key| namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace))
             .cloned()
             .collect();
-        gone.iter().fold(Effect::default(), |effect, key| {
-            effect.and(self.delete_target(key, 0))
+        gone.iter().fold(FollowUp::default(), |follow_up, key| {
+            follow_up.and(self.delete_target(key, 0))
         })
     }
 
-    /// Returns the feed that a binding's answer comes from; nothing where its request can't be read.
+    /// Returns the feed that a binding's answer comes from, or `None` if its request is invalid.
     #[must_use]
     pub fn feed_of(&self, binding: &Binding) -> Option<FeedKey> {
         Some(FeedKey {
@@ -308,10 +309,10 @@ impl Cache {
         })
     }
 
-    /// Returns the feed that a binding may learn from; nothing where there is none yet.
+    /// Returns the feed that a binding may use, or `None` if there is none yet.
     ///
     /// # Errors
-    /// Why it gets none, as a reason of `CatalogFresh` and a message.
+    /// A reason of `CatalogFresh` and a message if the binding may not use a feed.
     fn feed_for(&self, binding: &Binding) -> Result<Option<FeedKey>, (Reason, Arc<str>)> {
         let Some(feed) = self.feed_of(binding) else {
             return Ok(None);
@@ -322,33 +323,33 @@ impl Cache {
         {
             return Err((Reason::RoleNotAllowed, refusal.to_string().into()));
         }
-        // A suspended or vanishing binding asks AWS nothing; it may look at what others ask for.
+        // A suspended or deleted binding causes no listing, but it may use the catalog that others have listed.
         if binding.spec.suspend || binding.deleting {
             return Ok(Some(feed));
         }
-        match self.admission.standing(namespace, &feed) {
-            Standing::Admitted => Ok(Some(feed)),
-            Standing::Undecided => Ok(None),
-            Standing::Waiting(message) => Err((Reason::FeedLimitReached, message.into())),
+        match self.admission.state(namespace, &feed) {
+            AdmissionState::Admitted => Ok(Some(feed)),
+            AdmissionState::Undecided => Ok(None),
+            AdmissionState::Waiting(message) => Err((Reason::FeedLimitReached, message.into())),
         }
     }
 
-    /// Returns the feed that a binding holds or waits for.
-    fn wish(&self, binding: &Binding) -> Option<Wish> {
+    /// Returns a binding's request for a feed, or `None` if it makes none.
+    fn feed_request(&self, binding: &Binding) -> Option<FeedRequest> {
         let feed = self.feed_of(binding)?;
         let permitted = match (&self.roles, &feed.role) {
             (Some(roles), Some(role)) => roles.permits(role, &binding.key.namespace).is_ok(),
             _ => true,
         };
-        (permitted && !binding.spec.suspend && !binding.deleting).then(|| Wish {
+        (permitted && !binding.spec.suspend && !binding.deleting).then(|| FeedRequest {
             binding: binding.key.clone(),
-            age: (binding.created, binding.uid.clone()),
+            created: (binding.created, binding.uid.clone()),
             feed,
         })
     }
 
-    /// Takes in that a list of bindings is complete. With the last one the feeds begin.
-    pub fn list_complete(&mut self) -> Effect {
+    /// Records that a list of bindings is complete. The feeds start with the last one.
+    pub fn list_complete(&mut self) -> FollowUp {
         let bindings = &self.bindings;
         let had_one = |key: &ObjectKey| {
             let known = bindings.get(key);
@@ -356,40 +357,41 @@ impl Cache {
             fresh.is_some_and(|fresh| fresh.reason != Reason::FeedLimitReached)
         };
         let change = self.admission.list_complete(had_one);
-        let mut effect = Effect::default();
-        effect.take(change);
-        effect
+        let mut follow_up = FollowUp::default();
+        follow_up.add(change);
+        follow_up
     }
 
-    /// Follows a binding from the feed that it wanted to the one that it wants.
+    /// Replaces a binding's request for a feed, and notes whether a user requests a listing.
     fn move_feed(
         &mut self,
         before: Option<&Binding>,
         after: Option<&Binding>,
-        effect: &mut Effect,
+        follow_up: &mut FollowUp,
     ) {
-        let from = before.and_then(|binding| self.wish(binding));
-        let to = after.and_then(|binding| self.wish(binding));
+        let from = before.and_then(|binding| self.feed_request(binding));
+        let to = after.and_then(|binding| self.feed_request(binding));
         if from != to {
-            effect.take(self.admission.moved(from.as_ref(), to.as_ref()));
+            follow_up.add(self.admission.replace(from.as_ref(), to.as_ref()));
             return;
         }
         let asks = |it: Option<&Binding>| it.and_then(|binding| binding.refresh);
-        if let Some(wish) = to
+        if let Some(request) = to
             && asks(after).is_some()
             && asks(after) != asks(before)
-            && self.has_feed(&wish)
+            && self.has_feed(&request)
         {
-            effect.refresh.push(wish.feed);
+            follow_up.refresh.push(request.feed);
         }
     }
 
-    fn has_feed(&self, wish: &Wish) -> bool {
-        let namespace = &wish.binding.namespace;
-        self.admission.standing(namespace, &wish.feed) == Standing::Admitted
+    fn has_feed(&self, request: &FeedRequest) -> bool {
+        let namespace = &request.binding.namespace;
+        self.admission.state(namespace, &request.feed) == AdmissionState::Admitted
     }
 
-    /// Returns what a plan for a binding is made from, `state` giving what its feed knows; nothing where it is gone.
+    /// Returns everything that a plan for a binding is made from, or `None` if the binding is gone. `state` returns the state
+    /// of a feed.
     #[must_use]
     pub fn observe(
         &self,
@@ -429,14 +431,14 @@ impl Cache {
                 ObservedTarget { view, claimed_by }
             })
             .collect();
-        let traces = self
-            .traces
+        let held_objects = self
+            .held_objects
             .get(key)
             .into_iter()
             .flatten()
             .filter_map(|target| {
                 let view = self.targets.get(target)?.value.clone();
-                Some(Trace {
+                Some(HeldObject {
                     key: target.clone(),
                     view,
                 })
@@ -456,11 +458,11 @@ impl Cache {
             binding,
             feed,
             targets,
-            traces,
+            held_objects,
         })
     }
 
-    /// Returns the bindings of a feed: all, or those that ask for one of these models.
+    /// Returns the bindings of a feed: all of them, or those that ask for one of these models.
     #[must_use]
     pub fn audience(&self, feed: &FeedKey, models: Option<&BTreeSet<ModelId>>) -> Vec<ObjectKey> {
         let Some(audience) = self.audiences.get(feed) else {
@@ -477,12 +479,12 @@ impl Cache {
         }
     }
 
-    /// Remembers a status that was written, until its event arrives.
+    /// Assumes a status that was written, until its event arrives.
     pub fn assume_status(&mut self, key: &ObjectKey, uid: &str, status: Status, version: u64) {
         self.assume_binding(key, uid, version, |binding| binding.status = status);
     }
 
-    /// Remembers that our finalizer was put on or taken off.
+    /// Assumes that our finalizer was added or removed.
     pub fn assume_finalizer(&mut self, key: &ObjectKey, uid: &str, present: bool, version: u64) {
         self.assume_binding(key, uid, version, |binding| binding.finalizer = present);
     }
@@ -500,25 +502,26 @@ impl Cache {
         if known.value.uid.as_ref() != uid || version <= known.version {
             return;
         }
-        // Nothing that is indexed changes here.
+        // The indexes stay valid: none of their fields changes here.
         let mut binding = (*known.value).clone();
         change(&mut binding);
         self.share(&mut binding);
         self.bindings.insert(
             key.clone(),
-            Known {
+            Versioned {
                 value: Arc::new(binding),
                 version,
             },
         );
     }
 
-    /// Announces a write to a target, so that its disappearance meanwhile is not missed.
+    /// Announces a write to a target, so that the target's disappearance during the write is noticed.
     pub fn begin_write(&mut self, key: &TargetKey) {
         self.in_flight.insert(key.clone(), 0);
     }
 
-    /// Remembers a target that was written; nothing where the write failed. Returns whether it vanished since.
+    /// Assumes a target that was written; `written` is `None` if the write failed. Returns whether the target has disappeared
+    /// since.
     pub fn end_write(&mut self, key: &TargetKey, written: Option<(TargetView, u64)>) -> bool {
         let vanished = self.in_flight.remove(key).unwrap_or_default();
         let Some((view, version)) = written else {
@@ -537,7 +540,7 @@ impl Cache {
         false
     }
 
-    /// Remembers that a target was deleted, or our keys were taken out of it.
+    /// Assumes that a target was deleted or that our keys were removed from it.
     pub fn assume_removed(&mut self, key: &TargetKey, uid: &str) {
         if self
             .targets
@@ -554,11 +557,14 @@ impl Cache {
             self.texts.share(&mut holding.holder);
         }
         for owner in owners(key, &view) {
-            self.traces.entry(owner).or_default().push(key.clone());
+            self.held_objects
+                .entry(owner)
+                .or_default()
+                .push(key.clone());
         }
         self.targets.insert(
             key.clone(),
-            Known {
+            Versioned {
                 value: Arc::new(view),
                 version,
             },
@@ -570,7 +576,7 @@ impl Cache {
             return;
         };
         for owner in owners(key, &known.value) {
-            if let Entry::Occupied(mut entry) = self.traces.entry(owner) {
+            if let Entry::Occupied(mut entry) = self.held_objects.entry(owner) {
                 entry.get_mut().retain(|target| target != key);
                 if entry.get().is_empty() {
                     entry.remove();
@@ -579,8 +585,8 @@ impl Cache {
         }
     }
 
-    /// Returns the bindings that a change of a target concerns: those that name it and those that wrote it.
-    fn concerned(&self, key: &TargetKey) -> Effect {
+    /// Wakes the bindings that a change of a target affects: those that name it and those that wrote to it.
+    fn wake_bindings_of(&self, key: &TargetKey) -> FollowUp {
         let wrote = self
             .targets
             .get(key)
@@ -594,13 +600,13 @@ impl Cache {
                     .filter(|owner| self.bindings.contains_key(owner)),
             )
             .collect();
-        Effect {
+        FollowUp {
             wake: keys.into_iter().map(|key| (key, Lane::Low)).collect(),
-            ..Effect::default()
+            ..FollowUp::default()
         }
     }
 
-    fn wake_rivals(&self, binding: &Binding, effect: &mut Effect) {
+    fn wake_rivals(&self, binding: &Binding, follow_up: &mut FollowUp) {
         for target in target_keys(binding) {
             let rivals = self
                 .claimants
@@ -608,7 +614,7 @@ impl Cache {
                 .into_iter()
                 .flatten()
                 .filter(|rival| **rival != binding.key);
-            effect
+            follow_up
                 .wake
                 .extend(rivals.map(|rival| (rival.clone(), Lane::Low)));
         }
@@ -658,7 +664,7 @@ impl Cache {
         }
     }
 
-    /// Lets equal parts of bindings be one in memory.
+    /// Shares equal parts of bindings in memory.
     fn share(&mut self, binding: &mut Binding) {
         self.texts.share(&mut binding.key.namespace);
         if let Ok(request) = &mut binding.spec.request {
@@ -684,7 +690,7 @@ fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {
     targets.map(|target| binding.target_key(target))
 }
 
-/// Returns the bindings whose writes an object carries.
+/// Returns the bindings that wrote to an object.
 fn owners(key: &TargetKey, view: &TargetView) -> Vec<ObjectKey> {
     let controller = view
         .controller
@@ -707,27 +713,27 @@ fn owners(key: &TargetKey, view: &TargetView) -> Vec<ObjectKey> {
         .collect()
 }
 
-impl Effect {
-    /// Joins two effects.
+impl FollowUp {
+    /// Joins two follow-ups.
     #[must_use]
     fn and(mut self, other: Self) -> Self {
         self.wake.extend(other.wake);
         self.hold.extend(other.hold);
         self.release.extend(other.release);
         self.refresh.extend(other.refresh);
-        self.settle()
+        self.cancel_out()
     }
 
-    /// Adds what follows from a change of who has a feed.
-    fn take(&mut self, change: Change) {
+    /// Adds what follows from a change of the admission.
+    fn add(&mut self, change: AdmissionChange) {
         self.hold.extend(change.hold);
         self.release.extend(change.release);
         let woken = change.wake.into_iter().map(|key| (key, Lane::Low));
         self.wake.extend(woken);
     }
 
-    /// Lets a hold and a release of the same feed cancel out.
-    fn settle(mut self) -> Self {
+    /// Drops feeds that are both held and released.
+    fn cancel_out(mut self) -> Self {
         let both: Vec<FeedKey> = self
             .hold
             .iter()
@@ -740,7 +746,7 @@ impl Effect {
     }
 }
 
-/// Returns the selector of the watches of targets.
+/// Returns the label selector of the watches of targets.
 #[must_use]
 pub fn target_selector() -> String {
     format!("{}=true", names::MANAGED_LABEL)

@@ -1,8 +1,8 @@
-//! Equal values kept once: thousands of bindings say the same few things.
+//! Keeps equal values once: thousands of bindings share a few texts, requests and routes.
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
-/// A pool of shared values. What nobody uses any more is dropped when the pool has doubled since the last time.
+/// A pool of shared values. Unused values are dropped each time the pool has doubled in size.
 #[derive(Debug)]
 pub(super) struct Pool<T: ?Sized> {
     values: HashSet<Arc<T>>,
@@ -19,7 +19,7 @@ impl<T: ?Sized> Default for Pool<T> {
 }
 
 impl<T: ?Sized + Hash + Eq> Pool<T> {
-    /// Replaces a value by the equal one in the pool, if there is one.
+    /// Replaces a value with the equal one in the pool, or adds it to the pool.
     pub fn share(&mut self, value: &mut Arc<T>) {
         if let Some(known) = self.values.get(value) {
             *value = known.clone();

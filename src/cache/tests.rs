@@ -13,8 +13,8 @@ fn key(name: &str) -> ObjectKey {
     }
 }
 
-/// Returns a cache that serves a live catalog, without roles and within the usual limits.
-fn usual() -> Cache {
+/// Returns a cache for a live catalog, without roles and with the default limits.
+fn default_cache() -> Cache {
     Cache::new(FeedRules {
         roles: Some(AllowedRoles::default()),
         ..FeedRules::default()
@@ -48,7 +48,7 @@ fn binding(name: &str) -> Binding {
     binding_from(name, "eu-west-1", "{model: a.b, geography: eu}")
 }
 
-/// Returns a target that a binding owns and wrote.
+/// Returns a target that a binding owns and wrote to.
 fn owned_by(name: &str) -> TargetView {
     TargetView {
         uid: "uid-t".into(),
@@ -67,8 +67,8 @@ fn owned_by(name: &str) -> TargetView {
     }
 }
 
-fn woken(effect: &Effect) -> Vec<(&str, Lane)> {
-    effect
+fn woken(follow_up: &FollowUp) -> Vec<(&str, Lane)> {
+    follow_up
         .wake
         .iter()
         .map(|(key, lane)| (key.name.as_ref(), *lane))
@@ -76,10 +76,7 @@ fn woken(effect: &Effect) -> Vec<(&str, Lane)> {
 }
 
 fn observe(cache: &Cache, name: &str) -> Observed {
-    let state = FeedState {
-        catalog: None,
-        freshness: Freshness::Pending,
-    };
+    let state = FeedState::pending();
     cache
         .observe(&key(name), |_| state)
         .expect("a known binding")
@@ -92,7 +89,7 @@ fn visited(mut binding: Binding) -> Binding {
 
 #[test]
 fn new_and_edited_bindings_go_first() {
-    let mut cache = usual();
+    let mut cache = default_cache();
     assert_eq!(
         woken(&cache.apply_binding(binding("a"), 1)),
         [("a", Lane::High)]
@@ -107,36 +104,36 @@ fn new_and_edited_bindings_go_first() {
     };
     assert_eq!(woken(&cache.apply_binding(edited, 3)), [("a", Lane::High)]);
     assert_eq!(
-        woken(&usual().apply_binding(visited(binding("a")), 1)),
+        woken(&default_cache().apply_binding(visited(binding("a")), 1)),
         [("a", Lane::Low)]
     );
 }
 
 #[test]
-fn an_own_write_wakes_nobody() {
-    let mut cache = usual();
+fn an_own_write_wakes_no_binding() {
+    let mut cache = default_cache();
     cache.apply_binding(binding("a"), 5);
     let after = visited(binding("a"));
     cache.assume_status(&key("a"), "uid-a", after.status.clone(), 7);
     assert_eq!(observe(&cache, "a").binding.status, after.status);
     // Older events arrive late, then the write's own.
-    assert_eq!(cache.apply_binding(binding("a"), 6), Effect::default());
-    assert_eq!(cache.apply_binding(after.clone(), 7), Effect::default());
+    assert_eq!(cache.apply_binding(binding("a"), 6), FollowUp::default());
+    assert_eq!(cache.apply_binding(after.clone(), 7), FollowUp::default());
     assert_eq!(observe(&cache, "a").binding.status, after.status);
-    // A version that only moved labels of others.
-    assert_eq!(cache.apply_binding(after, 8), Effect::default());
+    // A new version in which only labels of others changed.
+    assert_eq!(cache.apply_binding(after, 8), FollowUp::default());
 
     cache.begin_write(&target("a"));
     assert!(!cache.end_write(&target("a"), Some((owned_by("a"), 9))));
     assert_eq!(
         cache.apply_target(&target("a"), owned_by("a"), 9),
-        Effect::default()
+        FollowUp::default()
     );
 }
 
 #[test]
 fn a_status_is_assumed_only_of_the_object_it_was_written_to() {
-    let mut cache = usual();
+    let mut cache = default_cache();
     cache.apply_binding(binding("a"), 5);
     cache.assume_status(
         &key("a"),
@@ -148,8 +145,8 @@ fn a_status_is_assumed_only_of_the_object_it_was_written_to() {
 }
 
 #[test]
-fn drift_wakes_those_who_name_the_target_and_those_who_wrote_it() {
-    let mut cache = usual();
+fn drift_wakes_the_bindings_that_name_the_target_or_wrote_to_it() {
+    let mut cache = default_cache();
     cache.apply_binding(binding("a"), 1);
     cache.apply_binding(
         binding_from(
@@ -170,30 +167,30 @@ fn drift_wakes_those_who_name_the_target_and_those_who_wrote_it() {
         [("a", Lane::Low), ("b", Lane::Low)]
     );
     assert_eq!(
-        observe(&cache, "a").traces.len(),
+        observe(&cache, "a").held_objects.len(),
         1,
-        "it wrote there, though its spec does not name it"
+        "it wrote to the target, though its spec does not name it"
     );
     assert_eq!(
         woken(&cache.delete_target(&target("x"), 5)),
         [("a", Lane::Low), ("b", Lane::Low)]
     );
-    assert!(observe(&cache, "a").traces.is_empty());
+    assert!(observe(&cache, "a").held_objects.is_empty());
 }
 
 #[test]
-fn a_target_that_vanished_during_its_write_is_not_taken_to_be_there() {
-    let mut cache = usual();
+fn a_target_that_disappeared_during_its_write_is_not_assumed_to_exist() {
+    let mut cache = default_cache();
     cache.apply_binding(binding("a"), 1);
     cache.begin_write(&target("a"));
     // Written as version 5; deleted as version 6 before the answer to the write was read.
     cache.delete_target(&target("a"), 6);
     assert!(
         cache.end_write(&target("a"), Some((owned_by("a"), 5))),
-        "the caller must look again"
+        "the caller must visit the binding again"
     );
     assert!(observe(&cache, "a").targets[0].view.is_none());
-    // The other order: the deletion was of an earlier object.
+    // The other order: the deleted object was an earlier one.
     cache.begin_write(&target("a"));
     cache.delete_target(&target("a"), 6);
     assert!(!cache.end_write(&target("a"), Some((owned_by("a"), 7))));
@@ -201,17 +198,17 @@ fn a_target_that_vanished_during_its_write_is_not_taken_to_be_there() {
 }
 
 #[test]
-fn a_late_deletion_does_not_remove_what_was_written_after_it() {
-    let mut cache = usual();
+fn a_late_deletion_does_not_remove_a_later_write() {
+    let mut cache = default_cache();
     cache.begin_write(&target("a"));
     cache.end_write(&target("a"), Some((owned_by("a"), 9)));
-    assert_eq!(cache.delete_target(&target("a"), 8), Effect::default());
+    assert_eq!(cache.delete_target(&target("a"), 8), FollowUp::default());
     assert_eq!(cache.targets.len(), 1);
 }
 
 #[test]
 fn feeds_run_while_a_binding_needs_them() {
-    let mut cache = usual();
+    let mut cache = default_cache();
     let feed = FeedKey {
         role: None,
         region: "eu-west-1".parse().expect("a region"),
@@ -234,31 +231,37 @@ fn feeds_run_while_a_binding_needs_them() {
     assert_eq!(
         cache.audience(&feed, None),
         [key("b")],
-        "a suspended binding still listens"
+        "a suspended binding still follows the feed"
     );
     let edited = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
-    let effect = cache.apply_binding(edited, 4);
-    assert_eq!((effect.hold.len(), effect.release.len()), (1, 0));
+    let follow_up = cache.apply_binding(edited, 4);
+    assert_eq!((follow_up.hold.len(), follow_up.release.len()), (1, 0));
     assert!(cache.audience(&feed, None).is_empty());
 }
 
 #[test]
 fn an_edit_within_a_feed_neither_ends_nor_starts_it() {
-    let mut cache = usual();
+    let mut cache = default_cache();
     cache.apply_binding(binding("a"), 1);
     let edited = Binding {
         generation: 2,
         ..binding_from("a", "eu-west-1", "{model: a.c, geography: eu}")
     };
-    let effect = cache.apply_binding(edited, 2);
-    assert_eq!((effect.hold, effect.release), (vec![], vec![]));
+    let follow_up = cache.apply_binding(edited, 2);
+    assert_eq!((follow_up.hold, follow_up.release), (vec![], vec![]));
 }
 
 #[test]
-fn roles_make_feeds_only_of_a_live_catalog() {
+fn roles_have_feeds_only_if_the_catalog_is_live() {
     let yaml = "{model: a.b, geography: eu, roleARN: 'arn:aws:iam::111122223333:role/r'}";
     let with_role = binding_from("a", "eu-west-1", yaml);
-    assert!(usual().feed_of(&with_role).expect("a feed").role.is_some());
+    assert!(
+        default_cache()
+            .feed_of(&with_role)
+            .expect("a feed")
+            .role
+            .is_some()
+    );
     assert!(
         Cache::new(FeedRules::default())
             .feed_of(&with_role)
@@ -270,7 +273,7 @@ fn roles_make_feeds_only_of_a_live_catalog() {
 
 #[test]
 fn a_model_wakes_its_own_audience() {
-    let mut cache = usual();
+    let mut cache = default_cache();
     cache.apply_binding(binding("a"), 1);
     cache.apply_binding(
         binding_from("b", "eu-west-1", "{model: c.d, geography: eu}"),
@@ -283,7 +286,7 @@ fn a_model_wakes_its_own_audience() {
 
 #[test]
 fn rivals_are_woken_when_a_claim_ends() {
-    let mut cache = usual();
+    let mut cache = default_cache();
     let claim = "{model: a.b, geography: eu, targets: [{kind: ConfigMap, name: x}]}";
     cache.apply_binding(visited(binding_from("a", "eu-west-1", claim)), 1);
     cache.apply_binding(
@@ -303,8 +306,8 @@ fn rivals_are_woken_when_a_claim_ends() {
 }
 
 #[test]
-fn a_complete_list_drops_what_it_does_not_show() {
-    let mut cache = usual();
+fn a_complete_list_removes_what_it_does_not_contain() {
+    let mut cache = default_cache();
     cache.apply_binding(binding("a"), 1);
     cache.apply_binding(binding("b"), 2);
     cache.apply_target(&target("a"), owned_by("a"), 3);
@@ -312,14 +315,14 @@ fn a_complete_list_drops_what_it_does_not_show() {
     assert_eq!(cache.bindings(), 2);
     cache.retain_bindings(Some("n"), &HashSet::from([key("b")]));
     assert_eq!(cache.bindings(), 1);
-    let effect = cache.retain_targets(TargetKind::ConfigMap, None, &HashSet::new());
-    assert_eq!(woken(&effect), [], "its binding is gone");
+    let follow_up = cache.retain_targets(TargetKind::ConfigMap, None, &HashSet::new());
+    assert_eq!(woken(&follow_up), [], "its binding is gone");
     assert!(cache.targets.is_empty());
 }
 
 #[test]
-fn nothing_is_left_when_all_is_gone() {
-    let mut cache = usual();
+fn nothing_is_left_after_everything_is_deleted() {
+    let mut cache = default_cache();
     for round in 0..100_u64 {
         let name = format!("b{round}");
         cache.apply_binding(binding(&name), round * 3 + 1);
@@ -328,7 +331,9 @@ fn nothing_is_left_when_all_is_gone() {
         cache.delete_target(&target(&name), round * 3 + 3);
     }
     assert!(cache.bindings.is_empty() && cache.targets.is_empty() && cache.claimants.is_empty());
-    assert!(cache.traces.is_empty() && cache.audiences.is_empty() && cache.in_flight.is_empty());
+    assert!(
+        cache.held_objects.is_empty() && cache.audiences.is_empty() && cache.in_flight.is_empty()
+    );
     assert!(cache.admission.is_empty());
 }
 
@@ -339,7 +344,7 @@ fn with_role(name: &str) -> Binding {
     binding_from(name, "eu-west-1", &yaml)
 }
 
-/// Returns a cache of an operator that allows these roles.
+/// Returns the cache of an operator that allows these roles.
 fn allowing(entry: &str) -> Cache {
     Cache::new(FeedRules {
         roles: Some(AllowedRoles::parse(&[entry]).expect("an entry")),
@@ -368,11 +373,11 @@ fn a_role_that_is_not_permitted_gets_no_feed() {
         ),
     ] {
         let mut cache = allowing(entry);
-        let effect = cache.apply_binding(with_role("a"), 1);
-        assert_eq!(effect.hold.len(), usize::from(permitted), "{entry}");
+        let follow_up = cache.apply_binding(with_role("a"), 1);
+        assert_eq!(follow_up.hold.len(), usize::from(permitted), "{entry}");
         let refused = (!permitted).then_some(Reason::RoleNotAllowed);
         assert_eq!(reason(&observe(&cache, "a")), refused, "{entry}");
-        // Nor does it learn what bindings elsewhere learned by the role.
+        // It may not use the catalog that bindings elsewhere get by the role either.
         let mut suspended = with_role("a");
         suspended.spec.suspend = true;
         cache.apply_binding(suspended, 2);
@@ -391,9 +396,9 @@ fn a_binding_beyond_the_limit_waits_for_another_to_go() {
     });
     cache.apply_binding(binding("a"), 1);
     let other = || binding_from("b", "us-east-1", "{model: a.b, geography: us}");
-    let effect = cache.apply_binding(other(), 2);
+    let follow_up = cache.apply_binding(other(), 2);
     assert_eq!(
-        (effect.hold.len(), woken(&effect)),
+        (follow_up.hold.len(), woken(&follow_up)),
         (0, vec![("b", Lane::High)])
     );
     assert_eq!(
@@ -401,14 +406,14 @@ fn a_binding_beyond_the_limit_waits_for_another_to_go() {
         Some(Reason::FeedLimitReached)
     );
     assert_eq!(reason(&observe(&cache, "a")), None);
-    let effect = cache.delete_binding(&key("a"));
-    assert_eq!((effect.hold.len(), effect.release.len()), (1, 1));
-    assert_eq!(woken(&effect), [("b", Lane::Low)]);
+    let follow_up = cache.delete_binding(&key("a"));
+    assert_eq!((follow_up.hold.len(), follow_up.release.len()), (1, 1));
+    assert_eq!(woken(&follow_up), [("b", Lane::Low)]);
     assert_eq!(reason(&observe(&cache, "b")), None);
 }
 
 #[test]
-fn an_edit_beside_the_feed_keeps_its_place() {
+fn an_edit_that_does_not_change_the_feed_keeps_it() {
     let mut cache = Cache::new(FeedRules {
         limits: FeedLimits {
             total: 1,
@@ -427,8 +432,8 @@ fn an_edit_beside_the_feed_keeps_its_place() {
     cache.apply_binding(holding("a.b"), 1);
     let older = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
     cache.apply_binding(older, 2);
-    let effect = cache.apply_binding(holding("a.c"), 3);
-    assert_eq!((effect.hold, effect.release), (vec![], vec![]));
+    let follow_up = cache.apply_binding(holding("a.c"), 3);
+    assert_eq!((follow_up.hold, follow_up.release), (vec![], vec![]));
     assert_eq!(reason(&observe(&cache, "a")), None);
 }
 
@@ -438,23 +443,23 @@ fn a_changed_annotation_asks_for_a_listing() {
         refresh: value,
         ..visited(binding("a"))
     };
-    let mut cache = usual();
+    let mut cache = default_cache();
     let mut version = 0;
     let mut refreshes = |binding: Binding| {
         version += 1;
         cache.apply_binding(binding, version).refresh.len()
     };
-    assert_eq!(refreshes(asking(Some(1))), 0, "there at the start");
+    assert_eq!(refreshes(asking(Some(1))), 0, "present at the start");
     assert_eq!(refreshes(asking(Some(1))), 0);
     assert_eq!(refreshes(asking(Some(2))), 1);
-    assert_eq!(refreshes(asking(None)), 0, "taken away");
+    assert_eq!(refreshes(asking(None)), 0, "removed");
     assert_eq!(refreshes(asking(Some(2))), 1);
     let mut suspended = asking(Some(3));
     suspended.spec.suspend = true;
     assert_eq!(
         refreshes(suspended),
         0,
-        "a suspended binding asks for nothing"
+        "a suspended binding requests nothing"
     );
 }
 
@@ -473,7 +478,7 @@ fn nothing_is_held_before_all_lists_are_complete() {
         let none = Status::default();
         binding
             .status
-            .upsert(&none, ConditionType::CatalogFresh, finding, 1, 1);
+            .add_condition(&none, ConditionType::CatalogFresh, finding, 1, 1);
         binding
     };
     let held = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
@@ -484,10 +489,14 @@ fn nothing_is_held_before_all_lists_are_complete() {
         []
     );
     cache.apply_binding(waited(held, Reason::Throttled), 2);
-    assert_eq!(reason(&observe(&cache, "a")), None, "nothing is said yet");
-    let effect = cache.list_complete();
-    assert_eq!(effect.hold[0].region.as_str(), "us-east-1");
-    assert_eq!(effect.wake, []);
+    assert_eq!(
+        reason(&observe(&cache, "a")),
+        None,
+        "nothing is decided yet"
+    );
+    let follow_up = cache.list_complete();
+    assert_eq!(follow_up.hold[0].region.as_str(), "us-east-1");
+    assert_eq!(follow_up.wake, []);
     assert_eq!(
         reason(&observe(&cache, "a")),
         Some(Reason::FeedLimitReached)

@@ -1,9 +1,9 @@
-//! Data compiled in: the system-defined profiles of one date, where models are on demand, and which are legacy.
+//! The data compiled in: the system-defined profiles of one date, where models are on demand, and which are legacy.
 //!
-//! It answers where no AWS account is at hand, and it feeds the hints of messages. It is dated and never proves that
-//! something is *not* there: nothing is retired because of it.
+//! They answer without an AWS account, and they feed the hints of messages. They have a date and never prove that something
+//! does *not* exist: nothing is retired because of them.
 //!
-//! The files in the folder beside this one say in their first lines how they are written.
+//! The first lines of each file in `embedded/` explain its format.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,21 +27,19 @@ const MODELS: &str = include_str!("embedded/models.txt");
 static EMBEDDED: LazyLock<Embedded> = LazyLock::new(|| {
     let mut data = Parser::default();
     for line in PROFILES.lines().chain(MODELS.lines()) {
-        // The tests parse every line; what is compiled in is what they saw.
-        if let Err(problem) = data.line(line) {
-            tracing::error!(line, problem, "a line of the embedded catalog was left out");
-        }
+        // A test parses every line that is compiled in, so there is no error to report.
+        let _ = data.line(line);
     }
     data.finish()
 });
 
-/// The compiled-in catalog and hints.
+/// The catalogs of all regions, and what hints are made from.
 #[derive(Debug)]
 pub struct Embedded {
     as_of: &'static str,
     /// Sorted by model and geography.
     current: Vec<CurrentProfile>,
-    /// ID of a current profile -> its position: looked up on every visit of a binding.
+    /// Position of each current profile, by ID: looked up on every visit of a binding.
     by_id: HashMap<ProfileId, usize>,
     /// Sorted by model and geography.
     retired: Vec<(ModelId, RetiredProfile)>,
@@ -49,13 +47,13 @@ pub struct Embedded {
     unconfirmed: Vec<(ModelId, ProfileId)>,
     models: BTreeSet<ModelId>,
     on_demand: BTreeMap<ModelId, Arc<[Region]>>,
-    /// With the end of their life, where it is known.
+    /// The legacy models, each with the end of its life if that is known.
     legacy: BTreeMap<ModelId, Option<Arc<str>>>,
     source_regions: BTreeSet<Region>,
     regions: Regions,
 }
 
-/// A callable profile. Its routes share their regions and destinations with those of all others.
+/// A profile that can be called. All profiles share the texts of regions and destinations.
 #[derive(Debug)]
 struct CurrentProfile {
     id: ProfileId,
@@ -66,32 +64,32 @@ struct CurrentProfile {
     routes: Box<[(Region, Destinations)]>,
 }
 
-/// A profile that public data saw once and does not see any more.
+/// A profile that public data once listed and no longer list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetiredProfile {
-    /// ID of the profile.
+    /// The ID.
     pub id: ProfileId,
-    /// Geography of the profile.
+    /// The geography.
     pub geography: Geography,
     /// When it was last seen, an RFC 3339 date.
     pub last_seen: &'static str,
 }
 
 impl Embedded {
-    /// Returns the data, parsed on the first call. For composition alone: everything else is handed what it needs of it.
+    /// Returns the data, parsed by the first call. Only the command line calls this; everything below is handed the data.
     #[must_use]
     pub fn load() -> &'static Self {
         &EMBEDDED
     }
 
-    /// Returns the date that the data speaks for, an RFC 3339 date.
+    /// Returns the date of the data, an RFC 3339 date.
     #[must_use]
     pub fn as_of(&self) -> &'static str {
         self.as_of
     }
 
-    /// Returns the profiles and models callable from `region`; none where the region is not known. Where a display name
-    /// was never seen, the ID stands for it.
+    /// Returns the catalog of a source region, which is empty if the region is unknown. A profile whose display name is unknown
+    /// has its ID as name.
     #[must_use]
     pub fn catalog(&self, region: &Region) -> Catalog {
         let profiles: Vec<Arc<Profile>> = self
@@ -127,7 +125,7 @@ impl Embedded {
         .with_models(Some(models))
     }
 
-    /// Returns the models that are on demand in a region, and those of its profiles.
+    /// Returns the models that are on demand in a region, and the models of its profiles.
     fn models_in(&self, region: &Region, profiles: &[Arc<Profile>]) -> Vec<FoundationModel> {
         let on_demand = self
             .on_demand
@@ -157,7 +155,13 @@ impl Embedded {
             .collect()
     }
 
-    /// Returns where requests to a profile may be served when called from `source`, where the data have that route.
+    /// Returns whether a model is legacy.
+    #[must_use]
+    pub fn is_legacy(&self, model: &ModelId) -> bool {
+        self.legacy.contains_key(model)
+    }
+
+    /// Returns the destinations of a profile when it is called from `source`, or `None` if the data don't have that route.
     #[must_use]
     pub fn destinations(&self, profile: &ProfileId, source: &Region) -> Option<&Destinations> {
         let routes = &self.current[*self.by_id.get(profile)?].routes;
@@ -167,12 +171,12 @@ impl Embedded {
         Some(&routes[route].1)
     }
 
-    /// Returns the models that any profile is or was known for, sorted.
+    /// Returns the models that have or had a profile, sorted.
     pub fn models(&self) -> impl Iterator<Item = &ModelId> {
         self.models.iter()
     }
 
-    /// Returns the models that no profile is known for and that are on demand somewhere, sorted.
+    /// Returns the models that never had a profile and are on demand somewhere, sorted.
     pub fn models_without_profile(&self) -> impl Iterator<Item = &ModelId> {
         self.on_demand
             .keys()
@@ -198,7 +202,7 @@ impl Embedded {
             .map(|(_, profile)| profile)
     }
 
-    /// Returns the profiles of the model that are said to exist, but of which it is not known where they can be called.
+    /// Returns the profiles of the model that are said to exist, but whose source regions are unknown.
     pub fn unconfirmed(&self, model: &ModelId) -> impl Iterator<Item = &ProfileId> {
         slice_of(&self.unconfirmed, model, |(of, _)| of)
             .iter()
@@ -210,13 +214,13 @@ impl Embedded {
         self.source_regions.iter()
     }
 
-    /// Returns which regions AWS has, and which of them have Bedrock.
+    /// Returns the regions that AWS has, and which of them have Bedrock.
     #[must_use]
     pub fn regions(&self) -> &Regions {
         &self.regions
     }
 
-    /// Returns the regions where the model can be invoked by its own ID, sorted; none where it can't or is not known.
+    /// Returns the regions where the model can be invoked by its own ID, sorted. There are none for an unknown model.
     #[must_use]
     pub fn on_demand_regions(&self, model: &ModelId) -> &[Region] {
         self.on_demand.get(model).map_or(&[], |regions| regions)
@@ -233,20 +237,20 @@ impl Source for &'static Embedded {
         SourceKind::Embedded
     }
 
-    /// Answers at once. The role is ignored: the data is of no account.
+    /// Answers at once. The role is ignored: the data belong to no account.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>> {
         future::ready(Ok(self.catalog(&key.region))).boxed()
     }
 }
 
-/// Returns the part of a list sorted by model that is of one model.
+/// Returns the items of one model from a list that is sorted by model.
 fn slice_of<'a, T>(list: &'a [T], model: &ModelId, of: impl Fn(&T) -> &ModelId) -> &'a [T] {
     let start = list.partition_point(|item| of(item) < model);
     let len = list[start..].partition_point(|item| of(item) == model);
     &list[start..start + len]
 }
 
-/// Reads lines; equal regions, models, geographies and destinations become one allocation each.
+/// Parses lines. Equal regions, models, geographies and destinations share one allocation.
 #[derive(Default)]
 struct Parser {
     as_of: &'static str,
@@ -289,7 +293,7 @@ impl Parser {
                     routes,
                 });
             }
-            ("gone", [id, model, last_seen]) => {
+            ("retired", [id, model, last_seen]) => {
                 let (id, model, geography) = self.identity(id, model)?;
                 let retired = RetiredProfile {
                     id,
@@ -298,7 +302,7 @@ impl Parser {
                 };
                 self.retired.push((model, retired));
             }
-            ("unknown", [id, model]) => {
+            ("unconfirmed", [id, model]) => {
                 let (id, model, _) = self.identity(id, model)?;
                 self.unconfirmed.push((model, id));
             }
@@ -320,7 +324,7 @@ impl Parser {
                 let model = self.models.get(&model).cloned().unwrap_or(model);
                 self.legacy.insert(model, end.map(Arc::from));
             }
-            _ => return Err("not a line of this kind"),
+            _ => return Err("not a known kind of line"),
         }
         Ok(())
     }
@@ -390,7 +394,7 @@ impl Parser {
     }
 }
 
-/// Returns the value's earlier, equal copy where there is one, so that both share their text.
+/// Returns an equal value that was seen before, if there is one, so that both share their text.
 fn intern<T: Ord + Clone>(known: &mut BTreeSet<T>, value: T) -> T {
     if let Some(earlier) = known.get(&value) {
         return earlier.clone();
@@ -434,7 +438,7 @@ mod tests {
             "current eu.a.b | a.b | | nowhere: eu-west-1",
             "current eu.a.b | a.b | | *",
             "current a.b | a.b | | *: eu-west-1",
-            "gone eu.a.b | a b | 2026-01-01",
+            "retired eu.a.b | a b | 2026-01-01",
             "set eu-1 europe",
             "on-demand a.b",
             "legacy a b",

@@ -1,5 +1,5 @@
-//! The shape of `ListInferenceProfiles` as `aws bedrock list-inference-profiles --output json` prints it, and its
-//! conversion from and to profiles.
+//! Listings: the format that `aws bedrock list-inference-profiles --output json` prints, and its conversion from and to
+//! profiles.
 //!
 //! Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>
 
@@ -16,13 +16,13 @@ use crate::{
 const SYSTEM_DEFINED: &str = "SYSTEM_DEFINED";
 const ACTIVE: &str = "ACTIVE";
 
-/// A whole answer of `ListInferenceProfiles`. Fields that are not used here are neither read nor required.
+/// An answer of `ListInferenceProfiles`. Fields that are not used here are neither read nor required.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// The profiles, in the order of the answer.
     #[serde(rename = "inferenceProfileSummaries")]
     pub summaries: Vec<Summary>,
-    /// There where the answer was cut off: `nextToken` on the wire, `NextToken` after `--max-items`.
+    /// Present when the answer was cut off: `nextToken` in AWS's answer, `NextToken` with the CLI's `--max-items`.
     #[serde(
         default,
         rename = "nextToken",
@@ -32,7 +32,7 @@ pub struct Listing {
     pub next_token: Option<String>,
 }
 
-/// One profile of an answer. A missing field reads as empty, so that one odd entry does not hide the others.
+/// One entry of an answer. A missing field reads as empty, so that one odd entry does not hide the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Summary {
@@ -44,7 +44,7 @@ pub struct Summary {
     pub models: Vec<ModelReference>,
     /// The ID.
     pub inference_profile_id: String,
-    /// `ACTIVE`, so far the only one.
+    /// `ACTIVE`, which is the only status so far.
     pub status: String,
     /// `SYSTEM_DEFINED` or `APPLICATION`.
     #[serde(rename = "type")]
@@ -55,20 +55,36 @@ pub struct Summary {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ModelReference {
-    /// `arn:PARTITION:bedrock:DESTINATION::foundation-model/MODEL`, without a region where it can be any.
+    /// `arn:PARTITION:bedrock:DESTINATION::foundation-model/MODEL`, with an empty region if it can be any.
     pub model_arn: String,
 }
 
-/// What an answer holds for one source region.
+/// The profiles of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profiles {
     /// The system-defined, active profiles, in the order of the answer.
     pub profiles: Vec<Arc<Profile>>,
-    /// The account that was asked, where an ARN names it.
+    /// The account that was asked, if an ARN names it.
     pub account: Option<AccountId>,
+    /// The entries that should be profiles and can't be understood, in the order of the answer.
+    pub left_out: Vec<LeftOut>,
 }
 
-/// Says why a whole answer is not one of the region asked.
+/// An entry that can't be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// ID of the entry, as listed.
+    pub id: String,
+    /// ARN of the entry, as listed.
+    pub arn: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with one entry, in words.
+pub type Problem = &'static str;
+
+/// Why an answer can't be one for the region that was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
     /// An entry belongs to another region or partition.
@@ -78,31 +94,29 @@ pub enum Contradiction {
         id: String,
         /// ARN of the entry.
         arn: String,
-        /// What the ARN should begin with, up to the region.
+        /// What the ARN should begin with.
         expected: String,
     },
     /// Two entries belong to different accounts.
-    #[error("{id}: its ARN is of account {account}, that of an entry before of {before}")]
+    #[error("{id}: its ARN is of account {account}, an earlier entry's of {before}")]
     Account {
         /// ID of the later entry.
         id: String,
         /// Account of the later entry.
         account: AccountId,
-        /// Account of the entries before.
+        /// Account of the earlier entries.
         before: AccountId,
     },
 }
 
-/// Returns the profiles of an answer for `region`. Application profiles and those that are not active are left out;
-/// entries that can't be understood are left out with a warning in the log.
+/// Returns the profiles of an answer for `region`. Application profiles and those that are not active are passed over.
 ///
 /// # Errors
-/// [`Contradiction`] where an entry is of another region, partition or account: nothing of such an answer can be
-/// trusted.
+/// [`Contradiction`] if an entry belongs to another region, partition or account: such an answer can't be trusted.
 pub fn profiles(summaries: &[Summary], region: &Region) -> Result<Profiles, Contradiction> {
     let mut found = Profiles {
         profiles: Vec::with_capacity(summaries.len()),
-        account: None,
+        ..Profiles::default()
     };
     for summary in summaries {
         if summary.kind != SYSTEM_DEFINED || summary.status != ACTIVE {
@@ -113,19 +127,17 @@ pub fn profiles(summaries: &[Summary], region: &Region) -> Result<Profiles, Cont
                 note_account(&mut found.account, account, &profile.id)?;
                 found.profiles.push(Arc::new(profile));
             }
-            Err(problem) => tracing::warn!(
-                %region,
-                id = summary.inference_profile_id,
-                arn = summary.inference_profile_arn,
+            Err(problem) => found.left_out.push(LeftOut {
+                id: summary.inference_profile_id.clone(),
+                arn: summary.inference_profile_arn.clone(),
                 problem,
-                "an entry of the listing was left out"
-            ),
+            }),
         }
     }
     Ok(found)
 }
 
-/// Returns the entry that an answer has for a profile. The account of its ARN stays empty where it is not known.
+/// Returns the entry that an answer has for a profile. The account in its ARN is empty if it is not known.
 #[must_use]
 pub fn summary(profile: &Profile, region: &Region, account: Option<&AccountId>) -> Summary {
     let partition = region.partition().name;
@@ -154,15 +166,12 @@ pub fn summary(profile: &Profile, region: &Region, account: Option<&AccountId>) 
     }
 }
 
-/// Why one entry can't be understood.
-type Problem = &'static str;
-
 fn profile(
     summary: &Summary,
     region: &Region,
 ) -> Result<Result<(Profile, Option<AccountId>), Problem>, Contradiction> {
     let Ok(arn) = Arn::parse(&summary.inference_profile_arn) else {
-        return Ok(Err("its ARN is not one"));
+        return Ok(Err("its ARN is malformed"));
     };
     let partition = region.partition().name;
     if arn.partition != partition || arn.region.as_ref() != Some(region) {
@@ -173,10 +182,10 @@ fn profile(
         });
     }
     let Ok(id) = summary.inference_profile_id.parse::<ProfileId>() else {
-        return Ok(Err("its ID is not one of a system-defined profile"));
+        return Ok(Err("its ID is not that of a system-defined profile"));
     };
     if arn.service != "bedrock" || arn.inference_profile().as_ref() != Some(&id) {
-        return Ok(Err("its ARN and its ID do not belong together"));
+        return Ok(Err("its ARN and its ID do not match"));
     }
     Ok(
         model_and_destinations(&summary.models, partition).and_then(|(model, destinations)| {
@@ -202,9 +211,9 @@ fn model_and_destinations(
     let mut regions = Vec::with_capacity(references.len());
     let mut anywhere = false;
     for reference in references {
-        let arn = Arn::parse(&reference.model_arn).map_err(|_| "a model ARN is not one")?;
+        let arn = Arn::parse(&reference.model_arn).map_err(|_| "a model ARN is malformed")?;
         if arn.partition != partition {
-            return Err("a model ARN is of another partition");
+            return Err("a model ARN belongs to another partition");
         }
         models.insert(
             arn.foundation_model()
@@ -374,27 +383,48 @@ mod tests {
             |id: &str| format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/{id}");
         let model = "arn:aws:bedrock:eu-west-1::foundation-model/a.b";
         let good = entry("eu.a.b", &arn("eu.a.b"), &[model]);
-        let odd = [
-            Summary::default(),
-            entry("eu.a.b", "not an ARN", &[model]),
-            entry("nothing", &arn("nothing"), &[model]),
-            entry("eu.a.b", &arn("eu.a.c"), &[model]),
-            entry("eu.a.b", &arn("eu.a.b"), &[]),
-            entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws:bedrock:eu-west-1::foundation-model/a.c"]),
-            entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws-cn:bedrock:cn-north-1::foundation-model/a.b"]),
-            entry("eu.a.b", &arn("eu.a.b"), &["arn:aws:bedrock:eu-west-1:111122223333:custom-model/x"]),
-            Summary { status: "DELETING".into(), ..good.clone() },
-            Summary {
-                kind: "APPLICATION".into(),
-                inference_profile_id: "q1w2e3r4t5y6".into(),
-                inference_profile_arn: "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/q1w2e3r4t5y6".into(),
-                ..good.clone()
-            },
-        ];
-        for odd in odd {
+        for (odd, problem) in [
+            (Summary::default(), None),
+            (entry("eu.a.b", "not an ARN", &[model]), Some("its ARN is malformed")),
+            (entry("nothing", &arn("nothing"), &[model]), Some("its ID is not that of a system-defined profile")),
+            (entry("eu.a.b", &arn("eu.a.c"), &[model]), Some("its ARN and its ID do not match")),
+            (entry("eu.a.b", &arn("eu.a.b"), &[]), Some("it names no model")),
+            (
+                entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws:bedrock:eu-west-1::foundation-model/a.c"]),
+                Some("it names more than one model"),
+            ),
+            (
+                entry("eu.a.b", &arn("eu.a.b"), &[model, "arn:aws-cn:bedrock:cn-north-1::foundation-model/a.b"]),
+                Some("a model ARN belongs to another partition"),
+            ),
+            (
+                entry("eu.a.b", &arn("eu.a.b"), &["arn:aws:bedrock:eu-west-1:111122223333:custom-model/x"]),
+                Some("a model ARN names no foundation model"),
+            ),
+            (entry("eu.a.b", &arn("eu.a.b"), &["a.b"]), Some("a model ARN is malformed")),
+            (Summary { status: "DELETING".into(), ..good.clone() }, None),
+            (
+                Summary {
+                    kind: "APPLICATION".into(),
+                    inference_profile_id: "q1w2e3r4t5y6".into(),
+                    inference_profile_arn: "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/q1w2e3r4t5y6".into(),
+                    ..good.clone()
+                },
+                None,
+            ),
+        ] {
             let found = profiles(&[odd.clone(), good.clone()], &region("eu-west-1"))
                 .unwrap_or_else(|error| panic!("{odd:?}: {error}"));
             assert_eq!(found.profiles.len(), 1, "{odd:?}");
+            let expected: Vec<LeftOut> = problem
+                .map(|problem| LeftOut {
+                    id: odd.inference_profile_id.clone(),
+                    arn: odd.inference_profile_arn.clone(),
+                    problem,
+                })
+                .into_iter()
+                .collect();
+            assert_eq!(found.left_out, expected);
         }
     }
 
@@ -422,7 +452,7 @@ mod tests {
             ),
             (
                 "arn:aws:bedrock:eu-west-1:444455556666",
-                "eu.a.c: its ARN is of account 444455556666, that of an entry before of 111122223333",
+                "eu.a.c: its ARN is of account 444455556666, an earlier entry's of 111122223333",
             ),
         ] {
             let error = profiles(&[good.clone(), of(prefix, "eu.a.c")], &region("eu-west-1"))

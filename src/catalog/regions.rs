@@ -1,8 +1,8 @@
-//! Which regions AWS has, and which of them have a control plane of Amazon Bedrock, at one date.
+//! The regions that AWS had on one date, and which of them had a control plane of Amazon Bedrock.
 //!
-//! The data ages, so it decides nothing alone: a region that it does not know may be new, and Bedrock may have come to one
-//! that had none. It tells a mistyped region from a network that fails, and it feeds messages. The file beside the
-//! embedded catalog says in its first lines how it is written.
+//! The data age, so they decide nothing alone: an unknown region may be new, and Bedrock may have come to a region that had
+//! none. They tell a mistyped region from a network failure, and they feed messages. The first lines of
+//! `embedded/regions.txt` explain its format.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const REGIONS: &str = include_str!("embedded/regions.txt");
 /// How many names a message suggests.
 const SUGGESTIONS: usize = 3;
 
-/// What is known of a region.
+/// What is known about a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// Whether the control plane of Bedrock has an endpoint there.
@@ -21,7 +21,7 @@ pub struct Facts {
     pub fips: bool,
 }
 
-/// The regions of AWS at one date.
+/// The regions of AWS on one date.
 #[derive(Debug, Default)]
 pub struct Regions {
     as_of: &'static str,
@@ -33,21 +33,19 @@ impl Regions {
     pub(super) fn load() -> Self {
         let mut data = Self::default();
         for line in REGIONS.lines() {
-            // The tests parse every line; what is compiled in is what they saw.
-            if let Err(problem) = data.line(line) {
-                tracing::error!(line, problem, "a line of the regions was left out");
-            }
+            // A test parses every line that is compiled in, so there is no error to report.
+            let _ = data.line(line);
         }
         data
     }
 
-    /// Returns what is known of a region; nothing where the data has no such region.
+    /// Returns what is known about a region, or `None` if the data don't have it.
     #[must_use]
     pub fn facts(&self, region: &Region) -> Option<Facts> {
         self.facts.get(region.as_str()).copied()
     }
 
-    /// Returns the date that the data speaks for, an RFC 3339 date.
+    /// Returns the date of the data, an RFC 3339 date.
     #[must_use]
     pub fn as_of(&self) -> &'static str {
         self.as_of
@@ -68,7 +66,7 @@ impl Regions {
             .collect()
     }
 
-    /// Returns the regions with Bedrock that are spelled most like this one, the nearest first.
+    /// Returns up to three regions with Bedrock whose names are most similar, the most similar first.
     #[must_use]
     pub fn nearest(&self, region: &Region) -> Vec<&'static str> {
         let mut known: Vec<&str> = self
@@ -103,7 +101,7 @@ impl Regions {
                 }
                 self.facts.insert(name, facts);
             }
-            _ => return Err("not a line of this kind"),
+            _ => return Err("not a known kind of line"),
         }
         if words.next().is_some() {
             return Err("more than expected");

@@ -1,26 +1,26 @@
-//! Which roles the operator may assume for whom: its allow-list. Nothing is allowed unless it says so.
+//! The operator's allow-list of roles: which roles it may assume for which namespaces. Nothing is allowed by default.
 //!
-//! An entry is `ARN-PATTERN;namespaces=A,B[;external-id=X]`. Whoever writes a binding chooses a role; whether it may, and
-//! with which external ID, is the operator's configuration alone.
+//! An entry is `ARN-PATTERN;namespaces=A,B[;external-id=X]`. A binding chooses a role; only the operator's configuration
+//! decides whether it may, and with which external ID.
 
 use std::{fmt, sync::Arc};
 
 use crate::{
     glob::{Glob, PathGlob},
-    types::{Arn, ROLE_NAME_LIMIT, RoleArn},
+    types::{Arn, RoleArn},
 };
 
 /// What an entry looks like, for messages.
 const EXAMPLE: &str = "arn:aws:iam::111122223333:role/bedrock-*;namespaces=shop,pay-*";
 
-/// The most namespaces, names and patterns, that the entries list in all: each entry has at least one.
+/// The most namespaces, as names or patterns, that all entries list together. Each entry has at least one.
 const MOST_NAMESPACES: usize = 1024;
 
-/// Says what is wrong with an allow-list.
+/// What is wrong with an allow-list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AllowedRolesError {
     /// One entry is malformed.
-    #[error("allowed role {entry:?}: {problem}; expected such as {EXAMPLE}")]
+    #[error("allowed role {entry:?}: {problem}; an example: {EXAMPLE}")]
     Entry {
         /// The entry as it was given.
         entry: String,
@@ -29,11 +29,11 @@ pub enum AllowedRolesError {
     },
     /// The list is too long.
     #[error(
-        "the allowed roles list {count} namespaces in all, and at most {MOST_NAMESPACES} are allowed: use patterns such as \
+        "the allowed roles list {count} namespaces together, and at most {MOST_NAMESPACES} are allowed: use patterns such as \
          pay-*, or * for all"
     )]
     TooManyNamespaces {
-        /// How many namespaces the entries list in all.
+        /// How many namespaces all entries list together.
         count: usize,
     },
     /// A role would have two external IDs.
@@ -49,12 +49,12 @@ pub enum AllowedRolesError {
     },
 }
 
-/// Says that a role may not be assumed, what may be instead, and what to do.
+/// A refusal of a role: which roles are allowed instead, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RoleNotAllowed(String);
 
-/// What goes with a role that is allowed.
+/// How an allowed role is assumed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Permission {
     /// The external ID that the role's trust policy asks for.
@@ -77,12 +77,11 @@ struct Entry {
 }
 
 impl AllowedRoles {
-    /// Returns the allow-list of these texts, each one entry or several separated by white space: no part of an entry
-    /// can hold any.
+    /// Parses an allow-list. Each text has one entry, or several separated by white space, which no entry contains.
     ///
     /// # Errors
-    /// [`AllowedRolesError`] where an entry is malformed, where there are too many, or where two entries that one role can
-    /// match have different external IDs: a role is assumed once for all that use it.
+    /// [`AllowedRolesError`] if an entry is malformed, if there are too many, or if two entries that match the same role have
+    /// different external IDs: a role is assumed once for all who use it.
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, AllowedRolesError> {
         let entries: Vec<Entry> = texts
             .iter()
@@ -112,10 +111,10 @@ impl AllowedRoles {
         Ok(Self { entries })
     }
 
-    /// Says whether bindings of a namespace may use a role.
+    /// Returns how bindings of a namespace use a role.
     ///
     /// # Errors
-    /// [`RoleNotAllowed`], which names the roles that this namespace may use, and no entry of other namespaces.
+    /// [`RoleNotAllowed`] if they may not. It names the roles that this namespace may use, and none of other namespaces.
     pub fn permits(
         &self,
         role_arn: &RoleArn,
@@ -139,10 +138,10 @@ impl AllowedRoles {
         })
     }
 
-    /// Says whether bindings of any namespace may use a role.
+    /// Returns how bindings of any namespace use a role.
     ///
     /// # Errors
-    /// [`RoleNotAllowed`], which names no entry.
+    /// [`RoleNotAllowed`] if none may. It names no entry.
     pub fn permits_anywhere(&self, role_arn: &RoleArn) -> Result<Permission, RoleNotAllowed> {
         find(self.entries.iter(), role_arn).ok_or_else(|| {
             RoleNotAllowed(format!(
@@ -153,7 +152,7 @@ impl AllowedRoles {
     }
 }
 
-/// Returns what the first entry that fits says. All that fit say the same.
+/// Returns the permission of the first entry that matches. All that match agree.
 fn find<'a>(
     mut entries: impl Iterator<Item = &'a Entry>,
     role_arn: &RoleArn,
@@ -178,7 +177,7 @@ impl Entry {
                 _ => return Err("after a semicolon comes namespaces= or external-id=".into()),
             };
             if seen.replace(value).is_some() {
-                return Err("something is given twice".into());
+                return Err("namespaces= or external-id= is given twice".into());
             }
         }
         let namespaces = namespaces
@@ -206,7 +205,7 @@ impl Entry {
 }
 
 impl fmt::Display for AllowedRoles {
-    /// Writes the entries as they are given, without external IDs, or `none`.
+    /// Writes the entries as they were given, without external IDs, or `none`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.entries.is_empty() {
             return f.write_str("none");
@@ -225,34 +224,35 @@ impl fmt::Display for AllowedRoles {
     }
 }
 
-/// Checks an ARN of a role, or a pattern of ones: partition and account are always literal.
+/// Checks the ARN of a role, or a pattern of such ARNs. Partition and account are always literal.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 fn check_role(text: &str) -> Result<(), &'static str> {
-    let arn =
-        Arn::parse(text).map_err(|_| "it is not an ARN with a literal partition and account")?;
-    let name = arn.resource.strip_prefix("role/").unwrap_or_default();
-    let character = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/*".contains(c);
+    const NOT_LITERAL: &str = "it is not an ARN with a literal partition and account";
+    let arn = Arn::parse(text).map_err(|_| NOT_LITERAL)?;
     let literal = !arn.partition.contains('*');
     if !literal || arn.service != "iam" || arn.region.is_some() || arn.account.is_none() {
-        return Err("it is not an ARN with a literal partition and account");
+        return Err(NOT_LITERAL);
     }
-    if name.is_empty() || name.len() > ROLE_NAME_LIMIT || !name.chars().all(character) {
-        return Err(
-            "the ARN does not name a role: role/NAME, in which * stands for any text without /",
-        );
+    // Only the resource can still have stars, and each stands for characters that a name may have.
+    match text.replace('*', "x").parse::<RoleArn>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(
+            "the ARN does not name a role: expected role/NAME, where * stands for any text without /",
+        ),
     }
-    Ok(())
 }
 
 fn parse_namespace(text: &str) -> Result<Glob, String> {
     let character = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-*".contains(c);
     if !(1..=63).contains(&text.len()) || !text.chars().all(character) {
-        return Err("namespaces are comma-separated names, in which * stands for any text".into());
+        return Err("namespaces must be comma-separated names, where * stands for any text".into());
     }
     Glob::parse(text).map_err(|error| format!("namespace {text}: {error}"))
 }
 
+/// Returns whether STS takes this as an external ID.
+///
 /// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 fn is_external_id(text: &str) -> bool {
     (2..=1224).contains(&text.len())
@@ -454,7 +454,7 @@ mod tests {
         let error = AllowedRoles::parse(&[entry(1000), vec![entry(1); 25].join(" ")]);
         assert_eq!(
             error.expect_err("too many").to_string(),
-            "the allowed roles list 1025 namespaces in all, and at most 1024 are allowed: use patterns such as pay-*, or * \
+            "the allowed roles list 1025 namespaces together, and at most 1024 are allowed: use patterns such as pay-*, or * \
              for all"
         );
     }

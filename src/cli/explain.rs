@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
@@ -16,8 +16,9 @@ use crate::{
 
 use super::{
     Error, NOT_READY,
-    iam_policy::to_json,
+    catalogs::Catalogs,
     options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+    output::json,
 };
 
 /// Options of `explain`.
@@ -25,25 +26,25 @@ use super::{
 pub struct ExplainArgs {
     /// Foundation model ID
     model: String,
-    /// Geography wanted: the prefix of the profile ID
+    /// Geography, the prefix of the profile ID
     #[arg(long, value_name = "GEOGRAPHY")]
     geography: Geography,
     /// Geography that may be used instead; repeatable, tried in this order
     #[arg(long, value_name = "GEOGRAPHY")]
     fallback: Vec<Geography>,
-    /// Lets the bare model ID be used, last of all, where the model is on demand in the region
+    /// Allows the model's own ID as the last choice, if the model is on demand in the region
     #[arg(long)]
     on_demand: bool,
     #[command(flatten)]
     region: RegionOptions,
-    /// With it, the IAM policy of a workload is printed too.
+    /// If an account is known, the IAM policy of a workload is printed too.
     #[command(flatten)]
     account: AccountOptions,
     #[command(flatten)]
     limit: LimitOptions,
     #[command(flatten)]
     catalog: CatalogOptions,
-    /// Form of the output
+    /// Format of the output
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     output: Output,
 }
@@ -70,7 +71,7 @@ struct Explanation {
 struct Chosen {
     route: Route,
     judgement: Judgement,
-    /// What a workload needs to call it; nothing where the limit does not permit it, or no account is known.
+    /// The policies that a workload needs. Empty if the limit does not permit the route, or if no account is known.
     policies: Vec<Document>,
 }
 
@@ -84,12 +85,11 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
         source_region: args.region.required()?,
     };
     let limit = args.limit.parse()?;
-    let source = args.catalog.open(&request.source_region).await?;
     let key = FeedKey {
         role: None,
         region: request.source_region.clone(),
     };
-    let catalog = source.list(&key).await?;
+    let catalog = Catalogs::new(&args.catalog).catalog(&key).await?;
     let account = args.account.account.as_ref().or(catalog.account());
     let explanation = explain(request, limit, &catalog, account);
     match args.output {
@@ -203,13 +203,13 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             }
             Invocation::Profile { .. } => writeln!(
                 out,
-                "IAM policy:     no account is known: give --account to see it"
+                "IAM policy:     the account is unknown: give --account to see it"
             )?,
         },
         Some(Chosen { policies, .. }) => {
             writeln!(out, "IAM policy:")?;
             for policy in policies {
-                writeln!(out, "{}", to_json(policy)?)?;
+                out.write_all(json(policy)?.as_bytes())?;
             }
         }
     }
@@ -221,7 +221,7 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         .candidates
         .iter()
         .map(|candidate| {
-            json!({
+            serde_json::json!({
                 "geography": candidate.choice.to_string(),
                 "profile": candidate.id.as_deref(),
                 "outcome": candidate.outcome.to_string(),
@@ -229,28 +229,28 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         })
         .collect();
     let chosen = explanation.chosen.as_ref();
-    let value = json!({
+    let value = serde_json::json!({
         "model": explanation.request.model,
         "sourceRegion": explanation.request.source_region,
         "reason": explanation.reason,
         "message": explanation.message,
-        "profile": chosen.map(|chosen| json!({
+        "profile": chosen.map(|chosen| serde_json::json!({
             "id": chosen.route.id(),
             "geography": chosen.route.geography(),
             "destinationRegions": chosen.judgement.reachable.names(),
         })),
-        "limit": explanation.limit.as_ref().map(|limit| json!({
+        "limit": explanation.limit.as_ref().map(|limit| serde_json::json!({
             "setBy": limit.origin().to_string(),
             "allowedRegions": limit.entries().collect::<Vec<_>>(),
         })),
-        "residency": chosen.map(|chosen| json!({
+        "residency": chosen.map(|chosen| serde_json::json!({
             "permitted": chosen.judgement.permits(),
             "message": chosen.judgement.message(),
         })),
         "candidates": candidates,
-        // One route fits one policy.
-        "policy": chosen.and_then(|chosen| chosen.policies.first()).map_or(Value::Null, |policy| json!(policy)),
+        // One route fits into one policy.
+        "policy": chosen.and_then(|chosen| chosen.policies.first()).map_or(Value::Null, |policy| serde_json::json!(policy)),
     });
-    writeln!(out, "{value:#}")?;
+    out.write_all(json(&value)?.as_bytes())?;
     Ok(())
 }

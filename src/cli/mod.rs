@@ -1,12 +1,19 @@
-//! The command line: composition, and the only place that prints.
+//! The command line: what puts the program together, and the only place that prints.
+//!
+//! Each command is a file or folder. What several share stands beside them: `options`, `catalogs` (what a source listed),
+//! `output` (for programs) and `tables` (for people).
 
-pub mod catalog;
+mod catalog;
+mod catalogs;
 mod evidence;
 mod explain;
 mod iam_policy;
-pub mod options;
+mod input;
+mod options;
+mod output;
 mod render;
 mod run;
+mod tables;
 
 use std::{
     io::{self, Write},
@@ -19,10 +26,10 @@ use clap_complete::Shell;
 
 use crate::{api, catalog::CatalogError};
 
-/// What the program ends with where a binding is not Ready or not within its limits, a request is not supported, or a policy
-/// denies one.
+/// The exit code if a binding is not Ready or not shown to be within its limits, a request is not supported, or a policy denies
+/// one.
 const NOT_READY: u8 = 3;
-/// What the program ends with where it was given something wrong.
+/// The exit code for bad input.
 const BAD_INPUT: u8 = 2;
 
 /// Finds the system-defined Amazon Bedrock inference profiles that workloads use, and writes their IDs into ConfigMaps
@@ -44,7 +51,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Prints what the controller would write for bindings in files, without a cluster
     Render(render::RenderArgs),
-    /// Says which profile serves a model from a region, and why each other candidate does not
+    /// Says which profile serves a model from a region, and why the other candidates do not
     Explain(explain::ExplainArgs),
     /// Reports the route of every binding in a cluster, the limits on it, and the verdict, for auditors
     Evidence(evidence::EvidenceArgs),
@@ -62,12 +69,18 @@ enum Command {
     },
 }
 
-/// Says why a command failed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something that was given is wrong.
+    /// An option or an input is wrong.
     #[error("{0}")]
     BadInput(String),
+    /// Something is wrong with the manifests that were given.
+    #[error(transparent)]
+    Input(#[from] input::Problems),
+    /// Manifests can't be checked.
+    #[error("manifests can't be checked by the schema of bindings")]
+    Validation(#[from] api::validation::Error),
     /// A file can't be read.
     #[error("{path} can't be read")]
     Unreadable {
@@ -76,25 +89,22 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// A file holds something else than expected.
-    #[error("{path} is not what it should be")]
-    Malformed {
-        /// The file.
+    /// A file can't be written.
+    #[error("{path} can't be written")]
+    Unwritable {
+        /// The file or directory.
         path: String,
         /// Why.
-        source: serde_yaml::Error,
+        source: io::Error,
     },
-    /// The catalog can't be had.
-    #[error("the catalog can't be had")]
-    Catalog(#[from] CatalogError),
-    /// A `catalog` command failed.
+    /// The catalog can't be listed.
     #[error(transparent)]
-    CatalogCommand(#[from] catalog::Error),
-    /// There is no way to the cluster.
+    Catalog(#[from] CatalogError),
+    /// No cluster can be reached.
     #[error("no cluster can be reached: check KUBECONFIG or the service account")]
     Cluster(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The cluster did not give what a report needs.
-    #[error("{what} can't be listed: check the cluster, and that you may list them")]
+    /// The cluster did not list what a report needs.
+    #[error("{what} can't be listed: check that the cluster answers, and that you may list them")]
     Listing {
         /// What was asked for.
         what: String,
@@ -114,8 +124,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The task that competes for the Lease ended.
-    #[error("the election of a leader ended unexpectedly")]
+    /// The task of the leader election ended.
+    #[error("the leader election ended unexpectedly")]
     ElectionEnded,
     /// The output can't be written.
     #[error("the output can't be written")]
@@ -128,11 +138,12 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BadInput(_)
+            | Self::Input(_)
             | Self::Unreadable { .. }
-            | Self::Malformed { .. }
             | Self::Catalog(CatalogError::SnapshotInvalid(_)) => BAD_INPUT,
-            Self::CatalogCommand(error) => error.exit_code(),
-            Self::Catalog(_)
+            Self::Unwritable { .. }
+            | Self::Validation(_)
+            | Self::Catalog(_)
             | Self::Cluster(_)
             | Self::Listing { .. }
             | Self::Controller(_)
@@ -143,16 +154,13 @@ impl Error {
     }
 }
 
-/// Runs what the command line asks for and returns the exit code. Errors go to standard error, once, with their causes.
+/// Runs the command and returns the exit code. An error is printed once, to standard error, with its causes.
 pub async fn main() -> ExitCode {
-    let outcome = execute(Cli::parse().command).await;
+    // Boxed: the futures of all commands together are too large for the stack of a thread.
+    let outcome = Box::pin(execute(Cli::parse().command)).await;
     match outcome {
         Ok(code) => ExitCode::from(code),
-        Err(Error::Output(error) | Error::CatalogCommand(catalog::Error::Output(error)))
-            if error.kind() == io::ErrorKind::BrokenPipe =>
-        {
-            ExitCode::SUCCESS
-        }
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", chain(&error));
             ExitCode::from(error.exit_code())
@@ -176,11 +184,11 @@ async fn execute(command: Command) -> Result<u8, Error> {
         }
         Command::IamPolicy(args) => iam_policy::run(args, &mut out, &mut io::stderr()).await,
         Command::Crd => {
-            out.write_all(to_yaml(&api::custom_resource_definition())?.as_bytes())?;
+            out.write_all(output::yaml(&api::custom_resource_definition())?.as_bytes())?;
             Ok(0)
         }
         Command::Completions { shell } => {
-            // The generator panics where it can't write.
+            // The generator panics if it can't write.
             let mut script = Vec::new();
             clap_complete::generate(
                 shell,
@@ -200,20 +208,13 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some errors of libraries name their causes themselves.
+        // Some libraries' errors repeat their causes.
         if !text.contains(&cause_text) {
             text = format!("{text}: {cause_text}");
         }
         source = cause.source();
     }
     text
-}
-
-fn to_yaml<T: serde::Serialize>(value: &T) -> Result<String, Error> {
-    serde_yaml::to_string(value).map_err(|source| Error::Malformed {
-        path: "the output".to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl FromStr for CatalogSource {
 }
 
 impl CatalogSource {
-    /// Says whether this is the live service: only that one is asked by a role.
+    /// Returns whether this is the live service. Only that knows roles.
     #[must_use]
     pub fn is_live(&self) -> bool {
         matches!(self, Self::Bedrock)
@@ -50,8 +50,8 @@ impl CatalogSource {
     /// Opens the source. `region` is where the live service obtains credentials.
     ///
     /// # Errors
-    /// [`CatalogError::SnapshotInvalid`] where a directory can't be read, [`CatalogError::EndpointUnreachable`] where
-    /// `AWS_CA_BUNDLE` names no certificates.
+    /// [`CatalogError::SnapshotInvalid`] if a directory can't be read, [`CatalogError::EndpointUnreachable`] if the file in
+    /// `AWS_CA_BUNDLE` can't be used.
     pub async fn open(
         &self,
         region: &Region,
@@ -76,14 +76,14 @@ impl CatalogSource {
     }
 }
 
-/// Reads the certificates that `AWS_CA_BUNDLE` names: the SDK does not.
+/// Reads the file in `AWS_CA_BUNDLE`, which the SDK does not.
 fn ca_bundle() -> Result<Option<Vec<u8>>, CatalogError> {
     let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
     fs::read(&path).map(Some).map_err(|error| {
         CatalogError::EndpointUnreachable(format!(
-            "AWS_CA_BUNDLE names {}, which can't be read ({error}): name a file of PEM certificates, or unset it",
+            "AWS_CA_BUNDLE names {}, which can't be read ({error}): name a file of CA certificates in PEM, or unset it",
             path.display()
         ))
     })
@@ -142,30 +142,29 @@ impl FromStr for RegionEndpoint {
 /// The roles that bindings may name.
 #[derive(Debug, Clone, Args)]
 pub struct RoleOptions {
-    /// Roles that bindings of some namespaces may name: ARN;namespaces=A,B and optionally ;external-id=X, with at most 4 *
-    /// in the role's name and in each namespace; repeatable, or separated by spaces in the environment [default: none]
+    /// Roles that bindings of some namespaces may name: ARN;namespaces=A,B and optionally ;external-id=X, with at most 4 * in the
+    /// role's name and in each namespace; repeatable, or separated by spaces in the environment [default: none]
     #[arg(long, env = "IPO_ALLOW_ROLE_ARN", value_name = "ENTRY")]
     allow_role_arn: Vec<String>,
-    /// Name of the sessions of these roles, as CloudTrail shows it, such as the cluster's
-    /// [default: inference-profile-operator-REGION]
+    /// Name of these roles' sessions in CloudTrail, such as the cluster's name [default: inference-profile-operator-REGION]
     #[arg(long, env = "IPO_ROLE_SESSION_NAME", value_name = "NAME")]
     role_session_name: Option<SessionName>,
 }
 
-/// [`RoleOptions`], parsed. The default allows none.
+/// [`RoleOptions`], parsed. The default allows no roles.
 #[derive(Debug, Clone, Default)]
 pub struct Roles {
-    /// Which roles.
+    /// The allow-list.
     pub allowed: AllowedRoles,
-    /// The name of their sessions, where one was given.
+    /// The name of the roles' sessions, if one was given.
     pub session_name: Option<SessionName>,
 }
 
 impl RoleOptions {
-    /// Returns the allow-list.
+    /// Parses the options.
     ///
     /// # Errors
-    /// [`Error::BadInput`] where an entry is not valid.
+    /// [`Error::BadInput`] if the allow-list is not valid.
     pub fn parse(&self) -> Result<Roles, Error> {
         Ok(Roles {
             allowed: AllowedRoles::parse(&self.allow_role_arn)
@@ -187,23 +186,23 @@ pub struct CatalogOptions {
     )]
     pub catalog: CatalogSource,
     #[command(flatten)]
-    aws: AwsOptions,
+    pub(super) aws: AwsOptions,
 }
 
 impl CatalogOptions {
     /// Opens the source, without roles. `region` is where the live service obtains credentials.
     ///
     /// # Errors
-    /// As [`CatalogSource::open`].
+    /// See [`CatalogSource::open`].
     pub async fn open(&self, region: &Region) -> Result<Arc<dyn Source>, CatalogError> {
         self.catalog.open(region, &self.aws, Roles::default()).await
     }
 }
 
-/// The account, where the catalog does not know it.
+/// The account, if the catalog does not name it.
 #[derive(Debug, Clone, Args)]
 pub struct AccountOptions {
-    /// AWS account ID for the ARNs of profiles, where the catalog does not know it
+    /// AWS account ID for the ARNs of profiles, if the catalog does not name it
     #[arg(long, value_name = "ACCOUNT-ID")]
     pub account: Option<AccountId>,
 }
@@ -217,36 +216,22 @@ pub struct RegionOptions {
 }
 
 impl RegionOptions {
-    /// Returns the region of the flag, else that of the environment. Instance metadata are never asked: a region that
-    /// depends on where a pod landed is no decision.
+    /// Returns the region of the option, or that of the environment. Instance metadata are never asked: where a pod happens to run
+    /// must not decide.
     ///
     /// # Errors
-    /// [`Error::BadInput`] where the environment holds no region name.
+    /// [`Error::BadInput`] if the environment has something other than a region name.
     pub fn optional(&self) -> Result<Option<Region>, Error> {
         if self.region.is_some() {
             return Ok(self.region.clone());
         }
-        let named = ["AWS_REGION", "AWS_DEFAULT_REGION"]
-            .iter()
-            .find_map(|name| {
-                std::env::var(name)
-                    .ok()
-                    .filter(|value| !value.is_empty())
-                    .map(|value| (name, value))
-            });
-        named
-            .map(|(name, value)| {
-                value
-                    .parse()
-                    .map_err(|error| Error::BadInput(format!("{name}: {error}")))
-            })
-            .transpose()
+        region_of_environment()
     }
 
-    /// Returns the region, which must be known.
+    /// Returns the region, which is required.
     ///
     /// # Errors
-    /// [`Error::BadInput`] where neither the flag nor the environment names one.
+    /// [`Error::BadInput`] if neither the option nor the environment names one.
     pub fn required(&self) -> Result<Region, Error> {
         self.optional()?.ok_or_else(|| {
             Error::BadInput("no source region: give --region or set AWS_REGION".to_owned())
@@ -254,11 +239,31 @@ impl RegionOptions {
     }
 }
 
-/// The residency limit of the operator.
+/// Returns the region in `AWS_REGION` or `AWS_DEFAULT_REGION`.
+///
+/// # Errors
+/// [`Error::BadInput`] if the value is not a region name.
+pub fn region_of_environment() -> Result<Option<Region>, Error> {
+    let named = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .into_iter()
+        .find_map(|name| {
+            let value = std::env::var(name).ok()?;
+            (!value.is_empty()).then_some((name, value))
+        });
+    named
+        .map(|(name, value)| {
+            value
+                .parse()
+                .map_err(|error| Error::BadInput(format!("{name}: {error}")))
+        })
+        .transpose()
+}
+
+/// The operator's residency limit.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LimitOptions {
     /// Regions that requests may reach: names, patterns with at most 4 *, sets (@eu @eea @uk @ch @us @ca @jp @au @in), or
-    /// * for no border; repeatable or comma-separated, at most 64 entries [default: no limit]
+    /// * for any region; repeatable or comma-separated, at most 64 entries [default: no limit]
     #[arg(
         long,
         env = "IPO_ALLOWED_REGIONS",
@@ -269,10 +274,10 @@ pub struct LimitOptions {
 }
 
 impl LimitOptions {
-    /// Returns the limit; nothing where none was given.
+    /// Returns the limit, or `None` if none was given.
     ///
     /// # Errors
-    /// [`Error::BadInput`] where it is not a valid limit.
+    /// [`Error::BadInput`] if it is not a valid limit.
     pub fn parse(&self) -> Result<Option<Limit>, Error> {
         if self.allowed_regions.is_empty() {
             return Ok(None);

@@ -30,7 +30,7 @@ use super::{
     options::{AwsOptions, CatalogSource, LimitOptions, RegionOptions, RoleOptions},
 };
 
-/// Longest wait for a connection to the apiserver.
+/// How long to wait for a connection to the apiserver.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of `run`.
@@ -50,7 +50,7 @@ pub struct RunArgs {
     aws: AwsOptions,
     #[command(flatten)]
     roles: RoleOptions,
-    /// AWS account ID for the ARNs of profiles, where no live listing tells it
+    /// AWS account ID for the ARNs of profiles, if no live listing names it
     #[arg(long, env = "IPO_ACCOUNT", value_name = "ACCOUNT-ID")]
     account: Option<AccountId>,
     /// Namespace to serve; repeatable, or comma-separated in the environment [default: all]
@@ -78,7 +78,7 @@ pub struct RunArgs {
     /// Restarts the workloads in spec.rollout when a written value changes
     #[arg(long, env = "IPO_ENABLE_ROLLOUT")]
     enable_rollout: bool,
-    /// How many workloads restart at once, over all bindings
+    /// How many workloads restart at once, across all bindings
     #[arg(long, env = "IPO_CONCURRENT_ROLLOUTS", value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrent_rollouts: u16,
     /// Asks AWS whether the models of bindings can be used, and shows it as the condition `ModelUsable`
@@ -86,7 +86,7 @@ pub struct RunArgs {
     check_access: bool,
     #[command(flatten)]
     limit: LimitOptions,
-    /// Writes no binding that no residency limit holds for
+    /// Writes nothing for bindings without a residency limit
     #[arg(long, env = "IPO_REQUIRE_RESIDENCY")]
     require_residency: bool,
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub struct RunArgs {
     /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: not served]
     #[arg(long, env = "IPO_HTTP_ADDR", value_name = "IP:PORT")]
     http_addr: Option<SocketAddr>,
-    /// Form of the log lines
+    /// Format of the log lines
     #[arg(
         long,
         env = "IPO_LOG_FORMAT",
@@ -107,13 +107,13 @@ pub struct RunArgs {
 /// How catalogs are kept current, and how many.
 #[derive(Debug, Args)]
 struct FeedOptions {
-    /// How often each catalog is listed anew, such as 15m or 90s
+    /// How often each catalog is listed, such as 15m or 90s
     #[arg(long, env = "IPO_REFRESH_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = duration)]
     refresh_interval: Duration,
-    /// How old a catalog of files, or the embedded one, may be before `CatalogFresh` says so, such as 2160h
+    /// How old a directory or embedded catalog may be before `CatalogFresh` says so, such as 2160h
     #[arg(long, env = "IPO_CATALOG_MAX_AGE", value_name = "DURATION", default_value = "2160h", value_parser = duration)]
     catalog_max_age: Duration,
-    /// How many catalogs, one for each role and source region, are kept at most
+    /// The most catalogs that are kept, one for each role and source region
     #[arg(
         long,
         env = "IPO_MAX_FEEDS",
@@ -121,7 +121,7 @@ struct FeedOptions {
         default_value = "64"
     )]
     max_feeds: NonZeroUsize,
-    /// How many catalogs the bindings of one namespace use at most
+    /// The most catalogs that the bindings of one namespace can use
     #[arg(
         long,
         env = "IPO_MAX_FEEDS_PER_NAMESPACE",
@@ -147,7 +147,7 @@ impl FeedOptions {
     }
 }
 
-/// How several replicas agree on the one that writes.
+/// How replicas elect the leader, the only one that writes.
 #[derive(Debug, Args)]
 struct ElectionOptions {
     /// Writes only while holding a Lease, so that several replicas can run
@@ -164,7 +164,7 @@ struct ElectionOptions {
     /// Namespace of the Lease [default: that of the service account or kubeconfig]
     #[arg(long, env = "IPO_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     lease_namespace: Option<String>,
-    /// This replica in the Lease; something random is added [default: the host's name]
+    /// Name of this replica in the Lease, to which a random suffix is added [default: the host's name]
     #[arg(long, env = "IPO_LEASE_IDENTITY", value_name = "NAME")]
     lease_identity: Option<String>,
 }
@@ -214,7 +214,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let allowed_roles = roles.allowed.clone();
     start_logging(args.log_format);
     let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
-    let client = connect().await?;
+    let client = client(cluster_config().await?)?;
     let config = Config {
         namespaces: args.namespaces,
         selector: args.selector,
@@ -261,14 +261,14 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         failed = serve(args.http_addr, health, metrics) => Err(failed),
         () = ended(&mut election) => Err(Error::ElectionEnded),
     };
-    // Visits under way are over: another replica may begin.
+    // No visit is under way any more: another replica may begin.
     if let Some(election) = election {
         election.resign().await;
     }
     outcome.map(|()| 0)
 }
 
-/// Waits for the end of the election's task, which must not end.
+/// Waits for the end of the election's task, which should never end.
 async fn ended(election: &mut Option<Election>) {
     match election {
         Some(election) => election.ended().await,
@@ -276,7 +276,7 @@ async fn ended(election: &mut Option<Election>) {
     }
 }
 
-/// Serves the endpoints; returns only where that fails.
+/// Serves the endpoints. Returns only if that fails.
 async fn serve(address: Option<SocketAddr>, health: Health, metrics: Metrics) -> Error {
     let Some(address) = address else {
         return std::future::pending().await;
@@ -300,17 +300,21 @@ fn termination() -> Result<impl Future<Output = ()>, Error> {
     })
 }
 
-/// Connects to the cluster. The client's own retries are off: what fails is classed, shown and tried again in one place.
-pub(super) async fn connect() -> Result<Client, Error> {
-    let mut config = kube::Config::infer()
+/// Returns where the cluster is and how to authenticate there, as the kubeconfig or the service account says.
+pub(super) async fn cluster_config() -> Result<kube::Config, Error> {
+    kube::Config::infer()
         .await
-        .map_err(|error| Error::Cluster(error.into()))?;
+        .map_err(|error| Error::Cluster(error.into()))
+}
+
+/// Returns a client of the cluster. The client's own retries are off: failures are classed, shown and retried in one place.
+pub(super) fn client(mut config: kube::Config) -> Result<Client, Error> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     Client::try_from(config).map_err(|error| Error::Cluster(error.into()))
 }
 
-/// Logs to standard error; `RUST_LOG` filters, the default is info.
+/// Starts logging to standard error. `RUST_LOG` sets the filter; the default is info.
 fn start_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()

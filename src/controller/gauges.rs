@@ -1,4 +1,4 @@
-//! Metrics that are counted when they are asked for: bindings by their condition, the queue, the catalogs.
+//! Metrics that are computed when they are scraped: bindings by condition, the queue, the catalogs.
 
 use std::{collections::BTreeMap, fmt, sync::Weak};
 
@@ -12,7 +12,7 @@ use crate::{catalog::embedded::Embedded, metrics::CONTROLLER, residency};
 
 use super::state::State;
 
-/// Asks a controller, as long as there is one.
+/// Computes the gauges of a controller for as long as the controller exists.
 pub(super) struct Gauges {
     state: Weak<State>,
     workers: usize,
@@ -52,7 +52,7 @@ fn bindings(state: &State, encoder: &mut DescriptorEncoder) -> fmt::Result {
     let counts = state.cache().by_ready();
     let mut metric = encoder.encode_descriptor(
         "inference_profile_operator_bindings",
-        "Bindings, by their condition Ready",
+        "Bindings, by status and reason of the condition Ready",
         None,
         MetricType::Gauge,
     )?;
@@ -67,7 +67,7 @@ fn queue(state: &State, workers: usize, encoder: &mut DescriptorEncoder) -> fmt:
     let depth = state.queue.depth();
     let mut metric = encoder.encode_descriptor(
         "workqueue_depth",
-        "Bindings that wait to be visited: changed ones in the lane high, others in low",
+        "Bindings that wait for a visit: priority high for new and changed ones, low for others",
         None,
         MetricType::Gauge,
     )?;
@@ -78,12 +78,12 @@ fn queue(state: &State, workers: usize, encoder: &mut DescriptorEncoder) -> fmt:
     let gauges = [
         (
             "controller_runtime_active_workers",
-            "Visits of bindings under way",
+            "Visits of bindings in progress",
             depth.busy,
         ),
         (
             "controller_runtime_max_concurrent_reconciles",
-            "How many bindings are visited at once",
+            "Most bindings that are visited at the same time",
             workers,
         ),
     ];
@@ -98,7 +98,7 @@ fn catalogs(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder)
     let ages = state.feeds.ages();
     let mut metric = encoder.encode_descriptor(
         "inference_profile_operator_catalog_age_seconds",
-        "Time since the inference profiles of a source region were listed last, by the feed that waits longest",
+        "Time since the inference profiles of a source region were listed, by the feed that was listed least recently",
         None,
         MetricType::Gauge,
     )?;

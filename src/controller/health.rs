@@ -1,4 +1,4 @@
-//! How the controller is: what liveness and readiness probes ask.
+//! The controller's health, for liveness and readiness probes.
 
 use std::{
     sync::{
@@ -14,19 +14,19 @@ use crate::leader::Leadership;
 
 use super::state::State;
 
-/// How long work may wait without a visit beginning or ending: far more than the calls of one visit can take.
+/// How long bindings may wait while no visit begins or ends: far longer than the calls of one visit can take.
 const STUCK: Duration = Duration::from_mins(5);
 
-/// Signs of life of the workers.
-pub(super) struct Pulse {
+/// The workers' signs of life.
+pub(super) struct Heartbeat {
     start: Instant,
-    /// When a visit began or ended last, in milliseconds after `start`.
+    /// When a visit last began or ended, in milliseconds after `start`.
     last: AtomicU64,
     synced: AtomicBool,
     ready: AtomicBool,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(super) fn new() -> Self {
         Self {
             start: Instant::now(),
@@ -36,13 +36,13 @@ impl Pulse {
         }
     }
 
-    /// Notes that a visit began or ended.
+    /// Records that a visit began or ended.
     pub(super) fn beat(&self) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// Notes that the watches have shown everything there is.
+    /// Records that the first lists of all watches are complete.
     pub(super) fn synced(&self) {
         self.beat();
         self.synced.store(true, Ordering::Relaxed);
@@ -54,34 +54,34 @@ impl Pulse {
     }
 }
 
-/// How the controller is.
+/// Tells whether the controller is alive and ready.
 #[derive(Clone)]
 pub struct Health {
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     state: Arc<State>,
     leadership: Leadership,
 }
 
 impl Health {
-    pub(super) fn of(pulse: Arc<Pulse>, state: Arc<State>, leadership: Leadership) -> Self {
+    pub(super) fn of(heartbeat: Arc<Heartbeat>, state: Arc<State>, leadership: Leadership) -> Self {
         Self {
-            pulse,
+            heartbeat,
             state,
             leadership,
         }
     }
 
-    /// Says whether work is being done, where there is any.
+    /// Checks that work is being done if there is any.
     ///
     /// # Errors
-    /// What is wrong, in a sentence.
+    /// Returns a sentence that says what is wrong.
     pub fn alive(&self) -> Result<(), &'static str> {
-        let pulse = &self.pulse;
+        let heartbeat = &self.heartbeat;
         let depth = self.state.queue.depth();
         let works = depth.high + depth.low + depth.busy > 0
-            && pulse.synced.load(Ordering::Relaxed)
+            && heartbeat.synced.load(Ordering::Relaxed)
             && self.leadership.remaining().is_some();
-        if works && pulse.silence() > STUCK {
+        if works && heartbeat.silence() > STUCK {
             return Err(
                 "bindings wait to be visited, and no visit has begun or ended for 5 minutes",
             );
@@ -89,25 +89,25 @@ impl Health {
         Ok(())
     }
 
-    /// Says whether the watches are complete, and the first catalogs are there or known to fail. Once ready, always
-    /// ready: a new source region takes nothing back.
+    /// Checks that the watches are complete and that each of the first catalogs is listed or known to fail. Once ready, a
+    /// controller stays ready, also while a new source region is listed for the first time.
     ///
     /// # Errors
-    /// What is waited for, in a sentence.
+    /// Returns a sentence that says what is being waited for.
     pub fn ready(&self) -> Result<(), &'static str> {
-        let pulse = &self.pulse;
-        if pulse.ready.load(Ordering::Relaxed) {
+        let heartbeat = &self.heartbeat;
+        if heartbeat.ready.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if !pulse.synced.load(Ordering::Relaxed) {
+        if !heartbeat.synced.load(Ordering::Relaxed) {
             return Err(
-                "the watches are not complete: look for \"a watch failed\" in the log where this lasts",
+                "the watches are not complete: if this lasts, look for \"a watch failed\" in the log",
             );
         }
         if !self.state.feeds.answered() {
-            return Err("the first listing of inference profiles is under way");
+            return Err("the first listing of inference profiles is in progress");
         }
-        pulse.ready.store(true, Ordering::Relaxed);
+        heartbeat.ready.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

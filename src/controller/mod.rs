@@ -1,8 +1,8 @@
-//! The controller: watches -> cache -> queue -> workers. Here its parts are made and wired; each gets what it needs and no
-//! more. Only [`writer`] can write to the cluster.
+//! The controller: watches -> cache -> queue -> workers. This file creates its parts and connects them; each part gets what it
+//! needs and no more. Only `writer` can write to the cluster.
 
-mod catalogs;
-mod failure;
+mod call_error;
+mod catalog_changes;
 mod gauges;
 mod health;
 mod restarts;
@@ -31,7 +31,7 @@ use crate::{
     types::Region,
 };
 
-use health::Pulse;
+use health::Heartbeat;
 use restarts::Restarts;
 use state::State;
 use visit::Visitor;
@@ -40,45 +40,45 @@ use writer::Writer;
 
 pub use health::Health;
 
-/// Longest wait for visits under way when the operator stops: below the 30 s that Kubernetes gives a pod.
+/// Longest wait for visits in progress when the operator stops: below the 30 s that Kubernetes gives a pod.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How many refreshes of the catalog pass before it is asked again whether a model can be used.
+/// How many refresh intervals of the catalog pass between two checks of whether a model can be used.
 const REFRESHES_PER_ACCESS_CHECK: u32 = 4;
 
-/// What the controller is told.
+/// The controller's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Namespaces to serve; none: all.
+    /// Namespaces to serve; all if empty.
     pub namespaces: Vec<String>,
-    /// Label selector of the bindings to serve.
+    /// Label selector of the bindings to serve; all if `None`.
     pub selector: Option<String>,
-    /// Source region of bindings that name none.
+    /// Source region of bindings that do not name one.
     pub default_region: Region,
     /// How many bindings are visited at once.
     pub workers: usize,
-    /// When catalogs are listed anew, and when they are old.
+    /// When catalogs are listed again, and when a snapshot is stale.
     pub schedule: Schedule,
-    /// Which roles bindings may name.
+    /// The roles that bindings may name.
     pub allowed_roles: AllowedRoles,
-    /// How many catalogs are kept.
+    /// Limits on the number of catalogs.
     pub feed_limits: FeedLimits,
     /// How many workloads restart at once.
     pub concurrent_rollouts: usize,
-    /// What plans are told.
+    /// The settings that plans depend on.
     pub settings: Settings,
-    /// The data compiled in.
+    /// The embedded data.
     pub embedded: &'static Embedded,
 }
 
 /// Says why the controller ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
-    /// A watch, or the task that follows the catalogs, ended by itself.
+    /// A watch or another task that must run all the time has ended.
     #[error("a task of the controller ended unexpectedly")]
     TaskEnded,
 }
 
-/// The controller, not running yet.
+/// A controller that is not running yet.
 pub struct Controller {
     client: Client,
     config: Config,
@@ -91,7 +91,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Makes a controller that writes only while it leads, and counts what it does.
+    /// Returns a controller that writes only while it leads, and that counts in `metrics` what it does.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -127,7 +127,7 @@ impl Controller {
             metrics.clone(),
             config.embedded,
         );
-        // One replica asks AWS; those that stand by watch the cluster only.
+        // Only the leader lists in AWS; a standby only watches the cluster.
         feeds.pause();
         let queue = WorkQueue::new(config.workers);
         let state = Arc::new(State::new(Cache::new(rules), queue, feeds));
@@ -162,7 +162,7 @@ impl Controller {
             visitor,
             leadership,
             metrics,
-            pulse: Arc::new(Pulse::new()),
+            heartbeat: Arc::new(Heartbeat::new()),
             backoff: Mutex::new(Backoff::default()),
         });
         Self {
@@ -177,21 +177,21 @@ impl Controller {
         }
     }
 
-    /// Returns what to ask how the controller is.
+    /// Returns a handle that tells whether the controller is alive and ready.
     #[must_use]
     pub fn health(&self) -> Health {
         let workers = &self.workers;
         Health::of(
-            workers.pulse.clone(),
+            workers.heartbeat.clone(),
             self.state.clone(),
             workers.leadership.clone(),
         )
     }
 
-    /// Runs the controller until `shutdown` resolves; then visits under way are finished.
+    /// Runs the controller until `shutdown` resolves, and then finishes the visits in progress.
     ///
     /// # Errors
-    /// [`ControllerError`] where a task ended that must not.
+    /// Returns [`ControllerError`] if a task ended that must not end.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ControllerError> {
         let Self {
             client,
@@ -206,21 +206,24 @@ impl Controller {
         let leadership = workers.leadership.clone();
         let mut essential = JoinSet::new();
         let synced = watch::start(&client, &config, &state, &mut essential);
-        essential.spawn(catalogs::follow_feeds(state.clone(), feed_changes));
-        essential.spawn(catalogs::follow_access(
+        essential.spawn(catalog_changes::follow_feeds(state.clone(), feed_changes));
+        essential.spawn(catalog_changes::follow_access(
             state.clone(),
             leadership.clone(),
             access,
         ));
-        essential.spawn(catalogs::follow_leadership(state.clone(), leadership));
+        essential.spawn(catalog_changes::follow_leadership(
+            state.clone(),
+            leadership,
+        ));
         essential.spawn(restarts.follow(begun_restarts));
         let mut working = JoinSet::new();
         let visits = async {
             join_all(synced).await;
-            workers.pulse.synced();
+            workers.heartbeat.synced();
             tracing::info!(
                 bindings = state.cache().bindings(),
-                "synced: watches are complete, work begins"
+                "synced: the watches are complete, and work begins"
             );
             for _ in 0..config.workers {
                 working.spawn(workers.clone().work());
@@ -232,14 +235,16 @@ impl Controller {
             _ = essential.join_next() => Err(ControllerError::TaskEnded),
             () = visits => Ok(()),
         };
-        tracing::info!("stopping: visits under way are finished");
+        tracing::info!("stopping: visits in progress are finished");
         state.queue.close();
         let finished = tokio::time::timeout(STOP_TIMEOUT, async {
             while working.join_next().await.is_some() {}
         })
         .await;
         if finished.is_err() {
-            tracing::warn!("some visits did not finish in time; the next start does them again");
+            tracing::warn!(
+                "some visits did not finish in time; they are repeated after the next start"
+            );
         }
         ended
     }

@@ -1,4 +1,5 @@
-//! Restarts: a visit triggers those whose turn it is, and ends; a task follows them and gives their slots on.
+//! Restarts of workloads. A visit triggers the restarts whose turn it is and does not wait for them; a task follows them and
+//! passes their slots on.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,35 +13,31 @@ use tokio::{
 
 use crate::{
     plan::{
-        Problem, Restart, Restarted, Tried, TriedRestart,
+        Problem, Restart, RestartOutcome, Tried, TriedRestart,
         identity::{ObjectKey, WorkloadKey},
         observed::Binding,
     },
     queue::{Rollouts, Turn},
 };
 
-use super::{
-    rollout_status::{Workload, is_complete},
-    state::State,
-    writer::Writer,
-};
+use super::{rollout_status::is_complete, state::State, writer::Writer};
 
-/// Pause between two looks at a workload.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// Longest time that a workload takes a slot: one that is stuck holds up the others no longer.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// Pause between two reads of a workload.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest time that a workload takes a slot, so that one that is stuck does not hold up the others.
+const ROLLOUT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The restarts of all bindings.
 pub(super) struct Restarts {
     rollouts: Mutex<Rollouts<ObjectKey, WorkloadKey>>,
     writer: Writer,
     state: Arc<State>,
-    /// Tells of workloads whose restart begins.
+    /// Sends the workloads whose restart begins to the task that follows them.
     begun: mpsc::UnboundedSender<WorkloadKey>,
 }
 
 impl Restarts {
-    /// Returns restarts of which so many are under way at once.
+    /// Returns restarts of which at most `slots` are in progress at a time.
     pub fn new(
         slots: usize,
         writer: Writer,
@@ -59,12 +56,13 @@ impl Restarts {
         self.rollouts.lock()
     }
 
-    /// Triggers the restarts of a binding whose turn it is; the others wait. The binding's earlier ones are forgotten.
+    /// Triggers the restarts of a binding whose turn it is; the others wait. Restarts that the binding no longer needs are
+    /// cancelled.
     pub async fn trigger(&self, binding: &Binding, restarts: Vec<Restart>) -> Vec<TriedRestart> {
         let wanted = restarts.iter().map(|restart| &restart.workload);
         let next = self.rollouts().retain(&binding.key, wanted);
         self.state.wake(next);
-        // All ask before any is triggered: they stand in line in the order of the spec.
+        // All restarts join the line before any is triggered, so that the line follows the order of the spec.
         let turns: Vec<(Restart, Turn)> = restarts
             .into_iter()
             .map(|restart| {
@@ -77,8 +75,8 @@ impl Restarts {
         join_all(turns.into_iter().map(|(restart, turn)| async move {
             let outcome = match turn {
                 Turn::Now => self.restart(binding, &restart).await,
-                Turn::Later => Ok(Restarted::Waits),
-                Turn::Done => Ok(Restarted::Triggered),
+                Turn::Later => Ok(RestartOutcome::Waiting),
+                Turn::Done => Ok(RestartOutcome::Triggered),
             };
             Tried {
                 what: restart,
@@ -88,37 +86,41 @@ impl Restarts {
         .await
     }
 
-    async fn restart(&self, binding: &Binding, restart: &Restart) -> Result<Restarted, Problem> {
+    async fn restart(
+        &self,
+        binding: &Binding,
+        restart: &Restart,
+    ) -> Result<RestartOutcome, Problem> {
         let (key, workload) = (&binding.key, &restart.workload);
         let error = match self.writer.annotate_template(key, restart).await {
             Ok(()) => {
-                tracing::info!(binding = %key, %workload, "a restart was triggered: a written value changed");
+                tracing::info!(binding = %key, %workload, "a restart was triggered because a written value changed");
                 let begins = self
                     .rollouts()
                     .triggered(key, workload, restart.token.clone());
                 if begins {
-                    // The task that follows ends only with the operator.
+                    // The receiving task ends only with the operator.
                     let _ = self.begun.send(workload.clone());
                 }
-                return Ok(Restarted::Triggered);
+                return Ok(RestartOutcome::Triggered);
             }
             Err(error) => error,
         };
-        let next = self.rollouts().let_go(key, workload);
+        let next = self.rollouts().cancel(key, workload);
         self.state.wake(next);
         if error.is_not_found() {
-            return Ok(Restarted::Missing);
+            return Ok(RestartOutcome::Missing);
         }
         Err(error.restart_problem(workload))
     }
 
-    /// Lets a binding have nothing to do with restarts any more: it is gone, or done, or its visit failed.
+    /// Cancels all restarts of a binding: it is gone, or its visit failed.
     pub fn forget(&self, key: &ObjectKey) {
         let next = self.rollouts().retain(key, []);
         self.state.wake(next);
     }
 
-    /// Follows the restarts that begin, and gives their slots to those that wait.
+    /// Follows the restarts that begin, and gives their slots to workloads that wait.
     pub async fn follow(self: Arc<Self>, mut begun: mpsc::UnboundedReceiver<WorkloadKey>) {
         let mut followed = JoinSet::new();
         loop {
@@ -137,37 +139,29 @@ impl Restarts {
         }
     }
 
-    /// Waits until a workload's rollout is complete, or patience ends.
+    /// Waits until a workload's rollout is complete, at most [`ROLLOUT_TIMEOUT`].
     async fn await_completion(&self, workload: &WorkloadKey) {
-        let until = Instant::now() + PATIENCE;
-        let mut blind = false;
+        let until = Instant::now() + ROLLOUT_TIMEOUT;
+        let mut is_reported = false;
         while Instant::now() < until {
-            sleep(LOOK_INTERVAL).await;
-            match self.writer.workload(workload).await {
-                Ok(object) => {
-                    let generation = object.metadata.generation.unwrap_or_default();
-                    let read = serde_json::from_value(object.data).ok();
-                    let complete = |read: Workload| is_complete(workload.kind, generation, &read);
-                    // What can't be read can't be followed.
-                    if read.is_none_or(complete) {
-                        return;
-                    }
-                }
+            sleep(POLL_INTERVAL).await;
+            match self.writer.rollout_status(workload).await {
+                Ok(status) if is_complete(workload.kind, &status) => return,
                 Err(error) if error.is_not_found() => return,
-                Err(error) if !blind => {
-                    blind = true;
+                Err(error) if !is_reported => {
+                    is_reported = true;
                     tracing::warn!(
                         %workload, namespace = %workload.namespace,
                         error = &error as &dyn std::error::Error,
-                        "the progress of a restart can't be read; others wait for it, at most 5 minutes"
+                        "the progress of a restart can't be read; other restarts wait for it, at most 5 minutes"
                     );
                 }
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         tracing::warn!(
             %workload, namespace = %workload.namespace,
-            "a restart is not complete after 5 minutes; others wait for it no longer"
+            "a restart is not complete after 5 minutes; other restarts no longer wait for it"
         );
     }
 }

@@ -1,25 +1,32 @@
-//! Whether a workload's rollout is still under way, by what its controller says of it.
+//! Whether the rollout of a workload is complete, by the status that the workload's own controller writes.
 
 use serde::Deserialize;
 
 use crate::api::WorkloadKind;
 
-/// A workload, as much of it as tells its progress.
+/// The fields of a workload that show the progress of its rollout.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Workload {
+    metadata: WorkloadMetadata,
     spec: WorkloadSpec,
     status: WorkloadStatus,
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WorkloadMetadata {
+    generation: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct WorkloadSpec {
-    /// Of a Deployment or `StatefulSet`.
+    /// Only Deployments and `StatefulSet`s.
     replicas: Option<i64>,
-    /// Of a Deployment.
+    /// Only Deployments.
     paused: bool,
-    /// Of a `StatefulSet` or `DaemonSet`.
+    /// Only `StatefulSet`s and `DaemonSet`s.
     update_strategy: UpdateStrategy,
 }
 
@@ -33,7 +40,7 @@ struct UpdateStrategy {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RollingUpdate {
-    /// Of a `StatefulSet`: pods below this ordinal keep the old template.
+    /// Only `StatefulSet`s: pods with a lower ordinal keep the old template.
     partition: i64,
 }
 
@@ -49,13 +56,17 @@ struct WorkloadStatus {
     number_available: i64,
 }
 
-/// Says whether nothing of a rollout is under way any more: every pod is of the present template and available, or the
-/// workload leaves its pods as they are until a person acts.
+/// Returns whether a rollout is complete: every pod has the current template and is available, or the workload leaves its
+/// pods as they are until a person acts.
 #[must_use]
-pub(super) fn is_complete(kind: WorkloadKind, generation: i64, workload: &Workload) -> bool {
-    let Workload { spec, status } = workload;
+pub(super) fn is_complete(kind: WorkloadKind, workload: &Workload) -> bool {
+    let Workload {
+        metadata,
+        spec,
+        status,
+    } = workload;
     let strategy = &spec.update_strategy;
-    if status.observed_generation < generation {
+    if status.observed_generation < metadata.generation {
         return false;
     }
     if spec.paused || strategy.r#type == "OnDelete" {
@@ -82,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rollouts_under_way_and_complete() {
+    fn rollouts_in_progress_and_complete() {
         use WorkloadKind::{DaemonSet, Deployment, StatefulSet};
         let three = "status: {observedGeneration: 2, replicas: 3, updatedReplicas: 3, availableReplicas: 3}";
         let nodes = "status: {observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2}";
@@ -129,26 +140,26 @@ mod tests {
                 false,
             ),
             (
-                "one replica is meant where none is given",
+                "one replica is the default",
                 Deployment,
                 "{status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, availableReplicas: 1}}".to_owned(),
                 true,
             ),
-            ("scaled to none", Deployment, "{spec: {replicas: 0}, status: {observedGeneration: 2}}".to_owned(), true),
+            ("scaled to zero", Deployment, "{spec: {replicas: 0}, status: {observedGeneration: 2}}".to_owned(), true),
             (
-                "paused: nothing happens before someone resumes it",
+                "paused: nothing happens until a person resumes it",
                 Deployment,
                 "{spec: {replicas: 3, paused: true}, status: {observedGeneration: 2, replicas: 3, availableReplicas: 3}}".to_owned(),
                 true,
             ),
             (
-                "OnDelete: nothing happens before someone deletes pods",
+                "OnDelete: nothing happens until a person deletes pods",
                 StatefulSet,
                 "{spec: {replicas: 3, updateStrategy: {type: OnDelete}}, status: {observedGeneration: 2, replicas: 3}}".to_owned(),
                 true,
             ),
             (
-                "OnDelete: nothing happens before someone deletes pods",
+                "OnDelete: nothing happens until a person deletes pods",
                 DaemonSet,
                 "{spec: {updateStrategy: {type: OnDelete}}, status: {observedGeneration: 2, desiredNumberScheduled: 2}}".to_owned(),
                 true,
@@ -162,8 +173,9 @@ mod tests {
             ),
         ];
         for (name, kind, yaml, complete) in rows {
-            let workload: Workload = serde_yaml::from_str(&yaml).expect("a workload");
-            let found = is_complete(kind, 2, &workload);
+            let mut workload: Workload = serde_yaml::from_str(&yaml).expect("a workload");
+            workload.metadata.generation = 2;
+            let found = is_complete(kind, &workload);
             assert_eq!(found, complete, "{kind}: {name}");
         }
     }

@@ -1,5 +1,5 @@
-//! What the tasks of the controller share: what is known of the cluster, which bindings are to be visited, and the feeds;
-//! with what follows from a change of the one for the others. It can't write to the cluster.
+//! What the tasks of the controller share: the cache, the queue and the feeds. A change of the cache is followed up in the
+//! queue and the feeds here. Nothing in this file can write to the cluster.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::{
-    cache::{Cache, Effect},
+    cache::{Cache, FollowUp},
     feeds::Feeds,
     plan::identity::ObjectKey,
     queue::{Corrections, Lane, WorkQueue},
@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct State {
     cache: Mutex<Cache>,
     corrections: Mutex<Corrections<ObjectKey>>,
-    /// Bindings to be visited.
+    /// The bindings to visit.
     pub queue: WorkQueue<ObjectKey>,
     /// The catalogs.
     pub feeds: Feeds,
@@ -38,42 +38,43 @@ impl State {
         self.cache.lock()
     }
 
-    /// Notes that a target of a binding is corrected, after others changed it.
+    /// Records that a target of a binding is corrected after others changed it.
     pub fn note_correction(&self, key: ObjectKey) {
         self.corrections.lock().note(key, Instant::now());
     }
 
-    /// Visits these bindings when nobody waits for others.
+    /// Queues these bindings in the low lane.
     pub fn wake(&self, bindings: impl IntoIterator<Item = ObjectKey>) {
         for key in bindings {
             self.queue.push(key, Lane::Low);
         }
     }
 
-    /// Changes the cache and follows up. The feeds are held and let go under the lock, in the order of the changes.
-    pub fn change(&self, change: impl FnOnce(&mut Cache) -> Effect) {
+    /// Changes the cache and follows up. Feeds are held and released under the lock, so that they follow the order of the
+    /// changes.
+    pub fn change(&self, change: impl FnOnce(&mut Cache) -> FollowUp) {
         let mut cache = self.cache();
-        let effect = change(&mut cache);
-        for feed in &effect.hold {
+        let follow_up = change(&mut cache);
+        for feed in &follow_up.hold {
             self.feeds.hold(feed);
         }
-        for feed in &effect.release {
+        for feed in &follow_up.release {
             self.feeds.release(feed);
         }
-        for feed in &effect.refresh {
+        for feed in &follow_up.refresh {
             self.feeds.refresh(feed);
         }
-        for (key, lane) in effect.wake {
+        for (key, lane) in follow_up.wake {
             self.queue.push(key, lane);
         }
     }
 
-    /// Changes the cache by what a watch shows of a target, and follows up: later where others keep changing it.
-    pub fn change_target(&self, change: impl FnOnce(&mut Cache) -> Effect) {
-        let effect = change(&mut self.cache());
+    /// Applies a watch event of a target to the cache and follows up. A target that others keep changing is corrected later.
+    pub fn change_target(&self, change: impl FnOnce(&mut Cache) -> FollowUp) {
+        let follow_up = change(&mut self.cache());
         let now = Instant::now();
         let corrections = self.corrections.lock();
-        for (key, lane) in effect.wake {
+        for (key, lane) in follow_up.wake {
             match corrections.wait(&key, now) {
                 Duration::ZERO => self.queue.push(key, lane),
                 wait => self.queue.push_after(key, lane, wait),

@@ -1,4 +1,4 @@
-//! One visit of one binding: gather, plan, write, remove, restart, conclude, status, Events.
+//! One visit of one binding: gather, plan, write, remove, restart, conclude, write the status, publish Events.
 
 use std::sync::Arc;
 
@@ -7,31 +7,31 @@ use jiff::Timestamp;
 
 use crate::{
     api::condition::ConditionType,
-    catalog::{FeedState, Freshness, embedded::Embedded},
+    catalog::{FeedState, embedded::Embedded},
     feeds::access::AccessChecks,
     plan::{
         Outcome, Retry, Settings, identity::ObjectKey, observed::Observed, plan, status::Status,
     },
 };
 
-use super::{failure::CallError, restarts::Restarts, state::State, writer::Writer};
+use super::{call_error::CallError, restarts::Restarts, state::State, writer::Writer};
 
 /// What a visit needs.
 pub(super) struct Visitor {
     pub state: Arc<State>,
     pub writer: Writer,
     pub restarts: Arc<Restarts>,
-    /// Nothing where it is not asked whether models can be used.
+    /// `None` if it is not checked whether models can be used.
     pub access: Option<Arc<AccessChecks>>,
     pub settings: Settings,
     pub embedded: &'static Embedded,
 }
 
 impl Visitor {
-    /// Visits a binding.
+    /// Visits a binding and returns when the next visit is worthwhile.
     ///
     /// # Errors
-    /// [`CallError`] where its own object could not be written; nothing is lost, the next visit does it again.
+    /// Returns [`CallError`] if the binding's own object could not be written. Nothing is lost: the next visit repeats it.
     pub async fn visit(&self, key: &ObjectKey) -> Result<Retry, CallError> {
         let Some(observed) = self.gather(key) else {
             self.restarts.forget(key);
@@ -44,7 +44,7 @@ impl Visitor {
             self.writer.set_finalizer(&binding, true).await?;
         }
         if plan.corrects() {
-            tracing::info!(binding = %key, "a target was changed by others and is corrected");
+            tracing::info!(binding = %key, "others changed a target, and it is corrected");
             self.state.note_correction(key.clone());
         }
         let (writing, writes) = plan.begin();
@@ -54,7 +54,7 @@ impl Visitor {
         let removals = removals.into_iter();
         let removals = join_all(removals.map(|it| self.writer.remove(&binding, it))).await;
         let restarts = self.restarts.trigger(&binding, restarts).await;
-        let mut outcome = finishing.conclude(removals, &restarts, now);
+        let mut outcome = finishing.conclude(removals, restarts, now);
         if let Some(status) = outcome.status.take() {
             log_decision(&outcome, &status);
             self.writer.write_status(&binding, status).await?;
@@ -68,29 +68,23 @@ impl Visitor {
         Ok(outcome.retry)
     }
 
-    /// Lets a binding have nothing to do with restarts any more: its visit failed.
+    /// Cancels the restarts of a binding whose visit failed.
     pub fn forget_restarts(&self, key: &ObjectKey) {
         self.restarts.forget(key);
     }
 
-    /// Returns everything that is known of a binding; nothing where it is gone.
+    /// Returns everything that is known of a binding, or `None` if the binding is gone.
     fn gather(&self, key: &ObjectKey) -> Option<Observed> {
-        let mut asked = None;
+        let mut used_feed = None;
         let mut observed = self.state.cache().observe(key, |feed| {
-            asked = feed.cloned();
-            match feed {
-                Some(feed) => self.state.feeds.state(feed),
-                None => FeedState {
-                    catalog: None,
-                    freshness: Freshness::Pending,
-                },
-            }
+            used_feed = feed.cloned();
+            feed.map_or_else(FeedState::pending, |feed| self.state.feeds.state(feed))
         })?;
         let binding = &observed.binding;
-        // Who may not see the catalog, may not see this; a suspended binding asks AWS nothing.
+        // A binding that may not use the catalog may not use this either, and a suspended binding causes no calls to AWS.
         if let (Some(checks), Some(feed), Some(_), false, Ok(request)) = (
             &self.access,
-            asked,
+            used_feed,
             &observed.feed.catalog,
             binding.spec.suspend || binding.deleting,
             &binding.spec.request,
@@ -101,7 +95,7 @@ impl Visitor {
     }
 }
 
-/// Logs what a visit decided: one line for each status that is written, with all that an audit asks for.
+/// Logs what a visit decided: one line per status that is written, with everything that an audit needs.
 fn log_decision(outcome: &Outcome, status: &Status) {
     let binding = &*outcome.binding;
     let Some(ready) = status.conditions.first() else {

@@ -1,4 +1,4 @@
-//! The watches: streams of the apiserver into the cache. One loop serves all kinds; what differs is a [`Subject`].
+//! The watches: streams from the apiserver into the cache. One loop serves all kinds; an [`EventHandler`] holds what differs.
 
 use std::{
     collections::HashSet, fmt::Debug, future::ready, hash::Hash, marker::PhantomData, sync::Arc,
@@ -27,10 +27,10 @@ use crate::{
 
 use super::{Config, state::State};
 
-/// Tells once that a watch has shown everything there is.
+/// Sends once that the first list of a watch is complete.
 type Synced = oneshot::Sender<()>;
 
-/// Starts the watches; each tells when it is complete.
+/// Starts the watches. Each returned receiver resolves when the first list of its watch is complete.
 pub(super) fn start(
     client: &Client,
     config: &Config,
@@ -85,36 +85,36 @@ where
     }
 }
 
-/// What a watch is of: which objects, and what each event means for the cache.
-trait Subject: Send + 'static {
+/// The objects of a watch, and what each event means for the cache.
+trait EventHandler: Send + 'static {
     /// The object as the watch sends it.
     type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
     /// Its identity.
     type Key: Eq + Hash + Send;
 
-    /// Returns what the watch selects by.
+    /// Returns the selectors of the watch.
     fn config(&self) -> watcher::Config;
     /// Returns the identity of an object.
     fn key(&self, object: &Self::Object) -> Self::Key;
-    /// Takes in an object that is there.
+    /// Applies an object that was listed, created or changed.
     fn apply(&self, object: Self::Object);
     /// Takes in that an object is gone.
     fn forget(&self, object: Self::Object);
-    /// Takes in a complete list. `first` is true for the first one of this watch.
+    /// Applies the end of a complete list. `first` is true for the first list of this watch.
     fn list_complete(&self, seen: &HashSet<Self::Key>, first: bool);
-    /// Says whether work begins all the same where the apiserver refuses the watch.
+    /// Returns whether work begins even if the apiserver refuses the watch.
     fn is_optional(&self) -> bool {
         false
     }
 }
 
-/// Keeps the objects of a subject in the cache, for as long as it is polled.
-async fn follow<S: Subject>(api: Api<S::Object>, subject: S, synced: Synced) {
-    let events = events(api, subject.config());
+/// Keeps the objects of a watch in the cache for as long as it is polled.
+async fn follow<S: EventHandler>(api: Api<S::Object>, handler: S, synced: Synced) {
+    let events = events(api, handler.config());
     pin_mut!(events);
     let mut synced = Some(synced);
     let mut tell = || {
-        // Nobody waits any more when the operator stops.
+        // The receiver is dropped when the operator stops.
         synced.take().is_some_and(|synced| synced.send(()).is_ok())
     };
     let mut first = true;
@@ -122,28 +122,28 @@ async fn follow<S: Subject>(api: Api<S::Object>, subject: S, synced: Synced) {
     while let Some(event) = events.next().await {
         match event {
             Err(error) => {
-                if subject.is_optional() && refusal(&error).is_some() {
+                if handler.is_optional() && refusal(&error).is_some() {
                     tell();
                 }
             }
             Ok(Event::Init) => seen.clear(),
             Ok(Event::InitApply(object)) => {
-                seen.insert(subject.key(&object));
-                subject.apply(object);
+                seen.insert(handler.key(&object));
+                handler.apply(object);
             }
             Ok(Event::InitDone) => {
-                subject.list_complete(&seen, std::mem::take(&mut first));
+                handler.list_complete(&seen, std::mem::take(&mut first));
                 seen = HashSet::new();
                 tell();
             }
-            Ok(Event::Apply(object)) => subject.apply(object),
-            Ok(Event::Delete(object)) => subject.forget(object),
+            Ok(Event::Apply(object)) => handler.apply(object),
+            Ok(Event::Delete(object)) => handler.forget(object),
         }
     }
 }
 
-/// Streams events and failures; after a failure the watch is started again. A server without streaming lists is asked by
-/// plain ones.
+/// Streams events and failures. After a failure the watch is restarted. A server that does not support streaming lists is
+/// asked for plain lists.
 fn events<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -158,7 +158,7 @@ where
         fallback |= matches!(event, Err(error) if refuses_streaming_lists(error));
         ready(!fallback)
     });
-    // Reached only where the first stream ended by the refusal.
+    // Reached only if the server refused streaming lists, which ends the first stream.
     let plain = watcher::watcher(api, config);
     streaming
         .chain(plain)
@@ -169,8 +169,8 @@ where
 fn log_failure(kind: &str, error: &watcher::Error) {
     let hint = match refusal(error).map(|status| status.code) {
         Some(404) => "the cluster does not know the kind: apply the CRD (crds/)",
-        Some(403) => "the operator's service account may not list and watch it",
-        _ => "it is started again",
+        Some(403) => "allow the operator's service account to list and watch this kind",
+        _ => "it is restarted",
     };
     let error = error as &dyn std::error::Error;
     tracing::warn!(kind, error, "a watch failed: {hint}");
@@ -182,7 +182,7 @@ fn refuses_streaming_lists(error: &watcher::Error) -> bool {
     })
 }
 
-/// Returns the apiserver's answer to the start of a watch, where it gave one.
+/// Returns the apiserver's answer if it refused to start a watch.
 fn refusal(error: &watcher::Error) -> Option<&Status> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -191,7 +191,7 @@ fn refusal(error: &watcher::Error) -> Option<&Status> {
     }
 }
 
-/// The bindings of a namespace, or of all.
+/// The bindings of one namespace or of all.
 struct Bindings {
     state: Arc<State>,
     namespace: Option<String>,
@@ -199,7 +199,7 @@ struct Bindings {
     default_region: Region,
 }
 
-impl Subject for Bindings {
+impl EventHandler for Bindings {
     type Object = WatchedBinding;
     type Key = ObjectKey;
 
@@ -222,8 +222,8 @@ impl Subject for Bindings {
         } else {
             tracing::error!(
                 binding = %key,
-                "the binding can't be read and is left as it is: apply the operator's CRD, \
-                 then correct its spec"
+                "the binding can't be read and is left unchanged: apply the operator's CRD, \
+                 then correct the binding's spec"
             );
         }
     }
@@ -243,19 +243,19 @@ impl Subject for Bindings {
     }
 }
 
-/// The residency limits of one Namespace, or of all.
+/// The residency limits of one Namespace or of all.
 struct Namespaces {
     state: Arc<State>,
     only: Option<String>,
 }
 
-impl Subject for Namespaces {
+impl EventHandler for Namespaces {
     type Object = WatchedNamespace;
     type Key = Arc<str>;
 
     fn config(&self) -> watcher::Config {
         watcher::Config {
-            // RBAC can allow single Namespaces: they are listed by name then.
+            // RBAC can restrict the operator to single Namespaces, which can only be listed by name.
             field_selector: self
                 .only
                 .as_ref()
@@ -285,13 +285,13 @@ impl Subject for Namespaces {
             .change(|cache| cache.retain_namespaces(only, seen));
     }
 
-    /// The limits that may not be read are not known, which plans respect.
+    /// Plans treat a limit that the operator may not read as unknown.
     fn is_optional(&self) -> bool {
         true
     }
 }
 
-/// The targets of a kind and namespace, or of all.
+/// The targets of a kind, in one namespace or in all.
 struct Targets<K> {
     state: Arc<State>,
     kind: TargetKind,
@@ -310,7 +310,7 @@ impl<K> Targets<K> {
     }
 }
 
-impl<K> Subject for Targets<K>
+impl<K> EventHandler for Targets<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Send + Sync + 'static,
     WatchedTarget<K>: Debug,

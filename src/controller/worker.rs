@@ -1,4 +1,4 @@
-//! Workers: each visits one binding after the other, and says when a binding is to be visited again.
+//! Workers: each visits one binding after another and decides when a binding is visited again.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -8,45 +8,45 @@ use tokio::time::Instant;
 
 use crate::{
     leader::Leadership,
-    metrics::{Metrics, Visit},
+    metrics::{Metrics, VisitResult},
     plan::{Retry, identity::ObjectKey},
     queue::{Backoff, Lane},
 };
 
-use super::{failure::CallError, health::Pulse, state::State, visit::Visitor};
+use super::{call_error::CallError, health::Heartbeat, state::State, visit::Visitor};
 
-/// What workers share.
+/// What the workers share.
 pub(super) struct Workers {
     pub state: Arc<State>,
     pub visitor: Visitor,
     pub leadership: Leadership,
     pub metrics: Metrics,
-    pub pulse: Arc<Pulse>,
+    pub heartbeat: Arc<Heartbeat>,
     pub backoff: Mutex<Backoff<ObjectKey>>,
 }
 
 impl Workers {
-    /// Visits one binding after the other until the controller stops. A visit that fails, or panics, costs only its own
-    /// binding.
+    /// Visits one binding after another until the controller stops. A visit that fails or panics affects only its own binding.
     pub async fn work(self: Arc<Self>) {
         while let Some(key) = self.next().await {
-            self.pulse.beat();
+            self.heartbeat.beat();
             let start = Instant::now();
             let (visit, retry) = self.visit(&key).await;
             self.metrics.visited(visit, start.elapsed());
             match retry.longest_pause() {
                 None => self.backoff.lock().reset(&key),
                 Some(cap) => {
-                    let delay = self.backoff.lock().failed(key.clone(), cap);
+                    let random = fastrand::f64();
+                    let delay = self.backoff.lock().failed(key.clone(), cap, random);
                     self.state.queue.push_after(key.clone(), Lane::Low, delay);
                 }
             }
             self.state.queue.done(&key);
-            self.pulse.beat();
+            self.heartbeat.beat();
         }
     }
 
-    /// Waits for a binding to visit; nothing when the controller stops.
+    /// Waits for a binding to visit. Returns `None` when the controller stops.
     async fn next(&self) -> Option<ObjectKey> {
         let queue = &self.state.queue;
         loop {
@@ -64,30 +64,30 @@ impl Workers {
         }
     }
 
-    async fn visit(&self, key: &ObjectKey) -> (Visit, Retry) {
+    async fn visit(&self, key: &ObjectKey) -> (VisitResult, Retry) {
         let visit = AssertUnwindSafe(self.visitor.visit(key))
             .catch_unwind()
             .await;
         let error = match visit {
-            Ok(Ok(Retry::OnChange)) => return (Visit::Success, Retry::OnChange),
-            Ok(Ok(retry)) => return (Visit::Requeued, retry),
+            Ok(Ok(Retry::OnChange)) => return (VisitResult::Success, Retry::OnChange),
+            Ok(Ok(retry)) => return (VisitResult::Requeued, retry),
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
         self.visitor.forget_restarts(key);
         match error {
             Some(error) if error.is_not_found() || error.is_replaced() => {
-                (Visit::Success, Retry::OnChange)
+                (VisitResult::Success, Retry::OnChange)
             }
-            // Another replica leads now; this visit is due again where this one comes to lead once more.
-            Some(CallError::NotLeading) => (Visit::Requeued, Retry::Soon),
+            // Another replica leads now; this binding is visited again if this replica leads again.
+            Some(CallError::NotLeading) => (VisitResult::Requeued, Retry::Soon),
             Some(error) => {
-                tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed; it is tried again{}", error.hint());
-                (Visit::Error, Retry::Soon)
+                tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed and is retried{}", error.hint());
+                (VisitResult::Error, Retry::Soon)
             }
             None => {
-                tracing::error!(binding = %key, "a visit panicked; it is tried again");
-                (Visit::Error, Retry::Soon)
+                tracing::error!(binding = %key, "a visit panicked and is retried");
+                (VisitResult::Error, Retry::Soon)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The only part of the controller that can write to the cluster: server-side apply with the ownership guard.
 //!
-//! A first write is create-only, every other one carries the uid of the object that was judged, so that neither an object
-//! of others nor one that took a name's place is ever written to.
+//! A first write is create-only; every other write carries the UID of the object that was judged. So neither an object of
+//! others nor an object that has since taken the same name is ever written to.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -11,8 +11,8 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
-    core::{ObjectMeta, PartialObjectMeta},
+    api::{ApiResource, DeleteParams, DynamicObject, GetParams, Patch, PatchParams, Preconditions},
+    core::{ObjectMeta, PartialObjectMeta, Request},
 };
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::{Value, json};
@@ -25,34 +25,34 @@ use crate::{
     leader::Leadership,
     metrics::{Metrics, Operation},
     plan::{
-        How, Notice, Problem, Removal, Restart, Retry, Tried, TriedRemoval, TriedWrite, Write,
-        check_merge, foreign_object,
+        Notice, Problem, Removal, Restart, Retry, Tried, TriedRemoval, TriedWrite, Write,
+        WriteMode, check_merge, foreign_object,
         identity::{ObjectKey, TargetKey, WorkloadKey},
         observed::{Binding, TargetView, fingerprint, fingerprints},
-        ownership::{self, Standing},
+        ownership::{self, Ownership},
         status::Status,
     },
     queue::Lane,
 };
 
-use super::{failure::CallError, state::State};
+use super::{call_error::CallError, rollout_status::Workload, state::State};
 
-/// Longest wait for one answer of the apiserver.
+/// Longest wait for an answer of the apiserver.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Kind of bindings, as metrics name it.
+/// The kind of bindings in metrics.
 const BINDING_KIND: &str = "InferenceProfileBinding";
 
-/// What an apply insists on.
-enum Insist<'a> {
-    /// The object does not exist.
-    Absent,
-    /// The object is this one; fields of others may be taken over.
+/// Which object an apply may change, and whether it takes fields over.
+enum ApplyMode<'a> {
+    /// Creates the object; fails if it exists.
+    Create,
+    /// Changes the object with this UID, and takes over fields of other field managers.
     Force(&'a str),
-    /// The object is this one; fields of others are left to them.
-    Yield(&'a str),
+    /// Changes the object with this UID; fails if another field manager holds a field.
+    NoForce(&'a str),
 }
 
-/// Writes to the cluster while this replica leads, counts what it writes, and lets the cache remember it.
+/// Writes to the cluster while this replica leads, counts its writes, and has the cache assume them.
 #[derive(Clone)]
 pub(super) struct Writer {
     client: Client,
@@ -62,7 +62,7 @@ pub(super) struct Writer {
     state: Arc<State>,
 }
 
-/// What becomes of a write: the UID of the object that holds the content.
+/// The outcome of a write: the UID of the object that holds the content, or a problem.
 type WriteOutcome = Result<Arc<str>, Problem>;
 
 impl Writer {
@@ -81,8 +81,8 @@ impl Writer {
         }
     }
 
-    /// Awaits a call that changes something in the cluster. It is not begun where this replica does not lead, and
-    /// given up where its term ends meanwhile.
+    /// Awaits a call that changes something in the cluster. The call is not started if this replica does not lead, and it is
+    /// abandoned if the replica's term ends during the call.
     async fn change_in_cluster<T>(
         &self,
         kind: &'static str,
@@ -103,15 +103,15 @@ impl Writer {
 
     /// Writes a target as planned.
     pub async fn write(&self, binding: &Binding, write: Write) -> TriedWrite {
-        let outcome = match &write.how {
-            How::InPlace(view) => Ok(view.uid.clone()),
-            How::Create => self.create(binding, &write).await,
-            How::Update(view) => self
-                .apply(binding, &write, Insist::Force(&view.uid), Some(view))
+        let outcome = match &write.mode {
+            WriteMode::Unchanged(view) => Ok(view.uid.clone()),
+            WriteMode::Create => self.create(binding, &write).await,
+            WriteMode::Update(view) => self
+                .apply(binding, &write, ApplyMode::Force(&view.uid), Some(view))
                 .await
                 .map_err(|error| error.problem(&write.key)),
-            How::Merge(view) => self.merge(binding, &write, view).await,
-            How::MergeUnseen => self.merge_unseen(binding, &write).await,
+            WriteMode::Merge(view) => self.merge(binding, &write, view).await,
+            WriteMode::MergeUnseen => self.merge_unseen(binding, &write).await,
         };
         Tried {
             what: write,
@@ -121,50 +121,50 @@ impl Writer {
 
     async fn merge_unseen(&self, binding: &Binding, write: &Write) -> WriteOutcome {
         let view = self
-            .look(&write.key)
+            .read_metadata(&write.key)
             .await
             .map_err(|error| error.problem(&write.key))?;
         check_merge(binding, &write.key, &view, &write.content)?;
         self.merge(binding, write, &view).await
     }
 
-    /// Creates an owned object. Where it exists after all, its metadata decide: a label taken off, a lost race with
-    /// another replica, or an object of others.
+    /// Creates an owned object. If it exists after all, its metadata show why: its label was removed, another replica was
+    /// faster, or the object belongs to others.
     async fn create(&self, binding: &Binding, write: &Write) -> WriteOutcome {
-        match self.apply(binding, write, Insist::Absent, None).await {
+        match self.apply(binding, write, ApplyMode::Create, None).await {
             Err(error) if error.is_conflict() => {}
             outcome => return outcome.map_err(|error| error.problem(&write.key)),
         }
-        let view = match self.look(&write.key).await {
+        let view = match self.read_metadata(&write.key).await {
             Ok(view) => view,
             Err(error) if error.is_not_found() => {
                 return Err(Problem {
                     reason: Reason::Retrying,
-                    message: format!("{} vanished while it was written; retried", write.key),
+                    message: format!("{} disappeared while it was written; retrying", write.key),
                     retry: Retry::Soon,
                 });
             }
             Err(error) => return Err(error.problem(&write.key)),
         };
         match ownership::judge(binding, &write.key, &view) {
-            Standing::Ours | Standing::Adoptable => self
-                .apply(binding, write, Insist::Force(&view.uid), Some(&view))
+            Ownership::Ours | Ownership::Adoptable => self
+                .apply(binding, write, ApplyMode::Force(&view.uid), Some(&view))
                 .await
                 .map_err(|error| error.problem(&write.key)),
-            // No watch shows an object without the label.
-            Standing::Foreign { owner } => Err(foreign_object(&write.key, &owner, Retry::Rarely)),
+            // The watches only see objects with our label.
+            Ownership::Foreign { owner } => Err(foreign_object(&write.key, &owner, Retry::Rarely)),
         }
     }
 
     async fn merge(&self, binding: &Binding, write: &Write, view: &TargetView) -> WriteOutcome {
         let error = match self
-            .apply(binding, write, Insist::Yield(&view.uid), Some(view))
+            .apply(binding, write, ApplyMode::NoForce(&view.uid), Some(view))
             .await
         {
             Ok(uid) => return Ok(uid),
             Err(error) => error,
         };
-        let managers = error.objecting_managers();
+        let managers = error.conflicting_managers();
         if managers.is_empty() {
             return Err(error.problem(&write.key));
         }
@@ -179,22 +179,22 @@ impl Writer {
         })
     }
 
-    /// Applies a target and remembers it. `before` is what was known of it.
+    /// Applies a target and has the cache assume it. `before` is what was known of the target.
     async fn apply(
         &self,
         binding: &Binding,
         write: &Write,
-        insist: Insist<'_>,
+        mode: ApplyMode<'_>,
         before: Option<&TargetView>,
     ) -> Result<Arc<str>, CallError> {
         let mut params = PatchParams::apply(&names::target_manager(&binding.key.name));
-        params.force = matches!(insist, Insist::Force(_));
-        let body = target_body(binding, write, &insist);
+        params.force = matches!(mode, ApplyMode::Force(_));
+        let body = target_body(binding, write, &mode);
         self.state.cache().begin_write(&write.key);
         let written = self.patch(&write.key, &params, &body).await;
-        let remembered = written.as_ref().ok().map(|meta| {
+        let assumed = written.as_ref().ok().map(|meta| {
             let content = fingerprints(write.key.kind, &write.content);
-            // Other bindings of ours may hold keys there too.
+            // Other bindings may hold keys in the same target.
             let others = before
                 .iter()
                 .flat_map(|view| &view.ours)
@@ -203,7 +203,7 @@ impl Writer {
             let view = target_view(meta, |key| known.get(&fingerprint(key)).copied());
             (view, version(meta))
         });
-        let vanished = self.state.cache().end_write(&write.key, remembered);
+        let vanished = self.state.cache().end_write(&write.key, assumed);
         let meta = written?;
         if vanished {
             self.state.queue.push(binding.key.clone(), Lane::Low);
@@ -211,7 +211,7 @@ impl Writer {
         Ok(meta.uid.unwrap_or_default().into())
     }
 
-    /// Removes what was planned to be removed.
+    /// Carries out a planned removal.
     pub async fn remove(&self, binding: &Binding, removal: Removal) -> TriedRemoval {
         let outcome = self.try_remove(binding, &removal).await;
         Tried {
@@ -223,7 +223,7 @@ impl Writer {
     async fn try_remove(&self, binding: &Binding, removal: &Removal) -> Result<(), Problem> {
         let view = match &removal.view {
             Some(view) => view.clone(),
-            None => match self.look(&removal.key).await {
+            None => match self.read_metadata(&removal.key).await {
                 Ok(view) => Arc::new(view),
                 Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) => return Err(error.problem(&removal.key)),
@@ -234,10 +234,10 @@ impl Writer {
         }
         match removal.policy {
             CreationPolicy::Owner => match ownership::judge(binding, &removal.key, &view) {
-                Standing::Ours | Standing::Adoptable => self.delete(removal).await,
-                Standing::Foreign { .. } => Ok(()),
+                Ownership::Ours | Ownership::Adoptable => self.delete(removal).await,
+                Ownership::Foreign { .. } => Ok(()),
             },
-            CreationPolicy::Merge => self.take_out(binding, removal, &view).await,
+            CreationPolicy::Merge => self.remove_keys(binding, removal, &view).await,
         }
     }
 
@@ -265,8 +265,8 @@ impl Writer {
         }
     }
 
-    /// Takes our keys and our label out of an object of others, and looks whether they are gone.
-    async fn take_out(
+    /// Removes our keys and our label from an object of others, and checks that they are gone.
+    async fn remove_keys(
         &self,
         binding: &Binding,
         removal: &Removal,
@@ -308,7 +308,7 @@ impl Writer {
             Some(holding) => Err(Problem {
                 reason: Reason::TargetConflict,
                 message: format!(
-                    "{key}: the field manager {} holds a key too, so it is still there; remove it there",
+                    "{key}: the field manager {} also holds a key, which therefore remains; remove the key there",
                     holding.holder
                 ),
                 retry: Retry::OnChange,
@@ -316,13 +316,13 @@ impl Writer {
         }
     }
 
-    /// Reads the metadata of a target: never its values.
-    async fn look(&self, key: &TargetKey) -> Result<TargetView, CallError> {
-        let found = within(self.targets(key).get_metadata(&key.name)).await?;
+    /// Reads the metadata of a target, but never its values.
+    async fn read_metadata(&self, key: &TargetKey) -> Result<TargetView, CallError> {
+        let found = with_timeout(self.targets(key).get_metadata(&key.name)).await?;
         Ok(target_view(&found.metadata, |_| None))
     }
 
-    /// Patches a target; only its metadata come back.
+    /// Patches a target. Only its metadata are returned.
     async fn patch(
         &self,
         key: &TargetKey,
@@ -337,7 +337,7 @@ impl Writer {
         Ok(patched.metadata)
     }
 
-    /// Returns the objects of a target's kind and namespace.
+    /// Returns the API for a target's kind and namespace.
     fn targets(&self, key: &TargetKey) -> Api<DynamicObject> {
         let kind = match key.kind {
             TargetKind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
@@ -346,7 +346,7 @@ impl Writer {
         Api::namespaced_with(self.client.clone(), &key.namespace, &kind)
     }
 
-    /// Writes the status and remembers it.
+    /// Writes the status and has the cache assume it.
     pub async fn write_status(&self, binding: &Binding, status: Status) -> Result<(), CallError> {
         let mut body = binding_body(binding);
         body["status"] = serde_json::to_value(status.to_wire()).unwrap_or_default();
@@ -365,7 +365,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts our finalizer on, or takes it off, as a field manager of its own: finalizers of others stay.
+    /// Adds or removes our finalizer. It has a field manager of its own, so that finalizers of others stay.
     pub async fn set_finalizer(&self, binding: &Binding, present: bool) -> Result<(), CallError> {
         let mut body = binding_body(binding);
         body["metadata"]["finalizers"] = if present {
@@ -388,9 +388,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Restarts a workload by an annotation of its pod template; nothing happens where the template has it already.
+    /// Restarts a workload by an annotation of its pod template. A template that already has the annotation does not change.
     ///
-    /// A merge patch: a server-side apply would try to create a workload that is not there.
+    /// This is a merge patch, because a server-side apply would try to create a workload that does not exist.
     pub async fn annotate_template(
         &self,
         binding: &ObjectKey,
@@ -411,12 +411,17 @@ impl Writer {
             .map(drop)
     }
 
-    /// Reads a workload.
-    pub async fn workload(&self, workload: &WorkloadKey) -> Result<DynamicObject, CallError> {
-        within(self.workloads(workload).get(&workload.name)).await
+    /// Reads what tells the progress of a workload's rollout, and nothing else of it: the values in its pod template are
+    /// secrets of others.
+    pub async fn rollout_status(&self, workload: &WorkloadKey) -> Result<Workload, CallError> {
+        let path = self.workloads(workload).resource_url().to_owned();
+        let request = Request::new(path)
+            .get(&workload.name, &GetParams::default())
+            .map_err(|error| CallError::Failed(kube::Error::BuildRequest(error)))?;
+        with_timeout(self.client.request(request)).await
     }
 
-    /// Publishes an Event. One that is lost is only logged: the status says the same.
+    /// Publishes an Event. A failure is only logged, because the status says the same.
     pub async fn publish(&self, binding: &Binding, notice: &Notice) {
         let event = Event {
             type_: if notice.warning {
@@ -446,7 +451,7 @@ impl Writer {
         }
     }
 
-    /// Returns the workloads of a kind and namespace.
+    /// Returns the API for a workload's kind and namespace.
     fn workloads(&self, key: &WorkloadKey) -> Api<DynamicObject> {
         let kind = match key.kind {
             WorkloadKind::Deployment => ApiResource::erase::<Deployment>(&()),
@@ -473,35 +478,32 @@ fn binding_body(binding: &Binding) -> Value {
     })
 }
 
-fn target_body(binding: &Binding, write: &Write, insist: &Insist<'_>) -> Value {
+fn target_body(binding: &Binding, write: &Write, mode: &ApplyMode<'_>) -> Value {
     let mut body = write.manifest(binding);
     let metadata = &mut body["metadata"];
-    match insist {
-        // A resource version of something that does not exist: created if absent, 409 otherwise.
-        Insist::Absent => metadata["resourceVersion"] = json!("1"),
-        Insist::Force(uid) | Insist::Yield(uid) => metadata["uid"] = json!(uid),
+    match mode {
+        // With a resource version, an apply creates an object only if it is absent, and answers 409 otherwise.
+        ApplyMode::Create => metadata["resourceVersion"] = json!("1"),
+        ApplyMode::Force(uid) | ApplyMode::NoForce(uid) => metadata["uid"] = json!(uid),
     }
     body
 }
 
-/// Awaits a call that changes nothing, but not for ever. Others are for [`Writer::change_in_cluster`].
-async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+/// Awaits a call that only reads, with a timeout. Calls that write go through [`Writer::change_in_cluster`].
+async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => answer.map_err(CallError::Failed),
         Err(_) => Err(CallError::TimedOut),
     }
 }
 
-/// Cuts a message to the 1 kB that an Event may carry.
+/// Shortens a message to the 1 kB that an Event may carry.
 fn shortened(message: &str) -> String {
     const MOST: usize = 1024;
     if message.len() <= MOST {
         return message.to_owned();
     }
-    let end = (0..=MOST - 3)
-        .rev()
-        .find(|end| message.is_char_boundary(*end))
-        .unwrap_or_default();
+    let end = message.floor_char_boundary(MOST - 3);
     format!("{}...", &message[..end])
 }
 
@@ -510,7 +512,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_messages_are_cut_at_a_character() {
+    fn long_messages_are_cut_between_characters() {
         assert_eq!(shortened("short"), "short");
         let cut = shortened(&"é".repeat(1000));
         assert!(cut.len() <= 1024 && cut.ends_with("é..."));

@@ -1,14 +1,11 @@
-//! Whether models can be used: asked rarely, and only for what is looked at.
+//! Checks whether models can be used: rarely, and only for models that bindings ask for.
 //!
-//! A pair of feed and model is asked for once it was looked at, and again after an interval as long as somebody wants it.
-//! An answer that can't be had changes nothing: the last one stays.
+//! A model of a feed is checked after it was first looked at, and then once per interval for as long as a binding asks for
+//! it. A check that fails changes nothing: the last answer stays.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -16,43 +13,45 @@ use crate::{
     types::{ModelId, RoleArn},
 };
 
-/// A feed and a model: what is asked for at once.
-pub type Pair = (FeedKey, ModelId);
+/// A model as the role and source region of a feed see it: the subject of one check.
+pub type ModelKey = (FeedKey, ModelId);
 
-/// What is known of whether models can be used.
+/// The checks of whether models can be used, and their last answers.
 pub struct AccessChecks {
     source: Arc<dyn Source>,
     interval: Duration,
-    pairs: Mutex<BTreeMap<Pair, Known>>,
-    looked_at_first: Notify,
+    checks: Mutex<BTreeMap<ModelKey, CheckState>>,
+    check_added: Notify,
 }
 
-struct Known {
+struct CheckState {
     answer: Option<Usability>,
     due: Instant,
 }
 
 impl AccessChecks {
-    /// Returns the checks of a source, each asked for at most once per `interval`; nothing where the source can't say.
+    /// Returns the checks of a source, each made at most once per `interval`, or `None` if the source cannot tell.
     #[must_use]
     pub fn of(source: &Arc<dyn Source>, interval: Duration) -> Option<Self> {
         source.access()?;
         Some(Self {
             source: Arc::clone(source),
             interval,
-            pairs: Mutex::default(),
-            looked_at_first: Notify::new(),
+            checks: Mutex::default(),
+            check_added: Notify::new(),
         })
     }
 
-    /// Returns the last answer; nothing where there is none yet. From now on it is asked for.
+    /// Returns the last answer, or `None` if there is none yet. A model that is looked at for the first time is checked from
+    /// now on.
     #[must_use]
-    pub fn look(&self, pair: Pair) -> Option<Usability> {
-        self.pairs()
-            .entry(pair)
+    pub fn look(&self, key: ModelKey) -> Option<Usability> {
+        self.checks
+            .lock()
+            .entry(key)
             .or_insert_with(|| {
-                self.looked_at_first.notify_one();
-                Known {
+                self.check_added.notify_one();
+                CheckState {
                     answer: None,
                     due: Instant::now(),
                 }
@@ -61,9 +60,9 @@ impl AccessChecks {
             .clone()
     }
 
-    /// Waits until something is to be asked for.
+    /// Waits until a check is due.
     pub async fn wait(&self) {
-        let next = self.pairs().values().map(|known| known.due).min();
+        let next = self.checks.lock().values().map(|state| state.due).min();
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next).await,
@@ -72,57 +71,52 @@ impl AccessChecks {
         };
         tokio::select! {
             () = due => {}
-            () = self.looked_at_first.notified() => {}
+            () = self.check_added.notified() => {}
         }
     }
 
-    /// Returns what is to be asked for now, and forgets what nobody wants.
+    /// Returns the models whose check is due now, and forgets those that no binding asks for.
     #[must_use]
-    pub fn due(&self, wanted: impl Fn(&Pair) -> bool) -> Vec<Pair> {
+    pub fn due(&self, wanted: impl Fn(&ModelKey) -> bool) -> Vec<ModelKey> {
         let now = Instant::now();
         let mut due = Vec::new();
-        self.pairs().retain(|pair, known| {
-            if known.due > now {
+        self.checks.lock().retain(|key, state| {
+            if state.due > now {
                 return true;
             }
-            let wanted = wanted(pair);
+            let wanted = wanted(key);
             if wanted {
-                known.due = now + self.interval;
-                due.push(pair.clone());
+                state.due = now + self.interval;
+                due.push(key.clone());
             }
             wanted
         });
         due
     }
 
-    /// Asks, and returns whether the answer differs from the last one.
-    pub async fn ask(&self, pair: &Pair) -> bool {
+    /// Makes a check and returns whether its answer differs from the last one.
+    pub async fn check(&self, key: &ModelKey) -> bool {
         let Some(access) = self.source.access() else {
             return false;
         };
-        let (feed, model) = pair;
+        let (feed, model) = key;
         let answer = match access.usability(feed, model).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(
                     region = %feed.region, role = feed.role.as_ref().map(RoleArn::as_str), %model, reason = %error.reason(), %error,
-                    "whether the model can be used is not known"
+                    "it could not be checked whether the model can be used"
                 );
                 return false;
             }
         };
-        let mut pairs = self.pairs();
-        let Some(known) = pairs.get_mut(pair) else {
+        let mut checks = self.checks.lock();
+        let Some(state) = checks.get_mut(key) else {
             return false;
         };
-        let differs = known.answer.as_ref() != Some(&answer);
-        known.answer = Some(answer);
+        let differs = state.answer.as_ref() != Some(&answer);
+        state.answer = Some(answer);
         differs
-    }
-
-    fn pairs(&self) -> MutexGuard<'_, BTreeMap<Pair, Known>> {
-        // What is behind this lock is replaced whole: a panic elsewhere leaves nothing half done.
-        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +132,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// Answers with what it is given, and counts.
+    /// Returns the configured answer, and counts the checks.
     #[derive(Default)]
     struct Scripted {
         answer: Mutex<Option<Usability>>,
@@ -165,14 +159,14 @@ mod tests {
             _: &'a FeedKey,
             _: &'a ModelId,
         ) -> BoxFuture<'a, Result<Usability, CatalogError>> {
-            *self.asked.lock().expect("not poisoned") += 1;
-            let answer = self.answer.lock().expect("not poisoned").clone();
+            *self.asked.lock() += 1;
+            let answer = self.answer.lock().clone();
             let failed = || CatalogError::AccessDenied("denied".to_owned());
             future::ready(answer.ok_or_else(failed)).boxed()
         }
     }
 
-    fn pair() -> Pair {
+    fn key() -> ModelKey {
         let region = "eu-west-1".parse().expect("a region");
         let model = "amazon.nova-lite-v1:0".parse().expect("a model");
         (FeedKey { role: None, region }, model)
@@ -185,18 +179,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pair_is_asked_for_once_per_interval_while_it_is_wanted() {
+    async fn a_model_is_checked_once_per_interval_while_it_is_wanted() {
         let script = Arc::new(Scripted::default());
         let source: Arc<dyn Source> = script.clone();
-        let checks = AccessChecks::of(&source, HOUR).expect("it can say");
-        let says = |answer| *script.answer.lock().expect("not poisoned") = answer;
+        let checks = AccessChecks::of(&source, HOUR).expect("it can tell");
+        let says = |answer| *script.answer.lock() = answer;
         assert_eq!(checks.due(|_| true), [], "nobody looked");
 
-        assert_eq!(checks.look(pair()), None);
+        assert_eq!(checks.look(key()), None);
         checks.wait().await;
-        assert_eq!(checks.due(|_| true), [pair()]);
-        assert!(!checks.ask(&pair()).await, "a failure tells nothing");
-        assert_eq!(checks.look(pair()), None);
+        assert_eq!(checks.due(|_| true), [key()]);
+        assert!(!checks.check(&key()).await, "a failure tells nothing");
+        assert_eq!(checks.look(key()), None);
         assert_eq!(checks.due(|_| true), [], "asked within the hour");
 
         for (answer, differs) in [
@@ -209,20 +203,20 @@ mod tests {
             checks.wait().await;
             checks.wait().await;
             assert!(before.elapsed() > HOUR / 2);
-            assert_eq!(checks.due(|_| true), [pair()]);
+            assert_eq!(checks.due(|_| true), [key()]);
             says(answer.clone());
-            assert_eq!(checks.ask(&pair()).await, differs, "{answer:?}");
+            assert_eq!(checks.check(&key()).await, differs, "{answer:?}");
         }
-        assert_eq!(checks.look(pair()), Some(not_usable()), "the last answer");
-        assert_eq!(*script.asked.lock().expect("not poisoned"), 5);
+        assert_eq!(checks.look(key()), Some(not_usable()), "the last answer");
+        assert_eq!(*script.asked.lock(), 5);
 
         tokio::time::advance(HOUR * 2).await;
         assert_eq!(checks.due(|_| false), []);
-        assert_eq!(checks.look(pair()), None, "forgotten");
+        assert_eq!(checks.look(key()), None, "forgotten");
     }
 
     #[test]
-    fn embedded_data_cannot_say() {
+    fn embedded_data_cannot_tell() {
         let source: Arc<dyn Source> = Arc::new(Embedded::load());
         assert!(AccessChecks::of(&source, HOUR).is_none());
     }

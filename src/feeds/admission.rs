@@ -1,8 +1,7 @@
-//! Who may have a feed: the operator keeps only so many, and so many for each namespace.
+//! Which bindings may have a feed: the operator limits the number of feeds, in all and per namespace.
 //!
-//! What is let in is a pair of a namespace and a feed, with all bindings of the pair. One that was let in stays until its
-//! last binding leaves; then those that wait get their chance, the oldest binding first. Which pairs are in depends on the
-//! order of changes alone.
+//! A namespace is admitted to a feed, with all its bindings that use that feed. It stays admitted until the last of them
+//! leaves; then the waiting bindings are considered, the oldest first. The result depends only on the order of changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
@@ -11,12 +10,12 @@ use std::{
 
 use crate::{catalog::FeedKey, plan::identity::ObjectKey};
 
-/// How many feeds there may be.
+/// Limits on the number of feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedLimits {
-    /// In all.
+    /// Most feeds in all.
     pub total: usize,
-    /// That the bindings of one namespace use.
+    /// Most feeds that the bindings of one namespace use.
     pub per_namespace: usize,
 }
 
@@ -30,67 +29,67 @@ impl Default for FeedLimits {
 }
 
 impl FeedLimits {
-    /// No limits: for commands that look once.
+    /// No limits, for commands that list once.
     pub const NONE: Self = Self {
         total: usize::MAX,
         per_namespace: usize::MAX,
     };
 }
 
-/// That a binding wants a feed.
+/// A binding's request for a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct FeedRequest {
     /// The binding.
     pub binding: ObjectKey,
-    /// Its place in line.
-    pub age: Age,
-    /// The feed that it wants.
+    /// Its place in the line of those that wait.
+    pub created: CreationOrder,
+    /// The requested feed.
     pub feed: FeedKey,
 }
 
-/// A place in line: the older binding first, by its time of creation, then the lower UID.
-pub type Age = (i64, Arc<str>);
+/// Orders bindings by creation time, in Unix seconds, and then by UID. The oldest comes first.
+pub type CreationOrder = (i64, Arc<str>);
 
-/// What became of a wish.
+/// Whether a request for a feed is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// It has the feed.
+pub enum AdmissionState {
+    /// The binding uses the feed.
     Admitted,
-    /// Not all bindings are known yet.
+    /// Nothing is decided before all bindings are known.
     Undecided,
-    /// It waits, for the reason that this message gives.
+    /// The binding waits; the message says why and what to do.
     Waiting(String),
 }
 
-/// What a change leads to.
+/// What changes when a request comes, goes or is replaced.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    /// Feeds that are used from now on.
+pub struct AdmissionChange {
+    /// Feeds that are now used.
     pub hold: Vec<FeedKey>,
-    /// Feeds that are used no more.
+    /// Feeds that are no longer used.
     pub release: Vec<FeedKey>,
-    /// Other bindings that stand elsewhere now, or are told something else; those that were let in first.
+    /// Other bindings whose state or message changed. Those that were admitted come first.
     pub wake: Vec<ObjectKey>,
-    /// Namespaces that use other feeds than before.
-    differ: BTreeSet<Arc<str>>,
+    /// Namespaces that now use a different set of feeds.
+    changed_namespaces: BTreeSet<Arc<str>>,
 }
 
-/// Who has a feed, and who waits for one.
+/// The namespaces that are admitted to feeds, and the bindings that wait.
 #[derive(Debug, Default)]
 pub struct Admission {
     limits: FeedLimits,
-    /// Lists of bindings that are not complete: until they are, nobody is let in, so that the order of a list decides
-    /// nothing.
+    /// How many lists of bindings are still incomplete. Nothing is admitted before all are complete, so that the order of a
+    /// list has no influence.
     lists: usize,
     /// Namespace -> feed -> how many of its bindings use it.
     admitted: HashMap<Arc<str>, BTreeMap<FeedKey, usize>>,
     /// Feed -> how many namespaces use it.
     running: HashMap<FeedKey, usize>,
-    waiting: BTreeMap<Age, Wish>,
+    waiting: BTreeMap<CreationOrder, FeedRequest>,
 }
 
 impl Admission {
-    /// Returns an admission that begins when [`Admission::list_complete`] was called `lists` times.
+    /// Returns an admission that begins after [`Admission::list_complete`] was called `lists` times.
     #[must_use]
     pub fn new(limits: FeedLimits, lists: usize) -> Self {
         Self {
@@ -100,58 +99,62 @@ impl Admission {
         }
     }
 
-    /// Takes that a list of bindings is complete. With the last one all are let in that can be: first those of whom
-    /// `had_one` says that they had a feed before, so that a restart takes none away.
-    pub fn list_complete(&mut self, had_one: impl Fn(&ObjectKey) -> bool) -> Change {
-        let mut change = Change::default();
+    /// Records that a list of bindings is complete. After the last one, admits all requests that the limits allow. Bindings
+    /// for which `had_one` returns true had a feed before and come first, so that a restart takes no feed away.
+    pub fn list_complete(&mut self, had_one: impl Fn(&ObjectKey) -> bool) -> AdmissionChange {
+        let mut change = AdmissionChange::default();
         self.lists = self.lists.saturating_sub(1);
         if self.lists == 0 {
-            self.let_in(&mut change, had_one);
-            self.let_in(&mut change, |_| true);
+            self.admit(&mut change, had_one);
+            self.admit(&mut change, |_| true);
         }
-        // All that the lists show are visited anyway.
+        // All listed bindings are visited anyway.
         change.wake.clear();
         change
     }
 
-    /// Takes that a binding wants another feed than before; nothing stands for none. Its place is by its age, so it may
-    /// have to wait for the new one.
-    pub fn moved(&mut self, from: Option<&Wish>, to: Option<&Wish>) -> Change {
-        let mut change = Change::default();
+    /// Replaces a binding's request; `None` means no request. The new request is ordered by the binding's age, so that it may
+    /// have to wait.
+    pub fn replace(
+        &mut self,
+        from: Option<&FeedRequest>,
+        to: Option<&FeedRequest>,
+    ) -> AdmissionChange {
+        let mut change = AdmissionChange::default();
         if let Some(from) = from {
-            self.leave(from, &mut change);
+            self.remove(from, &mut change);
         }
         if let Some(to) = to {
-            self.waiting.insert(to.age.clone(), to.clone());
+            self.waiting.insert(to.created.clone(), to.clone());
         }
         if self.lists > 0 {
             return change;
         }
-        if !change.differ.is_empty() {
-            self.let_in(&mut change, |_| true);
+        if !change.changed_namespaces.is_empty() {
+            self.admit(&mut change, |_| true);
         } else if let Some(to) = to {
-            // Nobody who waited can get what was not free before.
-            self.let_in_one(&to.age, &mut change);
+            // No feed became free, so that no other request can be admitted.
+            self.admit_one(&to.created, &mut change);
         }
-        // The message of those who go on waiting names what their namespace uses.
-        let told = self.waiting.values().map(|wish| &wish.binding);
-        let told = told.filter(|key| change.differ.contains(&key.namespace));
-        change.wake.extend(told.cloned());
+        // The messages of those that still wait name the feeds that their namespace uses.
+        let outdated = self.waiting.values().map(|request| &request.binding);
+        let outdated = outdated.filter(|key| change.changed_namespaces.contains(&key.namespace));
+        change.wake.extend(outdated.cloned());
         change
             .wake
             .retain(|key| to.is_none_or(|to| to.binding != *key));
         change
     }
 
-    /// Returns where a binding of a namespace stands that wants a feed.
-    pub fn standing(&self, namespace: &str, feed: &FeedKey) -> Standing {
+    /// Returns the state of a request of this namespace for this feed.
+    pub fn state(&self, namespace: &str, feed: &FeedKey) -> AdmissionState {
         let none = BTreeMap::new();
         let used = self.admitted.get(namespace).unwrap_or(&none);
         if used.contains_key(feed) {
-            return Standing::Admitted;
+            return AdmissionState::Admitted;
         }
         if self.lists > 0 {
-            return Standing::Undecided;
+            return AdmissionState::Undecided;
         }
         let (limit, instead) = if used.len() >= self.limits.per_namespace {
             let most = self.limits.per_namespace;
@@ -177,45 +180,51 @@ impl Admission {
         } else {
             format!("this namespace uses: {}", names.join(", "))
         };
-        Standing::Waiting(format!(
+        AdmissionState::Waiting(format!(
             "{} waits to be listed: {limit}; {used}; use one of these, delete or suspend bindings of other regions, or \
-             let whoever runs the operator raise {instead}",
+             ask whoever runs the operator to raise {instead}",
             describe(feed)
         ))
     }
 
-    /// Lets in whom it can, the oldest first, among those for whom `considered` holds.
-    fn let_in(&mut self, change: &mut Change, considered: impl Fn(&ObjectKey) -> bool) {
+    /// Admits what the limits allow, the oldest first, among the bindings for which `considered` returns true.
+    fn admit(&mut self, change: &mut AdmissionChange, considered: impl Fn(&ObjectKey) -> bool) {
         loop {
-            let line: Vec<Age> = self
+            let line: Vec<CreationOrder> = self
                 .waiting
                 .iter()
-                .filter(|(_, wish)| considered(&wish.binding) && self.fits(wish))
-                .map(|(age, _)| age.clone())
+                .filter(|(_, request)| {
+                    considered(&request.binding) && self.can_be_admitted(request)
+                })
+                .map(|(created, _)| created.clone())
                 .collect();
             let before = change.hold.len();
-            for age in &line {
-                self.let_in_one(age, change);
+            for created in &line {
+                self.admit_one(created, change);
             }
-            // A feed that was started may now be used by namespaces that could not have started it.
+            // A feed that was just started may be used by a namespace that could not have started it.
             if change.hold.len() == before {
                 return;
             }
         }
     }
 
-    fn let_in_one(&mut self, age: &Age, change: &mut Change) {
-        if !self.waiting.get(age).is_some_and(|wish| self.fits(wish)) {
+    fn admit_one(&mut self, created: &CreationOrder, change: &mut AdmissionChange) {
+        if !self
+            .waiting
+            .get(created)
+            .is_some_and(|request| self.can_be_admitted(request))
+        {
             return;
         }
-        let Some(Wish { binding, feed, .. }) = self.waiting.remove(age) else {
+        let Some(FeedRequest { binding, feed, .. }) = self.waiting.remove(created) else {
             return;
         };
         let used = self.admitted.entry(binding.namespace.clone()).or_default();
         let bindings = used.entry(feed.clone()).or_default();
         *bindings += 1;
         if *bindings == 1 {
-            change.differ.insert(binding.namespace.clone());
+            change.changed_namespaces.insert(binding.namespace.clone());
             let namespaces = self.running.entry(feed.clone()).or_default();
             *namespaces += 1;
             if *namespaces == 1 {
@@ -225,8 +234,8 @@ impl Admission {
         change.wake.push(binding);
     }
 
-    fn fits(&self, wish: &Wish) -> bool {
-        let (namespace, feed) = (&wish.binding.namespace, &wish.feed);
+    fn can_be_admitted(&self, request: &FeedRequest) -> bool {
+        let (namespace, feed) = (&request.binding.namespace, &request.feed);
         let used = self.admitted.get(namespace);
         if used.is_some_and(|used| used.contains_key(feed)) {
             return true;
@@ -235,11 +244,11 @@ impl Admission {
             && (self.running.contains_key(feed) || self.running.len() < self.limits.total)
     }
 
-    fn leave(&mut self, wish: &Wish, change: &mut Change) {
-        if self.waiting.remove(&wish.age).is_some() {
+    fn remove(&mut self, request: &FeedRequest, change: &mut AdmissionChange) {
+        if self.waiting.remove(&request.created).is_some() {
             return;
         }
-        let (namespace, feed) = (&wish.binding.namespace, &wish.feed);
+        let (namespace, feed) = (&request.binding.namespace, &request.feed);
         let Entry::Occupied(mut used) = self.admitted.entry(namespace.clone()) else {
             return;
         };
@@ -254,7 +263,7 @@ impl Admission {
         if used.get().is_empty() {
             used.remove();
         }
-        change.differ.insert(namespace.clone());
+        change.changed_namespaces.insert(namespace.clone());
         if let Entry::Occupied(mut namespaces) = self.running.entry(feed.clone()) {
             *namespaces.get_mut() -= 1;
             if *namespaces.get() == 0 {
@@ -297,15 +306,15 @@ mod tests {
         "ap-south-1",
     ];
 
-    /// Returns what a binding `namespace/name` of some age wants.
-    fn wish(binding: &str, age: i64, region: &str) -> Wish {
+    /// Returns the request of a binding, given as `namespace/name`.
+    fn request(binding: &str, created: i64, region: &str) -> FeedRequest {
         let (namespace, name) = binding.split_once('/').expect("a namespace and a name");
-        Wish {
+        FeedRequest {
             binding: ObjectKey {
                 namespace: namespace.into(),
                 name: name.into(),
             },
-            age: (age, name.into()),
+            created: (created, name.into()),
             feed: feed(region),
         }
     }
@@ -317,24 +326,29 @@ mod tests {
         }
     }
 
-    fn enter(admission: &mut Admission, binding: &str, age: i64, region: &str) -> Change {
-        admission.moved(None, Some(&wish(binding, age, region)))
+    fn enter(
+        admission: &mut Admission,
+        binding: &str,
+        created: i64,
+        region: &str,
+    ) -> AdmissionChange {
+        admission.replace(None, Some(&request(binding, created, region)))
     }
 
-    fn names(change: &Change) -> Vec<String> {
+    fn names(change: &AdmissionChange) -> Vec<String> {
         change.wake.iter().map(ToString::to_string).collect()
     }
 
     fn waits(admission: &Admission, namespace: &str, region: &str) -> Option<String> {
-        match admission.standing(namespace, &feed(region)) {
-            Standing::Admitted => None,
-            Standing::Waiting(message) => Some(message),
-            Standing::Undecided => panic!("all is decided"),
+        match admission.state(namespace, &feed(region)) {
+            AdmissionState::Admitted => None,
+            AdmissionState::Waiting(message) => Some(message),
+            AdmissionState::Undecided => panic!("everything is decided"),
         }
     }
 
     #[test]
-    fn a_namespace_gets_so_many_and_is_told_which() {
+    fn a_namespace_is_limited_and_its_message_names_what_it_uses() {
         let mut admission = Admission::new(LIMITS, 0);
         for region in ["eu-west-1", "eu-west-3"] {
             assert_eq!(enter(&mut admission, "a/x", 1, region).hold, [feed(region)]);
@@ -355,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_keeps_so_many_and_says_nothing_of_other_namespaces() {
+    fn the_total_is_limited_and_the_message_does_not_name_other_namespaces() {
         let mut admission = Admission::new(LIMITS, 0);
         for (number, region) in REGIONS[..3].iter().enumerate() {
             enter(&mut admission, &format!("n{number}/x"), 1, region);
@@ -368,60 +382,60 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_gets_a_chance_in_order_of_age() {
+    fn waiting_bindings_are_admitted_in_order_of_age() {
         let mut admission = Admission::new(LIMITS, 0);
-        let first = wish("a/first", 1, "eu-west-1");
-        admission.moved(None, Some(&first));
+        let first = request("a/first", 1, "eu-west-1");
+        admission.replace(None, Some(&first));
         enter(&mut admission, "a/second", 2, "eu-west-3");
         enter(&mut admission, "a/young", 9, "us-east-1");
         enter(&mut admission, "a/old", 5, "us-west-2");
         enter(&mut admission, "a/older", 4, "us-west-2");
-        let change = admission.moved(Some(&first), None);
+        let change = admission.replace(Some(&first), None);
         assert_eq!(change.release, [feed("eu-west-1")]);
         assert_eq!(change.hold, [feed("us-west-2")]);
         assert_eq!(
             names(&change),
             ["a/older", "a/old", "a/young"],
-            "those let in, then those who are told anew"
+            "those admitted, then those whose message changed"
         );
         let message = waits(&admission, "a", "us-east-1").expect("it waits");
         assert!(message.contains("uses: eu-west-3, us-west-2"), "{message}");
     }
 
     #[test]
-    fn an_edit_takes_its_place_by_age() {
+    fn an_edited_request_is_ordered_by_age() {
         let mut admission = Admission::new(LIMITS, 0);
-        let moving = wish("a/moving", 7, "eu-west-1");
-        admission.moved(None, Some(&moving));
+        let moving = request("a/moving", 7, "eu-west-1");
+        admission.replace(None, Some(&moving));
         enter(&mut admission, "a/other", 2, "eu-west-3");
         enter(&mut admission, "a/older", 5, "us-east-1");
-        let edited = wish("a/moving", 7, "us-west-2");
-        let change = admission.moved(Some(&moving), Some(&edited));
+        let edited = request("a/moving", 7, "us-west-2");
+        let change = admission.replace(Some(&moving), Some(&edited));
         assert_eq!(change.hold, [feed("us-east-1")]);
         assert!(waits(&admission, "a", "us-west-2").is_some());
     }
 
     #[test]
-    fn a_start_takes_no_feed_away_and_decides_by_age() {
+    fn a_restart_takes_no_feed_away_and_admits_by_age() {
         let mut admission = Admission::new(LIMITS, 2);
-        for (name, age, region) in [
+        for (name, created, region) in [
             ("a/new", 9, "ap-south-1"),
             ("a/waited", 1, "eu-west-1"),
             ("a/had", 5, "eu-west-3"),
             ("a/later", 3, "us-east-1"),
         ] {
             assert_eq!(
-                enter(&mut admission, name, age, region),
-                Change::default(),
+                enter(&mut admission, name, created, region),
+                AdmissionChange::default(),
                 "not before all are known"
             );
         }
         assert_eq!(
-            admission.standing("a", &feed("eu-west-3")),
-            Standing::Undecided
+            admission.state("a", &feed("eu-west-3")),
+            AdmissionState::Undecided
         );
         let had_one = |key: &ObjectKey| key.name.as_ref() == "had";
-        assert_eq!(admission.list_complete(had_one), Change::default());
+        assert_eq!(admission.list_complete(had_one), AdmissionChange::default());
         assert_eq!(
             admission.list_complete(had_one).hold,
             [feed("eu-west-3"), feed("eu-west-1")]
@@ -433,12 +447,12 @@ mod tests {
 
         /// Bindings come, go and change their regions in any order.
         #[test]
-        fn within_the_limits_and_nobody_waits_in_vain(
+        fn the_limits_hold_and_no_binding_waits_needlessly(
             steps in prop::collection::vec((0..12_usize, 0..=REGIONS.len()), 1..80),
             together in 0..40_usize,
         ) {
             let mut admission = Admission::new(LIMITS, 1);
-            let mut wishes: HashMap<usize, Wish> = HashMap::new();
+            let mut requests: HashMap<usize, FeedRequest> = HashMap::new();
             let mut running: HashSet<FeedKey> = HashSet::new();
             let mut known = HashMap::new();
             for (position, (binding, region)) in steps.into_iter().enumerate() {
@@ -448,13 +462,13 @@ mod tests {
                 }
                 let namespace = ["a", "b", "c"][binding % 3];
                 let to = REGIONS.get(region).map(|region| {
-                    wish(&format!("{namespace}/{binding}"), i64::try_from(binding / 2).unwrap_or(0), region)
+                    request(&format!("{namespace}/{binding}"), i64::try_from(binding / 2).unwrap_or(0), region)
                 });
-                let from = wishes.remove(&binding);
+                let from = requests.remove(&binding);
                 if from != to {
-                    changes.push(admission.moved(from.as_ref(), to.as_ref()));
+                    changes.push(admission.replace(from.as_ref(), to.as_ref()));
                 }
-                wishes.extend(to.map(|to| (binding, to)));
+                requests.extend(to.map(|to| (binding, to)));
                 for change in changes {
                     for feed in change.release {
                         prop_assert!(running.remove(&feed), "released without being held");
@@ -469,64 +483,64 @@ mod tests {
                 }
                 prop_assert!(running.len() <= LIMITS.total);
                 let mut used: HashMap<Arc<str>, HashSet<FeedKey>> = HashMap::new();
-                let mut standings = HashMap::new();
-                for wish in wishes.values() {
-                    let namespace = wish.binding.namespace.clone();
-                    let admitted = admission.standing(&namespace, &wish.feed) == Standing::Admitted;
+                let mut states = HashMap::new();
+                for request in requests.values() {
+                    let namespace = request.binding.namespace.clone();
+                    let admitted = admission.state(&namespace, &request.feed) == AdmissionState::Admitted;
                     if admitted {
-                        used.entry(namespace).or_default().insert(wish.feed.clone());
+                        used.entry(namespace).or_default().insert(request.feed.clone());
                     }
-                    standings.insert(wish.age.clone(), (wish.clone(), admitted));
+                    states.insert(request.created.clone(), (request.clone(), admitted));
                 }
                 prop_assert!(used.values().all(|feeds| feeds.len() <= LIMITS.per_namespace));
                 prop_assert_eq!(&used.values().flatten().cloned().collect::<HashSet<_>>(), &running);
-                for (age, (wish, admitted)) in &standings {
-                    let of_namespace = used.get(&wish.binding.namespace).map_or(0, HashSet::len);
+                for (created, (request, admitted)) in &states {
+                    let of_namespace = used.get(&request.binding.namespace).map_or(0, HashSet::len);
                     let free = of_namespace < LIMITS.per_namespace
-                        && (running.contains(&wish.feed) || running.len() < LIMITS.total);
-                    prop_assert!(*admitted || !free, "{:?} waits in vain", wish);
-                    if let Some((before, true)) = known.get(age) {
-                        prop_assert!(before != wish || *admitted, "{:?} lost its feed", wish);
+                        && (running.contains(&request.feed) || running.len() < LIMITS.total);
+                    prop_assert!(*admitted || !free, "{:?} waits needlessly", request);
+                    if let Some((before, true)) = known.get(created) {
+                        prop_assert!(before != request || *admitted, "{:?} lost its feed", request);
                     }
                 }
-                known = standings;
+                known = states;
             }
             if !running.is_empty() {
-                for wish in wishes.values() {
-                    admission.moved(Some(wish), None);
+                for request in requests.values() {
+                    admission.replace(Some(request), None);
                 }
                 prop_assert!(admission.is_empty());
             }
         }
 
-        /// What a start decides does not depend on the order in which bindings are listed.
+        /// The result at startup does not depend on the order in which bindings are listed.
         #[test]
-        fn the_order_of_a_list_decides_nothing(
+        fn the_order_of_a_list_has_no_influence(
             regions in prop::collection::vec(0..REGIONS.len(), 1..20),
             seed in any::<u64>(),
         ) {
-            let wishes: Vec<Wish> = regions
+            let requests: Vec<FeedRequest> = regions
                 .iter()
                 .zip(0..)
                 .map(|(region, number)| {
                     let namespace = ["a", "b", "c"][*region % 3];
-                    wish(&format!("{namespace}/{number}"), number / 2, REGIONS[*region])
+                    request(&format!("{namespace}/{number}"), number / 2, REGIONS[*region])
                 })
                 .collect();
-            let decide = |wishes: &[Wish]| -> Vec<Standing> {
+            let decide = |requests: &[FeedRequest]| -> Vec<AdmissionState> {
                 let mut admission = Admission::new(LIMITS, 1);
-                for wish in wishes {
-                    admission.moved(None, Some(wish));
+                for request in requests {
+                    admission.replace(None, Some(request));
                 }
                 admission.list_complete(|key| key.name.len() > 1);
-                let standing = |binding: &ObjectKey, feed| admission.standing(&binding.namespace, feed);
-                let mut sorted = wishes.to_vec();
-                sorted.sort_by(|a, b| a.age.cmp(&b.age));
-                sorted.iter().map(|wish| standing(&wish.binding, &wish.feed)).collect()
+                let state = |binding: &ObjectKey, feed| admission.state(&binding.namespace, feed);
+                let mut sorted = requests.to_vec();
+                sorted.sort_by(|a, b| a.created.cmp(&b.created));
+                sorted.iter().map(|request| state(&request.binding, &request.feed)).collect()
             };
-            let mut shuffled = wishes.clone();
+            let mut shuffled = requests.clone();
             fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
-            prop_assert_eq!(decide(&wishes), decide(&shuffled));
+            prop_assert_eq!(decide(&requests), decide(&shuffled));
         }
     }
 }

@@ -1,23 +1,24 @@
-//! Feeds: one per role and region, shared by all that need it, each keeping one catalog current.
+//! Feeds: one per role and source region, shared by all bindings that need it. Each keeps one catalog current.
 //!
-//! A feed asks its source again and again, alone: never two listings of one key at a time. What it publishes is
-//! immutable, and it says so only when something differs.
+//! A feed lists its source periodically and is the only one to do so: there are never two listings of one key at a time.
+//! What it publishes is immutable, and it announces only what differs.
 
 pub mod access;
 pub mod admission;
-mod age;
-mod progress;
+mod refresh;
+mod staleness;
 mod throttle;
 
 use std::{
     collections::{BTreeMap, HashMap},
     future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::FutureExt;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc::UnboundedSender},
     task::AbortHandle,
@@ -25,76 +26,75 @@ use tokio::{
 };
 
 use crate::{
-    catalog::{
-        Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind,
-        embedded::Embedded,
-    },
+    catalog::{Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, embedded::Embedded},
     metrics::Metrics,
     types::{Region, RoleArn},
 };
 
-use progress::Progress;
-use throttle::Pauses;
+use refresh::RefreshState;
+use throttle::ThrottledAccounts;
 
-/// Shortest time between a listing and one that is asked for.
-const REFRESH_PAUSE: Duration = Duration::from_secs(10);
-/// How often a source is looked at that tells cheaply whether a listing would differ.
-const LOOK: Duration = Duration::from_secs(2);
+/// Shortest time between a listing and one that a user requests.
+const REQUESTED_REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// How often the version of a source is checked, if the source has one.
+const VERSION_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// When catalogs are listed anew, and when they are old.
+/// When catalogs are listed again, and when a snapshot is stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
     /// How often a catalog is listed.
     pub interval: Duration,
-    /// How long a snapshot is good after its date.
+    /// How old a snapshot may be before it is stale.
     pub max_age: Duration,
 }
 
-/// That a feed knows something else than before.
+/// A change of what a feed publishes.
 #[derive(Debug, Clone)]
 pub struct FeedChange {
     /// The feed.
     pub key: FeedKey,
-    /// What it knew.
+    /// What it published before.
     pub before: FeedState,
-    /// What it knows now.
+    /// What it publishes now.
     pub after: FeedState,
 }
 
 /// All feeds of one source.
 ///
-/// [`Feeds::hold`] must be called inside a Tokio runtime.
+/// [`Feeds::hold`] and [`Feeds::resume`] must be called inside a Tokio runtime.
 pub struct Feeds {
     source: Arc<dyn Source>,
     schedule: Schedule,
     changed: UnboundedSender<FeedChange>,
     metrics: Metrics,
     embedded: &'static Embedded,
-    pauses: Arc<Mutex<Pauses>>,
+    throttled: Arc<Mutex<ThrottledAccounts>>,
     running: Mutex<Running>,
 }
 
 #[derive(Default)]
 struct Running {
     feeds: HashMap<FeedKey, Feed>,
-    /// Whether nobody is asked for the time being.
+    /// Whether the source is left alone for the time being.
     paused: bool,
 }
 
 struct Feed {
     holders: usize,
-    shown: Arc<Mutex<Shown>>,
-    /// Told when a listing is asked for.
-    demand: Arc<Notify>,
-    /// Nothing while paused.
+    /// Its region as a metrics label.
+    region_label: &'static str,
+    published: Arc<Mutex<Published>>,
+    /// Notified when a user requests a listing.
+    refresh_requested: Arc<Notify>,
+    /// `None` while paused.
     task: Option<AbortHandle>,
 }
 
-/// What everybody sees of a feed.
-struct Shown {
+/// What a feed publishes.
+struct Published {
     state: FeedState,
-    /// When the source listed last.
-    listed: Option<Instant>,
+    /// When the source was last listed successfully.
+    listed_at: Option<Instant>,
 }
 
 impl Feed {
@@ -112,8 +112,8 @@ impl Drop for Feed {
 }
 
 impl Feeds {
-    /// Returns the feeds of a source, none of them running. A [`FeedChange`] is sent to `changed` when a catalog or its
-    /// freshness differs from before, the first answer included.
+    /// Returns the feeds of a source; none of them is running yet. A [`FeedChange`] is sent to `changed` whenever a catalog
+    /// or its freshness changes, the first answer included.
     #[must_use]
     pub fn new(
         source: Arc<dyn Source>,
@@ -128,42 +128,36 @@ impl Feeds {
             changed,
             metrics,
             embedded,
-            pauses: Arc::default(),
+            throttled: Arc::default(),
             running: Mutex::default(),
         }
     }
 
-    /// Stops asking the source. What is known stays, and feeds are held and let go as before.
+    /// Stops listing. What is known stays, and feeds can still be held and released.
     pub fn pause(&self) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         running.paused = true;
         for feed in running.feeds.values_mut() {
             feed.stop();
         }
     }
 
-    /// Asks the source again, for every feed at once. The opposite of [`Feeds::pause`]; without one it does nothing.
+    /// Starts listing again, for every feed at once. Reverses [`Feeds::pause`]; does nothing if the feeds are not paused.
     pub fn resume(&self) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         if std::mem::take(&mut running.paused) {
             for (key, feed) in &mut running.feeds {
-                feed.task = Some(self.start(key, feed, Progress::default(), None));
+                feed.task = Some(self.start(key, feed, RefreshState::default(), None));
             }
         }
     }
 
-    /// Returns which kind of source the catalogs come from.
-    #[must_use]
-    pub fn kind(&self) -> SourceKind {
-        self.source.kind()
-    }
-
-    /// Starts the feed of a key, or takes part in it. Each call needs a [`Feeds::release`].
+    /// Starts the feed of a key, or adds a holder to it. Each call must be matched by a call of [`Feeds::release`].
     ///
-    /// Embedded data and files are there when this returns, without being sent to `changed`; a live listing is not
-    /// waited for.
+    /// The catalog of a source that is not live is available when this returns, and is not sent to `changed`. A live
+    /// listing is not awaited.
     pub fn hold(&self, key: &FeedKey) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         if let Some(feed) = running.feeds.get_mut(key) {
             feed.holders += 1;
             return;
@@ -174,11 +168,11 @@ impl Feeds {
         } else {
             self.source.list(key).now_or_never()
         };
-        let mut progress = Progress::default();
-        let mut state = nothing_known();
+        let mut refresh = RefreshState::default();
+        let mut state = FeedState::pending();
         let first_delay = answer.map(|answer| {
             let now = Timestamp::now();
-            let step = progress.step(&state, answer, kind, self.schedule, now, fastrand::f64());
+            let step = refresh.step(&state, answer, kind, self.schedule, now, fastrand::f64());
             if let Some(first) = step.publish {
                 state = first;
             }
@@ -186,15 +180,16 @@ impl Feeds {
         });
         let mut feed = Feed {
             holders: 1,
-            shown: Arc::new(Mutex::new(Shown {
+            region_label: region_label(self.embedded, &key.region),
+            published: Arc::new(Mutex::new(Published {
                 state,
-                listed: None,
+                listed_at: None,
             })),
-            demand: Arc::default(),
+            refresh_requested: Arc::default(),
             task: None,
         };
         if !running.paused {
-            feed.task = Some(self.start(key, &feed, progress, first_delay));
+            feed.task = Some(self.start(key, &feed, refresh, first_delay));
         }
         running.feeds.insert(key.clone(), feed);
     }
@@ -204,7 +199,7 @@ impl Feeds {
         &self,
         key: &FeedKey,
         feed: &Feed,
-        progress: Progress,
+        refresh: RefreshState,
         first_delay: Option<Duration>,
     ) -> AbortHandle {
         let poll = Poll {
@@ -213,27 +208,27 @@ impl Feeds {
             schedule: self.schedule,
             changed: self.changed.clone(),
             metrics: self.metrics.clone(),
-            region_label: region_label(self.embedded, &key.region),
-            pauses: Arc::clone(&self.pauses),
-            shown: Arc::clone(&feed.shown),
-            demand: Arc::clone(&feed.demand),
-            progress,
+            region_label: feed.region_label,
+            throttled: Arc::clone(&self.throttled),
+            published: Arc::clone(&feed.published),
+            refresh_requested: Arc::clone(&feed.refresh_requested),
+            refresh,
         };
         tokio::spawn(poll.run(first_delay)).abort_handle()
     }
 
-    /// Lets a feed list now, or [`REFRESH_PAUSE`] after its last listing. It says in the log when it has.
+    /// Requests a listing, which follows at once or, at the earliest, `REQUESTED_REFRESH_PAUSE` after the last one. The result is logged.
     pub fn refresh(&self, key: &FeedKey) {
-        let running = lock(&self.running);
+        let running = self.running.lock();
         let feed = running.feeds.get(key).filter(|_| !running.paused);
         if let Some(feed) = feed {
-            feed.demand.notify_one();
+            feed.refresh_requested.notify_one();
         }
     }
 
-    /// Gives back one [`Feeds::hold`]; the last one ends the feed and forgets its catalog.
+    /// Removes a holder of a feed. The feed ends with its last holder, and its catalog is dropped.
     pub fn release(&self, key: &FeedKey) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         if let Some(feed) = running.feeds.get_mut(key) {
             feed.holders -= 1;
             if feed.holders == 0 {
@@ -242,76 +237,59 @@ impl Feeds {
         }
     }
 
-    /// Returns what the feed of a key knows; [`Freshness::Pending`] where nobody holds it.
+    /// Returns what the feed of a key publishes; [`Freshness::Pending`] if the feed has no holder.
     #[must_use]
     pub fn state(&self, key: &FeedKey) -> FeedState {
-        lock(&self.running)
+        self.running
+            .lock()
             .feeds
             .get(key)
-            .map_or_else(nothing_known, |feed| lock(&feed.shown).state.clone())
-    }
-
-    /// Says whether every feed that runs has a catalog, or is known to fail.
-    #[must_use]
-    pub fn answered(&self) -> bool {
-        let running = lock(&self.running);
-        running.paused
-            || running.feeds.values().all(|feed| {
-                let shown = lock(&feed.shown);
-                shown.state.freshness != Freshness::Pending
+            .map_or_else(FeedState::pending, |feed| {
+                feed.published.lock().state.clone()
             })
     }
 
-    /// Returns the catalogs that there are, each with its region as a label of metrics.
+    /// Returns whether every running feed has a catalog or is known to fail.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        let running = self.running.lock();
+        running.paused
+            || running.feeds.values().all(|feed| {
+                let published = feed.published.lock();
+                published.state.freshness != Freshness::Pending
+            })
+    }
+
+    /// Returns the known catalogs, each with its region as a metrics label.
     #[must_use]
     pub fn catalogs(&self) -> Vec<(&'static str, Arc<Catalog>)> {
-        let running = lock(&self.running);
-        let catalogs = running.feeds.iter().filter_map(|(key, feed)| {
-            let catalog = lock(&feed.shown).state.catalog.clone()?;
-            Some((region_label(self.embedded, &key.region), catalog))
+        let running = self.running.lock();
+        let catalogs = running.feeds.values().filter_map(|feed| {
+            let catalog = feed.published.lock().state.catalog.clone()?;
+            Some((feed.region_label, catalog))
         });
         catalogs.collect()
     }
 
-    /// Returns how long ago each region was listed, by the feed that waits longest; regions that the embedded data don't
-    /// know are told as one, `other`.
+    /// Returns how long ago each region was listed, by the feed that was listed least recently. Regions that the embedded
+    /// data do not contain are reported together, as `other`.
     #[must_use]
     pub fn ages(&self) -> BTreeMap<&'static str, Duration> {
         let mut ages: BTreeMap<&'static str, Duration> = BTreeMap::new();
-        for (key, feed) in &lock(&self.running).feeds {
-            if let Some(listed) = lock(&feed.shown).listed {
-                let age = ages
-                    .entry(region_label(self.embedded, &key.region))
-                    .or_default();
-                *age = listed.elapsed().max(*age);
+        for feed in self.running.lock().feeds.values() {
+            if let Some(listed_at) = feed.published.lock().listed_at {
+                let age = ages.entry(feed.region_label).or_default();
+                *age = listed_at.elapsed().max(*age);
             }
         }
         ages
     }
 
-    /// Returns how many feeds there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        lock(&self.running).feeds.len()
+    /// Returns whether there are no feeds.
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.running.lock().feeds.is_empty()
     }
-
-    /// Says whether there are no feeds.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-fn nothing_known() -> FeedState {
-    FeedState {
-        catalog: None,
-        freshness: Freshness::Pending,
-    }
-}
-
-/// Locks; what is behind these locks is replaced whole, so that a panic elsewhere leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The task of a feed.
@@ -321,56 +299,58 @@ struct Poll {
     schedule: Schedule,
     changed: UnboundedSender<FeedChange>,
     metrics: Metrics,
-    /// The region as a label of metrics.
+    /// The region as a metrics label.
     region_label: &'static str,
-    pauses: Arc<Mutex<Pauses>>,
-    shown: Arc<Mutex<Shown>>,
-    demand: Arc<Notify>,
-    progress: Progress,
+    throttled: Arc<Mutex<ThrottledAccounts>>,
+    published: Arc<Mutex<Published>>,
+    refresh_requested: Arc<Notify>,
+    refresh: RefreshState,
 }
 
 impl Poll {
     async fn run(mut self, first_delay: Option<Duration>) {
-        let mut demanded = false;
+        let mut requested = false;
         if let Some(delay) = first_delay {
             let version = self.source.version(&self.key);
-            demanded = self.rest(Instant::now(), version, delay).await;
+            requested = self.wait_until_due(Instant::now(), version, delay).await;
         }
-        // Nobody listens any more when the operator stops.
+        // The receiver is dropped when the operator stops.
         while !self.changed.is_closed() {
             self.wait_for_account().await;
-            // What was asked for until now is what this listing answers.
-            demanded |= self.demand.notified().now_or_never().is_some();
+            // This listing answers every request made until now.
+            requested |= self.refresh_requested.notified().now_or_never().is_some();
             let asked = Instant::now();
             let version = self.source.version(&self.key);
-            let delay = self.list(demanded).await;
-            demanded = self.rest(asked, version, delay).await;
+            let delay = self.list(requested).await;
+            requested = self.wait_until_due(asked, version, delay).await;
         }
     }
 
-    /// Lists once. Returns when to do so again.
-    async fn list(&mut self, demanded: bool) -> Duration {
+    /// Lists once and returns how long to wait before the next listing.
+    async fn list(&mut self, requested: bool) -> Duration {
         let answer = self.source.list(&self.key).await;
         let failure = answer.as_ref().err().map(CatalogError::reason);
         self.metrics.listed(self.region_label, failure);
-        if demanded {
+        if requested {
             let (region, role) = (
                 &self.key.region,
                 self.key.role.as_ref().map(RoleArn::as_str),
             );
             match failure {
-                None => tracing::info!(%region, role, "listed on demand"),
-                Some(reason) => tracing::warn!(%region, role, %reason, "listing on demand failed"),
+                None => tracing::info!(%region, role, "listed as requested"),
+                Some(reason) => {
+                    tracing::warn!(%region, role, %reason, "the requested listing failed");
+                }
             }
         }
         let before = {
-            let mut shown = lock(&self.shown);
+            let mut published = self.published.lock();
             if answer.is_ok() {
-                shown.listed = Some(Instant::now());
+                published.listed_at = Some(Instant::now());
             }
-            shown.state.clone()
+            published.state.clone()
         };
-        let step = self.progress.step(
+        let step = self.refresh.step(
             &before,
             answer,
             self.source.kind(),
@@ -379,59 +359,65 @@ impl Poll {
             fastrand::f64(),
         );
         if step.throttled {
-            lock(&self.pauses).begin(&self.key, step.delay, Instant::now());
+            self.throttled
+                .lock()
+                .record(&self.key, step.delay, Instant::now());
         }
-        self.show(before, step.publish);
+        self.publish(before, step.publish);
         step.delay
     }
 
-    /// Waits until the account may be asked.
+    /// Waits until the account is no longer throttled.
     async fn wait_for_account(&self) {
-        let pause = || lock(&self.pauses).wait(&self.key, Instant::now(), fastrand::f64());
+        let pause = || {
+            self.throttled
+                .lock()
+                .wait(&self.key, Instant::now(), fastrand::f64())
+        };
         while let Some(wait) = pause() {
-            let before = lock(&self.shown).state.clone();
-            let now = progress::while_paused(&before, wait, self.schedule.interval);
-            self.show(before, now);
+            let before = self.published.lock().state.clone();
+            let now = refresh::while_throttled(&before, wait, self.schedule.interval);
+            self.publish(before, now);
             sleep(wait).await;
         }
     }
 
-    /// Waits for the next listing: it is due, it is asked for, or it would say something else. Returns whether it is
-    /// asked for.
-    async fn rest(&self, asked: Instant, version: Option<u64>, delay: Duration) -> bool {
+    /// Waits until the next listing is due, is requested, or would differ because the source's version changed. Returns
+    /// whether it was requested.
+    async fn wait_until_due(&self, asked: Instant, version: Option<u64>, delay: Duration) -> bool {
         let differs = async {
             if version.is_none() {
                 pending::<()>().await;
             }
             while self.source.version(&self.key) == version {
-                sleep(LOOK).await;
+                sleep(VERSION_CHECK_INTERVAL).await;
             }
         };
         let due = Instant::now() + delay;
         tokio::select! {
             () = sleep_until(due) => false,
             () = differs => false,
-            () = self.demand.notified() => {
-                sleep_until(due.min(asked + REFRESH_PAUSE)).await;
+            () = self.refresh_requested.notified() => {
+                sleep_until(due.min(asked + REQUESTED_REFRESH_PAUSE)).await;
                 true
             }
         }
     }
 
-    /// Lets everybody see what is known from now on.
-    fn show(&self, before: FeedState, now: Option<FeedState>) {
+    /// Publishes a new state, if there is one, and announces the change.
+    fn publish(&self, before: FeedState, now: Option<FeedState>) {
         let Some(after) = now else {
             return;
         };
         log(&self.key, &after.freshness);
-        lock(&self.shown).state = after.clone();
+        self.published.lock().state = after.clone();
         let key = self.key.clone();
-        // A failure ends the task after the next wait.
+        // If the receiver is gone, the task ends after its next wait.
         let _ = self.changed.send(FeedChange { key, before, after });
     }
 }
 
-/// Returns a region as a label of metrics: specs name regions, so only those of the embedded data stand for themselves.
+/// Returns a region as a metrics label. Users name regions freely, so only those of the embedded data become labels.
 fn region_label(embedded: &'static Embedded, region: &Region) -> &'static str {
     embedded
         .source_regions()
@@ -444,7 +430,7 @@ fn log(key: &FeedKey, freshness: &Freshness) {
     if let Freshness::Failed { reason, message } = freshness {
         tracing::warn!(%region, role, %reason, %message, "the catalog can't be refreshed");
     } else {
-        tracing::info!(%region, role, "the catalog changed or is fresh again");
+        tracing::info!(%region, role, "the catalog changed, or is fresh again");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Feeds on sources that answer by script, on a clock that runs as fast as it can.
+//! Feeds with scripted sources, on a paused clock that advances by itself.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,7 +11,7 @@ use tokio::{
 use super::*;
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, Profile},
+    catalog::{Catalog, Profile, SourceKind},
     route::Destinations,
     sources::directory::Directory,
 };
@@ -31,6 +31,12 @@ pub(super) fn key() -> FeedKey {
     }
 }
 
+/// Returns how many profiles the feed's catalog has.
+fn listed(feeds: &Feeds) -> usize {
+    let catalog = feeds.state(&key()).catalog.expect("a catalog");
+    catalog.profiles().len()
+}
+
 pub(super) fn catalog(kind: SourceKind, geographies: &[&str]) -> Catalog {
     let profiles = geographies
         .iter()
@@ -47,7 +53,7 @@ pub(super) fn catalog(kind: SourceKind, geographies: &[&str]) -> Catalog {
     Catalog::new(kind, key().region, None, None, profiles)
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "it stands beside failures")]
+#[allow(clippy::unnecessary_wraps, reason = "an answer like any other")]
 pub(super) fn live(geographies: &[&str]) -> Answer {
     Ok(catalog(SourceKind::Bedrock, geographies))
 }
@@ -56,13 +62,13 @@ pub(super) fn denied() -> Answer {
     Err(CatalogError::AccessDenied("no".into()))
 }
 
-/// Answers in turn, then the last one for ever, and notes when it was asked.
+/// Gives the scripted answers in turn and then fails. Records when it was listed.
 struct Fake {
     kind: SourceKind,
     answers: Mutex<VecDeque<Answer>>,
     latency: Duration,
     asked: Mutex<Vec<(Region, Instant)>>,
-    /// What is being listed.
+    /// The feeds whose listing is in progress.
     listing: Mutex<BTreeSet<FeedKey>>,
 }
 
@@ -78,12 +84,13 @@ impl Fake {
     }
 
     fn asked(&self) -> usize {
-        lock(&self.asked).len()
+        self.asked.lock().len()
     }
 
-    /// Returns the times between one listing and the next, in seconds.
+    /// Returns the times between consecutive listings, in seconds.
     fn waits(&self) -> Vec<f64> {
-        lock(&self.asked)
+        self.asked
+            .lock()
             .windows(2)
             .map(|pair| (pair[1].1 - pair[0].1).as_secs_f64())
             .collect()
@@ -97,14 +104,15 @@ impl Source for Fake {
 
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Answer> {
         async move {
-            let alone = lock(&self.listing).insert(key.clone());
+            let alone = self.listing.lock().insert(key.clone());
             assert!(alone, "two listings at a time");
-            lock(&self.asked).push((key.region.clone(), Instant::now()));
+            self.asked.lock().push((key.region.clone(), Instant::now()));
             if !self.latency.is_zero() {
                 sleep(self.latency).await;
             }
-            lock(&self.listing).remove(key);
-            lock(&self.answers)
+            self.listing.lock().remove(key);
+            self.answers
+                .lock()
                 .pop_front()
                 .unwrap_or_else(|| Err(CatalogError::ServiceError("nothing left".into())))
         }
@@ -130,7 +138,7 @@ async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
     let (feeds, mut changes) = feeds_of(&source);
     feeds.pause();
     feeds.hold(&key());
-    assert!(feeds.answered(), "nothing is waited for");
+    assert!(feeds.answered(), "a paused feed does not hold up readiness");
     tokio::time::sleep(INTERVAL * 3).await;
     assert_eq!(source.asked(), 0);
     feeds.resume();
@@ -144,12 +152,12 @@ async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
     assert_eq!(source.asked(), 1);
     assert_eq!(feeds.state(&key()).freshness, Freshness::Fresh);
     feeds.resume();
-    changes.recv().await.expect("another listing, at once");
+    changes.recv().await.expect("another listing, immediately");
     assert_eq!(source.asked(), 2);
 }
 
 #[test]
-fn regions_of_specs_make_no_labels() {
+fn regions_of_specs_do_not_become_labels() {
     assert_eq!(region_label(Embedded::load(), &key().region), "eu-west-1");
     let made_up: Region = "xx-made-up-1".parse().expect("a region by its form");
     assert_eq!(region_label(Embedded::load(), &made_up), "other");
@@ -193,7 +201,7 @@ fn throttled(seconds: u64) -> Answer {
     })
 }
 
-/// Asserts that waits are as expected, jittered by a tenth and rounded up to the clock's milliseconds.
+/// Asserts that waits are as expected, allowing for a jitter of a tenth and the clock's resolution of a millisecond.
 fn assert_waits(waits: &[f64], expected: &[f64]) {
     assert_eq!(waits.len(), expected.len(), "{waits:?}");
     for (wait, expected) in waits.iter().zip(expected) {
@@ -205,7 +213,7 @@ fn assert_waits(waits: &[f64], expected: &[f64]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_role_and_region_is_listed_once_an_interval_whoever_needs_it() {
+async fn every_role_and_region_is_listed_once_per_interval_for_all_bindings() {
     let source = Fake::new(SourceKind::Bedrock, (0..100).map(|_| live(&["eu"])));
     let (feeds, _changes) = feeds_of(&source);
     for number in 0..1000 {
@@ -246,10 +254,10 @@ async fn failures_are_retried_soon_and_keep_the_catalog() {
     changes
         .recv()
         .await
-        .expect("fresh, the second denial unsaid");
+        .expect("fresh; the second denial is not published again");
     assert_eq!(source.asked(), 3);
     changes.recv().await.expect("throttled");
-    assert_eq!(source.asked(), 5, "the first time is not worth a word");
+    assert_eq!(source.asked(), 5, "a single failure is not published");
     let state = feeds.state(&key());
     assert!(matches!(
         state.freshness,
@@ -258,22 +266,14 @@ async fn failures_are_retried_soon_and_keep_the_catalog() {
             ..
         }
     ));
-    assert_eq!(state.catalog.expect("kept").profiles().len(), 1);
+    assert_eq!(listed(&feeds), 1, "kept");
     changes.recv().await.expect("fresh");
-    assert_eq!(
-        feeds
-            .state(&key())
-            .catalog
-            .expect("catalog")
-            .profiles()
-            .len(),
-        2
-    );
+    assert_eq!(listed(&feeds), 2);
     assert_waits(&source.waits(), &[1.0, 2.0, 900.0, 60.0, 60.0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_throttled_feed_delays_all_of_its_account() {
+async fn one_throttled_feed_delays_all_feeds_of_its_account() {
     let of = |region: &str| FeedKey {
         role: None,
         region: region.parse().expect("a region"),
@@ -285,21 +285,25 @@ async fn one_throttled_feed_delays_all_of_its_account() {
     changes.recv().await.expect("throttled");
     for region in ["eu-west-3", "eu-north-1"] {
         feeds.hold(&of(region));
-        let change = changes.recv().await.expect("told to wait");
+        let change = changes.recv().await.expect("throttled");
         assert_eq!(change.key, of(region));
         let Freshness::Failed { reason, .. } = change.after.freshness else {
             panic!("{:?}", change.after);
         };
         assert_eq!(reason, Reason::Throttled);
     }
-    assert_eq!(source.asked(), 1, "nobody else asks");
+    assert_eq!(source.asked(), 1, "no other feed lists");
     for _ in 0..3 {
         let change = changes.recv().await.expect("listed");
         assert_eq!(change.after.freshness, Freshness::Fresh);
     }
-    let asked = lock(&source.asked).clone();
+    let asked = source.asked.lock().clone();
     assert_eq!(asked.len(), 4);
-    assert_eq!(asked[1].0, of("eu-west-1").region, "it tries first");
+    assert_eq!(
+        asked[1].0,
+        of("eu-west-1").region,
+        "the throttled feed lists first"
+    );
     assert!(
         asked[1].1 - asked[0].1 >= Duration::from_mins(1),
         "{asked:?}"
@@ -307,7 +311,7 @@ async fn one_throttled_feed_delays_all_of_its_account() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_is_asked_for_comes_at_once_but_not_twice() {
+async fn a_requested_listing_comes_at_once_but_not_twice() {
     let answers = (0..10).map(|number| {
         let geographies: &[&str] = if number < 2 { &["eu"] } else { &["eu", "us"] };
         live(geographies)
@@ -315,7 +319,7 @@ async fn a_listing_that_is_asked_for_comes_at_once_but_not_twice() {
     let source = Fake::new(SourceKind::Bedrock, answers);
     let (feeds, mut changes) = feeds_of(&source);
     feeds.refresh(&key());
-    assert_eq!(source.asked(), 0, "nobody holds it");
+    assert_eq!(source.asked(), 0, "the feed has no holder");
     feeds.hold(&key());
     changes.recv().await.expect("the first listing");
     sleep(Duration::from_mins(1)).await;
@@ -325,17 +329,17 @@ async fn a_listing_that_is_asked_for_comes_at_once_but_not_twice() {
     for _ in 0..5 {
         feeds.refresh(&key());
     }
-    changes.recv().await.expect("what changed is shown");
+    changes.recv().await.expect("a change is published");
     assert_eq!(source.asked(), 3);
     sleep(Duration::from_mins(1)).await;
-    assert_eq!(source.asked(), 3, "five wishes are one listing");
+    assert_eq!(source.asked(), 3, "five requests lead to one listing");
     assert_waits(&source.waits(), &[60.0, 10.0]);
     sleep(INTERVAL.mul_f64(1.1)).await;
     assert_eq!(source.asked(), 4, "the interval goes on as before");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_is_asked_for_waits_for_its_account() {
+async fn a_requested_listing_waits_for_its_account() {
     let answers = [live(&["eu"]), throttled(600), live(&["eu"]), live(&["eu"])];
     let source = Fake::new(SourceKind::Bedrock, answers);
     let (feeds, mut changes) = feeds_of(&source);
@@ -385,18 +389,11 @@ async fn an_empty_listing_is_confirmed() {
     changes.recv().await.expect("first");
     changes.recv().await.expect("empty");
     assert_eq!(source.asked(), 5);
-    assert!(
-        feeds
-            .state(&key())
-            .catalog
-            .expect("catalog")
-            .profiles()
-            .is_empty()
-    );
+    assert_eq!(listed(&feeds), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn embedded_data_is_there_at_once_and_never_news() {
+async fn embedded_data_are_available_at_once_and_never_announced() {
     let answers = (0..5).map(|_| Ok(catalog(SourceKind::Embedded, &["eu"])));
     let source = Fake::new(SourceKind::Embedded, answers);
     let (feeds, mut changes) = feeds_of(&source);
@@ -404,12 +401,15 @@ async fn embedded_data_is_there_at_once_and_never_news() {
     assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
     assert!(feeds.state(&key()).catalog.is_some());
     sleep(INTERVAL * 3).await;
-    assert!(source.asked() > 1, "it is looked at whether it is too old");
+    assert!(
+        source.asked() > 1,
+        "it is checked whether the data are stale"
+    );
     assert!(changes.try_recv().is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_there_at_once_and_polled() {
+async fn files_are_read_at_once_and_polled() {
     let files = |geographies: &[&str]| Ok(catalog(SourceKind::Directory, geographies));
     let source = Fake::new(
         SourceKind::Directory,
@@ -431,19 +431,11 @@ async fn files_are_there_at_once_and_polled() {
     assert!(feeds.state(&key()).catalog.is_some());
     changes.recv().await.expect("whole again");
     assert_eq!(feeds.state(&key()).freshness, Freshness::Snapshot);
-    assert_eq!(
-        feeds
-            .state(&key())
-            .catalog
-            .expect("catalog")
-            .profiles()
-            .len(),
-        2
-    );
+    assert_eq!(listed(&feeds), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_can_not_be_read_is_said_at_once_and_tried_again() {
+async fn a_file_that_cannot_be_read_is_reported_at_once_and_retried() {
     let source = Fake::new(
         SourceKind::Directory,
         [
@@ -462,7 +454,7 @@ async fn a_file_that_can_not_be_read_is_said_at_once_and_tried_again() {
     assert_waits(&source.waits(), &[1.0]);
 }
 
-/// Writes a directory as the kubelet mounts a `ConfigMap`: the names lead through `..data`, which is replaced whole.
+/// Writes a directory as the kubelet mounts a `ConfigMap`: the files are links through `..data`, which is replaced as a whole.
 fn mount(folder: &std::path::Path, generation: &str, listing: Option<&str>) {
     use std::{fs, os::unix::fs::symlink};
 
@@ -498,16 +490,23 @@ async fn a_mounted_config_map_that_changes_is_read_soon() {
         panic!("there is no file");
     };
     assert_eq!(reason, Reason::SnapshotInvalid);
-    // By now it is tried again only every interval.
+    // By now it is only retried once per interval.
     sleep(INTERVAL * 3).await;
     mount(folder.path(), "..second", Some(NONE));
     let swapped = Instant::now();
-    let change = changes.recv().await.expect("the file is there");
+    let change = changes.recv().await.expect("the file was added");
     assert_eq!(change.after.freshness, Freshness::Snapshot);
-    assert!(swapped.elapsed() <= LOOK, "{:?}", swapped.elapsed());
+    assert!(
+        swapped.elapsed() <= VERSION_CHECK_INTERVAL,
+        "{:?}",
+        swapped.elapsed()
+    );
     mount(folder.path(), "..third", Some("{"));
-    let change = changes.recv().await.expect("it is no listing");
+    let change = changes.recv().await.expect("the file is not a listing");
     assert!(matches!(change.after.freshness, Freshness::Failed { .. }));
-    assert!(change.after.catalog.is_some(), "the good one stays");
+    assert!(
+        change.after.catalog.is_some(),
+        "the last good catalog stays"
+    );
     assert!(start.elapsed() < INTERVAL * 4);
 }

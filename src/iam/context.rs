@@ -1,24 +1,24 @@
-//! Condition keys of a request, as far as they are known.
+//! The condition keys of a request, as far as they are known.
 
 use std::collections::BTreeMap;
 
-/// Value of a condition key in a request.
+/// The value of a condition key in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// The request has it.
+    /// The request has the key with this value.
     Is(String),
-    /// The request does not have it.
+    /// The request does not have the key.
     Absent,
-    /// It is not known.
+    /// Whether the request has the key, and with which value, is not known.
     Unknown,
 }
 
-/// Condition keys of a request. A key that is not named is not known.
+/// The condition keys of a request. A key that is not listed is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context(BTreeMap<String, Value>);
 
 impl Context {
-    /// Returns this context with one key more. Names of keys have no case.
+    /// Returns this context with another key. Names of keys are not case-sensitive.
     #[must_use]
     pub fn with(mut self, key: &str, value: Value) -> Self {
         self.0.insert(key.to_ascii_lowercase(), value);
@@ -33,7 +33,7 @@ impl Context {
             .unwrap_or(&Value::Unknown)
     }
 
-    /// Returns the keys whose values are known, in lower case.
+    /// Returns the listed keys, in lower case, and their values.
     pub fn known(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }

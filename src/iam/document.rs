@@ -1,16 +1,16 @@
-//! Policy documents as they are written.
+//! Policy documents, as the builders of policies write them.
 
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-/// Characters that a managed policy may have, white space not counted.
+/// Most characters of a managed policy, not counting white space.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub const MANAGED_POLICY_LIMIT: usize = 6_144;
-/// Characters that the inline policies of a role may have together, white space not counted.
+/// Most characters of all inline policies of a role together, not counting white space.
 pub const INLINE_POLICIES_LIMIT: usize = 10_240;
-/// Characters that a service control policy may have.
+/// Most characters of a service control policy.
 ///
 /// Source: <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html>
 pub const SERVICE_CONTROL_POLICY_LIMIT: usize = 5_120;
@@ -28,7 +28,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the word that policies have.
+    /// Returns the effect's name in policies.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ pub struct Statement {
     /// ARNs, sorted.
     #[serde(serialize_with = "one_or_many")]
     pub resource: Vec<String>,
-    /// What else must hold.
+    /// Conditions, all of which must hold.
     #[serde(
         skip_serializing_if = "BTreeMap::is_empty",
         serialize_with = "conditions"
@@ -73,7 +73,7 @@ impl Document {
     /// Version of the policy language.
     pub const VERSION: &'static str = "2012-10-17";
 
-    /// Makes a policy of statements.
+    /// Returns a policy of these statements.
     #[must_use]
     pub fn new(statement: Vec<Statement>) -> Self {
         Self {

@@ -1,6 +1,6 @@
-//! What policies say to a request, in three values: yes, no, and can't be judged.
+//! Evaluates policies for a request, in three-valued logic: yes, no, and unknown.
 //!
-//! A condition key that is not known is neither true nor false. It is named, with the statement that asks for it.
+//! A condition on an unknown key is neither true nor false. The result names the key and the statement.
 //!
 //! Sources: <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_evaluation.html>,
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>.
@@ -16,84 +16,84 @@ use super::{
     truth::Truth,
 };
 
-/// Says what in a policy is not one.
+/// Says why a document is not a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// The document is no JSON.
+    /// The document is not JSON.
     #[error("not JSON: {0}")]
     NotJson(String),
     /// The document has no statements.
-    #[error("no policy: expected an object with a list Statement")]
+    #[error("not a policy: expected an object with a list Statement")]
     NoStatements,
-    /// A statement is not as IAM has them.
+    /// A statement is not valid.
     #[error("{statement}: {problem}")]
     Statement {
-        /// Its Sid or number.
+        /// The statement's Sid or number.
         statement: String,
         /// What is wrong.
         problem: String,
     },
 }
 
-/// A policy as it was read.
+/// A parsed policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     name: String,
     statements: Vec<Statement>,
 }
 
-/// Policies attached at one level: the root, an organizational unit, the account.
+/// The policies attached at one level: the root, an organizational unit or the account.
 pub type Level = Vec<Policy>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Statement {
     name: String,
     effect: Effect,
-    action: Names,
-    resource: Names,
+    action: Patterns,
+    resource: Patterns,
     conditions: Vec<Condition>,
 }
 
 /// `Action` or `NotAction`, `Resource` or `NotResource`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Names {
+struct Patterns {
     not: bool,
     patterns: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Condition {
-    test: Test,
+    comparison: Comparison,
     negated: bool,
     if_exists: bool,
-    set: Option<Set>,
+    set: Option<SetOperator>,
     key: String,
     values: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Test {
+enum Comparison {
     Equals,
     EqualsIgnoreCase,
     Like,
     Arn,
     Bool,
     Null,
-    /// One that is not evaluated here.
+    /// An operator that is not evaluated here.
     Other(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Set {
+enum SetOperator {
     Any,
     All,
 }
 
 impl Policy {
-    /// Parses a policy document. `name` is what messages call it.
+    /// Parses a policy document. `name` identifies the policy in messages.
     ///
     /// # Errors
-    /// [`PolicyError`] says what is not understood: nothing is passed over.
+    /// Returns [`PolicyError`] for anything that is not understood; nothing is skipped.
     pub fn parse(name: &str, text: &str) -> Result<Self, PolicyError> {
         let document: Json =
             serde_json::from_str(text).map_err(|error| PolicyError::NotJson(error.to_string()))?;
@@ -113,14 +113,14 @@ impl Policy {
         })
     }
 
-    /// Returns what messages call it.
+    /// Returns the name that identifies the policy in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// Elements of a statement of a service control policy.
+/// Elements that a statement of a service control policy may have.
 const ELEMENTS: [&str; 7] = [
     "Sid",
     "Effect",
@@ -145,7 +145,7 @@ fn parse_statement(index: usize, json: &Json) -> Result<Statement, PolicyError> 
         .ok_or_else(|| bad("not an object".to_owned()))?;
     if let Some(unknown) = fields.keys().find(|key| !ELEMENTS.contains(&key.as_str())) {
         return Err(bad(format!(
-            "{unknown} is no element of a service control policy"
+            "{unknown} is not an element of a service control policy"
         )));
     }
     let effect = match fields.get("Effect").and_then(Json::as_str) {
@@ -155,11 +155,15 @@ fn parse_statement(index: usize, json: &Json) -> Result<Statement, PolicyError> 
     };
     let names = |element: &str, opposite: &str| match (fields.get(element), fields.get(opposite)) {
         (Some(json), None) | (None, Some(json)) => texts(json)
-            .map(|patterns| Names {
+            .map(|patterns| Patterns {
                 not: fields.contains_key(opposite),
                 patterns,
             })
-            .ok_or_else(|| bad(format!("{element} is neither a text nor a list of texts"))),
+            .ok_or_else(|| {
+                bad(format!(
+                    "{element} is neither a string nor a list of strings"
+                ))
+            }),
         _ => Err(bad(format!("expected either {element} or {opposite}"))),
     };
     let action = names("Action", "NotAction")?;
@@ -168,14 +172,15 @@ fn parse_statement(index: usize, json: &Json) -> Result<Statement, PolicyError> 
     if let Some(json) = fields.get("Condition") {
         let operators = json
             .as_object()
-            .ok_or_else(|| bad("Condition is no object".to_owned()))?;
+            .ok_or_else(|| bad("Condition is not an object".to_owned()))?;
         for (operator, keys) in operators {
             let keys = keys
                 .as_object()
-                .ok_or_else(|| bad(format!("{operator} is no object")))?;
+                .ok_or_else(|| bad(format!("{operator} is not an object")))?;
             for (key, values) in keys {
-                let values = texts(values)
-                    .ok_or_else(|| bad(format!("{key} is neither a text nor a list of texts")))?;
+                let values = texts(values).ok_or_else(|| {
+                    bad(format!("{key} is neither a string nor a list of strings"))
+                })?;
                 conditions.push(parse_condition(operator, key, values));
             }
         }
@@ -189,7 +194,7 @@ fn parse_statement(index: usize, json: &Json) -> Result<Statement, PolicyError> 
     })
 }
 
-/// Returns a text, a list of texts, or the words of booleans, as a list.
+/// Returns a string, a boolean, a number, or a list of these, as a list of texts.
 fn texts(json: &Json) -> Option<Vec<String>> {
     match json {
         Json::Array(list) => list.iter().map(text).collect(),
@@ -208,9 +213,9 @@ fn text(json: &Json) -> Option<String> {
 fn parse_condition(operator: &str, key: &str, values: Vec<String>) -> Condition {
     let lower = operator.to_ascii_lowercase();
     let (set, rest) = if let Some(rest) = lower.strip_prefix("foranyvalue:") {
-        (Some(Set::Any), rest)
+        (Some(SetOperator::Any), rest)
     } else if let Some(rest) = lower.strip_prefix("forallvalues:") {
-        (Some(Set::All), rest)
+        (Some(SetOperator::All), rest)
     } else {
         (None, lower.as_str())
     };
@@ -218,21 +223,21 @@ fn parse_condition(operator: &str, key: &str, values: Vec<String>) -> Condition 
         Some(base) => (base, true),
         None => (rest, false),
     };
-    let (test, negated) = match base {
-        "stringequals" => (Test::Equals, false),
-        "stringnotequals" => (Test::Equals, true),
-        "stringequalsignorecase" => (Test::EqualsIgnoreCase, false),
-        "stringnotequalsignorecase" => (Test::EqualsIgnoreCase, true),
-        "stringlike" => (Test::Like, false),
-        "stringnotlike" => (Test::Like, true),
-        "arnlike" | "arnequals" => (Test::Arn, false),
-        "arnnotlike" | "arnnotequals" => (Test::Arn, true),
-        "bool" => (Test::Bool, false),
-        "null" => (Test::Null, false),
-        _ => (Test::Other(operator.to_owned()), false),
+    let (comparison, negated) = match base {
+        "stringequals" => (Comparison::Equals, false),
+        "stringnotequals" => (Comparison::Equals, true),
+        "stringequalsignorecase" => (Comparison::EqualsIgnoreCase, false),
+        "stringnotequalsignorecase" => (Comparison::EqualsIgnoreCase, true),
+        "stringlike" => (Comparison::Like, false),
+        "stringnotlike" => (Comparison::Like, true),
+        "arnlike" | "arnequals" => (Comparison::Arn, false),
+        "arnnotlike" | "arnnotequals" => (Comparison::Arn, true),
+        "bool" => (Comparison::Bool, false),
+        "null" => (Comparison::Null, false),
+        _ => (Comparison::Other(operator.to_owned()), false),
     };
     Condition {
-        test,
+        comparison,
         negated,
         if_exists,
         set,
@@ -243,12 +248,12 @@ fn parse_condition(operator: &str, key: &str, values: Vec<String>) -> Condition 
 
 impl Condition {
     fn holds(&self, context: &Context) -> Truth {
-        let value = match (context.get(&self.key), &self.test) {
-            (_, Test::Other(operator)) => {
+        let value = match (context.get(&self.key), &self.comparison) {
+            (_, Comparison::Other(operator)) => {
                 return Truth::unknown(format!("{operator} of {}", self.key));
             }
             (Value::Unknown, _) => return Truth::unknown(&self.key),
-            (value, Test::Null) => {
+            (value, Comparison::Null) => {
                 let absent = *value == Value::Absent;
                 let wanted = |text: &String| text.eq_ignore_ascii_case(&absent.to_string());
                 return self.values.iter().any(wanted).into();
@@ -261,29 +266,29 @@ impl Condition {
         if self.negated { any.not() } else { any }
     }
 
-    /// Says whether the condition holds where the request does not have the key.
+    /// Returns whether the condition holds if the request does not have the key.
     fn holds_without_key(&self) -> bool {
         match self.set {
             _ if self.if_exists => true,
-            Some(Set::All) => true,
-            Some(Set::Any) => false,
+            Some(SetOperator::All) => true,
+            Some(SetOperator::Any) => false,
             None => self.negated,
         }
     }
 
     fn matches(&self, wanted: &str, value: &str, context: &Context) -> Truth {
-        let wildcards = if matches!(self.test, Test::Like | Test::Arn) {
+        let wildcards = if matches!(self.comparison, Comparison::Like | Comparison::Arn) {
             Wildcards::Meant
         } else {
             Wildcards::Literal
         };
         let lower = str::to_ascii_lowercase;
-        match self.test {
-            Test::EqualsIgnoreCase | Test::Bool => {
+        match self.comparison {
+            Comparison::EqualsIgnoreCase | Comparison::Bool => {
                 Pattern::new(&lower(wanted), wildcards, context).matches(&lower(value))
             }
-            Test::Arn => Pattern::new(wanted, wildcards, context).matches_arn(value),
-            Test::Equals | Test::Like | Test::Null | Test::Other(_) => {
+            Comparison::Arn => Pattern::new(wanted, wildcards, context).matches_arn(value),
+            Comparison::Equals | Comparison::Like | Comparison::Null | Comparison::Other(_) => {
                 Pattern::new(wanted, wildcards, context).matches(value)
             }
         }
@@ -310,35 +315,35 @@ impl Statement {
     }
 }
 
-impl Names {
+impl Patterns {
     fn holds(&self, matches: impl Fn(&str) -> Truth) -> Truth {
         let any = Truth::any(self.patterns.iter().map(|pattern| matches(pattern)));
         if self.not { any.not() } else { any }
     }
 }
 
-/// What the policies of all levels say to a request.
+/// The decision of the policies of all levels about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Every level allows it and nothing denies it.
+    /// Every level allows the request, and no statement denies it.
     Allowed,
-    /// It is denied.
+    /// The request is denied.
     Denied(Denial),
-    /// It depends on what is not known.
+    /// The decision depends on unknown condition keys.
     CantJudge(Vec<Doubt>),
 }
 
 /// Why a request is denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
-    /// A statement denies it.
+    /// A statement denies the request.
     Statement {
         /// The policy.
         policy: String,
-        /// Its Sid or number.
+        /// The statement's Sid or number.
         statement: String,
     },
-    /// No statement of a level allows it.
+    /// No statement of a level allows the request.
     NotAllowed {
         /// Number of the level, from 1.
         level: usize,
@@ -360,14 +365,14 @@ impl fmt::Display for Denial {
     }
 }
 
-/// A statement that can't be judged.
+/// A statement whose result is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Doubt {
     /// The policy.
     pub policy: String,
-    /// Its Sid or number.
+    /// The statement's Sid or number.
     pub statement: String,
-    /// What is not known.
+    /// The unknown condition keys.
     pub unknown: Vec<String>,
 }
 
@@ -378,7 +383,7 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// Judges a request: any Deny wins, and every level must have an Allow.
+/// Evaluates a request: any Deny wins, and every level must have an Allow.
 #[must_use]
 pub fn judge(levels: &[Level], action: &str, resource: &str, context: &Context) -> Decision {
     let mut doubts = Vec::new();
@@ -476,7 +481,7 @@ mod tests {
         assert_eq!(Truth::any([]), Truth::No);
     }
 
-    /// Policies of each level, and what they say.
+    /// The policies of each level, and their decision.
     type Case<'a> = (&'a [&'a [(&'a str, &'a str)]], &'a str);
 
     #[test]
@@ -506,9 +511,9 @@ mod tests {
                 &[&[("Allow", MAYBE)]],
                 "AllowIt of 1 depends on aws:PrincipalTag/team",
             ),
-            // One that allows for certain is enough.
+            // One certain Allow is enough.
             (&[&[("Allow", MAYBE), ("Allow", ALWAYS)]], "allowed"),
-            // What is certain counts, on whatever level.
+            // A certain decision counts, on whatever level.
             (
                 &[&[("Allow", MAYBE), ("Deny", MAYBE)], &[("Deny", ALWAYS)]],
                 "DenyIt of 2",

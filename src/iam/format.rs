@@ -1,4 +1,4 @@
-//! Policies as Terraform and CloudFormation have them.
+//! Policies in the formats of Terraform and CloudFormation.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::document::{Document, Statement};
 
-/// Returns a data source `aws_iam_policy_document` of Terraform, formatted as `terraform fmt` does. Its attribute `json`
-/// is the policy.
+/// Returns a Terraform data source `aws_iam_policy_document`, formatted as by `terraform fmt`. Its attribute `json` is the
+/// policy.
 #[must_use]
 pub fn hcl(name: &str, document: &Document) -> String {
     let mut out = format!(
@@ -30,7 +30,7 @@ fn hcl_statement(out: &mut String, statement: &Statement) {
         condition,
     } = statement;
     let (sid, effect) = (quoted(sid), quoted(effect.as_str()));
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     let _ = write!(
         out,
         "\n  statement {{\n    sid    = {sid}\n    effect = {effect}\n"
@@ -59,7 +59,7 @@ fn list(out: &mut String, indent: &str, name: &str, values: &[String]) {
     let _ = writeln!(out, "{indent}]");
 }
 
-/// Quotes a text; `${` and `%{` begin expressions in Terraform.
+/// Quotes a text. `${` and `%{` begin expressions in Terraform and are escaped.
 fn quoted(text: &str) -> String {
     let text = text
         .replace('\\', "\\\\")
@@ -69,7 +69,7 @@ fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-/// What a policy is in CloudFormation.
+/// The CloudFormation resource type of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `AWS::IAM::ManagedPolicy`
@@ -78,22 +78,28 @@ pub enum Kind {
     ServiceControlPolicy,
 }
 
-#[derive(Serialize)]
+/// A CloudFormation template, ready to be serialized.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Template<'a> {
+pub struct Template<'a> {
     #[serde(rename = "AWSTemplateFormatVersion")]
     version: &'static str,
     resources: BTreeMap<&'a str, Resource<'a>>,
 }
 
-#[derive(Serialize)]
+impl Template<'_> {
+    /// Version of the template format.
+    pub const VERSION: &'static str = "2010-09-09";
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Resource<'a> {
     r#type: &'static str,
     properties: Properties<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Properties<'a> {
     #[serde(rename_all = "PascalCase")]
@@ -106,34 +112,18 @@ enum Properties<'a> {
     },
 }
 
-/// Returns a CloudFormation template of policies, each with its logical ID, as YAML.
-///
-/// # Errors
-/// None that is known: all of it can be YAML.
-pub fn cloudformation(
-    kind: Kind,
-    policies: &[(String, &Document)],
-) -> Result<String, serde_yaml::Error> {
+/// Returns a CloudFormation template of policies, each with its logical ID.
+#[must_use]
+pub fn cloudformation<'a>(kind: Kind, policies: &'a [(String, &Document)]) -> Template<'a> {
     let resources = policies
         .iter()
         .map(|(id, document)| (id.as_str(), resource(kind, id, document)))
         .collect();
-    let template = Template {
-        version: FORMAT_VERSION,
+    Template {
+        version: Template::VERSION,
         resources,
-    };
-    let mut yaml = serde_yaml::to_string(&template)?;
-    // Without quotes, some parsers take these for dates.
-    for version in [FORMAT_VERSION, Document::VERSION] {
-        yaml = yaml.replace(
-            &format!("ersion: {version}\n"),
-            &format!("ersion: '{version}'\n"),
-        );
     }
-    Ok(yaml)
 }
-
-const FORMAT_VERSION: &str = "2010-09-09";
 
 fn resource<'a>(kind: Kind, id: &'a str, document: &'a Document) -> Resource<'a> {
     match kind {
@@ -159,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_begins_an_expression_in_terraform_is_escaped() {
+    fn the_start_of_a_terraform_expression_is_escaped() {
         assert_eq!(quoted(r#"a"${b}\"#), r#""a\"$${b}\\""#);
     }
 }

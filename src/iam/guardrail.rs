@@ -1,7 +1,7 @@
-//! Denials that enforce a residency limit, whatever a workload is allowed.
+//! A policy that enforces a residency limit by denials, whatever else a workload is allowed to do.
 //!
-//! Every check of a request carries the region that it is about, so that one condition holds the source and all
-//! destinations: `aws:RequestedRegion`. For a global profile it is `unspecified`, which no limit contains.
+//! Every check of a request carries its region in `aws:RequestedRegion`, so that one condition covers the source region and all
+//! destination regions. For a global profile the value is `unspecified`, which no limit contains.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::{
     document::{Conditions, Document, Effect, Statement},
 };
 
-/// What runs a model: Converse and asynchronous calls are checked as these, too.
+/// The actions that run a model. IAM also checks Converse and asynchronous calls as these.
 const ACTIONS: [&str; 2] = ["bedrock:CreateModelInvocationJob", "bedrock:InvokeModel*"];
 
-/// Returns a policy that denies to run models outside of these regions, names or patterns with `*`.
+/// Returns a policy that denies running models outside these regions, which are names or patterns with `*`.
 #[must_use]
 pub fn policy(regions: &[String]) -> Document {
     let operator = if regions.iter().any(|region| region.contains('*')) {
@@ -28,8 +28,8 @@ pub fn policy(regions: &[String]) -> Document {
             "*",
             Conditions::from([(operator, outside)]),
         ),
-        // The first statement denies this, too. This one still does after somebody allows `unspecified` there, and says
-        // what it is for.
+        // The first statement denies this too. This statement still does if someone adds `unspecified` there, and its name
+        // says what it is for.
         deny(
             "DenyGlobalProfiles",
             "arn:*:bedrock:::foundation-model/*",

@@ -1,7 +1,7 @@
-//! What IAM checks when a workload invokes a profile, the policies that allow it, and what service control policies say.
+//! What IAM checks when a workload invokes a profile, the policies that allow it, and how service control policies decide.
 //!
-//! All pure. [`Call`] knows the checks, [`workload`] and [`guardrail`] build policies, [`evaluate`] judges them, and
-//! [`format`](mod@format) writes them down.
+//! All pure. [`Call`] lists the checks, [`workload`] and [`guardrail`] build policies, [`evaluate`] evaluates policies, and
+//! [`format`](mod@format) turns them into Terraform and CloudFormation.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/global-cross-region-inference.html>.
@@ -25,15 +25,15 @@ use crate::{
 
 use context::{Context, Value};
 
-/// What `aws:RequestedRegion` is where a global profile is routed.
+/// Value of `aws:RequestedRegion` when IAM checks the model of a global profile without a region.
 pub const UNSPECIFIED: &str = "unspecified";
 
-/// The condition key that names the profile behind a request to a model.
+/// The condition key that names the profile through which a model is invoked.
 pub const INFERENCE_PROFILE_ARN: &str = "bedrock:InferenceProfileArn";
 /// The condition key that names the region of a request.
 pub const REQUESTED_REGION: &str = "aws:RequestedRegion";
 
-/// What a workload does with a profile.
+/// An action of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// `InvokeModel` and Converse.
@@ -45,7 +45,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns the name that policies have.
+    /// Returns the action's name in policies.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Action {
     }
 }
 
-/// A route as an account calls it: what IAM judges.
+/// A route as an account calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The account of the workload.
@@ -66,7 +66,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Returns the ARN of the profile; nothing for a model on demand. It names the source region, which pins the route.
+    /// Returns the ARN of the profile, or `None` for a model on demand. The ARN names the source region and so pins the route.
     #[must_use]
     pub fn profile_arn(&self) -> Option<String> {
         let source = &self.route.source_region;
@@ -74,8 +74,8 @@ impl Call {
         Some(source.profile_arn(&self.account, profile))
     }
 
-    /// Returns the regions in which the model is checked, sorted: the source and every destination; of a global profile
-    /// the source alone.
+    /// Returns the regions in which IAM checks the model, sorted: the source region and every destination region. For a global
+    /// profile this is only the source region.
     #[must_use]
     pub fn model_regions(&self) -> Vec<Region> {
         let mut regions = match &self.route.destinations {
@@ -88,7 +88,7 @@ impl Call {
         regions
     }
 
-    /// Returns the ARN of the model without a region, by which a global profile reaches it anywhere.
+    /// Returns the ARN of the model without a region, which IAM checks for a global profile.
     #[must_use]
     pub fn anywhere_arn(&self) -> String {
         format!(
@@ -98,10 +98,10 @@ impl Call {
         )
     }
 
-    /// Returns what IAM checks when the route is used; all of it must be allowed.
+    /// Returns the checks that IAM makes when the route is used. All of them must be allowed.
     ///
-    /// `bedrock:InferenceProfileArn` is there when a model is checked through a profile, and is not when the profile is.
-    /// AWS does not document it for batch jobs, so it is unknown there.
+    /// `bedrock:InferenceProfileArn` is present when IAM checks a model through a profile, and absent when it checks the profile
+    /// itself. AWS does not document the key for batch jobs, so it is unknown for these.
     #[must_use]
     pub fn checks(&self, action: Action) -> Vec<Check> {
         let source = &self.route.source_region;
@@ -112,10 +112,10 @@ impl Call {
             (Action::Invoke | Action::Stream, Some(arn)) => Value::Is(arn.clone()),
         };
         let model_in = |region: &Region| Check {
-            place: if region == source {
-                Place::Source(region.clone())
+            checked: if region == source {
+                CheckedResource::Source(region.clone())
             } else {
-                Place::Destination(region.clone())
+                CheckedResource::Destination(region.clone())
             },
             action,
             resource: region.foundation_model_arn(&self.route.model),
@@ -123,7 +123,7 @@ impl Call {
         };
         let mut checks: Vec<Check> = profile_arn
             .map(|resource| Check {
-                place: Place::Profile(source.clone()),
+                checked: CheckedResource::Profile(source.clone()),
                 action,
                 resource,
                 inference_profile: Value::Absent,
@@ -133,7 +133,7 @@ impl Call {
         checks.extend(self.model_regions().iter().map(model_in));
         if self.route.is_global() {
             checks.push(Check {
-                place: Place::Anywhere,
+                checked: CheckedResource::Anywhere,
                 action,
                 resource: self.anywhere_arn(),
                 inference_profile: through.clone(),
@@ -141,7 +141,7 @@ impl Call {
         }
         if action == Action::Batch {
             checks.push(Check {
-                place: Place::Job(source.clone()),
+                checked: CheckedResource::Job(source.clone()),
                 action,
                 resource: self.job_arn("job"),
                 inference_profile: Value::Absent,
@@ -150,7 +150,7 @@ impl Call {
         checks
     }
 
-    /// Returns the ARN of a batch job, or a pattern of such.
+    /// Returns the ARN of a batch job; `id` may be a pattern.
     fn job_arn(&self, id: &str) -> String {
         let source = &self.route.source_region;
         format!(
@@ -161,14 +161,14 @@ impl Call {
     }
 }
 
-/// What a check is about.
+/// The resource that a check is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum CheckedResource {
     /// The profile itself, in its source region.
     Profile(Region),
     /// The model in the source region.
     Source(Region),
-    /// The model in a destination.
+    /// The model in a destination region.
     Destination(Region),
     /// The model without a region, for a global profile.
     Anywhere,
@@ -176,8 +176,8 @@ pub enum Place {
     Job(Region),
 }
 
-impl Place {
-    /// Returns `aws:RequestedRegion` of the check.
+impl CheckedResource {
+    /// Returns the value of `aws:RequestedRegion` in the check.
     #[must_use]
     pub fn requested_region(&self) -> &str {
         match self {
@@ -190,7 +190,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for CheckedResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Profile(region) => write!(f, "profile in {region}"),
@@ -202,34 +202,34 @@ impl fmt::Display for Place {
     }
 }
 
-/// One of the checks that IAM makes of a request.
+/// One of the checks that IAM makes for a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What it is about.
-    pub place: Place,
+    /// The resource that is checked.
+    pub checked: CheckedResource,
     /// The action.
     pub action: Action,
     /// ARN of the resource.
     pub resource: String,
-    /// `bedrock:InferenceProfileArn`.
+    /// Value of `bedrock:InferenceProfileArn`.
     pub inference_profile: Value,
 }
 
 impl Check {
-    /// Returns the condition keys of this check, added to those of the caller.
+    /// Returns the condition keys of the caller with those of this check.
     #[must_use]
     pub fn context(&self, caller: &Context) -> Context {
         caller
             .clone()
             .with(
                 REQUESTED_REGION,
-                Value::Is(self.place.requested_region().to_owned()),
+                Value::Is(self.checked.requested_region().to_owned()),
             )
             .with(INFERENCE_PROFILE_ARN, self.inference_profile.clone())
     }
 }
 
-/// Who makes a request.
+/// The principal that makes a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     arn: String,
@@ -237,10 +237,10 @@ pub struct Principal {
     account: AccountId,
 }
 
-/// Says why a text names no principal that `aws:PrincipalArn` could have.
+/// Says why a text is not a value that `aws:PrincipalArn` can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrincipalError {
-    /// The ARN is that of a session.
+    /// The text is the ARN of a session.
     #[error(
         "{0} is the ARN of a session: give that of its role, arn:aws:iam::ACCOUNT:role/NAME, with its path"
     )]
@@ -277,15 +277,15 @@ impl std::str::FromStr for Principal {
 }
 
 impl Principal {
-    /// Returns the account.
+    /// Returns the principal's account.
     #[must_use]
     pub fn account(&self) -> &AccountId {
         &self.account
     }
 }
 
-/// Returns the condition keys of a caller that are known: it calls Bedrock itself, by TLS. Without a principal, its
-/// account alone is known.
+/// Returns the known condition keys of a caller, which calls Bedrock directly and by TLS. Without a principal, only its account
+/// is known.
 #[must_use]
 pub fn caller(account: &AccountId, principal: Option<&Principal>) -> Context {
     let context = Context::default()

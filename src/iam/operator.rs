@@ -1,4 +1,4 @@
-//! What the operator itself needs: to see which profiles and models there are, and to take on roles.
+//! The policy of the operator itself: it lists profiles and models, and assumes roles.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use crate::types::AccountId;
 
 use super::document::{Conditions, Document, Effect, Statement};
 
-/// Returns the policy of the operator. It invokes nothing.
+/// Returns the policy of the operator, which does not allow invoking models.
 ///
-/// `sts:TagSession` stands beside `sts:AssumeRole` because sessions of EKS Pod Identity carry tags that go on to the
+/// It allows `sts:TagSession` beside `sts:AssumeRole` because sessions of EKS Pod Identity carry tags that are passed on to the
 /// next role.
 #[must_use]
 pub fn policy(partition: &str, account: &AccountId, roles: &BTreeSet<String>) -> Document {

@@ -1,4 +1,4 @@
-//! Texts of policies: wildcards, ARNs and policy variables.
+//! Patterns in policies: wildcards, ARNs and policy variables.
 //!
 //! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
 
@@ -7,7 +7,7 @@ use super::{
     truth::Truth,
 };
 
-/// A piece of a text, variables replaced.
+/// A part of a pattern, after variables were replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     /// This character.
@@ -18,35 +18,35 @@ enum Token {
     Any,
 }
 
-/// A text of a policy, ready to be compared.
+/// A pattern of a policy, ready for matching.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     tokens: Vec<Token>,
-    /// Variables whose values are not known. Anything may stand there.
+    /// Variables whose values are not known; each matches anything.
     unknown: Vec<String>,
-    /// Whether a variable has no value: then nothing matches.
-    void: bool,
-    /// Whether a variable stands before the fifth colon, where resources can't have one.
-    early: bool,
+    /// Whether a variable has no value, so that nothing matches.
+    unmatchable: bool,
+    /// Whether there is a variable before the fifth colon, where ARNs of resources must not have one.
+    variable_in_prefix: bool,
 }
 
-/// What `*` and `?` are in a text.
+/// How `*` and `?` are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wildcards {
-    /// Wildcards.
+    /// As wildcards.
     Meant,
-    /// Characters as any other.
+    /// As ordinary characters.
     Literal,
 }
 
 impl Pattern {
-    /// Reads a text, with the variables that the context knows.
+    /// Parses a pattern and replaces the variables that the context knows.
     pub(super) fn new(text: &str, wildcards: Wildcards, context: &Context) -> Self {
         let mut pattern = Self {
             tokens: Vec::new(),
             unknown: Vec::new(),
-            void: false,
-            early: false,
+            unmatchable: false,
+            variable_in_prefix: false,
         };
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
@@ -68,7 +68,7 @@ impl Pattern {
         pattern
     }
 
-    /// Appends the value of what stands between `${` and `}`: a key, perhaps with a default, or an escaped character.
+    /// Appends the value of the text between `${` and `}`: a key, possibly with a default, or an escaped character.
     fn variable(&mut self, text: &str, context: &Context) {
         let (key, default) = match text.split_once(',') {
             Some((key, default)) => (key.trim(), Some(default.trim().trim_matches('\''))),
@@ -78,13 +78,13 @@ impl Pattern {
             self.tokens.extend(key.chars().map(Token::Literal));
             return;
         }
-        self.early |= arn_parts(&self.tokens).is_none();
+        self.variable_in_prefix |= arn_parts(&self.tokens).is_none();
         match (context.get(key), default) {
             (Value::Is(value), _) => self.tokens.extend(value.chars().map(Token::Literal)),
             (Value::Absent, Some(default)) => {
                 self.tokens.extend(default.chars().map(Token::Literal));
             }
-            (Value::Absent, None) => self.void = true,
+            (Value::Absent, None) => self.unmatchable = true,
             (Value::Unknown, _) => {
                 self.tokens.push(Token::Any);
                 self.unknown.push(format!("${{{text}}}"));
@@ -92,22 +92,22 @@ impl Pattern {
         }
     }
 
-    /// Says whether the whole text matches.
+    /// Returns whether the whole text matches.
     pub(super) fn matches(&self, text: &str) -> Truth {
         let text: Vec<char> = text.chars().collect();
         self.truth(glob(&self.tokens, &text, &mut 0))
     }
 
-    /// Says whether an ARN matches, each of its six parts by itself, as `ArnLike` has it. A pattern that is no ARN
-    /// can't be judged.
+    /// Returns whether an ARN matches, comparing each of its six parts separately, as `ArnLike` does. The result is unknown if
+    /// the pattern is not an ARN.
     pub(super) fn matches_arn(&self, text: &str) -> Truth {
         let (Some(parts), Some(given)) = (arn_parts(&self.tokens), arn_parts(&literal(text)))
         else {
             let is_arn = arn_parts(&self.tokens).is_some();
-            return if is_arn || self.void {
+            return if is_arn || self.unmatchable {
                 Truth::No
             } else {
-                Truth::unknown("a value that is no ARN")
+                Truth::unknown("a value that is not an ARN")
             };
         };
         let all = parts
@@ -117,10 +117,11 @@ impl Pattern {
         self.truth(all)
     }
 
-    /// Says whether the resource of a request matches, part by part. Parts that the pattern leaves out may be anything:
-    /// `arn:aws:bedrock:*` are all resources of Bedrock. What does not begin as an ARN, as `*`, is compared as a whole.
+    /// Returns whether the resource of a request matches, comparing part by part. Parts that the pattern leaves out match
+    /// anything: `arn:aws:bedrock:*` matches all resources of Bedrock. A pattern that does not begin as an ARN, such as `*`, is
+    /// compared as a whole.
     pub(super) fn matches_resource(&self, resource: &str) -> Truth {
-        if self.early {
+        if self.variable_in_prefix {
             return Truth::unknown("a variable before the fifth colon of its resource");
         }
         if !self.tokens.starts_with(&literal("arn:")) {
@@ -134,7 +135,7 @@ impl Pattern {
     }
 
     fn truth(&self, matched: bool) -> Truth {
-        if self.void || !matched {
+        if self.unmatchable || !matched {
             Truth::No
         } else if self.unknown.is_empty() {
             Truth::Yes
@@ -169,11 +170,11 @@ fn arn_parts(tokens: &[Token]) -> Option<Vec<Vec<Token>>> {
     (parts.len() == 6).then_some(parts)
 }
 
-/// Matches with one step back: the last `*` takes one character more whenever what follows it fails. `steps` grows by the
-/// tokens that are looked at, at most the product of the lengths, of `pattern` and `text` with one more each.
+/// Matches with a single backtracking point: if the tokens after the last `*` do not match, that `*` takes one more character.
+/// `steps` grows by the number of tokens compared, at most `(pattern.len() + 1) * (text.len() + 1)`.
 ///
-/// This is not [`crate::glob`]: here `?` is one character, a variable's value is literal whatever is in it, and IAM takes
-/// any number of `*`.
+/// This is not [`crate::glob`]: here `?` matches one character, the value of a variable is always literal, and IAM allows any
+/// number of `*`.
 fn glob(pattern: &[Token], text: &[char], steps: &mut usize) -> bool {
     let (mut at, mut position) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -311,8 +312,9 @@ mod tests {
             let expected = if matched { Truth::Yes } else { Truth::No };
             assert_eq!(found, expected, "{pattern}");
         }
-        let early = "arn:aws:bedrock:*:${aws:PrincipalAccount}:inference-profile/*";
-        let found = Pattern::new(early, Wildcards::Meant, &context()).matches_resource(model);
+        let variable_in_prefix = "arn:aws:bedrock:*:${aws:PrincipalAccount}:inference-profile/*";
+        let found =
+            Pattern::new(variable_in_prefix, Wildcards::Meant, &context()).matches_resource(model);
         assert!(matches!(found, Truth::Unknown(_)), "{found:?}");
     }
 }

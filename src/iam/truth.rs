@@ -1,26 +1,26 @@
-//! Three values: yes, no, and what can't be judged.
+//! Three-valued logic: yes, no, and unknown.
 
 use std::collections::BTreeSet;
 
 /// Whether something holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Truth {
-    /// It does.
+    /// It holds.
     Yes,
-    /// It does not.
+    /// It does not hold.
     No,
     /// It depends on these, which are not known.
     Unknown(BTreeSet<String>),
 }
 
 impl Truth {
-    /// Returns that it depends on something that is not known.
+    /// Returns `Unknown`, depending on this one thing.
     #[must_use]
     pub fn unknown(what: impl Into<String>) -> Self {
         Self::Unknown(BTreeSet::from([what.into()]))
     }
 
-    /// Says whether both hold.
+    /// Returns whether both hold.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -31,13 +31,13 @@ impl Truth {
         }
     }
 
-    /// Says whether one of both holds.
+    /// Returns whether at least one of the two holds.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         self.not().and(other.not()).not()
     }
 
-    /// Says whether all hold. Nothing is asked after one that does not.
+    /// Returns whether all hold. Stops at the first that does not.
     #[must_use]
     pub fn all(truths: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::Yes;
@@ -50,13 +50,13 @@ impl Truth {
         all
     }
 
-    /// Says whether any holds. Nothing is asked after one that does.
+    /// Returns whether any holds. Stops at the first that does.
     #[must_use]
     pub fn any(truths: impl IntoIterator<Item = Self>) -> Self {
         Self::all(truths.into_iter().map(Self::not)).not()
     }
 
-    /// Says whether it does not hold.
+    /// Returns whether it does not hold.
     #[must_use]
     #[allow(clippy::should_implement_trait, reason = "beside and() and or()")]
     pub fn not(self) -> Self {

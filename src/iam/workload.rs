@@ -1,4 +1,5 @@
-//! The least that a workload needs: its profiles, from their source regions, and their models through them.
+//! The least privileges that a workload needs: its profiles, from their source regions, and their models through these
+//! profiles.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +8,19 @@ use super::{
     document::{Conditions, Document, Effect, MANAGED_POLICY_LIMIT, Statement},
 };
 
-/// A policy, and whose it is.
+/// A policy for a role of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkloadPolicy {
-    /// The partition of everything in it: IAM refuses a mixture.
+    /// The partition of all its ARNs, because IAM refuses a policy with several.
     pub partition: &'static str,
-    /// The account of the role that it is for.
+    /// The account of the role.
     pub account: String,
     /// The policy.
     pub document: Document,
 }
 
-/// Returns the policies that allow these actions on these calls and nothing else, none larger than a managed policy may
-/// be. The order of the calls does not matter.
+/// Returns the policies that allow these actions for these calls and nothing else. None is larger than a managed policy may be.
+/// The order of the calls does not matter.
 #[must_use]
 pub fn policies(calls: &[Call], actions: &[Action]) -> Vec<WorkloadPolicy> {
     let mut groups: BTreeMap<_, Vec<&Call>> = BTreeMap::new();
@@ -43,7 +44,7 @@ pub fn policies(calls: &[Call], actions: &[Action]) -> Vec<WorkloadPolicy> {
     policies
 }
 
-/// Returns as few documents as filling one after the other gives.
+/// Fills documents one after another, each up to the size of a managed policy.
 fn documents(calls: &[&Call], actions: &[Action]) -> Vec<Document> {
     let mut documents = Vec::new();
     let mut held: Vec<&Call> = Vec::new();
@@ -65,14 +66,14 @@ fn documents(calls: &[&Call], actions: &[Action]) -> Vec<Document> {
     documents
 }
 
-/// A statement before it has a number.
+/// A statement without its Sid.
 struct Grant {
     name: &'static str,
     actions: Vec<String>,
     resources: Vec<String>,
-    /// Values of `aws:RequestedRegion`, if it matters.
+    /// Required value of `aws:RequestedRegion`, if any.
     region: Option<String>,
-    /// Values of `bedrock:InferenceProfileArn`, if it matters.
+    /// Required values of `bedrock:InferenceProfileArn`, if any.
     through: Vec<String>,
 }
 
@@ -98,8 +99,8 @@ fn document(calls: &[&Call], actions: &[Action]) -> Document {
     Document::new(statements)
 }
 
-/// Joins a grant to one that differs in its resources alone, or in its profiles alone: nothing is allowed that neither
-/// allowed.
+/// Merges a grant into one that differs only in its resources or only in its profiles, so that the merged grant allows nothing
+/// that neither of the two allowed.
 fn merge(grants: &mut Vec<Grant>, new: Grant) {
     let same = grants.iter_mut().find(|grant| {
         grant.name == new.name
@@ -122,7 +123,7 @@ fn merge(grants: &mut Vec<Grant>, new: Grant) {
     }
 }
 
-/// Groups grants in the order in which a policy has them.
+/// Groups grants by name, in the order in which a policy lists them.
 fn by_name(grants: Vec<Grant>) -> Vec<(&'static str, Vec<Grant>)> {
     let mut groups: Vec<(&'static str, Vec<Grant>)> =
         NAMES.iter().map(|name| (*name, Vec::new())).collect();
@@ -141,7 +142,7 @@ const GLOBAL_SOURCE_MODELS: &str = "GlobalModelsInSource";
 const GLOBAL_MODELS: &str = "GlobalModelsAnywhere";
 const ON_DEMAND_MODELS: &str = "OnDemandModels";
 const BATCH_JOBS: &str = "BatchJobs";
-/// Names of statements, in their order.
+/// The names of statements, in the order in which a policy lists them.
 const NAMES: [&str; 7] = [
     GEOGRAPHIC_PROFILES,
     GEOGRAPHIC_MODELS,
@@ -237,8 +238,8 @@ fn global(call: &Call, profile: &str, actions: &[String]) -> Vec<Grant> {
     ]
 }
 
-/// Returns what submitting a batch job needs. AWS documents no condition key that ties a job to a profile; the job, whose
-/// ARN names its region, pins the source region.
+/// Returns what submitting a batch job needs. AWS documents no condition key that ties a job to a profile, but the ARN of the
+/// job names a region and so pins the source region.
 fn batch(call: &Call) -> Grant {
     let mut resources = models_in_regions(call);
     resources.extend(call.profile_arn());
@@ -309,7 +310,7 @@ mod tests {
     const INVOKE: &[Action] = &[Action::Invoke];
 
     #[test]
-    fn the_source_region_counts_even_where_it_is_no_destination() {
+    fn the_source_region_counts_even_if_it_is_not_a_destination() {
         let gov = call("us-gov.a.b", "us-gov-east-1", Some(&["us-gov-west-1"]));
         let policies = policies(&[gov], INVOKE);
         assert_eq!(policies.len(), 1);
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_are_joined_only_where_nothing_more_is_allowed() {
+    fn statements_are_merged_only_if_nothing_more_is_allowed() {
         let joined = [
             call("eu.a.b", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
             call("eu.a.b", "eu-west-3", Some(&["eu-west-1", "eu-west-3"])),
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn no_policy_is_larger_than_iam_takes() {
+    fn no_policy_exceeds_the_limit_of_iam() {
         let names: Vec<String> = (0..40)
             .map(|n| format!("eu.provider.model-{n:02}"))
             .collect();

@@ -1,4 +1,4 @@
-//! What a plan consists of: writes and removals of targets, what becomes of them, and when a failed one is tried again.
+//! The actions of a plan: writes and removals of targets, their outcomes, and when a failed one is retried.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -10,39 +10,39 @@ use crate::api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition:
 use super::{
     identity::TargetKey,
     observed::{Binding, TargetView, wire_value},
-    restarts::{Restart, Restarted},
+    restarts::{Restart, RestartOutcome},
 };
 
-/// How an object is to be written.
+/// How a target is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum How {
-    /// As the watch shows it, it holds the content already.
-    InPlace(Arc<TargetView>),
-    /// Created; where it exists after all, its metadata decide.
+pub enum WriteMode {
+    /// Nothing is written: the object, as the watch shows it, already holds the content.
+    Unchanged(Arc<TargetView>),
+    /// The object is created. If it exists after all, its metadata decide what is done.
     Create,
-    /// Brought back to the content: it is the binding's.
+    /// The object belongs to the binding and is updated to the content.
     Update(Arc<TargetView>),
-    /// The keys are merged into an object that allows it.
+    /// The keys are merged into an object whose owner allows it.
     Merge(Arc<TargetView>),
-    /// The keys are to be merged into an object that the watch does not show: its metadata decide.
+    /// The keys are merged into an object that the watch does not show. Its metadata decide whether that is allowed.
     MergeUnseen,
 }
 
-/// A target to be written.
+/// A target to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// The object.
     pub key: TargetKey,
-    /// How it is held.
+    /// Whether the binding owns the object or merges keys into it.
     pub policy: CreationPolicy,
-    /// What it shall hold.
+    /// Key -> value, as the object is to hold them.
     pub content: BTreeMap<String, String>,
-    /// How.
-    pub how: How,
+    /// How it is written.
+    pub mode: WriteMode,
 }
 
 impl Write {
-    /// Returns the object as it is applied: only what is the binding's.
+    /// Returns the manifest to apply: the fields that the binding owns, and no others.
     #[must_use]
     pub fn manifest(&self, binding: &Binding) -> Value {
         let key = &self.key;
@@ -52,7 +52,7 @@ impl Write {
             "labels": {names::MANAGED_LABEL: "true"},
         });
         if self.policy == CreationPolicy::Owner {
-            // No blockOwnerDeletion: it would need rights on the binding's finalizers, and delay its deletion.
+            // No blockOwnerDeletion: it would need permission on the binding's finalizers, and delay its deletion.
             metadata["ownerReferences"] = json!([{
                 "apiVersion": InferenceProfileBinding::api_version(&()),
                 "kind": InferenceProfileBinding::kind(&()),
@@ -61,7 +61,7 @@ impl Write {
                 "controller": true,
             }]);
         }
-        // `data`, never `stringData`: the removal of a key there is lost.
+        // `data`, never `stringData`: removing a key from `stringData` does not remove it from the Secret.
         let data: BTreeMap<&str, String> = self
             .content
             .iter()
@@ -76,10 +76,10 @@ impl Write {
     }
 }
 
-/// Why something is removed.
+/// Why a target is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemovalCause {
-    /// The target stands in the spec no more.
+    /// The target is no longer in the spec.
     NotInSpec,
     /// The value may no longer be published.
     Withdrawn,
@@ -87,34 +87,34 @@ pub enum RemovalCause {
     Deleted,
 }
 
-/// An object, or the binding's keys in it, to be removed.
+/// An object to delete, or to remove the binding's keys from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     /// The object.
     pub key: TargetKey,
-    /// Its UID: another object of the name is not touched.
+    /// Its UID. Another object of the same name is not touched.
     pub uid: Arc<str>,
-    /// Owner: the object is deleted. Merge: our keys are taken out.
+    /// Owner: the object is deleted. Merge: the binding's keys are removed from it.
     pub policy: CreationPolicy,
-    /// What the watch shows of it.
+    /// The object as the watch shows it. `None` when the watch does not show it.
     pub view: Option<Arc<TargetView>>,
-    /// Why.
+    /// Why it is removed.
     pub cause: RemovalCause,
 }
 
-/// When a binding is visited again without being called: how soon what failed is worth another try.
+/// How soon a failed action is retried. It decides when a binding is visited again although nothing about it changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retry {
-    /// Only after a change that a watch shows.
+    /// Never by itself: only a change that a watch shows can cure the failure.
     OnChange,
-    /// After a change that no watch shows: asked again, ever more rarely.
+    /// At growing intervals: a change that no watch shows can cure the failure.
     Rarely,
-    /// Soon: it failed on the way.
+    /// Soon: the failure is transient.
     Soon,
 }
 
 impl Retry {
-    /// Returns the longest pause between two tries; nothing where only a change brings the binding back.
+    /// Returns the longest pause between two retries. Returns `None` when nothing is retried before a change.
     #[must_use]
     pub fn longest_pause(self) -> Option<Duration> {
         match self {
@@ -124,7 +124,7 @@ impl Retry {
         }
     }
 
-    /// Returns when a problem of an object is worth another try that ends with a change of it: watches select by the label.
+    /// Returns when to retry what a change of the object can cure. Watches show a change of a labelled object only.
     #[must_use]
     pub fn on_change_of(view: &TargetView) -> Self {
         if view.labelled {
@@ -135,19 +135,19 @@ impl Retry {
     }
 }
 
-/// Why a target is not as it should be.
+/// Why a target is not as the spec asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Reason of `TargetsSynced`.
     pub reason: Reason,
     /// What happened, and what to do.
     pub message: String,
-    /// When to try again.
+    /// When to retry.
     pub retry: Retry,
 }
 
 impl Problem {
-    /// Returns a problem that only a change cures.
+    /// Returns a problem that is not retried before a change.
     pub fn until_change(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
@@ -157,29 +157,29 @@ impl Problem {
     }
 }
 
-/// A target of the spec that is not written, without a try.
+/// A target of the spec whose write is refused before anything is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The target.
     pub key: TargetKey,
-    /// Why.
+    /// Why it is refused.
     pub problem: Problem,
 }
 
-/// Something that was tried, with what became of it.
+/// An action that was tried, with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried<T, O> {
-    /// What was tried.
+    /// The action.
     pub what: T,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Result<O, Problem>,
 }
 
-/// A write that was tried, with the UID of the object that holds the content.
+/// A write that was tried. Its outcome is the UID of the object that holds the content.
 pub type TriedWrite = Tried<Write, Arc<str>>;
 
 /// A removal that was tried.
 pub type TriedRemoval = Tried<Removal, ()>;
 
 /// A restart that was tried.
-pub type TriedRestart = Tried<Restart, Restarted>;
+pub type TriedRestart = Tried<Restart, RestartOutcome>;

@@ -1,4 +1,4 @@
-//! What the catalog says to a binding's request, with what the limits say to that.
+//! Asks the catalog which route serves a binding's request, and the residency limits whether it is allowed.
 
 use std::sync::Arc;
 
@@ -18,33 +18,33 @@ use super::{
     status::{Finding, Provenance, WrittenRoute},
 };
 
-/// What the catalog says to a request, with what the limits say to that.
+/// The catalog's answer to a binding's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A route serves it.
+    /// A route serves the request.
     Yes {
         /// The route, as it would be written.
         route: Arc<WrittenRoute>,
-        /// What the limits say of it.
+        /// The limits' judgement of it.
         judgement: Judgement,
-        /// What `RegionSupported` says.
+        /// The finding of `RegionSupported`.
         finding: Finding,
     },
-    /// None does.
+    /// No route serves the request.
     No {
-        /// What `RegionSupported` says.
+        /// The finding of `RegionSupported`.
         finding: Finding,
-        /// Who says so.
+        /// Where the answer comes from.
         authority: Authority,
-        /// Whether that is all there is to say: not where on demand might serve, and the models could not be listed.
+        /// Whether the answer is final. It is not when on demand might serve the request but the models could not be listed.
         definite: bool,
     },
-    /// It can't be known now.
+    /// The catalog is not available now.
     Unknown(Finding),
 }
 
 impl Answer {
-    /// Says whether this is known for sure: only then may something be withdrawn for it.
+    /// Says whether the answer is final. Only then may a value be withdrawn because of it.
     pub fn is_definite(&self) -> bool {
         match self {
             Self::Yes { .. } => true,
@@ -54,16 +54,16 @@ impl Answer {
     }
 }
 
-/// Who says that nothing serves a request.
+/// Where the answer comes from that no route serves a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authority {
-    /// A live listing, for this account where it names one: an empty one does not.
+    /// From a live listing of this account. `None` when the listing does not name it, as when it is empty.
     Live(Option<AccountId>),
-    /// A snapshot, or the request itself: these retire nothing.
+    /// From a snapshot, or from the request itself, which is not valid. Neither retires a profile.
     Other,
 }
 
-/// Returns what the feed's catalog says to a binding's request.
+/// Returns the answer of the feed's catalog to a binding's request. `now` is in seconds since the Unix epoch.
 pub fn answer(
     observed: &Observed,
     limits: &Limits,
@@ -98,7 +98,7 @@ pub fn answer(
                 resolution.message(request),
             ),
             judgement: resolution.judgement.clone(),
-            route: Arc::new(written(binding, resolution, catalog, settings, now)),
+            route: Arc::new(written_route(binding, resolution, catalog, settings, now)),
         },
         Err(unresolved) => Answer::No {
             definite: unresolved.is_definite(),
@@ -116,8 +116,8 @@ pub fn answer(
     }
 }
 
-/// Returns the route as it is written, dated by when this same answer first appeared.
-fn written(
+/// Returns the route as it is written, with the date at which the same answer first appeared.
+fn written_route(
     binding: &Binding,
     resolution: Resolution,
     catalog: &Catalog,
@@ -156,19 +156,20 @@ fn written(
     }
 }
 
-/// Returns the account that the ARN of a route names. ARNs of models name none.
+/// Returns the account in the ARN of a route. Returns `None` when no account is known, and on demand: the ARNs of models
+/// name none.
 fn account_of_arn(route: &Route, catalog: &Catalog, settings: &Settings) -> Option<AccountId> {
     match route.invocation {
         Invocation::OnDemand => None,
         Invocation::Profile { .. } => {
-            // A snapshot can be of another account than the workloads'.
+            // A snapshot may come from another account than the one that the workloads use.
             let listed = catalog.account().filter(|_| catalog.source().is_live());
             listed.or(settings.account.as_ref()).cloned()
         }
     }
 }
 
-/// Returns what to say while there is no catalog at all. The embedded snapshot tells what would be, and nothing more.
+/// Returns the finding while there is no catalog. The embedded catalog only says what it would give.
 fn unknown(
     binding: &Binding,
     request: &Request,
@@ -179,20 +180,20 @@ fn unknown(
     let Freshness::Failed { message, .. } = freshness else {
         return pending(binding, &format!(" of {}", request.source_region));
     };
-    let snapshot = resolve::resolve(
+    let resolved = resolve::resolve(
         request,
         &embedded.catalog(&request.source_region),
         limits,
         embedded,
     );
-    let would = match snapshot {
+    let would = match resolved {
         Ok(resolution) => format!(
-            "the snapshot of {} would give {}: run with --catalog embedded to use it",
+            "the embedded catalog of {} would give {}: run with --catalog embedded to use it",
             embedded.as_of(),
             resolution.route.id()
         ),
         Err(unresolved) => format!(
-            "the snapshot of {} has none either: {}",
+            "the embedded catalog of {} does not serve the request either: {}",
             embedded.as_of(),
             unresolved.message
         ),
@@ -207,7 +208,7 @@ fn unknown(
     )
 }
 
-/// Returns what to say before the first listing, which a suspended binding does not ask for.
+/// Returns the finding before the first listing. A suspended binding does not ask for one.
 pub(super) fn pending(binding: &Binding, region: &str) -> Finding {
     let what = if binding.spec.suspend {
         "not listed while the binding is suspended"
@@ -219,4 +220,93 @@ pub(super) fn pending(binding: &Binding, region: &str) -> Finding {
         Reason::Pending,
         format!("the profiles{region} are {what}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        api::condition::ConditionType,
+        catalog::SourceKind,
+        plan::{
+            status::Status,
+            testing::{SETTINGS, SONNET, failing, listing, on_demand, region, sonnet, visit},
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn without_a_catalog_the_snapshot_is_only_spoken_of() {
+        let (after, actions, _) = visit(&sonnet("geography: eu"), failing(), &SETTINGS);
+        assert!(actions.writes.is_empty());
+        let supported = after
+            .status
+            .condition(ConditionType::RegionSupported)
+            .expect("a condition");
+        assert_eq!(supported.reason, Reason::CatalogUnavailable);
+        assert!(
+            supported
+                .message
+                .contains(&format!("would give eu.{SONNET}")),
+            "{}",
+            supported.message
+        );
+        assert!(after.status.condition(ConditionType::Reconciling).is_some());
+    }
+
+    #[test]
+    fn arns_of_a_snapshot_are_of_the_given_account_or_of_none() {
+        let (listed, given) = (Some("111122223333"), Some("444455556666"));
+        for (source, account, expected) in [
+            (SourceKind::Bedrock, None, listed),
+            (SourceKind::Bedrock, given, listed),
+            (SourceKind::Directory, None, None),
+            (SourceKind::Directory, given, given),
+            (SourceKind::Embedded, given, given),
+        ] {
+            let settings = Settings {
+                account: account.map(|account| account.parse().expect("an account")),
+                ..Settings::default()
+            };
+            let feed = listing(source, listed, Some("2026-01-01"), "none");
+            let (after, ..) = visit(&sonnet("geography: eu"), feed, &settings);
+            let written = after.status.to_wire().profile.expect("a profile");
+            let account = written.arn.as_deref().and_then(|arn| arn.split(':').nth(4));
+            assert_eq!(account, expected, "{source:?} {account:?}");
+            assert_eq!(written.catalog.account.as_deref(), listed, "who was asked");
+        }
+    }
+
+    #[test]
+    fn a_model_on_demand_is_written_by_its_own_id() {
+        let spec = "geography: jp, fallback: {onDemand: true}, targets: [{kind: ConfigMap, name: t, keys: {ID: ProfileID, ARN: ProfileARN, GEOGRAPHY: Geography, REGIONS: DestinationRegions}}]";
+        // No account is needed for a model's ARN.
+        let mut feed = on_demand(true);
+        feed.catalog = feed.catalog.map(|live| {
+            let profiles = live.profiles().to_vec();
+            let models = live.models().map(<[_]>::to_vec);
+            let anonymous = Catalog::new(SourceKind::Bedrock, region(), None, None, profiles);
+            Arc::new(anonymous.with_models(models))
+        });
+        let (after, actions, _) = visit(&sonnet(spec), feed, &SETTINGS);
+        let content = &actions.writes[0].as_ref().expect("a write").content;
+        let arn = format!("arn:aws:bedrock:eu-west-1::foundation-model/{SONNET}");
+        let expected = [
+            ("ARN", arn.as_str()),
+            ("GEOGRAPHY", "on-demand"),
+            ("ID", SONNET),
+            ("REGIONS", "eu-west-1"),
+        ];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(*content, expected.into());
+        let wire = after.status.to_wire().profile.expect("a profile");
+        assert_eq!(
+            (wire.id.as_str(), wire.geography.as_str()),
+            (SONNET, "on-demand")
+        );
+        assert_eq!(
+            Status::from_wire(&after.status.to_wire(), &"shop".into()),
+            after.status
+        );
+    }
 }

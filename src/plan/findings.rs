@@ -1,4 +1,4 @@
-//! What the conditions say: of the catalog's answer, of residency, of the catalog itself, and of it all.
+//! Makes the findings of the conditions, but for `TargetsSynced`, which depends on the outcomes of the writes.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::{
     status::{Finding, LegacyModel, WrittenRoute},
 };
 
-/// Returns what `RegionSupported` says.
+/// Returns the finding of `RegionSupported`.
 pub fn supported(
     binding: &Binding,
     answer: &Answer,
@@ -37,9 +37,9 @@ pub fn supported(
             Some(written) if kept && !contradicts(binding, written) => {
                 let on_demand = written.route.invocation == Invocation::OnDemand;
                 if on_demand && !definite {
-                    standing(binding, ConditionType::RegionSupported, feed)
+                    earlier_finding(binding, ConditionType::RegionSupported, feed)
                         .unwrap_or_else(|| finding.clone())
-                } else if had_it_live(written, authority) {
+                } else if was_listed_live(written, authority) {
                     retired(written, finding)
                 } else {
                     let message = format!(
@@ -52,26 +52,27 @@ pub fn supported(
             }
             _ => finding.clone(),
         },
-        Answer::Unknown(finding) => standing(binding, ConditionType::RegionSupported, feed)
+        Answer::Unknown(finding) => earlier_finding(binding, ConditionType::RegionSupported, feed)
             .unwrap_or_else(|| finding.clone()),
     }
 }
 
-/// Returns what a condition said of the catalog's answer before, where that stands: while AWS can't be asked, what was
-/// known stays known, unless the spec asks for something else now.
-fn standing(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
+/// Returns the earlier finding of a condition that depends on the catalog, while that finding still applies: as long as AWS
+/// can't be asked, what was known stays known. Returns `None` when the spec now asks for something else.
+fn earlier_finding(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
     let same_request = match &binding.status.route {
         Some(written) => !contradicts(binding, written),
         None => binding.status.observed_generation == Some(binding.generation),
     };
-    // A first listing that is under way takes back nothing, not even a doubt.
+    // While the first listing is under way every earlier finding stays, even one that is Unknown.
     let pending = matches!(feed.freshness, Freshness::Pending);
     let before = binding.status.finding(kind)?;
     (same_request && (pending || before.status != ConditionStatus::Unknown)).then_some(before)
 }
 
-/// Says whether a written profile came from a live listing of the account that was asked now.
-fn had_it_live(written: &WrittenRoute, authority: &Authority) -> bool {
+/// Says whether the written route came from a live listing of the account that has been listed now. An account
+/// that is not known counts as the same.
+fn was_listed_live(written: &WrittenRoute, authority: &Authority) -> bool {
     let Authority::Live(account) = authority else {
         return false;
     };
@@ -82,27 +83,31 @@ fn had_it_live(written: &WrittenRoute, authority: &Authority) -> bool {
 
 fn retired(written: &WrittenRoute, finding: &Finding) -> Finding {
     let account = written.provenance.account.as_ref();
-    let account = account.map_or("of the operator", |account| account.as_str());
+    let account = account.map_or_else(
+        || "the operator's account".to_owned(),
+        |account| format!("account {account}"),
+    );
     let (id, region) = (written.route.id(), &written.route.source_region);
     let gone = match &written.route.invocation {
         Invocation::Profile { .. } => {
-            format!("{id} is no longer listed for account {account} from {region}")
+            format!("{id} is no longer listed for {account} from {region}")
         }
         Invocation::OnDemand => {
-            format!("{id} is no longer on demand for account {account} in {region}")
+            format!("{id} is no longer on demand for {account} in {region}")
         }
     };
     Finding::new(
         ConditionStatus::False,
         Reason::ProfileRetired,
         format!(
-            "{gone}; the value stays where it is written until the spec names a successor; {}",
+            "{gone}; the value stays in the targets until the spec names a successor; {}",
             finding.message
         ),
     )
 }
 
-/// Returns what `ModelActive` says, with what the status says of a legacy model; nothing where it is not known.
+/// Returns the finding of `ModelActive`, with the details of a legacy model for the status. Returns `None` when the state of
+/// the model is not known.
 pub fn active(
     binding: &Binding,
     feed: &FeedState,
@@ -111,7 +116,7 @@ pub fn active(
     let request = binding.spec.request.as_deref().ok()?;
     let catalog = feed.catalog.as_deref();
     let Some(catalog) = catalog.filter(|catalog| catalog.models().is_some()) else {
-        let finding = standing(binding, ConditionType::ModelActive, feed)?;
+        let finding = earlier_finding(binding, ConditionType::ModelActive, feed)?;
         return Some((finding, binding.status.lifecycle.clone()));
     };
     Some(match &catalog.model(&request.model)?.lifecycle {
@@ -127,8 +132,8 @@ pub fn active(
     })
 }
 
-/// Returns what is known of a legacy model. The successors are hints: once named they stand until the spec or the end of
-/// life changes, so that newer hints rewrite no status.
+/// Returns the details of a legacy model. The successors are hints: once named, they stay until the spec or the end of life
+/// changes, so that newer hints rewrite no status.
 fn legacy(
     binding: &Binding,
     request: &Request,
@@ -137,9 +142,9 @@ fn legacy(
 ) -> Arc<LegacyModel> {
     let same_spec = binding.status.observed_generation == Some(binding.generation);
     let before = binding.status.lifecycle.as_ref();
-    let stands =
+    let still_applies =
         |before: &&Arc<LegacyModel>| same_spec && before.end_of_life.as_ref() == end_of_life;
-    before.filter(stands).cloned().unwrap_or_else(|| {
+    before.filter(still_applies).cloned().unwrap_or_else(|| {
         Arc::new(LegacyModel {
             end_of_life: end_of_life.cloned(),
             successors: resolve::successors(request, embedded).into(),
@@ -149,25 +154,25 @@ fn legacy(
 
 fn legacy_finding(request: &Request, legacy: &LegacyModel) -> Finding {
     let end = legacy.end_of_life.as_ref().map_or_else(
-        || "at its end of life, of a date not known here,".to_owned(),
+        || "at its end of life (date unknown)".to_owned(),
         |date| format!("at its end of life on {date}"),
     );
     let message = format!(
-        "{} is legacy: it is closed to new customers, and {end} it is gone from all regions; set model to a successor before then; successors: {}",
+        "{} is legacy: it is closed to new customers, and is removed from all regions {end}; set model to a successor before then; successors: {}",
         request.model,
         resolve::successors_in_words(request, &legacy.successors)
     );
     Finding::new(ConditionStatus::False, Reason::LegacyModel, message)
 }
 
-/// Returns what `ModelUsable` says; nothing where that is not asked, or not known.
+/// Returns the finding of `ModelUsable`. Returns `None` when access is not checked, or when its result is not known.
 pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
     if !settings.check_access {
         return None;
     }
     let request = observed.binding.spec.request.as_deref().ok()?;
     match &observed.usability {
-        None => standing(
+        None => earlier_finding(
             &observed.binding,
             ConditionType::ModelUsable,
             &observed.feed,
@@ -176,7 +181,7 @@ pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
             ConditionStatus::True,
             Reason::Usable,
             format!(
-                "AWS names nothing that keeps the account from using {} from {}",
+                "AWS reports nothing that prevents the account from using {} from {}",
                 request.model, request.source_region
             ),
         )),
@@ -188,7 +193,7 @@ pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
     }
 }
 
-/// Returns what `CatalogFresh` says.
+/// Returns the finding of `CatalogFresh`.
 pub fn catalog(binding: &Binding, feed: &FeedState) -> Finding {
     let region = binding.spec.request.as_ref().map_or_else(
         |_| String::new(),
@@ -203,7 +208,7 @@ pub fn catalog(binding: &Binding, feed: &FeedState) -> Finding {
         Freshness::Snapshot => {
             let catalog = feed.catalog.as_deref();
             let source = catalog.map_or(SourceKind::Embedded, Catalog::source);
-            // Files are refreshed: their date would rewrite every status each time.
+            // Files are refreshed: with their date, each refresh would rewrite every status.
             let dated = catalog
                 .filter(|_| source == SourceKind::Embedded)
                 .and_then(Catalog::as_of)
@@ -220,29 +225,29 @@ pub fn catalog(binding: &Binding, feed: &FeedState) -> Finding {
         Freshness::Failed { reason, message } => {
             Finding::new(ConditionStatus::False, *reason, message.clone())
         }
-        Freshness::Pending => standing(binding, ConditionType::CatalogFresh, feed)
+        Freshness::Pending => earlier_finding(binding, ConditionType::CatalogFresh, feed)
             .unwrap_or_else(|| pending(binding, &region)),
     }
 }
 
-/// Returns what `ResidencySatisfied` says: of the route that would be written, else of the one that is. `judged` is what the
-/// limits say of the latter.
+/// Returns the finding of `ResidencySatisfied`: about the route that would be written if there is one, else about the
+/// written one, whose judgement by the limits is `written_judgement`.
 #[must_use]
 pub fn residency(
     binding: &Binding,
     answer: &Answer,
     publication: &Publication,
-    judged: Option<&Judgement>,
+    written_judgement: Option<&Judgement>,
     feed: &FeedState,
 ) -> Finding {
     if let Answer::Yes { judgement, .. } = answer {
         return judgement_finding(judgement);
     }
-    if let Some(judged) = judged.filter(|_| *publication != Publication::Nothing) {
-        return judgement_finding(judged);
+    if let Some(judgement) = written_judgement.filter(|_| *publication != Publication::Nothing) {
+        return judgement_finding(judgement);
     }
     match answer {
-        Answer::Unknown(_) => standing(binding, ConditionType::ResidencySatisfied, feed),
+        Answer::Unknown(_) => earlier_finding(binding, ConditionType::ResidencySatisfied, feed),
         Answer::Yes { .. } | Answer::No { .. } => None,
     }
     .unwrap_or_else(|| {
@@ -266,7 +271,7 @@ fn judgement_finding(judgement: &Judgement) -> Finding {
     Finding::new(status, reason, judgement.message())
 }
 
-/// Returns what Ready says: the first of the three that is not True, or that all is well.
+/// Returns the finding of `Ready`: the first of the three that is not True, else True.
 pub fn ready(
     supported: &Finding,
     residency: &Finding,
@@ -287,4 +292,259 @@ pub fn ready(
         Reason::Bound,
         format!("{id} is written to the targets; valid when called from {region}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{
+        plan,
+        testing::{
+            NOW, SETTINGS, SONNET, bound, condition, embedded_of, failing, full, listing, observed,
+            ready_message, region, sonnet, sonnet_model, succeed, visit, with_models, without,
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn embedded_data_retires_nothing() {
+        let snapshot = FeedState {
+            catalog: Some(Arc::new(Catalog::new(
+                SourceKind::Embedded,
+                region(),
+                None,
+                Some("2026-10-27".into()),
+                full()
+                    .catalog
+                    .expect("catalog")
+                    .profiles()
+                    .iter()
+                    .filter(|profile| profile.geography.as_str() != "eu")
+                    .cloned()
+                    .collect(),
+            ))),
+            freshness: Freshness::Snapshot,
+        };
+        let (after, actions, _) = visit(&bound("geography: eu"), snapshot, &SETTINGS);
+        assert!(actions.removals.is_empty());
+        assert_eq!(
+            condition(&after, ConditionType::RegionSupported),
+            (ConditionStatus::False, Reason::GeographyUnsupported)
+        );
+    }
+
+    #[test]
+    fn only_a_live_listing_of_the_account_that_had_it_retires_a_profile() {
+        use SourceKind::{Bedrock, Directory, Embedded};
+        let (one, two) = (Some("111122223333"), Some("444455556666"));
+        let date = Some("2026-01-01");
+        for (had, gone, retired) in [
+            ((Bedrock, one), (Bedrock, one), true),
+            ((Bedrock, None), (Bedrock, one), true),
+            ((Bedrock, one), (Bedrock, None), true),
+            ((Bedrock, one), (Bedrock, two), false),
+            ((Bedrock, one), (Directory, one), false),
+            ((Bedrock, one), (Embedded, None), false),
+            ((Directory, one), (Bedrock, one), false),
+            ((Directory, one), (Directory, one), false),
+            ((Embedded, None), (Bedrock, one), false),
+            ((Embedded, None), (Embedded, None), false),
+        ] {
+            let dated = |source: SourceKind| date.filter(|_| !source.is_live());
+            let before = listing(had.0, had.1, dated(had.0), "none");
+            let before = visit(&sonnet("geography: eu"), before, &SETTINGS).0;
+            let after = listing(gone.0, gone.1, dated(gone.0), "eu");
+            let (after, actions, _) = visit(&before, after, &SETTINGS);
+            let expected = if retired {
+                Reason::ProfileRetired
+            } else {
+                Reason::GeographyUnsupported
+            };
+            assert_eq!(
+                condition(&after, ConditionType::RegionSupported),
+                (ConditionStatus::False, expected),
+                "{had:?} {gone:?}"
+            );
+            assert!(actions.removals.is_empty(), "{had:?} {gone:?}");
+            assert_eq!(after.status.route, before.status.route, "it stays");
+        }
+    }
+
+    #[test]
+    fn a_profile_is_retired_for_who_had_it_in_this_account_only() {
+        // The profile is listed in one account, then in another, and then no longer in the second, which had it too.
+        let of = |account, without| listing(SourceKind::Bedrock, Some(account), None, without);
+        let moved = visit(
+            &bound("geography: eu"),
+            of("444455556666", "none"),
+            &SETTINGS,
+        )
+        .0;
+        let (gone, ..) = visit(&moved, of("444455556666", "eu"), &SETTINGS);
+        let retired = gone.status.condition(ConditionType::RegionSupported);
+        let retired = retired.expect("a condition");
+        assert_eq!(retired.reason, Reason::ProfileRetired);
+        assert!(
+            retired.message.contains("444455556666"),
+            "{}",
+            retired.message
+        );
+    }
+
+    #[test]
+    fn a_stale_snapshot_is_used_all_the_same() {
+        let mut feed = embedded_of("2026-01-01", "none");
+        feed.freshness = Freshness::Failed {
+            reason: Reason::SnapshotStale,
+            message: "old".into(),
+        };
+        let (after, ..) = visit(&sonnet("geography: eu"), feed, &SETTINGS);
+        assert_eq!(
+            condition(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        assert_eq!(
+            condition(&after, ConditionType::CatalogFresh),
+            (ConditionStatus::False, Reason::SnapshotStale)
+        );
+    }
+
+    #[test]
+    fn models_that_could_not_be_listed_take_no_profile_back() {
+        let unlisted = |geography| with_models(without(geography), None);
+        let before = visit(
+            &sonnet("geography: eu, fallback: {onDemand: true}"),
+            unlisted("jp"),
+            &SETTINGS,
+        )
+        .0;
+        let (after, ..) = visit(&before, unlisted("eu"), &SETTINGS);
+        assert_eq!(
+            condition(&after, ConditionType::Ready),
+            (ConditionStatus::False, Reason::ProfileRetired)
+        );
+        let message = ready_message(&after);
+        assert!(
+            message.contains("allow bedrock:ListFoundationModels"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn the_life_of_a_model_is_told_and_changes_nothing_else() {
+        let legacy = |end: Option<&str>| Lifecycle::Legacy {
+            end_of_life: end.map(Arc::from),
+        };
+        let feed = |lifecycle| with_models(full(), Some(vec![sonnet_model(lifecycle, false)]));
+        let without_models = bound("geography: eu");
+        assert_eq!(
+            without_models.status.condition(ConditionType::ModelActive),
+            None
+        );
+
+        let (active, _, outcome) = visit(&without_models, feed(Lifecycle::Active), &SETTINGS);
+        assert_eq!(
+            condition(&active, ConditionType::ModelActive),
+            (ConditionStatus::True, Reason::Active)
+        );
+        assert_eq!(outcome.notices, []);
+
+        let (after, _, outcome) = visit(&active, feed(legacy(Some("2027-03-31"))), &SETTINGS);
+        assert_eq!(
+            condition(&after, ConditionType::ModelActive),
+            (ConditionStatus::False, Reason::LegacyModel)
+        );
+        assert_eq!(
+            condition(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        assert_eq!(after.status.condition(ConditionType::Stalled), None);
+        let [notice] = outcome.notices.as_slice() else {
+            panic!("one Event: {:?}", outcome.notices)
+        };
+        assert_eq!((notice.warning, notice.reason), (true, "LegacyModel"));
+        for part in [SONNET, "2027-03-31", "anthropic.claude-sonnet-4-6"] {
+            assert!(
+                notice.message.contains(part),
+                "{part} in {}",
+                notice.message
+            );
+        }
+
+        let (_, _, again) = visit(&after, feed(legacy(Some("2027-03-31"))), &SETTINGS);
+        assert_eq!((again.status, again.notices), (None, vec![]));
+        for unknown in [failing(), with_models(full(), None)] {
+            let (later, ..) = visit(&after, unknown, &SETTINGS);
+            assert_eq!(
+                later.status.condition(ConditionType::ModelActive),
+                after.status.condition(ConditionType::ModelActive),
+                "what was known stays known"
+            );
+        }
+        let (gone, ..) = visit(&after, with_models(full(), Some(Vec::new())), &SETTINGS);
+        assert_eq!(gone.status.condition(ConditionType::ModelActive), None);
+
+        let (new, _, outcome) = visit(&sonnet("geography: eu"), feed(legacy(None)), &SETTINGS);
+        assert_eq!(
+            condition(&new, ConditionType::ModelActive).1,
+            Reason::LegacyModel
+        );
+        assert_eq!(outcome.notices, [], "the status says it");
+    }
+
+    #[test]
+    fn whether_a_model_can_be_used_is_told_where_it_is_asked() {
+        let checking = Settings {
+            check_access: true,
+            ..Settings::default()
+        };
+        let plan_with = |binding: &Binding, usability: Option<Usability>, settings: &Settings| {
+            let observed = Observed {
+                usability,
+                ..observed(binding, full())
+            };
+            let plan = plan(observed, settings, Embedded::load(), NOW);
+            succeed(plan, NOW).1.status
+        };
+        let not_usable = || {
+            Some(Usability::NotUsable {
+                message: "its agreement is not accepted".into(),
+            })
+        };
+        let before = bound("geography: eu");
+        assert_eq!(plan_with(&before, None, &checking), None, "not known yet");
+        assert_eq!(plan_with(&before, not_usable(), &SETTINGS), None, "off");
+
+        let mut refused = before.clone();
+        refused.status = plan_with(&before, not_usable(), &checking).expect("a condition more");
+        assert_eq!(
+            condition(&refused, ConditionType::ModelUsable),
+            (ConditionStatus::False, Reason::NotUsable)
+        );
+        assert_eq!(
+            condition(&refused, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        let message = refused.status.finding(ConditionType::ModelUsable);
+        assert_eq!(
+            message.expect("a finding").message.as_ref(),
+            "its agreement is not accepted"
+        );
+        assert_eq!(
+            plan_with(&refused, None, &checking),
+            None,
+            "what was known stays known"
+        );
+
+        let usable = plan_with(&refused, Some(Usability::Usable), &checking).expect("it changed");
+        let condition = usable
+            .condition(ConditionType::ModelUsable)
+            .expect("it is set");
+        assert_eq!(
+            (condition.status, condition.reason),
+            (ConditionStatus::True, Reason::Usable)
+        );
+        let off = plan_with(&refused, None, &SETTINGS).expect("it changed");
+        assert_eq!(off.condition(ConditionType::ModelUsable), None);
+    }
 }

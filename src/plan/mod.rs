@@ -1,7 +1,7 @@
-//! What to do about one binding: pure, infallible, the same for the controller and for `render`.
+//! Decides what to do about one binding. The functions are pure and infallible; the controller and `render` share them.
 //!
-//! [`plan`] turns what is observed into a [`Plan`], whose steps ([`steps`]) end in an [`Outcome`]: the status, Events and
-//! the next visit. None of them reads a clock or talks to anyone.
+//! [`plan`] turns [`Observed`] into a [`Plan`]. The steps of a plan ([`steps`]) end in an [`Outcome`]: the status, Events
+//! and the next visit. None of them reads a clock or does I/O.
 
 mod action;
 mod answer;
@@ -22,32 +22,39 @@ use crate::{catalog::embedded::Embedded, residency::Limits};
 
 use observed::Observed;
 use publication::Publication;
-use steps::Decided;
+use steps::Decisions;
 
 pub use action::{
-    How, Problem, Refused, Removal, RemovalCause, Retry, Tried, TriedRemoval, TriedRestart,
-    TriedWrite, Write,
+    Problem, Refused, Removal, RemovalCause, Retry, Tried, TriedRemoval, TriedRestart, TriedWrite,
+    Write, WriteMode,
 };
 pub use observed::Settings;
 pub use outcome::{Notice, Outcome};
-pub use restarts::{Restart, Restarted};
+pub use restarts::{Restart, RestartOutcome};
 pub use steps::Plan;
 pub use targets::{check_merge, foreign_object};
 
-/// Returns what to do about a binding. `now` is in seconds since 1970.
+/// Returns what to do about a binding. `now` is in seconds since the Unix epoch.
 #[must_use]
 pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i64) -> Plan {
     let binding = &observed.binding;
     let limits = limits(&observed, settings);
-    let judged = binding.status.route.as_ref();
-    let judged = judged.map(|written| limits.judge(&written.route, embedded));
-    let judged = judged.as_ref();
+    let written = binding.status.route.as_ref();
+    let written_judgement = written.map(|written| limits.judge(&written.route, embedded));
+    let written_judgement = written_judgement.as_ref();
     let answer = answer::answer(&observed, &limits, settings, embedded, now);
-    let answer = upgrade::hold_back(answer, &observed, &limits, judged, settings, embedded);
+    let answer = upgrade::hold_back(
+        answer,
+        &observed,
+        &limits,
+        written_judgement,
+        settings,
+        embedded,
+    );
     let publication = if binding.deleting {
         Publication::Leave
     } else {
-        publication::decide(&observed, &answer, judged)
+        publication::decide(&observed, &answer, written_judgement)
     };
     let writes: Vec<_> = match publication.route() {
         Some(route) => binding
@@ -66,10 +73,20 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
             && binding.spec.merges(),
         removals: targets::plan_removals(&observed, &publication, &writes),
         writes,
-        decided: Decided {
-            residency_violated: publication::residency_violated(binding, &answer, judged),
+        decisions: Decisions {
+            residency_violated: publication::residency_violated(
+                binding,
+                &answer,
+                written_judgement,
+            ),
             supported: findings::supported(binding, &answer, &publication, &observed.feed),
-            residency: findings::residency(binding, &answer, &publication, judged, &observed.feed),
+            residency: findings::residency(
+                binding,
+                &answer,
+                &publication,
+                written_judgement,
+                &observed.feed,
+            ),
             catalog: findings::catalog(binding, &observed.feed),
             active: findings::active(binding, &observed.feed, embedded),
             usable: findings::usable(&observed, settings),
@@ -80,9 +97,8 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     }
 }
 
-/// Returns all limits that hold for a binding.
-#[must_use]
-pub fn limits(observed: &Observed, settings: &Settings) -> Limits {
+/// Returns all residency limits that apply to a binding: its own, the operator's and its Namespace's.
+fn limits(observed: &Observed, settings: &Settings) -> Limits {
     let own = observed.binding.spec.limit.as_deref().cloned();
     Limits::all(own.into_iter().chain(settings.limit.clone().map(Ok)))
         .and_namespace(&observed.namespace)
@@ -90,4 +106,77 @@ pub fn limits(observed: &Observed, settings: &Settings) -> Limits {
 }
 
 #[cfg(test)]
-mod tests;
+mod testing;
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        api::condition::{ConditionStatus, ConditionType, Reason},
+        plan::{
+            action::RemovalCause,
+            observed::Settings,
+            testing::{bound, condition, full, planned_in, sonnet, visit},
+        },
+        residency::{Limit, LimitOrigin, NamespaceLimit},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_operators_limit_counts_too() {
+        let settings = Settings {
+            limit: Limit::parse(LimitOrigin::Operator, &["@us"]).ok(),
+            ..Settings::default()
+        };
+        let (after, actions, _) = visit(&bound("geography: eu"), full(), &settings);
+        assert_eq!(actions.removals.len(), 1);
+        let residency = after
+            .status
+            .condition(ConditionType::ResidencySatisfied)
+            .expect("residency");
+        assert!(
+            residency.message.contains("--allowed-regions: eu-west-1"),
+            "{}",
+            residency.message
+        );
+    }
+
+    #[test]
+    fn the_limit_of_a_namespace_counts_too() {
+        let annotated = |text: &str| NamespaceLimit::of_annotation(Some(text));
+        let before = bound("geography: eu");
+        let plan = planned_in(&before, annotated("@eu"));
+        assert!(matches!(
+            plan.decisions.publication,
+            Publication::Publish(_)
+        ));
+        for (limit, reason) in [
+            ("@us", Reason::RegionNotAllowed),
+            ("europe", Reason::LimitInvalid),
+        ] {
+            let plan = planned_in(&before, annotated(limit));
+            assert_eq!(plan.decisions.residency.reason, reason);
+            assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn, "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_limit_can_be_required() {
+        let settings = Settings {
+            require_limit: true,
+            ..Settings::default()
+        };
+        let (after, actions, _) = visit(&bound("geography: eu"), full(), &settings);
+        assert_eq!(actions.removals.len(), 1);
+        assert_eq!(
+            condition(&after, ConditionType::Ready),
+            (ConditionStatus::False, Reason::NoLimitSet)
+        );
+        let limited = sonnet("geography: eu, allowedRegions: ['@eu']");
+        let (after, _, _) = visit(&limited, full(), &settings);
+        assert_eq!(
+            condition(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+    }
+}

@@ -1,6 +1,6 @@
-//! What a plan is made from: bindings and targets reduced to what decisions need.
+//! What a plan is made from: bindings and targets, reduced to what decisions need.
 //!
-//! These are the forms that the cache keeps, so they are small: no `ObjectMeta`, no values of others, texts shared.
+//! The cache keeps these types, so they are small: no `ObjectMeta`, no values that others wrote, equal texts shared.
 
 use std::{
     collections::BTreeMap,
@@ -29,14 +29,14 @@ pub type Templates = Arc<[(Arc<str>, Arc<str>)]>;
 /// Kind and name of workloads.
 pub type Workloads = Arc<[(WorkloadKind, Arc<str>)]>;
 
-/// A target as the spec has it, defaults filled in.
+/// A target of a spec, with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetSpec {
     /// Kind.
     pub kind: TargetKind,
     /// Name.
     pub name: Arc<str>,
-    /// How the object is held.
+    /// Whether the binding owns the object or merges keys into it.
     pub policy: CreationPolicy,
     /// Key -> value name.
     pub keys: Keys,
@@ -45,23 +45,23 @@ pub struct TargetSpec {
 }
 
 impl TargetSpec {
-    /// Returns the keys that this target writes, in no order.
+    /// Returns the keys that this target writes, in no particular order.
     pub fn key_names(&self) -> impl Iterator<Item = &str> {
         let keys = self.keys.iter().map(|(key, _)| key.as_ref());
         keys.chain(self.templates.iter().map(|(key, _)| key.as_ref()))
     }
 }
 
-/// A spec, parsed.
+/// The parsed spec of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// What is asked for. An error here got past the schema: an older CRD, or a wider one.
+    /// What is asked for. An error means that an older or wider CRD let an invalid value pass.
     pub request: Result<Arc<Request>, ParseError>,
     /// `allowedRegions`.
     pub limit: Option<Arc<Result<Limit, LimitError>>>,
     /// `roleARN`.
     pub role: Option<RoleArn>,
-    /// Targets, the default one where none is given.
+    /// Targets. The default target when the spec names none.
     pub targets: Arc<[TargetSpec]>,
     /// Workloads that restart when a written value changes.
     pub rollout: Workloads,
@@ -79,7 +79,7 @@ static NO_TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Arc::new([]));
 static NO_WORKLOADS: LazyLock<Workloads> = LazyLock::new(|| Arc::new([]));
 
 impl Spec {
-    /// Parses a spec as the wire has it.
+    /// Parses a spec. `binding` is the name of the binding, and of its default target.
     #[must_use]
     pub fn parse(
         wire: &InferenceProfileBindingSpec,
@@ -122,7 +122,7 @@ impl Spec {
         }
     }
 
-    /// Says whether this binding holds, or wants to hold, keys in objects of others.
+    /// Says whether a target of this spec merges keys into an object that the binding does not own.
     #[must_use]
     pub fn merges(&self) -> bool {
         self.targets
@@ -188,22 +188,22 @@ pub struct Binding {
     pub uid: Arc<str>,
     /// Generation of the spec.
     pub generation: i64,
-    /// Creation time, seconds since 1970.
+    /// Creation time, in seconds since the Unix epoch.
     pub created: i64,
-    /// Whether deletion was asked for.
+    /// Whether it has a deletion timestamp.
     pub deleting: bool,
-    /// Whether our finalizer is on it.
+    /// Whether it has the operator's finalizer.
     pub finalizer: bool,
-    /// Fingerprint of the annotation that asks for a listing.
+    /// Fingerprint of the annotation that asks for a new listing. `None` when the binding does not have it.
     pub refresh: Option<u64>,
     /// The spec.
     pub spec: Spec,
-    /// The status last seen or written.
+    /// The status that was last read or written.
     pub status: Status,
 }
 
 impl Binding {
-    /// Returns the identity of a target of the spec: it is in the binding's namespace.
+    /// Returns the identity of a target of the spec, in the binding's namespace.
     #[must_use]
     pub fn target_key(&self, target: &TargetSpec) -> TargetKey {
         TargetKey {
@@ -219,23 +219,23 @@ impl Binding {
 pub struct Controller {
     /// Its UID.
     pub uid: Arc<str>,
-    /// Its name, where it is a binding.
+    /// Its name if it is a binding.
     pub binding: Option<Arc<str>>,
     /// Kind and name, for messages.
     pub description: Arc<str>,
 }
 
-/// Keys that one field manager holds.
+/// The keys of an object that one field manager holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holding {
-    /// For our managers the binding's name, for others the manager's.
+    /// For a field manager of ours the name of the binding, for others the name of the field manager.
     pub holder: Arc<str>,
-    /// Fingerprints of keys, and, for our managers, of their values. Sorted by key.
+    /// Fingerprints of keys and values, sorted by key. Those of values are 0 unless the field manager is ours.
     pub keys: Box<[(u64, u64)]>,
 }
 
 impl Holding {
-    /// Says whether it includes a key.
+    /// Says whether a key is among them.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         let key = fingerprint(key);
@@ -245,25 +245,25 @@ impl Holding {
     }
 }
 
-/// A target as the cache keeps it: enough to see whose it is and whether our values are in place.
+/// An object as the cache keeps it: enough to tell whose it is, and whether it holds our values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TargetView {
     /// UID.
     pub uid: Arc<str>,
-    /// Whether it carries the label that watches select by.
+    /// Whether it has the label that watches select by.
     pub labelled: bool,
     /// Its controller.
     pub controller: Option<Controller>,
     /// Value of the allow-merge annotation.
     pub allow_merge: Option<Arc<str>>,
-    /// What bindings hold.
+    /// The keys that bindings hold.
     pub ours: Box<[Holding]>,
-    /// What other field managers hold; their values are not known here.
+    /// The keys that other field managers hold. Their values are not known.
     pub foreign: Box<[Holding]>,
 }
 
 impl TargetView {
-    /// Returns what a binding holds here.
+    /// Returns the keys that a binding holds. Returns `None` when it holds none.
     #[must_use]
     pub fn held_by(&self, binding: &str) -> Option<&Holding> {
         self.ours
@@ -271,7 +271,7 @@ impl TargetView {
             .find(|holding| holding.holder.as_ref() == binding)
     }
 
-    /// Says whether a binding holds just this content: no key more or less, every value as given.
+    /// Says whether a binding holds exactly this content: these keys and no others, with these values.
     #[must_use]
     pub fn holds(
         &self,
@@ -284,7 +284,7 @@ impl TargetView {
             .is_some_and(|holding| *holding.keys == *expected)
     }
 
-    /// Returns the foreign field manager that holds a key, if one does.
+    /// Returns the name of a foreign field manager that holds a key. Returns `None` when none does.
     #[must_use]
     pub fn foreign_holder(&self, key: &str) -> Option<&str> {
         self.foreign
@@ -294,7 +294,7 @@ impl TargetView {
     }
 }
 
-/// Returns a number that stands for a text within this process.
+/// Returns a hash of a text. It can be compared only with hashes from the same process.
 #[must_use]
 pub fn fingerprint(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -302,7 +302,7 @@ pub fn fingerprint(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Returns the fingerprints of a content as its wire form has it, sorted by key.
+/// Returns the fingerprints of a content's keys and of its values as they are stored in `data`, sorted by key.
 #[must_use]
 pub fn fingerprints(kind: TargetKind, content: &BTreeMap<String, String>) -> Box<[(u64, u64)]> {
     let mut pairs: Box<[(u64, u64)]> = content
@@ -313,7 +313,7 @@ pub fn fingerprints(kind: TargetKind, content: &BTreeMap<String, String>) -> Box
     pairs
 }
 
-/// Returns a value as the object's `data` carries it: base64 in a Secret.
+/// Returns a value as it is stored in `data`: base64 in a Secret.
 #[must_use]
 pub fn wire_value(kind: TargetKind, value: &str) -> String {
     match kind {
@@ -328,40 +328,40 @@ pub fn wire_value(kind: TargetKind, value: &str) -> String {
     }
 }
 
-/// A target of the spec with what is known of it.
+/// What is known about a target of the spec.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObservedTarget {
-    /// The object, where the label-selected watch shows it.
+    /// The object. `None` when the watch, which selects by the label, does not show it.
     pub view: Option<Arc<TargetView>>,
-    /// The binding that has the better claim, if another one has.
+    /// The name of another binding that has a better claim to it. `None` when there is none.
     pub claimed_by: Option<Arc<str>>,
 }
 
-/// An object that carries what this binding wrote, as the watch shows it.
+/// An object that the binding controls or holds keys in, as the watch shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trace {
+pub struct HeldObject {
     /// The object.
     pub key: TargetKey,
-    /// What is known of it.
+    /// What is known about it.
     pub view: Arc<TargetView>,
 }
 
-/// What the operator's configuration says about plans.
+/// The operator's configuration, as far as it affects plans.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Whether Secrets may be written.
     pub enable_secrets: bool,
     /// Whether workloads may be restarted.
     pub enable_rollout: bool,
-    /// Whether it is asked if models can be used.
+    /// Whether it is checked that the account can use the models.
     pub check_access: bool,
-    /// Account for ARNs where the catalog knows none.
+    /// Account for ARNs when the catalog names none.
     pub account: Option<AccountId>,
     /// The operator's own residency limit.
     pub limit: Option<Limit>,
-    /// Whether a binding without any limit is not written.
+    /// Whether a binding is written only if a residency limit applies to it.
     pub require_limit: bool,
-    /// Whether newer data compiled in may move what is written from older ones.
+    /// Whether newer embedded data may change a value that was written from older ones.
     pub follow_embedded: bool,
 }
 
@@ -370,14 +370,14 @@ pub struct Settings {
 pub struct Observed {
     /// The binding.
     pub binding: Arc<Binding>,
-    /// The limit that its Namespace sets.
+    /// The residency limit that its Namespace sets.
     pub namespace: NamespaceLimit,
-    /// What its feed knows.
+    /// The state of its feed.
     pub feed: FeedState,
-    /// Whether its model can be used, where that is asked and known.
+    /// Whether its model can be used. `None` when that is not checked, or not known.
     pub usability: Option<Usability>,
-    /// What is known of the targets of the spec, in their order.
+    /// What is known about the targets of the spec, in the order of the spec.
     pub targets: Vec<ObservedTarget>,
-    /// Objects that carry this binding's writes, in the spec or not.
-    pub traces: Vec<Trace>,
+    /// The objects that this binding controls or holds keys in, whether or not the spec still names them.
+    pub held_objects: Vec<HeldObject>,
 }

@@ -1,4 +1,4 @@
-//! What came of a plan: the inventory, the status, Events and the next visit.
+//! Makes the outcome of a plan: the inventory, the status, Events and the next visit.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,37 +13,37 @@ use super::{
     identity::{TargetKey, WorkloadKey},
     observed::{Binding, Workloads},
     publication::Publication,
-    restarts::{self, Restarted},
+    restarts::{self, RestartOutcome},
     status::{Finding, Status, TargetRecord, WrittenRoute},
-    steps::{Decided, Finishing, WriteOutcomes},
+    steps::{Decisions, Finishing, WriteOutcomes},
     values_hash::{changed_keys, values_hash},
 };
 
 /// An Event to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Whether something is wrong.
+    /// Whether it is of type Warning, else Normal.
     pub warning: bool,
-    /// Reason, in CamelCase.
+    /// Reason, in `UpperCamelCase`.
     pub reason: &'static str,
     /// Message.
     pub message: String,
 }
 
-/// What came of a plan: the last step.
+/// The outcome of a plan: the last step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The binding that this is about.
+    /// The binding.
     pub binding: Arc<Binding>,
-    /// The status to write, where it differs from the one observed; nothing where the binding is being deleted.
+    /// The status to write. `None` when it is as observed, or when the binding is being deleted.
     pub status: Option<Status>,
-    /// What was to be removed.
+    /// The removals that were tried, whatever their outcome.
     pub removals: Vec<Removal>,
-    /// Whether our finalizer may go.
+    /// Whether the operator's finalizer can be removed.
     pub drop_finalizer: bool,
     /// Events.
     pub notices: Vec<Notice>,
-    /// Whether, and how soon, to come back without being called.
+    /// Whether, and how soon, to visit the binding again although nothing about it changed.
     pub retry: Retry,
 }
 
@@ -53,10 +53,12 @@ pub(super) fn conclude(
     restarts: &[TriedRestart],
     now: i64,
 ) -> Outcome {
-    let Finishing { decided, writes } = finishing;
-    let binding = &*decided.binding;
-    let settled = restarts::settled(binding, &writes, restarts);
-    let inventory = inventory(&decided, &writes, &removals, settled, now);
+    let Finishing {
+        decisions, writes, ..
+    } = finishing;
+    let binding = &*decisions.binding;
+    let settled = restarts::settled(&writes, restarts);
+    let inventory = inventory(&decisions, &writes, &removals, settled, now);
     let failed_removals = removals.iter().filter_map(|it| it.outcome.as_ref().err());
     let failed_restarts = restarts.iter().filter_map(|it| it.outcome.as_ref().err());
     let problems: Vec<&Problem> = writes
@@ -70,7 +72,7 @@ pub(super) fn conclude(
         .map(|problem| problem.retry)
         .max()
         .unwrap_or(Retry::OnChange);
-    // An immutable object lets go of nothing, ever: it holds up no deletion.
+    // Keys can never be removed from an immutable object, so it does not block the deletion.
     let is_cleaned = |removal: &TriedRemoval| {
         is_final(removal)
             || matches!(&removal.outcome, Err(problem) if problem.reason == Reason::TargetInvalid)
@@ -82,19 +84,19 @@ pub(super) fn conclude(
             notices: Vec::new(),
             retry,
             removals: removals.into_iter().map(|it| it.what).collect(),
-            binding: decided.binding,
+            binding: decisions.binding,
         };
     }
     let merges = binding.spec.merges()
         || inventory
             .iter()
             .any(|record| record.policy == CreationPolicy::Merge);
-    let missing = missing_workloads(&decided, restarts);
-    let synced = decided.synced(&problems, restarts, &missing);
-    let status = decided.status(inventory, &writes, missing, synced, now);
-    let mut notices = decided.notices(&status);
+    let missing = missing_workloads(&decisions, restarts);
+    let synced = decisions.synced(&problems, restarts, &missing);
+    let status = decisions.status(inventory, &writes, missing, synced, now);
+    let mut notices = decisions.notices(&status);
     if settled {
-        notices.extend(restarted(restarts));
+        notices.extend(restart_event(restarts));
     }
     Outcome {
         status: (status != binding.status).then_some(status),
@@ -102,19 +104,19 @@ pub(super) fn conclude(
         notices,
         retry,
         removals: removals.into_iter().map(|it| it.what).collect(),
-        binding: decided.binding,
+        binding: decisions.binding,
     }
 }
 
 fn inventory(
-    decided: &Decided,
+    decisions: &Decisions,
     writes: &WriteOutcomes,
     removals: &[TriedRemoval],
     settled: bool,
     now: i64,
 ) -> Vec<TargetRecord> {
-    let binding = &*decided.binding;
-    let outstanding = decided.restarts_enabled && !binding.spec.rollout.is_empty() && !settled;
+    let binding = &*decisions.binding;
+    let outstanding = decisions.restarts_enabled && !binding.spec.rollout.is_empty() && !settled;
     let mut records: BTreeMap<TargetKey, TargetRecord> = binding
         .status
         .targets
@@ -134,7 +136,7 @@ fn inventory(
             .map(|before| changed_keys(before, &write.content))
             .unwrap_or_default();
         let since = match before {
-            // What is still to be restarted is due until it is, whatever is written meanwhile.
+            // A pending restart stays due until it is triggered, whatever is written in the meantime.
             Some(before) if !changed.is_empty() => before.since,
             Some(before) if *before.hash == *hash && before.restart_pending.is_empty() => {
                 before.since
@@ -154,24 +156,24 @@ fn inventory(
     records.into_values().collect()
 }
 
-/// Returns the workloads of the spec that were not there when they were to be restarted. What a restart did not find is not
-/// looked for again; that it was not found stands until the spec changes.
-fn missing_workloads(decided: &Decided, restarts: &[TriedRestart]) -> Workloads {
-    let binding = &*decided.binding;
+/// Returns the workloads of the spec that did not exist when they were to be restarted. They are not looked for again, and
+/// stay in the status until the spec changes.
+fn missing_workloads(decisions: &Decisions, restarts: &[TriedRestart]) -> Workloads {
+    let binding = &*decisions.binding;
     let same_spec = binding.status.observed_generation == Some(binding.generation);
-    let still_out_there = !matches!(
-        decided.publication,
+    let has_value = !matches!(
+        decisions.publication,
         Publication::Withdraw { .. } | Publication::Nothing
     );
-    if restarts.is_empty() && same_spec && still_out_there {
+    if restarts.is_empty() && same_spec && has_value {
         return binding.status.missing_workloads.clone();
     }
-    became(restarts, Restarted::Missing)
+    workloads_with(restarts, RestartOutcome::Missing)
         .map(|workload| (workload.kind, workload.name.clone()))
         .collect()
 }
 
-impl Decided {
+impl Decisions {
     fn status(
         &self,
         inventory: Vec<TargetRecord>,
@@ -210,7 +212,7 @@ impl Decided {
             ConditionStatus::False => Some((ConditionType::Stalled, ready.clone())),
             ConditionStatus::Unknown => Some((ConditionType::Reconciling, ready.clone())),
         };
-        let mut set = |kind, finding| status.upsert(prior, kind, finding, generation, now);
+        let mut set = |kind, finding| status.add_condition(prior, kind, finding, generation, now);
         set(ConditionType::Ready, ready);
         set(ConditionType::RegionSupported, self.supported.clone());
         set(ConditionType::ResidencySatisfied, self.residency.clone());
@@ -241,7 +243,7 @@ impl Decided {
         status
     }
 
-    /// Returns the route whose values are out there now.
+    /// Returns the route whose values the targets hold now.
     fn route_in_use(
         &self,
         inventory: &[TargetRecord],
@@ -253,7 +255,7 @@ impl Decided {
                 .left_behind(&self.binding)
                 .any(|left| inventory.iter().any(|record| record.key == left.key));
         match &self.publication {
-            // It is still out there, so it is what residency is judged by.
+            // Targets still hold its values, so residency must be judged by it.
             _ if old_is_left => prior.clone(),
             Publication::Publish(route) | Publication::Keep(route) => Some(route.clone()),
             Publication::Withdraw { .. } if inventory.is_empty() => None,
@@ -279,9 +281,9 @@ impl Decided {
             Publication::Publish(_) | Publication::Keep(_) => self.up_to_date(restarts, missing),
             Publication::Withdraw { why } => no_route(format!("withdrawn: {why}")),
             Publication::Leave => {
-                before.unwrap_or_else(|| no_route("nothing was written yet".to_owned()))
+                before.unwrap_or_else(|| no_route("nothing has been written yet".to_owned()))
             }
-            // Why a value was withdrawn stands until the spec changes.
+            // The message says why a value was withdrawn, and stays until the spec changes.
             Publication::Nothing => before
                 .filter(|before| {
                     before.reason == Reason::NoProfile
@@ -291,7 +293,7 @@ impl Decided {
         }
     }
 
-    /// Returns what `TargetsSynced` says where all is written.
+    /// Returns the finding of `TargetsSynced` when everything is written.
     fn up_to_date(&self, restarts: &[TriedRestart], missing: &Workloads) -> Finding {
         let binding = &*self.binding;
         let targets = binding.spec.targets.iter();
@@ -304,9 +306,9 @@ impl Decided {
         }
         if !missing.is_empty() {
             let missing = joined(missing.iter().map(|(kind, name)| format!("{kind} {name}")));
-            message = format!("{message}; not restarted, as it does not exist: {missing}");
+            message = format!("{message}; not found, so not restarted: {missing}");
         }
-        let waiting = joined(became(restarts, Restarted::Waits));
+        let waiting = joined(workloads_with(restarts, RestartOutcome::Waiting));
         if !waiting.is_empty() {
             message = format!("{message}; the restart of {waiting} waits for others");
         }
@@ -323,7 +325,7 @@ impl Decided {
                 warning: true,
                 reason: "Withdrawn",
                 message: format!(
-                    "{} was removed from the targets: {why}. Pods that run keep the value",
+                    "{} was removed from the targets: {why}. Running pods keep the value",
                     withdrawn.route.id()
                 ),
             });
@@ -337,20 +339,20 @@ impl Decided {
                 message: format!("{} replaces {}", new.route.id(), old.route.id()),
             });
         }
-        notices.extend(became_legacy(prior, status));
-        notices.extend(ready_changed(prior, status));
+        notices.extend(legacy_event(prior, status));
+        notices.extend(ready_event(prior, status));
         notices
     }
 }
 
-/// Returns the Event that tells that Ready has another reason, or became True after it was False.
-fn ready_changed(prior: &Status, status: &Status) -> Option<Notice> {
+/// Returns the Event for `Ready` that is False for a new reason, or True after it was False.
+fn ready_event(prior: &Status, status: &Status) -> Option<Notice> {
     let before = prior.condition(ConditionType::Ready);
     let after = status.condition(ConditionType::Ready)?;
     if before.is_some_and(|before| (before.status, before.reason) == (after.status, after.reason)) {
         return None;
     }
-    // The first success needs no Event: a write per new binding would say what the status says.
+    // The first success needs no Event: it would cost each new binding a write, and repeat the status.
     let recovered = before.is_some_and(|before| before.status == ConditionStatus::False);
     match after.status {
         ConditionStatus::False => {}
@@ -364,9 +366,9 @@ fn ready_changed(prior: &Status, status: &Status) -> Option<Notice> {
     })
 }
 
-/// Returns the Event that tells that a model which was active is legacy now. That it is legacy from the beginning, the status
-/// says: an Event would be one more write per new binding.
-fn became_legacy(prior: &Status, status: &Status) -> Option<Notice> {
+/// Returns the Event for an active model that became legacy. A model that was legacy from the start gets none: it would cost
+/// each new binding a write, and repeat the status.
+fn legacy_event(prior: &Status, status: &Status) -> Option<Notice> {
     let was_active = prior.finding(ConditionType::ModelActive)?.is_true();
     let now = status.finding(ConditionType::ModelActive)?;
     (was_active && !now.is_true()).then(|| Notice {
@@ -376,17 +378,20 @@ fn became_legacy(prior: &Status, status: &Status) -> Option<Notice> {
     })
 }
 
-/// Returns the workloads of which this became.
-fn became(restarts: &[TriedRestart], what: Restarted) -> impl Iterator<Item = &WorkloadKey> {
+/// Returns the workloads whose restart had this outcome.
+fn workloads_with(
+    restarts: &[TriedRestart],
+    what: RestartOutcome,
+) -> impl Iterator<Item = &WorkloadKey> {
     restarts
         .iter()
         .filter(move |tried| tried.outcome == Ok(what))
         .map(|tried| &tried.what.workload)
 }
 
-/// Returns the Event that tells which workloads were restarted for a change.
-fn restarted(restarts: &[TriedRestart]) -> Option<Notice> {
-    let workloads = joined(became(restarts, Restarted::Triggered));
+/// Returns the Event that names the workloads that were restarted.
+fn restart_event(restarts: &[TriedRestart]) -> Option<Notice> {
+    let workloads = joined(workloads_with(restarts, RestartOutcome::Triggered));
     (!workloads.is_empty()).then(|| Notice {
         warning: false,
         reason: "RolloutTriggered",
@@ -401,13 +406,13 @@ fn joined(names: impl Iterator<Item = impl ToString>) -> String {
         .join(", ")
 }
 
-/// Returns what `TargetsSynced` says of problems. What failed on the way comes first: as long as it does, nothing definite
-/// is known of the targets.
+/// Returns the finding of `TargetsSynced` when there are problems. Transient failures come first: until they are over, the
+/// state of the targets is not known.
 fn problems_finding(problems: &[&Problem]) -> Option<Finding> {
-    /// Messages that one condition carries in full.
+    /// The number of messages that a condition has in full.
     const SHOWN: usize = 3;
-    let failed_on_the_way = |problem: &&&Problem| problem.retry == Retry::Soon;
-    let (status, reason) = match problems.iter().find(failed_on_the_way) {
+    let is_transient = |problem: &&&Problem| problem.retry == Retry::Soon;
+    let (status, reason) = match problems.iter().find(is_transient) {
         Some(failed) => (ConditionStatus::Unknown, failed.reason),
         None => (ConditionStatus::False, problems.first()?.reason),
     };
@@ -426,8 +431,187 @@ fn problems_finding(problems: &[&Problem]) -> Option<Finding> {
     Some(Finding::new(status, reason, message))
 }
 
-/// Says whether a removal needs no other try: what was refused is still there, and stays in the inventory.
+/// Says whether a removal is not retried. What is retried stays in the inventory.
 fn is_final(removal: &TriedRemoval) -> bool {
     let problem = removal.outcome.as_ref().err();
     problem.is_none_or(|problem| problem.retry == Retry::OnChange)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        catalog::embedded::Embedded,
+        plan::{
+            action::WriteMode,
+            plan,
+            restarts::Restart,
+            testing::{
+                NOW, SETTINGS, TRIGGERED, bound, bound_with_workload, carry_out, condition, edited,
+                full, observed, planned_with_restarts, problem, sonnet, succeed, synced_message,
+                targets_synced, visit, visit_with_failing_writes, visit_with_restarts,
+                with_workload, write_succeeds,
+            },
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_new_binding_is_created_and_says_so_without_an_event() {
+        let (after, actions, outcome) = visit(&sonnet("geography: eu"), full(), &SETTINGS);
+        let write = actions.writes[0].as_ref().expect("a write");
+        assert_eq!((&write.mode, write.content.len()), (&WriteMode::Create, 5));
+        assert_eq!(
+            condition(&after, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        assert_eq!(outcome.notices, []);
+        assert_eq!(outcome.retry, Retry::OnChange);
+        let manifest = write.manifest(&after);
+        assert_eq!(manifest["metadata"]["ownerReferences"][0]["uid"], "uid-1");
+        assert!(
+            manifest["metadata"]["ownerReferences"][0]
+                .get("blockOwnerDeletion")
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_second_visit_changes_nothing() {
+        let before = bound("geography: eu");
+        let later = plan(
+            observed(&before, full()),
+            &SETTINGS,
+            Embedded::load(),
+            NOW + 3600,
+        );
+        let (_, later) = succeed(later, NOW + 3600);
+        assert_eq!(later.status, None);
+        assert_eq!(later.notices, []);
+    }
+
+    #[test]
+    fn a_failed_write_is_unknown_and_keeps_the_inventory() {
+        let before = bound("geography: eu");
+        let failed = problem(Reason::Retrying, "ConfigMap claude: no answer", Retry::Soon);
+        let outcome = visit_with_failing_writes(&before, &failed);
+        let status = outcome.status.expect("a status");
+        assert_eq!(status.targets, before.status.targets);
+        let ready = status.condition(ConditionType::Ready).expect("ready");
+        assert_eq!(
+            (ready.status, ready.reason),
+            (ConditionStatus::Unknown, Reason::Retrying)
+        );
+        assert_eq!(outcome.retry, Retry::Soon);
+    }
+
+    #[test]
+    fn every_problem_is_named_and_what_failed_on_the_way_comes_first() {
+        let four = "geography: eu, targets: [{kind: Secret, name: a}, {kind: Secret, name: b}, \
+                    {kind: Secret, name: c}, {kind: ConfigMap, name: d}]";
+        let (after, ..) = visit(&sonnet(four), full(), &SETTINGS);
+        let synced = after
+            .status
+            .condition(ConditionType::TargetsSynced)
+            .expect("a condition");
+        assert_eq!(synced.reason, Reason::SecretsDisabled);
+        for target in ["Secret a", "Secret b", "Secret c"] {
+            assert!(synced.message.contains(target), "{}", synced.message);
+        }
+
+        let before = sonnet(four);
+        let failed = problem(Reason::Retrying, "ConfigMap d: no answer", Retry::Soon);
+        let outcome = visit_with_failing_writes(&before, &failed);
+        let status = outcome.status.expect("a status");
+        let synced = status
+            .condition(ConditionType::TargetsSynced)
+            .expect("a condition");
+        assert_eq!(
+            (synced.status, synced.reason),
+            (ConditionStatus::Unknown, Reason::Retrying)
+        );
+        assert!(
+            synced
+                .message
+                .starts_with("ConfigMap d: no answer; Secret a")
+        );
+        assert!(
+            synced.message.ends_with("; and 1 more"),
+            "{}",
+            synced.message
+        );
+    }
+
+    #[test]
+    fn one_event_names_all_workloads_of_a_change() {
+        let rest = |geography: &str| {
+            format!(
+                "geography: {geography}, rollout: [{{kind: Deployment, name: a}}, {{kind: DaemonSet, name: b}}]"
+            )
+        };
+        let before = visit_with_restarts(&sonnet(&rest("eu")), full(), &TRIGGERED, NOW).0;
+        let changed = edited(&before, &rest("global"));
+        for (second, expected) in [
+            (RestartOutcome::Waiting, None),
+            (
+                RestartOutcome::Missing,
+                Some("restarted for a changed value: Deployment a"),
+            ),
+            (
+                RestartOutcome::Triggered,
+                Some("restarted for a changed value: Deployment a, DaemonSet b"),
+            ),
+        ] {
+            let plan = planned_with_restarts(observed(&changed, full()), NOW + 60);
+            let restart = |restart: &Restart| match restart.workload.name.as_ref() {
+                "a" => TRIGGERED,
+                _ => Ok(second),
+            };
+            let (_, outcome) = carry_out(plan, write_succeeds, |_| Ok(()), restart, NOW + 60);
+            let notices = outcome.notices;
+            let told = notices
+                .iter()
+                .find(|notice| notice.reason == "RolloutTriggered");
+            assert_eq!(
+                told.map(|notice| notice.message.as_str()),
+                expected,
+                "{second:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_workload_that_is_not_there_is_said_and_not_looked_for_again() {
+        let changed = edited(
+            &bound_with_workload("geography: eu"),
+            &with_workload("geography: global"),
+        );
+        let (after, _, outcome) =
+            visit_with_restarts(&changed, full(), &Ok(RestartOutcome::Missing), NOW + 60);
+        assert_eq!(
+            targets_synced(&after),
+            (ConditionStatus::True, Reason::Synced)
+        );
+        assert!(
+            synced_message(&after).ends_with("; not found, so not restarted: Deployment chat"),
+            "{}",
+            synced_message(&after)
+        );
+        assert!(
+            outcome
+                .notices
+                .iter()
+                .all(|notice| notice.reason != "RolloutTriggered")
+        );
+        let (_, restarts, later) = visit_with_restarts(&after, full(), &TRIGGERED, NOW + 120);
+        assert_eq!((restarts, later.status), (vec![], None));
+        let corrected = edited(
+            &after,
+            "geography: global, rollout: [{kind: Deployment, name: other}]",
+        );
+        let (corrected, restarts, _) =
+            visit_with_restarts(&corrected, full(), &TRIGGERED, NOW + 120);
+        assert_eq!(restarts, []);
+        assert!(!synced_message(&corrected).contains("not restarted"));
+    }
 }

@@ -1,4 +1,4 @@
-//! The status of a binding in the form that plans compare and the cache keeps, and its way to and from the wire.
+//! The status of a binding in the form that plans compare and the cache keeps, and its conversion to and from the API type.
 
 use std::sync::Arc;
 
@@ -30,13 +30,13 @@ pub struct Condition {
     pub reason: Reason,
     /// Message.
     pub message: Arc<str>,
-    /// Generation that it speaks of.
+    /// The generation that it is about: `observedGeneration`.
     pub generation: i64,
-    /// Last transition, seconds since 1970.
+    /// Last transition, in seconds since the Unix epoch.
     pub since: i64,
 }
 
-/// What a condition says, before it is known since when.
+/// A condition without its generation and time: status, reason and message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Status.
@@ -64,14 +64,14 @@ impl Finding {
     }
 }
 
-/// Where the answer came from that the written values are made of.
+/// Where the written route came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Provenance {
-    /// Kind of the source.
+    /// Kind of source.
     pub source: SourceKind,
-    /// Account asked, where known.
+    /// The account that was listed. `None` when it is not known.
     pub account: Option<AccountId>,
-    /// When the answer first appeared.
+    /// When this answer first appeared: an RFC 3339 date or time.
     pub as_of: Arc<str>,
 }
 
@@ -80,14 +80,14 @@ pub struct Provenance {
 pub struct WrittenRoute {
     /// The route.
     pub route: Route,
-    /// The account that its ARN names, where one is known.
+    /// The account in its ARN. `None` when none is known, and on demand.
     pub account: Option<AccountId>,
     /// Where it came from.
     pub provenance: Provenance,
 }
 
 impl WrittenRoute {
-    /// Returns what the values of targets are made of.
+    /// Returns what the values of targets are rendered from.
     #[must_use]
     pub fn values(&self) -> Values<'_> {
         Values {
@@ -97,49 +97,49 @@ impl WrittenRoute {
     }
 }
 
-/// An object in the inventory.
+/// An entry of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRecord {
     /// The object.
     pub key: TargetKey,
     /// Its UID.
     pub uid: Arc<str>,
-    /// How it is held.
+    /// Whether the binding owns the object or merges keys into it.
     pub policy: CreationPolicy,
-    /// Hash of the content last written; see [`super::values_hash`].
+    /// Hash of the content that was last written; see `plan::values_hash`.
     pub hash: Arc<str>,
-    /// Keys whose value changed, and for which workloads are still to be restarted.
+    /// Keys whose value changed and for which restarts are pending.
     pub restart_pending: Box<[Arc<str>]>,
-    /// When this content took the place of another one, seconds since 1970. What is restarted for the next one is named after
-    /// it, so that a content that comes back is told from the one that was there before.
+    /// When this content was written, and all restarts for it were done, in seconds since the Unix epoch. It is part of the
+    /// token of the next restart, so that the same change can trigger a restart again after the content has changed back.
     pub since: Option<i64>,
 }
 
-/// A status.
+/// The status of a binding.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
-    /// Generation of the spec that it speaks of; nothing before the first visit.
+    /// The generation of the spec that it is about. `None` before the first visit.
     pub observed_generation: Option<i64>,
     /// Conditions, in the order of [`ConditionType::ALL`].
     pub conditions: Vec<Condition>,
-    /// The route in use.
+    /// The written route: the targets hold its values. `None` when nothing is written.
     pub route: Option<Arc<WrittenRoute>>,
     /// The inventory.
     pub targets: Vec<TargetRecord>,
-    /// Workloads of the spec that were not there when they were to be restarted.
+    /// Workloads of the spec that did not exist when they were to be restarted.
     pub missing_workloads: Workloads,
-    /// What was said of a legacy model.
+    /// Details of the model if it is legacy.
     pub lifecycle: Option<Arc<LegacyModel>>,
-    /// The Secret of the Provisioned Service.
+    /// The name of the Secret that makes the binding a Provisioned Service, of the Service Binding specification.
     pub secret: Option<Arc<str>>,
 }
 
-/// What a status says of a legacy model beside its condition.
+/// Details of a legacy model, in the status beside its condition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LegacyModel {
-    /// The end of its life, an RFC 3339 date, where it is known.
+    /// Its end of life, an RFC 3339 date. `None` when it is not known.
     pub end_of_life: Option<Arc<str>>,
-    /// IDs of models that can take its place, the nearest first.
+    /// IDs of models that can replace it, the nearest first.
     pub successors: Box<[ModelId]>,
 }
 
@@ -152,7 +152,7 @@ impl Status {
             .find(|condition| condition.kind == kind)
     }
 
-    /// Returns what a condition says.
+    /// Returns the finding of a condition.
     #[must_use]
     pub fn finding(&self, kind: ConditionType) -> Option<Finding> {
         self.condition(kind).map(|condition| Finding {
@@ -168,9 +168,9 @@ impl Status {
         self.targets.iter().find(|record| record.key == *key)
     }
 
-    /// Sets a condition. The time of the last transition moves only where the status changes (Kubernetes API
-    /// conventions).
-    pub fn upsert(
+    /// Adds a condition. Its transition time is that of `prior` if the status is the same, else `now` (Kubernetes API
+    /// conventions). `now` is in seconds since the Unix epoch.
+    pub fn add_condition(
         &mut self,
         prior: &Self,
         kind: ConditionType,
@@ -192,7 +192,7 @@ impl Status {
         });
     }
 
-    /// Reads a status from the wire. What can't be read is left out, so that the next plan differs and writes it anew.
+    /// Converts from the API type. What can't be read is left out, so that the next plan writes it again.
     #[must_use]
     pub fn from_wire(wire: &InferenceProfileBindingStatus, namespace: &Arc<str>) -> Self {
         let mut conditions: Vec<Condition> =
@@ -244,7 +244,7 @@ impl Status {
         }
     }
 
-    /// Returns the wire form.
+    /// Converts to the API type.
     #[must_use]
     pub fn to_wire(&self) -> InferenceProfileBindingStatus {
         InferenceProfileBindingStatus {
@@ -335,7 +335,7 @@ fn read_route(wire: &ProfileStatus) -> Result<WrittenRoute, ParseError> {
         route: wire.route()?,
         account: arn.and_then(|arn| arn.account),
         provenance: Provenance {
-            // A source that only another version knows is taken for one that retires nothing.
+            // A source that only another version knows is treated as one that retires no profile.
             source: SourceKind::from_name(&wire.catalog.source).unwrap_or(SourceKind::Directory),
             account: asked.and_then(|account| account.parse().ok()),
             as_of: Arc::from(wire.catalog.as_of.as_str()),
@@ -361,5 +361,50 @@ fn write_route(written: &WrittenRoute) -> ProfileStatus {
             account: provenance.account.as_ref().map(ToString::to_string),
             as_of: provenance.as_of.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        catalog::embedded::Embedded,
+        plan::{
+            plan,
+            testing::{NOW, SETTINGS, bound, edited, full, observed, succeed},
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_transition_time_moves_with_the_status_alone() {
+        let before = bound("geography: eu");
+        let changed = edited(&before, "geography: eu, allowedRegions: ['@eu']");
+        let later = plan(
+            observed(&changed, full()),
+            &SETTINGS,
+            Embedded::load(),
+            NOW + 60,
+        );
+        let (_, later) = succeed(later, NOW + 60);
+        let status = later.status.expect("the generation moved");
+        let residency = status
+            .condition(ConditionType::ResidencySatisfied)
+            .expect("residency");
+        assert_eq!(
+            (residency.reason, residency.since),
+            (Reason::AllRegionsAllowed, NOW)
+        );
+    }
+
+    #[test]
+    fn status_goes_there_and_back() {
+        let before = bound("geography: eu, allowedRegions: ['@eu']");
+        let wire = serde_json::to_value(before.status.to_wire()).expect("json");
+        let back = Status::from_wire(
+            &serde_json::from_value(wire).expect("a status"),
+            &"shop".into(),
+        );
+        assert_eq!(back, before.status);
     }
 }

@@ -1,15 +1,19 @@
-//! The steps of a visit as types, each made from the one before, so that no step can be left out or taken twice:
+//! The steps of a visit as types. Each consumes the one before, so that no step can be left out or taken twice:
 //! [`Plan`] -> [`Writing`] -> [`Written`] -> [`Finishing`] -> [`Outcome`].
 //!
-//! Whoever carries out a step gets by value what is to be done, and gives it back with what became of it ([`Tried`]).
+//! Each step hands out its actions by value, and takes them back with their outcomes ([`Tried`]). An action that does not
+//! come back counts as failed: nothing is taken to be done that nobody says was done.
 
 use std::sync::Arc;
 
+use crate::api::condition::Reason;
+
 use super::{
     action::{
-        How, Problem, Refused, Removal, RemovalCause, Tried, TriedRemoval, TriedRestart,
-        TriedWrite, Write,
+        Problem, Refused, Removal, RemovalCause, Retry, Tried, TriedRemoval, TriedRestart,
+        TriedWrite, Write, WriteMode,
     },
+    identity::TargetKey,
     observed::Binding,
     outcome::{self, Outcome},
     publication::Publication,
@@ -18,63 +22,63 @@ use super::{
     values_hash::values_hash,
 };
 
-/// What is decided before anything is tried, and stays so.
+/// What is decided before anything is tried. It does not change afterwards.
 #[derive(Debug, Clone)]
-pub(super) struct Decided {
+pub(super) struct Decisions {
     pub binding: Arc<Binding>,
     pub publication: Publication,
-    /// Whether what is written now, before this plan, breaks a residency limit.
+    /// Whether the value that is written before this plan breaks a residency limit.
     pub residency_violated: bool,
     pub restarts_enabled: bool,
     pub supported: Finding,
     pub residency: Finding,
     pub catalog: Finding,
-    /// With what the status says of a legacy model; nothing where the catalog does not know the model.
+    /// The finding of `ModelActive`, with the details of a legacy model. `None` when the state of the model is not known.
     pub active: Option<(Finding, Option<Arc<LegacyModel>>)>,
-    /// Nothing where it is not asked whether the model can be used, or not known.
+    /// The finding of `ModelUsable`. `None` when access is not checked, or when its result is not known.
     pub usable: Option<Finding>,
 }
 
 /// What to do about a binding: the first step.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Plan {
-    pub(super) decided: Decided,
-    /// What to write, in the order of the spec's targets; or what is refused without a try.
-    pub writes: Vec<Result<Write, Refused>>,
-    /// What to remove when the writes were tried.
-    pub removals: Vec<Removal>,
+    pub(super) decisions: Decisions,
+    /// For each target of the spec, in order: the write, or why it is refused.
+    pub(super) writes: Vec<Result<Write, Refused>>,
+    /// What to remove after the writes.
+    pub(super) removals: Vec<Removal>,
     pub(super) needs_finalizer: bool,
 }
 
 impl Plan {
-    /// Returns the binding that this is about.
+    /// Returns the binding.
     #[must_use]
     pub fn binding(&self) -> &Arc<Binding> {
-        &self.decided.binding
+        &self.decisions.binding
     }
 
-    /// Says whether our finalizer must be on the binding before anything is written.
+    /// Says whether the operator's finalizer must be added to the binding before anything is written.
     #[must_use]
     pub fn needs_finalizer(&self) -> bool {
         self.needs_finalizer
     }
 
-    /// Says whether this plan only puts back what was written before: others changed or removed it.
+    /// Says whether this plan corrects drift: it writes what was written before and others have changed or removed.
     #[must_use]
     pub fn corrects(&self) -> bool {
-        let status = &self.decided.binding.status;
+        let status = &self.decisions.binding.status;
         let mut tried = self
             .writes
             .iter()
             .flatten()
-            .filter(|write| !matches!(write.how, How::InPlace(_)));
+            .filter(|write| !matches!(write.mode, WriteMode::Unchanged(_)));
         tried.any(|write| {
             let record = status.record(&write.key);
             record.is_some_and(|record| *record.hash == *values_hash(&write.content))
         })
     }
 
-    /// Hands out what to write.
+    /// Hands out the writes.
     #[must_use]
     pub fn begin(self) -> (Writing, Vec<Write>) {
         let mut refused = Vec::new();
@@ -86,7 +90,8 @@ impl Plan {
             }
         }
         let writing = Writing {
-            decided: self.decided,
+            decisions: self.decisions,
+            handed_out: writes.iter().map(|write| write.key.clone()).collect(),
             refused,
             removals: self.removals,
         };
@@ -97,31 +102,40 @@ impl Plan {
 /// A plan whose writes are under way.
 #[derive(Debug)]
 pub struct Writing {
-    decided: Decided,
+    decisions: Decisions,
+    handed_out: Vec<TargetKey>,
     refused: Vec<Refused>,
     removals: Vec<Removal>,
 }
 
 impl Writing {
-    /// Takes back what was written, and says what follows from it.
+    /// Takes back the writes with their outcomes, and decides on removals and restarts.
     #[must_use]
     pub fn finish(self, tried: Vec<TriedWrite>) -> Written {
         let Self {
-            decided,
-            refused,
+            decisions,
+            handed_out,
+            mut refused,
             mut removals,
         } = self;
+        let missing = handed_out
+            .into_iter()
+            .filter(|key| tried.iter().all(|it| it.what.key != *key));
+        refused.extend(missing.map(|key| Refused {
+            problem: not_tried(&key),
+            key,
+        }));
         let writes = WriteOutcomes { refused, tried };
-        if decided.residency_violated {
-            removals.extend(fail_closed(&decided.binding, &writes, &removals));
+        if decisions.residency_violated {
+            removals.extend(fail_closed(&decisions.binding, &writes, &removals));
         }
-        let restarts = if decided.restarts_enabled {
-            restarts::due(&decided.binding, &writes)
+        let restarts = if decisions.restarts_enabled {
+            restarts::due(&decisions.binding, &writes)
         } else {
             Vec::new()
         };
         Written {
-            decided,
+            decisions,
             writes,
             removals,
             restarts,
@@ -129,7 +143,7 @@ impl Writing {
     }
 }
 
-/// Returns what must go after all: where the written value breaks a residency limit and the new one did not take its place.
+/// Returns the removals that are needed because the written value breaks a residency limit and could not be replaced.
 fn fail_closed(binding: &Binding, writes: &WriteOutcomes, planned: &[Removal]) -> Vec<Removal> {
     writes
         .left_behind(binding)
@@ -144,7 +158,7 @@ fn fail_closed(binding: &Binding, writes: &WriteOutcomes, planned: &[Removal]) -
         .collect()
 }
 
-/// What became of every target of the spec.
+/// The outcome of each target of the spec.
 #[derive(Debug)]
 pub(super) struct WriteOutcomes {
     pub refused: Vec<Refused>,
@@ -159,15 +173,26 @@ impl WriteOutcomes {
             .filter_map(|Tried { what, outcome }| Some((what, outcome.as_ref().ok()?)))
     }
 
-    /// Returns the problems, in the order of the spec's targets.
-    pub fn problems(&self, binding: &Binding) -> Vec<&Problem> {
+    /// Returns the targets that could not be written, each with its problem, in no particular order.
+    fn failures(&self) -> impl Iterator<Item = (&TargetKey, &Problem)> {
         let refused = self.refused.iter().map(|it| (&it.key, &it.problem));
         let failed = self
             .tried
             .iter()
             .filter_map(|it| Some((&it.what.key, it.outcome.as_ref().err()?)));
-        let mut problems: Vec<_> = refused.chain(failed).collect();
-        problems.sort_by_key(|(key, _)| {
+        refused.chain(failed)
+    }
+
+    /// Says whether a write failed and is retried soon.
+    pub fn any_transient_failure(&self) -> bool {
+        self.failures()
+            .any(|(_, problem)| problem.retry == Retry::Soon)
+    }
+
+    /// Returns the problems, in the order of the spec's targets.
+    pub fn problems(&self, binding: &Binding) -> Vec<&Problem> {
+        let mut problems: Vec<_> = self.failures().collect();
+        problems.sort_by_cached_key(|(key, _)| {
             let targets = binding.spec.targets.iter();
             targets
                 .map(|target| binding.target_key(target))
@@ -176,37 +201,36 @@ impl WriteOutcomes {
         problems.into_iter().map(|(_, problem)| problem).collect()
     }
 
-    /// Returns the inventory's entries of targets that could not be written: they hold what they held before.
+    /// Returns the inventory's entries of the targets that could not be written. They hold what they held before.
     pub fn left_behind<'a>(
         &'a self,
         binding: &'a Binding,
     ) -> impl Iterator<Item = &'a TargetRecord> {
-        let refused = self.refused.iter().map(|it| &it.key);
-        let failed = self.tried.iter().filter(|it| it.outcome.is_err());
-        refused
-            .chain(failed.map(|it| &it.what.key))
-            .filter_map(|key| binding.status.record(key))
+        self.failures()
+            .filter_map(|(key, _)| binding.status.record(key))
     }
 }
 
 /// A plan whose writes were tried.
 #[derive(Debug)]
 pub struct Written {
-    decided: Decided,
+    decisions: Decisions,
     writes: WriteOutcomes,
     /// What to remove.
-    pub removals: Vec<Removal>,
+    removals: Vec<Removal>,
     /// What to restart.
-    pub restarts: Vec<Restart>,
+    restarts: Vec<Restart>,
 }
 
 impl Written {
-    /// Hands out what to remove, and what to restart.
+    /// Hands out the removals and the restarts.
     #[must_use]
     pub fn begin(self) -> (Finishing, Vec<Removal>, Vec<Restart>) {
         let finishing = Finishing {
-            decided: self.decided,
+            decisions: self.decisions,
             writes: self.writes,
+            removals: self.removals.clone(),
+            restarts: self.restarts.clone(),
         };
         (finishing, self.removals, self.restarts)
     }
@@ -215,19 +239,157 @@ impl Written {
 /// A plan whose removals and restarts are under way.
 #[derive(Debug)]
 pub struct Finishing {
-    pub(super) decided: Decided,
+    pub(super) decisions: Decisions,
     pub(super) writes: WriteOutcomes,
+    removals: Vec<Removal>,
+    restarts: Vec<Restart>,
 }
 
 impl Finishing {
-    /// Takes back what was removed and restarted, and returns what came of it all. `now` is in seconds since 1970.
+    /// Takes back the removals and the restarts with their outcomes, and returns the outcome of the plan. `now` is in seconds
+    /// since the Unix epoch.
     #[must_use]
     pub fn conclude(
-        self,
-        removals: Vec<TriedRemoval>,
-        restarts: &[TriedRestart],
+        mut self,
+        mut removals: Vec<TriedRemoval>,
+        mut restarts: Vec<TriedRestart>,
         now: i64,
     ) -> Outcome {
-        outcome::conclude(self, removals, restarts, now)
+        for what in std::mem::take(&mut self.removals) {
+            if removals.iter().all(|it| it.what != what) {
+                let outcome = Err(not_tried(&what.key));
+                removals.push(Tried { what, outcome });
+            }
+        }
+        for what in std::mem::take(&mut self.restarts) {
+            if restarts.iter().all(|it| it.what != what) {
+                let outcome = Err(not_tried(&what.workload));
+                restarts.push(Tried { what, outcome });
+            }
+        }
+        outcome::conclude(self, removals, &restarts, now)
+    }
+}
+
+/// Returns the problem of an action that did not come back.
+fn not_tried(what: &impl std::fmt::Display) -> Problem {
+    Problem {
+        reason: Reason::Retrying,
+        message: format!("{what}: not tried yet; retrying"),
+        retry: Retry::Soon,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        api::condition::{ConditionStatus, ConditionType},
+        plan::{
+            restarts::RestartOutcome,
+            testing::{
+                NOW, SETTINGS, bound, bound_with_workload, condition, edited, full, observed,
+                planned, planned_with_restarts, problem, sonnet, visit,
+                visit_with_failing_removals, visit_with_restarts, with_workload, write_succeeds,
+            },
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_value_that_breaks_residency_goes_even_where_the_new_one_cannot_take_its_place() {
+        let two = |rest: &str| {
+            format!(
+                "targets: [{{kind: ConfigMap, name: good}}, {{kind: ConfigMap, name: bad, templates: {{f: '{{{{ profile.{rest} }}}}'}}}}], "
+            )
+        };
+        let before = bound(&format!("{}geography: global", two("id")));
+        let limited = edited(
+            &before,
+            &format!("{}geography: eu, allowedRegions: ['@eu']", two("nothing")),
+        );
+        let (after, actions, _) = visit(&limited, full(), &SETTINGS);
+        assert_eq!(actions.removed(), ["bad"]);
+        assert_eq!(after.status.targets.len(), 1);
+        assert_eq!(
+            condition(&after, ConditionType::TargetsSynced),
+            (ConditionStatus::False, Reason::TemplateInvalid)
+        );
+
+        // If the removal fails too, the old profile stays in the status, so that the next visit tries again.
+        let refused = problem(Reason::TargetForbidden, "no", Retry::Rarely);
+        let outcome = visit_with_failing_removals(&limited, &refused);
+        let status = outcome.status.expect("a status");
+        assert_eq!(status.route, before.status.route);
+        assert_eq!(status.targets.len(), 2);
+
+        let unlimited = edited(&before, &format!("{}geography: eu", two("nothing")));
+        let (after, actions, _) = visit(&unlimited, full(), &SETTINGS);
+        assert!(
+            actions.removals.is_empty(),
+            "a broken template alone withdraws nothing"
+        );
+        assert_eq!(after.status.targets.len(), 2);
+    }
+
+    #[test]
+    fn what_does_not_come_back_is_not_taken_to_be_done() {
+        let before = bound_with_workload("geography: eu");
+        let changed = edited(&before, &with_workload("geography: global"));
+        let (writing, writes) = planned_with_restarts(observed(&changed, full()), NOW).begin();
+        assert_eq!(writes.len(), 1);
+        let (finishing, _, restarts) = writing.finish(Vec::new()).begin();
+        assert_eq!(restarts, [], "nothing was written");
+        let outcome = finishing.conclude(Vec::new(), Vec::new(), NOW);
+        let status = outcome.status.expect("a status");
+        assert_eq!(status.targets, before.status.targets);
+        let synced = status.finding(ConditionType::TargetsSynced);
+        assert_eq!(synced.expect("a finding").reason, Reason::Retrying);
+        assert_eq!(outcome.retry, Retry::Soon);
+
+        let (writing, writes) = planned_with_restarts(observed(&changed, full()), NOW).begin();
+        let written = writes.into_iter().map(|what| Tried {
+            outcome: write_succeeds(&what),
+            what,
+        });
+        let (finishing, _, restarts) = writing.finish(written.collect()).begin();
+        assert_eq!(restarts.len(), 1);
+        let outcome = finishing.conclude(Vec::new(), Vec::new(), NOW);
+        let status = outcome.status.expect("a status");
+        assert!(!status.targets[0].restart_pending.is_empty());
+
+        let merged = "geography: eu, targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+        let deleted = Binding {
+            deleting: true,
+            finalizer: true,
+            ..bound(merged)
+        };
+        let (writing, _) = planned(observed(&deleted, full())).begin();
+        let (finishing, removals, _) = writing.finish(Vec::new()).begin();
+        assert_eq!(removals.len(), 1);
+        let outcome = finishing.conclude(Vec::new(), Vec::new(), NOW);
+        assert!(!outcome.drop_finalizer, "the key may still be there");
+    }
+
+    #[test]
+    fn only_what_was_written_before_is_a_correction() {
+        let before = bound("geography: eu");
+        let corrects = |binding: &Binding| planned(observed(binding, full())).corrects();
+        assert!(!corrects(&sonnet("geography: eu")), "a first write");
+        assert!(corrects(&before), "the object is gone");
+        let edited = edited(&before, "geography: global");
+        assert!(!corrects(&edited), "another value");
+    }
+
+    #[test]
+    fn drift_is_a_correction_while_a_restart_is_due() {
+        let changed = edited(
+            &bound_with_workload("geography: eu"),
+            &with_workload("geography: global"),
+        );
+        assert!(!planned_with_restarts(observed(&changed, full()), NOW).corrects());
+        let (waiting, ..) =
+            visit_with_restarts(&changed, full(), &Ok(RestartOutcome::Waiting), NOW);
+        assert!(planned_with_restarts(observed(&waiting, full()), NOW).corrects());
     }
 }

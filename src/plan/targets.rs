@@ -1,4 +1,4 @@
-//! Which targets are written and which are removed, and what stands in the way.
+//! Decides which targets are written and which are removed, and what prevents it.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use crate::{
 };
 
 use super::{
-    action::{How, Problem, Refused, Removal, RemovalCause, Retry, Write},
+    action::{Problem, Refused, Removal, RemovalCause, Retry, Write, WriteMode},
     identity::TargetKey,
     observed::{Binding, Observed, ObservedTarget, Settings, TargetSpec, TargetView},
-    ownership::{self, Standing},
+    ownership::{self, Ownership},
     publication::Publication,
     status::WrittenRoute,
 };
 
-/// Returns how a target is written, or why it is not.
+/// Returns the write of a target, or why it is refused.
 pub(super) fn plan_write(
     binding: &Binding,
     target: &TargetSpec,
@@ -61,29 +61,29 @@ fn write(
         route.values(),
     )
     .map_err(|error| Problem::until_change(render_reason(&error), format!("{key}: {error}")))?;
-    let how = match (target.policy, &seen.view) {
-        (CreationPolicy::Owner, None) => How::Create,
+    let mode = match (target.policy, &seen.view) {
+        (CreationPolicy::Owner, None) => WriteMode::Create,
         (CreationPolicy::Owner, Some(view)) => match ownership::judge(binding, &key, view) {
-            Standing::Ours
+            Ownership::Ours
                 if view.labelled && view.holds(&binding.key.name, target.kind, &content) =>
             {
-                How::InPlace(view.clone())
+                WriteMode::Unchanged(view.clone())
             }
-            Standing::Ours | Standing::Adoptable => How::Update(view.clone()),
-            Standing::Foreign { owner } => {
+            Ownership::Ours | Ownership::Adoptable => WriteMode::Update(view.clone()),
+            Ownership::Foreign { owner } => {
                 return Err(foreign_object(&key, &owner, Retry::OnChange));
             }
         },
-        (CreationPolicy::Merge, None) => How::MergeUnseen,
+        (CreationPolicy::Merge, None) => WriteMode::MergeUnseen,
         (CreationPolicy::Merge, Some(view)) => {
             check_merge(binding, &key, view, &content)?;
-            // An object owned until now is given up by the write.
+            // An object that the binding still controls must be written: the write gives up the control.
             if !ownership::controls(binding, view)
                 && view.holds(&binding.key.name, target.kind, &content)
             {
-                How::InPlace(view.clone())
+                WriteMode::Unchanged(view.clone())
             } else {
-                How::Merge(view.clone())
+                WriteMode::Merge(view.clone())
             }
         }
     };
@@ -91,7 +91,7 @@ fn write(
         key,
         policy: target.policy,
         content,
-        how,
+        mode,
     })
 }
 
@@ -102,22 +102,23 @@ fn render_reason(error: &render::RenderError) -> Reason {
     }
 }
 
-/// Returns the problem of an object of others in the place of an owned target.
+/// Returns the problem of an object that has the name of an owned target and belongs to someone else.
 #[must_use]
 pub fn foreign_object(key: &TargetKey, owner: &str, retry: Retry) -> Problem {
     Problem {
         reason: Reason::TargetConflict,
         message: format!(
-            "{key} exists and is not this binding's: {owner}; it is left untouched; choose another target name, or creationPolicy Merge with its owner's consent"
+            "{key} exists and does not belong to this binding: {owner}; it is left untouched; choose another target name, or creationPolicy Merge with its owner's consent"
         ),
         retry,
     }
 }
 
-/// Checks that a binding may merge a content into an object: its owner allows it, and no other manager holds a key.
+/// Checks that a binding may merge a content into an object: its owner allows it, and no foreign field manager holds one of
+/// the keys.
 ///
 /// # Errors
-/// The [`Problem`] to show; it ends as soon as the labelled object changes.
+/// Returns the [`Problem`] to show. Only a change of the object can cure it.
 pub fn check_merge(
     binding: &Binding,
     key: &TargetKey,
@@ -129,7 +130,7 @@ pub fn check_merge(
         return Err(Problem {
             reason: Reason::TargetForbidden,
             message: format!(
-                "{key} does not allow it: its owner must set the annotation {}: {}",
+                "{key} does not allow this binding to merge keys: its owner must set the annotation {}: {}",
                 names::ALLOW_MERGE_ANNOTATION,
                 binding.key.name
             ),
@@ -150,8 +151,8 @@ pub fn check_merge(
     Ok(())
 }
 
-/// Returns what must go: everything where the value is withdrawn, else what stands in the spec no more. The inventory and
-/// the traces on objects are both asked, so that neither a lost status nor a stripped label leaves something behind.
+/// Returns the removals: everything if the value is withdrawn, else what is no longer in the spec. Both the inventory and
+/// the objects themselves are consulted, so that neither a lost status nor a removed label leaves something behind.
 pub(super) fn plan_removals(
     observed: &Observed,
     publication: &Publication,
@@ -164,9 +165,9 @@ pub(super) fn plan_removals(
         Publication::Leave => return Vec::new(),
         _ => RemovalCause::NotInSpec,
     };
-    let mut held: BTreeMap<TargetKey, Removal> = BTreeMap::new();
+    let mut removals: BTreeMap<TargetKey, Removal> = BTreeMap::new();
     for record in &binding.status.targets {
-        held.insert(
+        removals.insert(
             record.key.clone(),
             Removal {
                 key: record.key.clone(),
@@ -177,26 +178,27 @@ pub(super) fn plan_removals(
             },
         );
     }
-    for trace in &observed.traces {
-        // Without a controller it may be an object of others that holds nothing else: only our keys are taken out.
-        let policy = match ownership::judge(binding, &trace.key, &trace.view) {
-            Standing::Ours | Standing::Adoptable if trace.view.controller.is_some() => {
+    for held in &observed.held_objects {
+        // Without a controller it may belong to others, even if it holds no keys of theirs: only our keys are removed.
+        let policy = match ownership::judge(binding, &held.key, &held.view) {
+            Ownership::Ours | Ownership::Adoptable if held.view.controller.is_some() => {
                 CreationPolicy::Owner
             }
             _ => CreationPolicy::Merge,
         };
-        let removal = held.entry(trace.key.clone()).or_insert_with(|| Removal {
-            key: trace.key.clone(),
-            uid: trace.view.uid.clone(),
+        let removal = removals.entry(held.key.clone()).or_insert_with(|| Removal {
+            key: held.key.clone(),
+            uid: held.view.uid.clone(),
             policy,
             view: None,
             cause,
         });
-        // The inventory may speak of a predecessor: an object that was replaced before its status was written.
-        removal.uid = trace.view.uid.clone();
-        removal.view = Some(trace.view.clone());
+        // The inventory may have the UID of an earlier object, which was replaced before the status was written.
+        removal.uid = held.view.uid.clone();
+        removal.view = Some(held.view.clone());
     }
-    held.into_values()
+    removals
+        .into_values()
         .filter(|removal| match cause {
             // Owned objects are left to garbage collection.
             RemovalCause::Deleted => removal.policy == CreationPolicy::Merge,
@@ -215,11 +217,220 @@ pub(super) fn plan_removals(
         .collect()
 }
 
-/// Says whether a target that is to be owned now was merged into before: the merged keys must go, whoever gets the object.
+/// Says whether the binding merged keys into a target that it is to own now. The merged keys must be removed, whoever the
+/// object belongs to.
 ///
-/// Only the inventory tells. A field manager of our name on an object of others proves nothing: anyone can apply under it.
+/// Only the inventory can tell. A field manager with our name proves nothing on an object that belongs to others, because
+/// anyone can apply under that name.
 fn merged_before(binding: &Binding, target: &TargetSpec, removal: &Removal) -> bool {
     let recorded = binding.status.record(&removal.key);
     target.policy == CreationPolicy::Owner
         && recorded.is_some_and(|record| record.policy == CreationPolicy::Merge)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::plan::{
+        observed::{Controller, HeldObject, Holding, fingerprint, fingerprints},
+        status::Status,
+        testing::{
+            SETTINGS, bound, edited, full, observed, planned, problem, sonnet, visit,
+            visit_with_failing_removals,
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_target_that_left_the_spec_is_cleaned_by_inventory_and_by_trace() {
+        let before = edited(
+            &bound("geography: eu"),
+            "geography: eu, targets: [{kind: ConfigMap, name: other}]",
+        );
+        let (after, cleaning, _) = visit(&before, full(), &SETTINGS);
+        assert_eq!(cleaning.removed(), ["claude"]);
+        assert_eq!(
+            after
+                .status
+                .targets
+                .iter()
+                .map(|record| record.key.name.as_ref())
+                .collect::<Vec<_>>(),
+            ["other"]
+        );
+
+        let forgotten = Binding {
+            status: Status::default(),
+            ..before
+        };
+        let mut seen = observed(&forgotten, full());
+        seen.held_objects = vec![HeldObject {
+            key: TargetKey {
+                kind: TargetKind::ConfigMap,
+                namespace: "shop".into(),
+                name: "claude".into(),
+            },
+            view: Arc::new(TargetView {
+                uid: "uid-t".into(),
+                controller: Some(controller("uid-1", "claude")),
+                ..TargetView::default()
+            }),
+        }];
+        let plan = planned(seen);
+        assert_eq!(plan.removals[0].policy, CreationPolicy::Owner);
+    }
+
+    fn controller(uid: &str, name: &str) -> Controller {
+        Controller {
+            uid: uid.into(),
+            binding: Some(name.into()),
+            description: format!("InferenceProfileBinding {name}").into(),
+        }
+    }
+
+    /// Returns a view in which the binding holds exactly what `write` would write.
+    fn in_place(write: &Write, uid: &str) -> TargetView {
+        TargetView {
+            uid: "uid-t".into(),
+            labelled: true,
+            controller: Some(controller(uid, "claude")),
+            ours: [Holding {
+                holder: "claude".into(),
+                keys: fingerprints(write.key.kind, &write.content),
+            }]
+            .into(),
+            ..TargetView::default()
+        }
+    }
+
+    #[test]
+    fn an_owned_target_is_written_only_where_it_differs() {
+        let before = sonnet("geography: eu");
+        let write = planned(observed(&before, full()))
+            .writes
+            .remove(0)
+            .expect("a write");
+        let good = in_place(&write, "uid-1");
+        let mut drifted = good.clone();
+        drifted.ours[0].keys[0].1 ^= 1;
+        let stripped = TargetView {
+            labelled: false,
+            ..good.clone()
+        };
+        let predecessors = in_place(&write, "uid-0");
+        let unheld = TargetView {
+            ours: Box::default(),
+            ..good.clone()
+        };
+        let foreign = TargetView {
+            controller: Some(Controller {
+                binding: None,
+                ..controller("x", "other")
+            }),
+            ..good.clone()
+        };
+        for (name, view, kind) in [
+            ("in place", &good, "in place"),
+            ("a value drifted", &drifted, "update"),
+            ("the label is gone", &stripped, "update"),
+            ("a predecessor's", &predecessors, "update"),
+            ("managed fields cleared", &unheld, "update"),
+            ("of others", &foreign, "conflict"),
+        ] {
+            let mut seen = observed(&before, full());
+            seen.targets[0].view = Some(Arc::new(view.clone()));
+            let write = planned(seen).writes.remove(0);
+            let got = match &write {
+                Ok(Write {
+                    mode: WriteMode::Unchanged(_),
+                    ..
+                }) => "in place",
+                Ok(Write {
+                    mode: WriteMode::Update(_),
+                    ..
+                }) => "update",
+                Err(refused) if refused.problem.reason == Reason::TargetConflict => "conflict",
+                other => panic!("{name}: {other:?}"),
+            };
+            assert_eq!(got, kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_merge_needs_consent_and_free_keys() {
+        let merging = sonnet(
+            "geography: eu, targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]",
+        );
+        let app = |allow: Option<&str>, foreign: &str| TargetView {
+            uid: "uid-t".into(),
+            labelled: true,
+            allow_merge: allow.map(Arc::from),
+            foreign: [Holding {
+                holder: "kubectl".into(),
+                keys: [(fingerprint(foreign), 0)].into(),
+            }]
+            .into(),
+            ..TargetView::default()
+        };
+        for (view, expected) in [
+            (app(None, "X"), Err(Reason::TargetForbidden)),
+            (app(Some("other"), "X"), Err(Reason::TargetForbidden)),
+            (app(Some("claude"), "MODEL"), Err(Reason::TargetConflict)),
+            (app(Some("other, claude"), "X"), Ok(())),
+        ] {
+            let mut seen = observed(&merging, full());
+            seen.targets[0].view = Some(Arc::new(view));
+            let plan = planned(seen);
+            assert!(plan.needs_finalizer());
+            let got = plan.writes[0]
+                .as_ref()
+                .map(|_| ())
+                .map_err(|refused| refused.problem.reason);
+            assert_eq!(got, expected);
+        }
+    }
+
+    #[test]
+    fn deletion_takes_merged_keys_out_and_leaves_owned_objects_to_garbage_collection() {
+        let two = "geography: eu, targets: [{kind: ConfigMap, name: own}, {kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+        let before = Binding {
+            deleting: true,
+            finalizer: true,
+            ..bound(two)
+        };
+        let (_, actions, outcome) = visit(&before, full(), &SETTINGS);
+        assert_eq!(actions.removed(), ["app"]);
+        assert!(actions.writes.is_empty());
+        assert!(outcome.drop_finalizer && outcome.status.is_none());
+
+        let failed = problem(Reason::Retrying, "x", Retry::Soon);
+        let outcome = visit_with_failing_removals(&before, &failed);
+        assert!(!outcome.drop_finalizer, "the keys are still there");
+    }
+
+    #[test]
+    fn an_object_that_the_inventory_does_not_know_yet_is_withdrawn_all_the_same() {
+        // The object was created again, and the operator stopped before it wrote the status.
+        let before = edited(
+            &bound("geography: eu"),
+            "geography: eu, allowedRegions: ['@us']",
+        );
+        let mut seen = observed(&before, full());
+        seen.held_objects = vec![HeldObject {
+            key: before.status.targets[0].key.clone(),
+            view: Arc::new(TargetView {
+                uid: "uid-new".into(),
+                controller: Some(controller("uid-1", "claude")),
+                ..TargetView::default()
+            }),
+        }];
+        let removals = planned(seen).removals;
+        let uids: Vec<&str> = removals
+            .iter()
+            .map(|removal| removal.uid.as_ref())
+            .collect();
+        assert_eq!(uids, ["uid-new"]);
+    }
 }

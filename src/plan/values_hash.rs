@@ -1,8 +1,9 @@
 //! `status.targets[].valuesHash`: what the inventory keeps of the values that were written.
 //!
-//! For each key, 16 characters: 8 hexadecimal digits of SHA-256 of the key and 8 of the value, sorted. So two hashes tell a
-//! value that changed from a key that was added or removed. The form stays the same between versions of the operator,
-//! because a hash is compared with what an earlier version wrote; one of another form has no key in common with any other.
+//! Each key has an entry of 16 characters: 8 hexadecimal digits of the SHA-256 of the key, and 8 of that of the value. The
+//! entries are sorted. Two hashes therefore distinguish a changed value from an added or removed key. The format must stay the
+//! same in all versions of the operator, because a hash is compared with one that an earlier version wrote. A hash of another
+//! format has no key in common with any other.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -10,17 +11,17 @@ use sha2::{Digest, Sha256};
 
 use super::status::TargetRecord;
 
-/// Characters of a key's part, and of a value's.
+/// The number of characters for a key, and for a value.
 const PART: usize = 8;
 
-/// Returns the hash of a content.
+/// Returns the hash of a content: key -> value.
 #[must_use]
 pub fn values_hash(content: &BTreeMap<String, String>) -> String {
     let entries = content.iter().map(|(key, value)| entry(key, value));
     sorted(entries).concat()
 }
 
-/// Returns what identifies changed values: the entries of their hash, sorted.
+/// Returns the sorted hash entries of some keys of a content, which identify their values.
 #[must_use]
 pub fn entries_of(content: &BTreeMap<String, String>, keys: &[&str]) -> Vec<String> {
     let entries = keys
@@ -29,8 +30,8 @@ pub fn entries_of(content: &BTreeMap<String, String>, keys: &[&str]) -> Vec<Stri
     sorted(entries)
 }
 
-/// Returns the keys of a content whose value differs from the one written before, or had changed before and restarts for it
-/// are pending. Keys that were added or removed change no value.
+/// Returns the keys of a content whose value differs from the written one, and those whose restarts are still pending. A key
+/// that was added or removed is not a changed value.
 #[must_use]
 pub fn changed_keys<'a>(
     before: &TargetRecord,
@@ -39,7 +40,7 @@ pub fn changed_keys<'a>(
     let known = entries(&before.hash);
     let is_pending = |key: &str| before.restart_pending.iter().any(|it| **it == *key);
     let is_changed = |key: &str, value: &str| {
-        let (key, value) = (digits(key, PART), digits(value, PART));
+        let (key, value) = (hex_digits(key, PART), hex_digits(value, PART));
         let mut values = known
             .iter()
             .map(|entry| entry.split_at(PART))
@@ -55,9 +56,9 @@ pub fn changed_keys<'a>(
         .collect()
 }
 
-/// Returns the first hexadecimal digits of SHA-256 of a text.
+/// Returns the first `count` hexadecimal digits of the SHA-256 of a text.
 #[must_use]
-pub fn digits(text: &str, count: usize) -> String {
+pub fn hex_digits(text: &str, count: usize) -> String {
     let mut hex = String::with_capacity(count);
     for byte in Sha256::digest(text).iter().take(count / 2) {
         // Writing into a String can't fail.
@@ -67,7 +68,7 @@ pub fn digits(text: &str, count: usize) -> String {
 }
 
 fn entry(key: &str, value: &str) -> String {
-    digits(key, PART) + &digits(value, PART)
+    hex_digits(key, PART) + &hex_digits(value, PART)
 }
 
 fn sorted(entries: impl Iterator<Item = String>) -> Vec<String> {
@@ -76,7 +77,7 @@ fn sorted(entries: impl Iterator<Item = String>) -> Vec<String> {
     entries
 }
 
-/// Returns the entries of a hash; none where it has another form.
+/// Returns the entries of a hash. Returns none when it has another format.
 fn entries(hash: &str) -> Vec<&str> {
     const ENTRY: usize = 2 * PART;
     if !hash.is_ascii() || !hash.len().is_multiple_of(ENTRY) {
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_form_never_changes() {
-        // As `printf a | sha256sum` has it: what stands in statuses must be understood by every version.
+        // As `printf a | sha256sum` has it: every version must be able to read the hashes in statuses.
         assert_eq!(of(&[("a", "b")]), "ca9781123e23e816");
         assert_eq!(
             of(&[("a", "b"), ("c", "d")]),

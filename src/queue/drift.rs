@@ -1,20 +1,22 @@
-//! How long a corrected object is left alone when it drifts again: what others keep changing is not fought over.
+//! How long a corrected object is left alone when it drifts again, so that the operator does not fight another writer.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::pause;
+
 /// Pause after the first correction; it doubles with each further one.
 const FIRST: Duration = Duration::from_secs(1);
 /// Longest pause.
 const LONGEST: Duration = Duration::from_mins(5);
-/// How long an object must stay as it was written until its next drift counts as the first.
+/// How long an object must stay unchanged before its next drift counts as the first again.
 const QUIET: Duration = Duration::from_mins(10);
 
-/// Counts the corrections of each object, and says how long its next one waits.
+/// Counts the corrections of each object and says how long its next correction waits.
 ///
-/// The first drift is corrected at once. Another writer that insists, such as a GitOps tool with the same object in its
-/// repository, is answered ever more rarely.
+/// The first drift is corrected at once. If another writer keeps changing the object back, such as a GitOps tool with the same
+/// object in its repository, it is corrected at growing intervals.
 #[derive(Debug)]
 pub struct Corrections<K> {
     corrected: HashMap<K, Corrected>,
@@ -28,10 +30,7 @@ struct Corrected {
 
 impl Corrected {
     fn pause(self) -> Duration {
-        let factor = 1_u32
-            .checked_shl(self.times.saturating_sub(1))
-            .unwrap_or(u32::MAX);
-        FIRST.saturating_mul(factor).min(LONGEST)
+        pause::doubled(FIRST, self.times.saturating_sub(1), LONGEST)
     }
 }
 
@@ -44,7 +43,7 @@ impl<K> Default for Corrections<K> {
 }
 
 impl<K: Eq + Hash> Corrections<K> {
-    /// Notes that an object was corrected.
+    /// Records that an object was corrected.
     pub fn note(&mut self, key: K, now: Instant) {
         self.corrected
             .retain(|_, corrected| now.saturating_duration_since(corrected.last) < QUIET);
@@ -56,7 +55,7 @@ impl<K: Eq + Hash> Corrections<K> {
         corrected.last = now;
     }
 
-    /// Returns how long a correction that is due now waits; zero for an object that was quiet.
+    /// Returns how long a correction that is needed now waits. The wait is zero for an object without recent corrections.
     #[must_use]
     pub fn wait(&self, key: &K, now: Instant) -> Duration {
         self.corrected.get(key).map_or(Duration::ZERO, |corrected| {
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_insists_is_answered_ever_more_rarely() {
+    fn repeated_drift_is_corrected_at_growing_intervals() {
         let mut corrections = Corrections::default();
         let mut now = Instant::now();
         assert_eq!(corrections.wait(&"a", now), Duration::ZERO);

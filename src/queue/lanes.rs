@@ -1,21 +1,21 @@
-//! The two lanes as a state machine without clock or runtime.
+//! The two lanes of the queue, as a state machine without clock or runtime.
 
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
 };
 
-/// What an object waits in.
+/// The priority with which an object waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// What nobody waits for: a changed catalog, drift, retries.
+    /// Work that no person waits for: changed catalogs, drift, retries.
     Low,
-    /// What a person waits for: an object that is new or whose spec changed.
+    /// Work that a person waits for: new objects, and objects whose spec changed.
     High,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum KeyState {
     WaitingHigh,
     WaitingLow { ticket: u64 },
     Busy { lane: Lane, again: Option<Lane> },
@@ -23,31 +23,31 @@ enum Place {
 
 /// A two-lane queue of objects for a fixed number of workers.
 ///
-/// - Each object is there once: waiting in one lane, or being worked on by one worker.
-/// - The high lane goes before the low one; within a lane, first in goes first out.
-/// - The low lane takes a quarter of the workers at most, at least one; a single worker serves both. Not only does the
-///   high lane always find a free one: what it asks of the apiserver also waits behind fewer calls, and a quarter keeps
-///   a small apiserver busy.
+/// - Each object is in the queue at most once: it waits in one lane, or one worker is busy with it.
+/// - The high lane is served before the low one; within a lane, objects are served first in, first out.
+/// - The low lane takes at most a quarter of the workers, but at least one; a single worker serves both lanes. So a worker is
+///   always free for the high lane, and its calls wait behind fewer others at the apiserver. A quarter of the workers is
+///   enough to keep a small apiserver busy.
 /// - Every push is followed by a visit that starts after it.
 ///
-/// All operations take constant time, amortised.
+/// All operations take amortized constant time.
 #[derive(Debug)]
 pub struct Queue<K> {
     workers: usize,
     low_workers: usize,
     busy: usize,
     busy_low: usize,
-    places: HashMap<K, Place>,
+    states: HashMap<K, KeyState>,
     high: VecDeque<K>,
-    /// Also holds, until they are dropped, at most as many stale entries of objects that moved to the high lane: their
-    /// ticket is not the one in `places`.
+    /// Also holds stale entries of objects that moved to the high lane, at most as many as current ones. The ticket of a
+    /// stale entry differs from the one in `states`.
     low: VecDeque<(u64, K)>,
     stale: usize,
     next_ticket: u64,
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
-    /// Makes an empty queue for this many workers, at least one.
+    /// Returns an empty queue for this many workers, at least one.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         let workers = workers.max(1);
@@ -56,7 +56,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             low_workers: (workers / 4).max(1),
             busy: 0,
             busy_low: 0,
-            places: HashMap::new(),
+            states: HashMap::new(),
             high: VecDeque::new(),
             low: VecDeque::new(),
             stale: 0,
@@ -64,49 +64,49 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Asks for a visit of an object.
+    /// Requests a visit of an object.
     ///
-    /// One that waits in this lane or a higher one keeps its place; one that waits in a lower lane moves to the tail of
-    /// this one; one that is being worked on comes again when that is done, in the highest lane asked for meanwhile.
+    /// An object that waits in this lane or a higher one keeps its place. One that waits in a lower lane moves to the tail of
+    /// this lane. One that a worker is busy with returns when the worker is done, in the highest lane requested by then.
     pub fn push(&mut self, key: K, lane: Lane) {
-        match self.places.get_mut(&key) {
+        match self.states.get_mut(&key) {
             None => self.wait(key, lane),
-            Some(Place::WaitingHigh) => {}
-            Some(Place::WaitingLow { .. }) => {
+            Some(KeyState::WaitingHigh) => {}
+            Some(KeyState::WaitingLow { .. }) => {
                 if lane == Lane::High {
                     self.stale += 1;
                     self.wait(key, Lane::High);
                     self.drop_stale();
                 }
             }
-            Some(Place::Busy { again, .. }) => *again = (*again).max(Some(lane)),
+            Some(KeyState::Busy { again, .. }) => *again = (*again).max(Some(lane)),
         }
     }
 
-    /// Returns the next object and the lane it waited in, where there is one and a worker that may take it. It is being
-    /// worked on until [`done`](Self::done).
+    /// Returns the next object and its lane, or `None` if no object waits or no worker may take it. A worker is busy with the
+    /// object until [`done`](Self::done).
     pub fn pop(&mut self) -> Option<(K, Lane)> {
         let lane = self.next_lane()?;
         let key = match lane {
             Lane::High => self.high.pop_front()?,
             Lane::Low => self.pop_low()?,
         };
-        if let Some(place) = self.places.get_mut(&key) {
-            *place = Place::Busy { lane, again: None };
+        if let Some(state) = self.states.get_mut(&key) {
+            *state = KeyState::Busy { lane, again: None };
         }
         self.busy += 1;
         self.busy_low += usize::from(lane == Lane::Low);
         Some((key, lane))
     }
 
-    /// Ends the work on an object, and lets it wait again if it was pushed meanwhile. Changes nothing where the object
-    /// is not being worked on.
+    /// Ends the work on an object, which waits again if it was pushed in the meantime. Does nothing if no worker is busy with
+    /// the object.
     pub fn done(&mut self, key: &K) {
-        let Some((key, place)) = self.places.remove_entry(key) else {
+        let Some((key, state)) = self.states.remove_entry(key) else {
             return;
         };
-        let Place::Busy { lane, again } = place else {
-            self.places.insert(key, place);
+        let KeyState::Busy { lane, again } = state else {
+            self.states.insert(key, state);
             return;
         };
         self.busy -= 1;
@@ -116,13 +116,13 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Says whether [`pop`](Self::pop) would return something.
+    /// Returns whether [`pop`](Self::pop) would return an object.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.next_lane().is_some()
     }
 
-    /// Returns how many objects wait in a lane.
+    /// Returns the number of objects that wait in a lane.
     #[must_use]
     pub fn waiting(&self, lane: Lane) -> usize {
         match lane {
@@ -131,7 +131,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// Returns how many objects are being worked on.
+    /// Returns the number of objects that workers are busy with.
     #[must_use]
     pub fn busy(&self) -> usize {
         self.busy
@@ -150,25 +150,25 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     }
 
     fn wait(&mut self, key: K, lane: Lane) {
-        let place = match lane {
+        let state = match lane {
             Lane::High => {
                 self.high.push_back(key.clone());
-                Place::WaitingHigh
+                KeyState::WaitingHigh
             }
             Lane::Low => {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
                 self.low.push_back((ticket, key.clone()));
-                Place::WaitingLow { ticket }
+                KeyState::WaitingLow { ticket }
             }
         };
-        self.places.insert(key, place);
+        self.states.insert(key, state);
     }
 
     fn pop_low(&mut self) -> Option<K> {
         let key = loop {
             let (ticket, key) = self.low.pop_front()?;
-            if is_current(&self.places, &key, ticket) {
+            if is_current(&self.states, &key, ticket) {
                 break key;
             }
             self.stale -= 1;
@@ -177,20 +177,20 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         Some(key)
     }
 
-    /// Drops the stale entries of the low lane once they are more than the others: each is paid for by the move that
-    /// made it.
+    /// Drops the stale entries of the low lane once they outnumber the current ones. The moves that made them stale pay for
+    /// it, so that a move takes amortized constant time.
     fn drop_stale(&mut self) {
         if self.stale > self.low.len() / 2 {
-            let places = &self.places;
+            let states = &self.states;
             self.low
-                .retain(|(ticket, key)| is_current(places, key, *ticket));
+                .retain(|(ticket, key)| is_current(states, key, *ticket));
             self.stale = 0;
         }
     }
 }
 
-fn is_current<K: Eq + Hash>(places: &HashMap<K, Place>, key: &K, ticket: u64) -> bool {
-    places.get(key) == Some(&Place::WaitingLow { ticket })
+fn is_current<K: Eq + Hash>(states: &HashMap<K, KeyState>, key: &K, ticket: u64) -> bool {
+    states.get(key) == Some(&KeyState::WaitingLow { ticket })
 }
 
 #[cfg(test)]
@@ -318,11 +318,11 @@ mod tests {
             queue.push(0, High);
             queue.pop();
         }
-        assert!(queue.places.len() <= 2);
+        assert!(queue.states.len() <= 2);
         assert!(queue.low.capacity() < 100 && queue.high.capacity() < 100);
     }
 
-    /// The same queue written for plainness: lists that are searched.
+    /// The same queue in its simplest form: lists that are searched.
     #[derive(Default)]
     struct Reference {
         workers: usize,
@@ -418,7 +418,7 @@ mod tests {
         }
     }
 
-    /// What a bystander who sees only the calls may rely on, for one object.
+    /// What an observer who sees only the calls may rely on, for one object.
     #[derive(Clone, Copy, Default)]
     struct Seen {
         busy: Option<Lane>,
@@ -430,7 +430,7 @@ mod tests {
         started: u64,
     }
 
-    struct Bystander {
+    struct Observer {
         queue: Queue<u32>,
         seen: Vec<Seen>,
         working: Vec<u32>,
@@ -441,7 +441,7 @@ mod tests {
         step: u64,
     }
 
-    impl Bystander {
+    impl Observer {
         fn new(workers: usize, keys: usize) -> Self {
             Self {
                 queue: Queue::new(workers),
@@ -531,7 +531,7 @@ mod tests {
             for seen in &self.seen {
                 assert!(seen.started >= seen.pushed, "a push without a visit");
             }
-            assert!(self.queue.places.is_empty() && self.queue.low.is_empty());
+            assert!(self.queue.states.is_empty() && self.queue.low.is_empty());
         }
     }
 
@@ -543,7 +543,7 @@ mod tests {
         for _ in 0..20 {
             let workers = *random.choice(&[4, 8, 64]).unwrap();
             let keys = *random.choice(&[10_usize, 100, 10_000]).unwrap();
-            let mut bystander = Bystander::new(workers, keys);
+            let mut observer = Observer::new(workers, keys);
             for _ in 0..50 {
                 // Each phase leans another way: bursts, drains, more or less of the high lane.
                 let pushes = random.u8(30..200);
@@ -552,20 +552,20 @@ mod tests {
                     if random.u8(..) < pushes {
                         let lane = if random.u8(..) < highs { High } else { Low };
                         let key = u32::try_from(random.usize(..keys)).unwrap();
-                        bystander.push(key, lane);
-                    } else if bystander.working.is_empty() || random.bool() {
-                        bystander.pop();
+                        observer.push(key, lane);
+                    } else if observer.working.is_empty() || random.bool() {
+                        observer.pop();
                     } else {
-                        let at = random.usize(..bystander.working.len());
-                        bystander.done(at);
+                        let at = random.usize(..observer.working.len());
+                        observer.done(at);
                     }
-                    let queue = &bystander.queue;
-                    assert_eq!(queue.waiting(High), bystander.waiting[High as usize]);
-                    assert_eq!(queue.waiting(Low), bystander.waiting[Low as usize]);
+                    let queue = &observer.queue;
+                    assert_eq!(queue.waiting(High), observer.waiting[High as usize]);
+                    assert_eq!(queue.waiting(Low), observer.waiting[Low as usize]);
                     assert!(queue.stale <= queue.low.len() / 2, "stale entries pile up");
                 }
             }
-            bystander.finish();
+            observer.finish();
         }
     }
 }

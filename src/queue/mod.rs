@@ -1,8 +1,8 @@
-//! The order in which bindings are visited: which one is next, who works on it, and when it comes back.
+//! The order in which bindings are visited: which is next, and when a binding is visited again.
 //!
-//! [`Queue`] decides; it knows no clock and no runtime. [`WorkQueue`] hands its decisions to worker tasks and adds
-//! delays. [`Backoff`] says how long a failing object waits, [`Corrections`] how long one that drifts again. [`Rollouts`] says
-//! which workloads may restart.
+//! [`Queue`] decides, without clock or runtime. [`WorkQueue`] hands its decisions to worker tasks and adds delays. [`Backoff`]
+//! decides how long a failing object waits, and [`Corrections`] how long one that drifts again. [`Rollouts`] decides which
+//! workloads may restart.
 
 mod backoff;
 mod drift;
@@ -13,11 +13,12 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     future::poll_fn,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -29,17 +30,17 @@ pub use drift::Corrections;
 pub use lanes::{Lane, Queue};
 pub use rollouts::{Rollouts, Turn};
 
-/// Longest delay that is kept; a longer one is cut to this. The timer wheel ends at about two years.
+/// Longest delay; a longer one is shortened to this. The timer wheel ends at about two years.
 const LONGEST_DELAY: Duration = Duration::from_hours(365 * 24);
 
-/// How many objects stand where.
+/// The number of objects in each part of a [`WorkQueue`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
     /// Waiting in the high lane.
     pub high: usize,
     /// Waiting in the low lane.
     pub low: usize,
-    /// Being worked on.
+    /// With a worker.
     pub busy: usize,
     /// Waiting for a delay to end.
     pub delayed: usize,
@@ -50,10 +51,10 @@ pub struct Depth {
 /// It expects as many worker tasks as it was made for, each in a loop of [`next`](Self::next), work and
 /// [`done`](Self::done).
 ///
-/// An object has at most one pending delay: the soonest that was asked for, with the highest lane that was asked for.
-/// Handing the object to a worker drops its delay, whatever brought it there: that visit looks at everything there is to
-/// see and says itself when the next one is due. So a delay never leads to a second visit of what a push has
-/// already led to, and one asked for during a visit stands.
+/// An object has at most one pending delay: the soonest that was requested, with the highest lane that was requested.
+/// Handing the object to a worker drops its delay, because a visit looks at everything and requests the next one itself. So a
+/// delay never causes a second visit for what a push has already caused, and a delay that is requested during a visit
+/// remains.
 #[derive(Debug)]
 pub struct WorkQueue<K> {
     shared: Arc<Shared<K>>,
@@ -75,7 +76,7 @@ struct State<K> {
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
-    /// Makes an empty queue for this many worker tasks (at least one) and starts the task that ends delays; it stops
+    /// Returns an empty queue for this many worker tasks, at least one, and starts the task that ends delays. That task stops
     /// when the queue is closed or dropped.
     ///
     /// # Panics
@@ -99,19 +100,19 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
         }
     }
 
-    /// Asks for a visit as soon as a worker is free; see [`Queue::push`].
+    /// Requests a visit as soon as a worker is free; see [`Queue::push`].
     pub fn push(&self, key: K, lane: Lane) {
-        self.shared.lock().queue.push(key, lane);
+        self.shared.state.lock().queue.push(key, lane);
         self.shared.ready.notify_one();
     }
 
-    /// Asks for a visit when this time has passed, or sooner where one is due sooner. Delays are cut to a year.
+    /// Requests a visit after a delay, unless one is due sooner. A delay longer than a year is shortened to a year.
     pub fn push_after(&self, key: K, lane: Lane, delay: Duration) {
         let due = Instant::now() + delay.min(LONGEST_DELAY);
-        self.shared.lock().delay(key, lane, due);
+        self.shared.state.lock().delay(key, lane, due);
     }
 
-    /// Waits for an object to work on; nothing once the queue is closed. Dropping the future loses no object.
+    /// Waits for an object to work on. Returns `None` once the queue is closed. Dropping the future loses no object.
     pub async fn next(&self) -> Option<(K, Lane)> {
         loop {
             if self.shared.closed.is_cancelled() {
@@ -127,14 +128,13 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
         }
     }
 
-    /// Gives an object back after its visit; see [`Queue::done`].
+    /// Returns an object to the queue after its visit; see [`Queue::done`].
     pub fn done(&self, key: &K) {
-        self.shared.lock().queue.done(key);
+        self.shared.state.lock().queue.done(key);
         self.shared.ready.notify_one();
     }
 
-    /// Ends the queue: every [`next`](Self::next), waiting or to come, returns nothing. Visits under way are not
-    /// disturbed.
+    /// Closes the queue: every current and future call of [`next`](Self::next) returns `None`. Visits in progress go on.
     pub fn close(&self) {
         self.shared.closed.cancel();
     }
@@ -144,10 +144,10 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
         self.shared.closed.cancelled().await;
     }
 
-    /// Returns how many objects stand where.
+    /// Returns the number of objects in each part of the queue.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        let state = self.shared.lock();
+        let state = self.shared.state.lock();
         Depth {
             high: state.queue.waiting(Lane::High),
             low: state.queue.waiting(Lane::Low),
@@ -158,19 +158,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash> Shared<K> {
-    /// Locks the state. A panic while it was locked leaves it whole: no call in there runs code of others.
-    fn lock(&self) -> MutexGuard<'_, State<K>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn pop(&self) -> Option<(K, Lane)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let next = state.queue.pop()?;
         state.drop_delay(&next.0);
         let more = state.queue.is_ready();
         drop(state);
         if more {
-            // Notifications don't add up while no worker waits, so each worker that finds more wakes the next.
+            // Notifications do not add up while no worker waits, so each worker that finds more wakes the next.
             self.ready.notify_one();
         }
         Some(next)
@@ -188,7 +183,7 @@ impl<K: Clone + Eq + Hash> State<K> {
                 let (mut timer, earlier_lane) = *entry.get();
                 lane = lane.max(earlier_lane);
                 if due < self.delays.deadline(&timer) {
-                    // Not `reset_at`: it may leave the task that ends delays asleep.
+                    // `reset_at` could leave the task that ends delays asleep.
                     self.delays.remove(&timer);
                     timer = self.delays.insert_at(entry.key().clone(), due);
                 }
@@ -203,7 +198,7 @@ impl<K: Clone + Eq + Hash> State<K> {
         }
     }
 
-    /// Pushes what is due. Ready if there was any.
+    /// Pushes the objects whose delay has ended. Ready if there were any.
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut any = Poll::Pending;
         while let Poll::Ready(Some(expired)) = self.delays.poll_expired(context) {
@@ -221,7 +216,7 @@ async fn end_delays<K: Clone + Eq + Hash>(shared: Arc<Shared<K>>) {
     loop {
         tokio::select! {
             () = shared.closed.cancelled() => return,
-            () = poll_fn(|context| shared.lock().poll_due(context)) => shared.ready.notify_one(),
+            () = poll_fn(|context| shared.state.lock().poll_due(context)) => shared.ready.notify_one(),
         }
     }
 }
@@ -236,7 +231,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// Waits on the queue in a task of its own, as a worker does, but not for ever.
+    /// Waits on the queue in a task of its own, as a worker does, but with a timeout.
     fn worker(
         queue: &Arc<WorkQueue<&'static str>>,
     ) -> impl Future<Output = Option<(&'static str, Lane)>> + use<> {
@@ -386,7 +381,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_freed_by_another_that_stops_is_given_on() {
-        let queue = Arc::new(WorkQueue::new(2)); // the low lane may have one worker
+        let queue = Arc::new(WorkQueue::new(2)); // the low lane gets one worker
         queue.push("a", Lane::Low);
         queue.push("b", Lane::Low);
         assert_eq!(queue.next().await, Some(("a", Lane::Low)));
@@ -396,7 +391,7 @@ mod tests {
         assert_eq!(worker.await, Some(("b", Lane::Low)));
     }
 
-    /// Many workers on several threads: every push is followed by a visit, and no object has two at once.
+    /// Many workers on several threads: every push is followed by a visit, and no object has two visits at once.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn workers_on_threads_lose_and_double_nothing() {
         use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

@@ -1,5 +1,5 @@
-//! Which workloads restart now, and which wait: a few at a time over all bindings, so that one change of a catalog does not
-//! restart everything together. A state machine without clock or runtime.
+//! Which workloads restart now, and which wait. Only a few restart at a time, over all bindings, so that one change of a
+//! catalog does not restart everything at once. A state machine without clock or runtime.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -7,73 +7,74 @@ use std::{
     sync::Arc,
 };
 
-/// What a binding is told that asks to restart a workload.
+/// The answer to a binding that asks to restart a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// It restarts the workload now, and says what became of it by [`Rollouts::triggered`] or [`Rollouts::let_go`].
+    /// The binding restarts the workload now, and reports by [`Rollouts::triggered`] or [`Rollouts::cancel`].
     Now,
-    /// It waits in line; it is named when its turn comes.
+    /// The binding waits in line. It is among the bindings that are returned when its turn comes.
     Later,
-    /// It has restarted the workload for this already.
+    /// The binding has already restarted the workload for this token.
     Done,
 }
 
-/// A line of workloads to be restarted, by bindings `B`, and the workloads `W` whose restart is under way.
+/// The workloads `W` whose restart is in progress, and a line of those that wait for one. Bindings `B` ask for restarts.
 ///
-/// - A workload takes one slot, however many bindings restart it, from the moment that a binding may restart it until that
-///   is complete. There are never more workloads under way than slots.
-/// - First in, first out. A slot that becomes free is kept for the bindings whose turn it is; these are returned, to be
-///   visited. One that does not ask when it is visited gives its turn to the next, by [`Rollouts::retain`].
-/// - A binding that returns keeps its place.
+/// - A workload takes one slot, however many bindings restart it, from the moment that a binding may restart it until the
+///   restart is complete. There are never more restarts in progress than slots.
+/// - Restarts are granted first in, first out. A slot that becomes free is kept for the bindings whose turn it is; these are
+///   returned so that they are visited. A binding that no longer asks when it is visited gives its turn to the next, by
+///   [`Rollouts::retain`].
+/// - A binding that asks again keeps its place in line.
 #[derive(Debug)]
 pub struct Rollouts<B, W> {
     slots: usize,
-    /// Workloads that take a slot.
+    /// The workloads that take a slot.
     taken: HashMap<W, Slot<B>>,
-    /// Workloads that wait for one, each with the bindings that want to restart it. Empty while a slot is free.
+    /// The workloads that wait for a slot, each with the bindings that want to restart it. Empty while a slot is free.
     line: VecDeque<(W, Vec<B>)>,
-    /// What each binding has to do with which workload: never empty.
-    places: HashMap<B, HashMap<W, Place>>,
+    /// The restarts that each binding has asked for, by workload. No inner map is empty.
+    restarts: HashMap<B, HashMap<W, RestartState>>,
 }
 
-/// A slot: it is free again when nobody holds it and no restart is under way.
+/// A taken slot. It becomes free when it has no holders and no restart is in progress.
 #[derive(Debug)]
 struct Slot<B> {
-    /// Bindings that may restart the workload now.
+    /// The bindings that may restart the workload now.
     holders: Vec<B>,
-    under_way: bool,
+    in_progress: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// In line.
-    Waits,
-    /// Among the holders of a slot.
-    Holds,
-    /// Restarted for what this token names.
-    Done(Arc<str>),
+enum RestartState {
+    /// The binding waits in line.
+    Waiting,
+    /// The binding holds a slot.
+    Granted,
+    /// The binding has restarted the workload for this token.
+    Triggered(Arc<str>),
 }
 
 impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
-    /// Makes one with this many slots, at least one.
+    /// Returns an empty line with this many slots, at least one.
     #[must_use]
     pub fn new(slots: usize) -> Self {
         Self {
             slots: slots.max(1),
             taken: HashMap::new(),
             line: VecDeque::new(),
-            places: HashMap::new(),
+            restarts: HashMap::new(),
         }
     }
 
-    /// Asks to restart a workload for what a token names.
+    /// Asks to restart a workload. Equal tokens name the same restart.
     pub fn ask(&mut self, binding: &B, workload: &W, token: &str) -> Turn {
-        let places = self.places.entry(binding.clone()).or_default();
-        match places.get(workload) {
-            Some(Place::Done(done)) if done.as_ref() == token => return Turn::Done,
-            Some(Place::Waits) => return Turn::Later,
-            Some(Place::Holds) => return Turn::Now,
-            Some(Place::Done(_)) | None => {}
+        let restarts = self.restarts.entry(binding.clone()).or_default();
+        match restarts.get(workload) {
+            Some(RestartState::Triggered(done)) if done.as_ref() == token => return Turn::Done,
+            Some(RestartState::Waiting) => return Turn::Later,
+            Some(RestartState::Granted) => return Turn::Now,
+            Some(RestartState::Triggered(_)) | None => {}
         }
         if let Some(slot) = self.taken.get_mut(workload) {
             slot.holders.push(binding.clone());
@@ -81,7 +82,7 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             let holders = vec![binding.clone()];
             let slot = Slot {
                 holders,
-                under_way: false,
+                in_progress: false,
             };
             self.taken.insert(workload.clone(), slot);
         } else {
@@ -95,45 +96,45 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
                     .line
                     .push_back((workload.clone(), vec![binding.clone()])),
             }
-            places.insert(workload.clone(), Place::Waits);
+            restarts.insert(workload.clone(), RestartState::Waiting);
             return Turn::Later;
         }
-        places.insert(workload.clone(), Place::Holds);
+        restarts.insert(workload.clone(), RestartState::Granted);
         Turn::Now
     }
 
-    /// Notes that a binding whose turn it was has restarted a workload. Returns whether its completion is to be awaited from
-    /// now on, and [`Rollouts::completed`] told; otherwise it is awaited already.
+    /// Records that a binding whose turn it was has restarted a workload. Returns whether the caller must now await the
+    /// completion and report it by [`Rollouts::completed`]; if false, it is already awaited.
     pub fn triggered(&mut self, binding: &B, workload: &W, token: Arc<str>) -> bool {
         let Some(slot) = self.taken.get_mut(workload) else {
             return false;
         };
         slot.holders.retain(|holder| holder != binding);
-        if let Some(places) = self.places.get_mut(binding) {
-            places.insert(workload.clone(), Place::Done(token));
+        if let Some(restarts) = self.restarts.get_mut(binding) {
+            restarts.insert(workload.clone(), RestartState::Triggered(token));
         }
-        !std::mem::replace(&mut slot.under_way, true)
+        !std::mem::replace(&mut slot.in_progress, true)
     }
 
-    /// Takes a binding's turn or place in line at a workload away: there is nothing to restart, or it failed. Returns the
-    /// bindings whose turn it is now.
+    /// Cancels a binding's restart of a workload, granted or waiting, because it is not needed or failed. Returns the bindings
+    /// whose turn it is now.
     #[must_use]
-    pub fn let_go(&mut self, binding: &B, workload: &W) -> Vec<B> {
-        let Entry::Occupied(mut places) = self.places.entry(binding.clone()) else {
+    pub fn cancel(&mut self, binding: &B, workload: &W) -> Vec<B> {
+        let Entry::Occupied(mut restarts) = self.restarts.entry(binding.clone()) else {
             return Vec::new();
         };
-        let place = places.get_mut().remove(workload);
-        if places.get().is_empty() {
-            places.remove();
+        let state = restarts.get_mut().remove(workload);
+        if restarts.get().is_empty() {
+            restarts.remove();
         }
-        match place {
-            Some(Place::Holds) => {
+        match state {
+            Some(RestartState::Granted) => {
                 if let Some(slot) = self.taken.get_mut(workload) {
                     slot.holders.retain(|holder| holder != binding);
                 }
                 self.free(workload)
             }
-            Some(Place::Waits) => {
+            Some(RestartState::Waiting) => {
                 for (waiting, bindings) in &mut self.line {
                     if waiting == workload {
                         bindings.retain(|other| other != binding);
@@ -142,56 +143,54 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
                 self.line.retain(|(_, bindings)| !bindings.is_empty());
                 Vec::new()
             }
-            Some(Place::Done(_)) | None => Vec::new(),
+            Some(RestartState::Triggered(_)) | None => Vec::new(),
         }
     }
 
-    /// Lets a binding have to do with these workloads only: it is gone, its spec changed, or nothing is to be restarted any
-    /// more. Returns the bindings whose turn it is now.
+    /// Cancels a binding's restarts of all workloads but these. Returns the bindings whose turn it is now.
     #[must_use]
     pub fn retain<'a>(&mut self, binding: &B, wanted: impl IntoIterator<Item = &'a W>) -> Vec<B>
     where
         W: 'a,
     {
-        let Some(places) = self.places.get(binding) else {
+        let Some(restarts) = self.restarts.get(binding) else {
             return Vec::new();
         };
         let wanted: Vec<&W> = wanted.into_iter().collect();
-        let left: Vec<W> = places
+        let left: Vec<W> = restarts
             .keys()
             .filter(|workload| !wanted.contains(workload))
             .cloned()
             .collect();
         left.iter()
-            .flat_map(|workload| self.let_go(binding, workload))
+            .flat_map(|workload| self.cancel(binding, workload))
             .collect()
     }
 
-    /// Notes that the restart of a workload is complete, or is not awaited any longer. Returns the bindings whose turn it is
-    /// now.
+    /// Records that the restart of a workload is complete or no longer awaited. Returns the bindings whose turn it is now.
     #[must_use]
     pub fn completed(&mut self, workload: &W) -> Vec<B> {
         if let Some(slot) = self.taken.get_mut(workload) {
-            slot.under_way = false;
+            slot.in_progress = false;
         }
         self.free(workload)
     }
 
-    /// Returns how many workloads take a slot.
+    /// Returns the number of workloads that take a slot.
     #[cfg(test)]
-    fn under_way(&self) -> usize {
+    fn in_progress(&self) -> usize {
         self.taken.len()
     }
 
-    /// Returns how many workloads wait for a slot.
+    /// Returns the number of workloads that wait for a slot.
     #[cfg(test)]
     fn waiting(&self) -> usize {
         self.line.len()
     }
 
-    /// Frees the slot of a workload that nothing is going on with, and fills it with the next.
+    /// Frees the slot of a workload if it has no holders and no restart in progress, and gives free slots to those that wait.
     fn free(&mut self, workload: &W) -> Vec<B> {
-        let idle = |slot: &Slot<B>| slot.holders.is_empty() && !slot.under_way;
+        let idle = |slot: &Slot<B>| slot.holders.is_empty() && !slot.in_progress;
         if self.taken.get(workload).is_some_and(idle) {
             self.taken.remove(workload);
         }
@@ -200,8 +199,8 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             && let Some((workload, holders)) = self.line.pop_front()
         {
             for binding in &holders {
-                if let Some(places) = self.places.get_mut(binding) {
-                    places.insert(workload.clone(), Place::Holds);
+                if let Some(restarts) = self.restarts.get_mut(binding) {
+                    restarts.insert(workload.clone(), RestartState::Granted);
                 }
             }
             next.extend(holders.iter().cloned());
@@ -209,7 +208,7 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
                 workload,
                 Slot {
                     holders,
-                    under_way: false,
+                    in_progress: false,
                 },
             );
         }
@@ -225,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    const NOBODY: [&str; 0] = [];
+    const NONE: [&str; 0] = [];
 
     fn asked(
         rollouts: &mut Rollouts<&'static str, char>,
@@ -254,14 +253,14 @@ mod tests {
         assert_eq!(
             asked(&mut rollouts, "b", "x"),
             [Later],
-            "the slot is kept for the first"
+            "the slot is kept for the first in line"
         );
         assert_eq!(asked(&mut rollouts, "a", "w"), [Now]);
-        assert_eq!((rollouts.under_way(), rollouts.waiting()), (2, 1));
+        assert_eq!((rollouts.in_progress(), rollouts.waiting()), (2, 1));
         assert_eq!(
-            rollouts.let_go(&"a", &'w'),
+            rollouts.cancel(&"a", &'w'),
             ["b"],
-            "there is no such workload"
+            "the workload does not exist"
         );
         assert_eq!(asked(&mut rollouts, "b", "x"), [Now]);
     }
@@ -274,7 +273,7 @@ mod tests {
         assert!(rollouts.triggered(&"a", &'u', "t".into()));
         assert!(
             !rollouts.triggered(&"b", &'u', "t".into()),
-            "it is followed already"
+            "it is already awaited"
         );
         for binding in ["c", "d"] {
             assert_eq!(asked(&mut rollouts, binding, "v"), [Turn::Later]);
@@ -293,10 +292,10 @@ mod tests {
         rollouts.triggered(&"a", &'u', "t".into());
         asked(&mut rollouts, "b", "u");
         asked(&mut rollouts, "c", "v");
-        assert_eq!(rollouts.completed(&'u'), NOBODY);
+        assert_eq!(rollouts.completed(&'u'), NONE);
         assert!(
             rollouts.triggered(&"b", &'u', "t".into()),
-            "it is to be followed anew"
+            "it must be awaited again"
         );
         assert_eq!(rollouts.completed(&'u'), ["c"]);
     }
@@ -311,14 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_leaves_holds_up_nobody() {
+    fn a_binding_that_leaves_holds_up_no_other() {
         let mut rollouts = Rollouts::new(1);
         asked(&mut rollouts, "a", "u");
         for binding in ["b", "c", "d"] {
             let workload = binding.to_uppercase();
             asked(&mut rollouts, binding, &workload);
         }
-        assert_eq!(rollouts.retain(&"b", []), NOBODY, "it waited");
+        assert_eq!(rollouts.retain(&"b", []), NONE, "it waited");
         rollouts.triggered(&"a", &'u', "t".into());
         assert_eq!(rollouts.completed(&'u'), ["c"]);
         assert_eq!(
@@ -326,17 +325,18 @@ mod tests {
             ["d"],
             "its spec changed before its turn came"
         );
-        assert_eq!(rollouts.retain(&"d", []), NOBODY);
-        assert_eq!(rollouts.retain(&"a", []), NOBODY);
-        assert_eq!((rollouts.under_way(), rollouts.waiting()), (0, 0));
-        assert!(rollouts.places.is_empty());
+        assert_eq!(rollouts.retain(&"d", []), NONE);
+        assert_eq!(rollouts.retain(&"a", []), NONE);
+        assert_eq!((rollouts.in_progress(), rollouts.waiting()), (0, 0));
+        assert!(rollouts.restarts.is_empty());
     }
 
     #[derive(Debug, Clone)]
     enum Step {
-        /// A binding is visited and wants these workloads restarted; the first so many of those whose turn it is exist.
+        /// A binding is visited and wants these workloads restarted. Of those that it may restart now, the first ones, as many
+        /// as this, exist.
         Visit(u8, HashSet<u8>, usize),
-        /// The restart of a workload that is under way is complete.
+        /// The restart of a workload is complete.
         Complete(usize),
     }
 
@@ -348,12 +348,12 @@ mod tests {
         prop::collection::vec(prop_oneof![2 => visit, 1 => complete], 1..200)
     }
 
-    /// Bindings and workloads around the line.
+    /// The bindings and workloads around the line.
     struct World {
         rollouts: Rollouts<u8, u8>,
         wants: HashMap<u8, HashSet<u8>>,
-        under_way: Vec<u8>,
-        /// Bindings whose turn it is, to be visited.
+        in_progress: Vec<u8>,
+        /// The bindings whose turn it is and that are visited next.
         named: VecDeque<u8>,
     }
 
@@ -367,16 +367,16 @@ mod tests {
                 .collect();
             for (index, workload) in turns.iter().enumerate() {
                 if index >= exist {
-                    self.named.extend(self.rollouts.let_go(&binding, workload));
+                    self.named.extend(self.rollouts.cancel(&binding, workload));
                 } else if self.rollouts.triggered(&binding, workload, "t".into()) {
-                    self.under_way.push(*workload);
+                    self.in_progress.push(*workload);
                 }
             }
         }
 
         fn complete(&mut self, which: usize) {
-            if !self.under_way.is_empty() {
-                let workload = self.under_way.remove(which % self.under_way.len());
+            if !self.in_progress.is_empty() {
+                let workload = self.in_progress.remove(which % self.in_progress.len());
                 self.named.extend(self.rollouts.completed(&workload));
             }
         }
@@ -389,7 +389,7 @@ mod tests {
             let mut world = World {
                 rollouts: Rollouts::new(slots),
                 wants: HashMap::new(),
-                under_way: Vec::new(),
+                in_progress: Vec::new(),
                 named: VecDeque::new(),
             };
             for step in steps {
@@ -401,20 +401,20 @@ mod tests {
                     Step::Complete(which) => world.complete(which),
                 }
                 let rollouts = &world.rollouts;
-                prop_assert!(rollouts.under_way() <= slots);
-                prop_assert!(rollouts.waiting() == 0 || rollouts.under_way() == slots);
-                let takes_a_slot = |workload| rollouts.taken[workload].under_way;
-                prop_assert!(world.under_way.iter().all(takes_a_slot));
+                prop_assert!(rollouts.in_progress() <= slots);
+                prop_assert!(rollouts.waiting() == 0 || rollouts.in_progress() == slots);
+                let takes_a_slot = |workload| rollouts.taken[workload].in_progress;
+                prop_assert!(world.in_progress.iter().all(takes_a_slot));
             }
-            // From now on only those are visited whose turn comes, and every restart becomes complete: nobody is forgotten.
+            // From now on only bindings whose turn it is are visited, and every restart completes: no binding is forgotten.
             let mut rounds = 0;
-            while world.rollouts.waiting() > 0 || world.rollouts.under_way() > 0 {
+            while world.rollouts.waiting() > 0 || world.rollouts.in_progress() > 0 {
                 while let Some(binding) = world.named.pop_front() {
                     world.visit(binding, usize::MAX);
                 }
                 world.complete(0);
                 rounds += 1;
-                prop_assert!(rounds < 1_000, "someone waits for ever");
+                prop_assert!(rounds < 1_000, "a workload waits forever");
             }
         }
     }

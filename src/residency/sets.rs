@@ -1,4 +1,4 @@
-//! Named sets of regions, kept as data with a date: which AWS regions lie within a jurisdiction.
+//! Named sets of regions: which AWS regions lie within a jurisdiction, as data with a date.
 //!
 //! Source of the locations: <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>.
 //! The name of a region proves nothing: `eu-west-2` (London) and `eu-central-2` (Zurich) are not in the EU.
@@ -14,7 +14,7 @@ pub struct RegionSet {
     pub regions: &'static [&'static str],
 }
 
-/// Day on which the sets were last compared with AWS's list.
+/// When the sets were last compared with AWS's list, an RFC 3339 date.
 pub const AS_OF: &str = "2026-10-27";
 
 const EU: &[&str] = &[
@@ -27,7 +27,7 @@ const EU: &[&str] = &[
     "eusc-de-east-1",
 ];
 
-/// Every set there is.
+/// All sets.
 pub const SETS: &[RegionSet] = &[
     RegionSet {
         name: "@eu",
@@ -88,3 +88,19 @@ pub const SETS: &[RegionSet] = &[
         regions: &["ap-south-1", "ap-south-2"],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Region;
+
+    #[test]
+    fn sets_hold_well_formed_sorted_regions() {
+        for set in SETS {
+            assert!(set.regions.is_sorted(), "{}", set.name);
+            for name in set.regions {
+                assert!(name.parse::<Region>().is_ok(), "{name}");
+            }
+        }
+    }
+}

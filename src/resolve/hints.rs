@@ -1,18 +1,18 @@
-//! The words of an unresolved request: what is available instead, and what to do next.
+//! The messages of unresolved requests: what is available instead, and what to do next.
 
 use std::collections::BTreeSet;
 
 use crate::{
-    catalog::{Lifecycle, Profile, embedded::Embedded},
+    catalog::{Profile, embedded::Embedded},
     types::{Geography, ModelId, ProfileId, Region},
 };
 
 use super::{Candidate, CandidateOutcome, Choice, Request};
 
-/// How many suggestions a message carries: more are not read.
+/// Most suggestions in a message; people do not read more.
 pub(super) const SUGGESTIONS: usize = 3;
 
-/// Returns the source regions from which public data knows a model's profile of this geography.
+/// Returns the source regions from which a model's profile of this geography is callable, according to the embedded data.
 pub(super) fn callable_from(
     hints: &Embedded,
     model: &ModelId,
@@ -24,7 +24,8 @@ pub(super) fn callable_from(
         .unwrap_or_default()
 }
 
-/// Returns when public data last saw a model's profile of this geography, where it sees it no more.
+/// Returns the date on which the embedded data last saw a model's profile of this geography, or `None` if the profile is still
+/// listed or never was.
 pub(super) fn last_listed(
     hints: &Embedded,
     model: &ModelId,
@@ -36,7 +37,7 @@ pub(super) fn last_listed(
         .map(|profile| profile.last_seen)
 }
 
-/// Joins the first `most` names by commas and counts the rest.
+/// Joins the first `most` names with commas and counts the rest.
 pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> String {
     let names: Vec<&str> = names.collect();
     let shown = names.len().min(most);
@@ -47,7 +48,7 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> Str
     text
 }
 
-/// Returns the message where the source region lists no profile at all.
+/// Returns the message for a source region without any profile.
 pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
     let advice = "set sourceRegion to the region that the workload calls Bedrock from";
     let regions = hints.regions();
@@ -82,7 +83,7 @@ pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
     format!("no inference profile is callable from {region}{why}{instead}; {advice}")
 }
 
-/// Returns the message where the model has profiles callable from the source region, but of other geographies.
+/// Returns the message for a model that has profiles callable from the source region, but of other geographies.
 pub(super) fn no_profile_in_geography(
     request: &Request,
     available: &[std::sync::Arc<Profile>],
@@ -99,21 +100,21 @@ pub(super) fn no_profile_in_geography(
         12,
     );
     let head = format!(
-        "no {geography} profile of {model} is callable from {source_region}; from there: {from_there}"
+        "no {geography} profile of {model} is callable from {source_region}; callable from there: {from_there}"
     );
     let details = candidates
         .iter()
         .filter_map(|candidate| match &candidate.outcome {
             CandidateOutcome::NotCallable { callable_from, .. } if !callable_from.is_empty() => {
                 Some(format!(
-                    "{} from: {}",
+                    "{} is callable from: {}",
                     candidate.choice,
                     list(callable_from.iter().map(Region::as_str), 8)
                 ))
             }
             CandidateOutcome::NotAllowed(outside) if candidate.choice != Choice::OnDemand => {
                 Some(format!(
-                    "fallback {} passed over, it breaks the residency limit: {outside}",
+                    "fallback {} passed over, because it breaks the residency limit: {outside}",
                     candidate.choice
                 ))
             }
@@ -127,7 +128,7 @@ pub(super) fn no_profile_in_geography(
         .join("; ")
 }
 
-/// Returns what to say of the model itself where no profile serves: how it could be used, or why it is not.
+/// Returns what to add about the model on demand if no profile serves: how to use it, or why it cannot be used.
 pub(super) fn on_demand(
     request: &Request,
     is_on_demand: bool,
@@ -150,7 +151,7 @@ pub(super) fn on_demand(
     }
 }
 
-/// Returns the message where no profile of the model is callable from the source region.
+/// Returns the message for a model without any profile that is callable from the source region.
 pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String {
     let Request {
         model,
@@ -199,18 +200,18 @@ pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String
     let on_demand = hints.on_demand_regions(model);
     if !on_demand.is_empty() {
         return format!(
-            "{head}: it has none; it is invoked by its model ID, on demand, from {}",
+            "{head}: it has no profile; invoke it on demand, by its model ID, from {}",
             list(on_demand.iter().map(Region::as_str), 8)
         );
     }
     format!(
-        "{head} and none is known in public data of {}; nearest model IDs: {}",
+        "{head}, and none is known in public data of {}; nearest model IDs: {}",
         hints.as_of(),
         nearest(model, hints).join(", ")
     )
 }
 
-/// Splits what was given as model into geography and model, where it is a profile ID.
+/// Splits a model ID that is in fact a profile ID into geography and model.
 fn as_profile_id(given: &ModelId, hints: &Embedded) -> Option<(Geography, ModelId)> {
     let id: ProfileId = given.as_str().parse().ok()?;
     let (_, rest) = id.as_str().split_once('.')?;
@@ -219,7 +220,7 @@ fn as_profile_id(given: &ModelId, hints: &Embedded) -> Option<(Geography, ModelI
     known.then(|| Some((id.geography(&model)?, model)))?
 }
 
-/// Returns the model IDs that are spelled most like this one, the nearest first.
+/// Returns the model IDs whose spelling is most similar to this one, the most similar first.
 fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
     let distance = |known: &ModelId| strsim::damerau_levenshtein(model.as_str(), known.as_str());
     let mut known: Vec<&ModelId> = hints
@@ -234,19 +235,14 @@ fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
         .collect()
 }
 
-/// Returns models of the same family that the requested geography serves from the source region, newest names first;
-/// where there are none, those it serves from anywhere.
+/// Returns the provider's other active models that a requested geography serves from the source region. Models that share more
+/// words with the requested one come first, then those with later names.
 pub(super) fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
     let family = words(&request.model);
-    let snapshot = hints.catalog(&request.source_region);
-    let is_legacy = |model: &ModelId| {
-        let known = snapshot.model(model);
-        known.is_some_and(|known| known.lifecycle != Lifecycle::Active)
-    };
     let mut known: Vec<(usize, &ModelId)> = hints
         .models()
         .filter(|known| known.provider() == request.model.provider() && **known != request.model)
-        .filter(|known| !is_legacy(known))
+        .filter(|known| !hints.is_legacy(known))
         .filter(|known| {
             hints
                 .current_routes(known)
@@ -262,8 +258,9 @@ pub(super) fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
     known.into_iter().map(|(_, model)| model.clone()).collect()
 }
 
-/// Returns successors in words: the first of them, or where to look where there are none.
-pub(super) fn successors_in_words(request: &Request, successors: &[ModelId]) -> String {
+/// Describes successors: the first few of them, or where to look for other models if there are none.
+#[must_use]
+pub fn successors_in_words(request: &Request, successors: &[ModelId]) -> String {
     if successors.is_empty() {
         return format!(
             "none in {} from {}; see `catalog list --region {}`",
@@ -273,7 +270,7 @@ pub(super) fn successors_in_words(request: &Request, successors: &[ModelId]) -> 
     list(successors.iter().map(ModelId::as_str), SUGGESTIONS)
 }
 
-/// Returns the words of a model ID that are no numbers or versions: its family.
+/// Returns the words of a model ID without numbers and versions, which name its family.
 fn words(model: &ModelId) -> BTreeSet<&str> {
     model
         .as_str()

@@ -1,6 +1,6 @@
-//! Which profile a request gets from a catalog, and why each other candidate was passed over.
+//! Finds the route that serves a request, and says why each other candidate was passed over.
 //!
-//! "Unsupported" is an outcome here, not an error: it has a reason and a message that names what is available.
+//! "Unsupported" is an outcome, not a failure: it has a reason and a message that names what is available.
 
 mod hints;
 
@@ -14,36 +14,38 @@ use crate::{
     types::{Geography, ModelId, ON_DEMAND, Region},
 };
 
-/// What a binding asks for, parsed.
+pub use hints::successors_in_words;
+
+/// A binding's request, parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Request {
     /// The foundation model.
     pub model: ModelId,
-    /// The geography wanted.
+    /// The wanted geography.
     pub geography: Geography,
-    /// What may be used instead, in this order.
+    /// Geographies that may be used instead, in this order.
     pub fallbacks: Vec<Geography>,
-    /// Whether, last of all, the model may be invoked by its own ID where it is on demand in the source region.
+    /// Whether the model may, as a last resort, be invoked on demand in the source region.
     pub on_demand: bool,
-    /// Where the workload calls Bedrock from.
+    /// The region that the workload calls Bedrock from.
     pub source_region: Region,
 }
 
 impl Request {
-    /// Returns the geographies that may be used, the wanted one first.
+    /// Returns the geographies that may be used; the wanted one comes first.
     pub fn geographies(&self) -> impl Iterator<Item = &Geography> {
         std::iter::once(&self.geography).chain(&self.fallbacks)
     }
 }
 
-/// That a request is served, and by what.
+/// The route that serves a request, and what was considered for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     /// The route that serves it.
     pub route: Route,
-    /// What the limits say of that route.
+    /// The judgement of the limits on that route.
     pub judgement: Judgement,
-    /// Everything that was considered, in its order.
+    /// All candidates, in the order in which they were considered.
     pub candidates: Vec<Candidate>,
 }
 
@@ -91,12 +93,12 @@ impl Resolution {
     }
 }
 
-/// Something that a request allows.
+/// A way to call the model that a request allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
     /// The profile of a geography.
     Geography(Geography),
-    /// No profile: the foundation model itself.
+    /// The foundation model on demand, without a profile.
     OnDemand,
 }
 
@@ -112,31 +114,31 @@ impl fmt::Display for Choice {
 /// A choice that was considered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// What was considered.
+    /// The choice.
     pub choice: Choice,
-    /// What workloads would give as model ID, where the catalog has it.
+    /// The model ID that workloads would use, or `None` if the catalog does not have it.
     pub id: Option<Arc<str>>,
-    /// What became of it.
+    /// Whether the choice was taken, and if not, why.
     pub outcome: CandidateOutcome,
 }
 
-/// What became of a candidate.
+/// Whether a candidate was taken, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CandidateOutcome {
-    /// It serves the request.
+    /// The candidate serves the request.
     Chosen,
-    /// The catalog lists no such profile for the source region; public data knows it from these regions, if any.
+    /// The catalog lists no such profile for the source region.
     NotCallable {
-        /// Source regions from which the profile is callable, as the embedded data has them.
+        /// Source regions from which the profile is callable according to the embedded data.
         callable_from: Vec<Region>,
-        /// When public data last saw the profile, where it is seen no more.
+        /// Date on which the embedded data last saw the profile, if the profile is no longer listed.
         last_listed: Option<&'static str>,
     },
-    /// The catalog has the models of the source region, and this one is not on demand there.
+    /// The model is not available on demand in the source region, according to the catalog.
     NotOnDemand,
-    /// The catalog has no models, so it can't be known whether this one is on demand.
+    /// The catalog does not contain models, so that it is unknown whether this one is available on demand.
     ModelsUnknown(SourceKind),
-    /// A fallback that would break a residency limit.
+    /// The candidate is a fallback that would break a residency limit.
     NotAllowed(Outside),
     /// An earlier candidate serves the request.
     NotNeeded,
@@ -162,11 +164,11 @@ impl fmt::Display for CandidateOutcome {
             }
             Self::NotOnDemand => f.write_str("the model is not on demand there"),
             Self::ModelsUnknown(SourceKind::Bedrock) => f.write_str(
-                "the models could not be listed, so that it is not known: allow bedrock:ListFoundationModels",
+                "the models could not be listed, so this is not known: allow bedrock:ListFoundationModels",
             ),
             Self::ModelsUnknown(source) => write!(
                 f,
-                "not known, as the {} catalog has no models: use --catalog bedrock or embedded",
+                "not known, because the {} catalog has no models: use --catalog bedrock or embedded",
                 source.as_str()
             ),
             Self::NotAllowed(outside) => write!(f, "breaks the residency limit: {outside}"),
@@ -175,19 +177,19 @@ impl fmt::Display for CandidateOutcome {
     }
 }
 
-/// Says that nothing serves the request.
+/// Says why nothing serves a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unresolved {
     /// `SourceRegionUnsupported`, `GeographyUnsupported` or `ModelUnsupported`.
     pub reason: Reason,
-    /// What is asked for, what is available instead, and what to do.
+    /// What was requested, what is available instead, and what to do.
     pub message: String,
-    /// Everything that was considered.
+    /// All candidates, in the order in which they were considered.
     pub candidates: Vec<Candidate>,
 }
 
 impl Unresolved {
-    /// Says whether this is definite: not where on demand might serve, and the models could not be listed.
+    /// Returns whether this is definite. It is not if the model might be available on demand but the models are unknown.
     #[must_use]
     pub fn is_definite(&self) -> bool {
         let unknown =
@@ -196,15 +198,15 @@ impl Unresolved {
     }
 }
 
-/// Returns what serves a request, or why nothing does.
+/// Returns the route that serves a request.
 ///
-/// The wanted geography is taken wherever it is callable; what the limits say of it is the caller's to judge. A fallback
-/// is taken only where the limits permit it, on demand after all geographies. The reason depends on the catalog alone;
-/// `hints` only feed messages.
+/// The wanted geography is chosen if it is callable, whatever the limits say: the caller decides what follows from their
+/// judgement. A fallback is chosen only if the limits allow it; on demand is considered after all geographies. The reason
+/// depends only on the catalog; `hints` are only used in messages and judgements.
 ///
 /// # Errors
-/// [`Unresolved`] where neither the geography nor a fallback geography has a profile of the model callable from the source
-/// region, and the model is not, or may not be, invoked on demand there.
+/// Returns [`Unresolved`] if no allowed geography has a profile of the model that is callable from the source region, and the
+/// model is not, or must not be, invoked on demand there.
 pub fn resolve(
     request: &Request,
     catalog: &Catalog,
@@ -242,15 +244,17 @@ pub fn resolve(
         });
     }
     if request.on_demand {
-        let route = Route::on_demand(request.model.clone(), request.source_region.clone());
-        let judgement = limits.judge(&route, hints);
-        let outcome = match chosen {
-            Some(_) => CandidateOutcome::NotNeeded,
-            None => on_demand(request, catalog, &judgement),
+        let outcome = if chosen.is_some() {
+            CandidateOutcome::NotNeeded
+        } else {
+            match on_demand(request, catalog, limits, hints) {
+                Ok(found) => {
+                    chosen = Some(found);
+                    CandidateOutcome::Chosen
+                }
+                Err(why_not) => why_not,
+            }
         };
-        if outcome == CandidateOutcome::Chosen {
-            chosen = Some((route, judgement));
-        }
         candidates.push(Candidate {
             choice: Choice::OnDemand,
             id: is_on_demand(request, catalog).then(|| request.model.clone().into()),
@@ -267,17 +271,27 @@ pub fn resolve(
     }
 }
 
-/// Returns what becomes of the model itself where no profile serves.
-fn on_demand(request: &Request, catalog: &Catalog, judgement: &Judgement) -> CandidateOutcome {
+/// Returns the route to the model on demand, with the limits' judgement of it.
+///
+/// # Errors
+/// Returns why on demand does not serve the request.
+fn on_demand(
+    request: &Request,
+    catalog: &Catalog,
+    limits: &Limits,
+    hints: &Embedded,
+) -> Result<(Route, Judgement), CandidateOutcome> {
     if catalog.models().is_none() {
-        return CandidateOutcome::ModelsUnknown(catalog.source());
+        return Err(CandidateOutcome::ModelsUnknown(catalog.source()));
     }
     if !is_on_demand(request, catalog) {
-        return CandidateOutcome::NotOnDemand;
+        return Err(CandidateOutcome::NotOnDemand);
     }
-    match &judgement.verdict {
-        Verdict::RegionNotAllowed { outside, .. } => CandidateOutcome::NotAllowed(outside.clone()),
-        _ => CandidateOutcome::Chosen,
+    let route = Route::on_demand(request.model.clone(), request.source_region.clone());
+    let judgement = limits.judge(&route, hints);
+    match judgement.verdict {
+        Verdict::RegionNotAllowed { outside, .. } => Err(CandidateOutcome::NotAllowed(outside)),
+        _ => Ok((route, judgement)),
     }
 }
 
@@ -286,18 +300,12 @@ fn is_on_demand(request: &Request, catalog: &Catalog) -> bool {
     model.is_some_and(|model| model.on_demand)
 }
 
-/// Returns models that can take the place of a request's model, at most three, the nearest first.
+/// Returns at most three models that can replace a request's model, the most similar first.
 #[must_use]
 pub fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
     let mut successors = hints::successors(request, hints);
     successors.truncate(hints::SUGGESTIONS);
     successors
-}
-
-/// Returns successors in words, with where to look where there are none.
-#[must_use]
-pub fn successors_in_words(request: &Request, successors: &[ModelId]) -> String {
-    hints::successors_in_words(request, successors)
 }
 
 fn unresolved(

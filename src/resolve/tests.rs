@@ -30,7 +30,7 @@ fn resolved(request: &Request, limits: &Limits) -> Result<Resolution, Unresolved
 const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 #[test]
-fn the_wanted_geography_is_taken_where_it_is_callable() {
+fn the_wanted_geography_is_chosen_if_it_is_callable() {
     for (geography, from) in [
         ("eu", "eu-west-1"),
         ("us", "us-east-1"),
@@ -45,7 +45,7 @@ fn the_wanted_geography_is_taken_where_it_is_callable() {
 }
 
 #[test]
-fn a_fallback_is_taken_only_where_it_is_listed_and_says_what_was_passed_over() {
+fn a_fallback_is_chosen_only_if_it_is_listed_and_the_message_says_what_was_passed_over() {
     let request = request(SONNET, "jp", &["eu"], "eu-west-1");
     let resolution = resolved(&request, &Limits::default()).expect("fallback");
     assert_eq!(resolution.reason(&request), Reason::FallbackGeographyUsed);
@@ -78,7 +78,7 @@ fn unresolved_requests_say_what_is_available() {
             vec![
                 "no jp profile of",
                 "from there: eu, global",
-                "jp from: ap-northeast-1, ap-northeast-3",
+                "jp is callable from: ap-northeast-1, ap-northeast-3",
             ],
         ),
         (
@@ -168,7 +168,7 @@ fn every_current_route_resolves_to_itself_and_no_other() {
     assert!(routes > 1_000, "{routes}");
 }
 
-/// Returns the embedded profiles of eu-west-1 as a live listing with these models, each with whether it is on demand.
+/// Returns the embedded profiles of eu-west-1 as a live listing with these models, and for each whether it is on demand.
 fn with_models(models: Option<&[(&str, bool)]>) -> Catalog {
     let region: Region = "eu-west-1".parse().expect("region");
     let profiles = Embedded::load().catalog(&region).profiles().to_vec();
@@ -183,13 +183,13 @@ fn with_models(models: Option<&[(&str, bool)]>) -> Catalog {
 
 #[test]
 #[allow(clippy::too_many_lines, reason = "a table")]
-fn on_demand_comes_last_and_only_where_it_is_asked_for_and_known() {
+fn on_demand_comes_last_and_only_if_it_is_allowed_and_known() {
     const BARE: &str = "amazon.bare-v1:0";
     let models: &[(&str, bool)] = &[(SONNET, true), (BARE, true)];
     let not: &[(&str, bool)] = &[(SONNET, false)];
     let stays = "requests stay in eu-west-1";
     let set = "is on demand in eu-west-1: set fallback.onDemand";
-    // Model, geography, fallbacks, onDemand, limit, models -> reason, whether it is definite, words.
+    // Model, geography, fallbacks, onDemand, limit, models -> reason, whether it is definite, parts of the message.
     #[allow(clippy::type_complexity, reason = "a table")]
     let cases: [(
         &str,

@@ -1,6 +1,6 @@
 //! Catalogs from files: `<region>.json`, each as `aws bedrock list-inference-profiles --output json` prints it.
 //!
-//! The only place that reads files. They are small and read at once, without a thread of their own.
+//! Besides the commands, the only place that reads files. They are small and read at once, without a thread of their own.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +14,7 @@ use futures::future::{self, BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::log_left_out;
 use crate::{
     catalog::{
         Catalog, CatalogError, FeedKey, Source, SourceKind,
@@ -47,10 +48,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Returns the catalog of a directory. Its files are read anew for each listing.
+    /// Opens a directory of listings. Its files are read anew for each listing.
     ///
     /// # Errors
-    /// [`CatalogError::SnapshotInvalid`] where `path` is no readable directory.
+    /// [`CatalogError::SnapshotInvalid`] if `path` is not a readable directory.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, CatalogError> {
         let directory = Self { path: path.into() };
         directory.regions()?;
@@ -106,6 +107,7 @@ impl Directory {
                 command(region)
             ))
         })?;
+        log_left_out(&found.left_out, region);
         let account = match (found.account, manifest.account) {
             (Some(of_arns), Some(given)) if of_arns != given => {
                 return Err(invalid(format!(
@@ -129,10 +131,10 @@ impl Directory {
         ))
     }
 
-    /// Returns what `manifest.json` says; nothing of all where there is none.
+    /// Returns what `manifest.json` says, or an empty manifest if there is none.
     ///
     /// # Errors
-    /// [`CatalogError::SnapshotInvalid`] where the file is there and is not one.
+    /// [`CatalogError::SnapshotInvalid`] if the file exists and is not a manifest.
     pub fn manifest(&self) -> Result<Manifest, CatalogError> {
         let path = self.path.join(MANIFEST);
         let problem = |error: String| {

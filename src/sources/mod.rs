@@ -1,5 +1,14 @@
-//! Where catalogs come from: the live service, and files. The embedded data need no source of their own: they are in
+//! The sources of catalogs that do I/O: the live service and files. The embedded data are a source themselves, in
 //! [`crate::catalog::embedded`].
 
 pub mod bedrock;
 pub mod directory;
+
+use crate::{catalog::listing::LeftOut, types::Region};
+
+/// Logs the entries of a listing that can't be understood.
+fn log_left_out(entries: &[LeftOut], region: &Region) {
+    for LeftOut { id, arn, problem } in entries {
+        tracing::warn!(%region, id, arn, problem, "an entry of the listing was left out");
+    }
+}

@@ -1,10 +1,6 @@
 //! What the chart's rules let bindings name.
 
-use inference_profile_operator::api::InferenceProfileBinding;
-use kube::{
-    Api,
-    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
-};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,7 +8,7 @@ use crate::{
     chart_render::{needing_helm, render},
     operator::SONNET,
     stage::{Stage, empty},
-    support::eventually,
+    support::{answer, dry_run, eventually},
     targets::FINALIZER,
 };
 
@@ -65,20 +61,11 @@ async fn rules(stage: &Stage, rules: &[Value], refused: &Value) {
 
 /// Tries to create a binding, without keeping it; Err: why it was refused.
 async fn attempt(stage: &Stage, spec: &Value) -> Result<(), String> {
-    let kind = ApiResource::erase::<InferenceProfileBinding>(&());
-    let mut object = DynamicObject::new("chat", &kind);
-    object.data = json!({"spec": spec});
-    let params = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    let client = stage.cluster.client.clone();
-    let bindings = Api::<DynamicObject>::namespaced_with(client, &stage.namespace, &kind);
-    match bindings.create(&params, &object).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) => Err(status.message.clone()),
-        Err(other) => panic!("no answer: {other}"),
-    }
+    let created = stage
+        .cluster
+        .try_bind(&stage.namespace, "chat", spec, &dry_run())
+        .await;
+    answer(created).map(drop)
 }
 
 async fn assert_answers(stage: &Stage, attempts: &[(Value, Option<&str>)]) {

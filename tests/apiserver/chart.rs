@@ -13,8 +13,9 @@ use crate::{
     case::{Case, case, cases},
     chart_render::needing_helm,
     common::{
-        chart::{CHART, objects, rendered, run, sets_of_values},
+        chart::{CHART, rendered, run, sets_of_values},
         tools::tool,
+        yaml::documents,
     },
     operator::Options,
     stage::{EU, ID, Stage, assert_host_is_clean, empty, merging, sonnet},
@@ -46,7 +47,7 @@ fn helm() -> PathBuf {
 /// Returns what a release gives for these values.
 fn release(namespace: &str, values: &str) -> Vec<Value> {
     let text = rendered(&helm(), "ipo", namespace, values);
-    objects(&text.unwrap_or_else(|error| panic!("{values}: {error}")))
+    documents(&text.unwrap_or_else(|error| panic!("{values}: {error}")))
 }
 
 fn list(items: &[Value]) -> String {
@@ -408,7 +409,7 @@ async fn a_release_leaves_the_crd_and_the_bindings_behind(stage: &Stage) {
                 run(&helm(), &arguments, &values)
             });
             let output = output.await.expect("Helm was run");
-            assert!(output.status.success(), "{output:#?}");
+            output.ok();
         }
     };
     // The guard would act on the bindings of other cases.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     case::Case,
-    common::{chart::CHART, tools::tool},
+    common::{chart::CHART, program::Output, tools::tool},
     stage::Stage,
     support::ROOT,
 };
@@ -25,19 +25,19 @@ pub fn needing_helm(cases: Vec<Case>) -> Vec<Case> {
 
 /// Renders one template of the chart with these arguments; Err: what Helm said.
 pub fn render(template: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(tool("helm").expect("looked for before"))
+    let mut command = Command::new(tool("helm").expect("looked for before"));
+    command
         .args(["template", CHART])
         .args(["--show-only", &format!("templates/{template}")])
         // Helm renders all templates, whichever it shows, and the operator needs its region.
         .args(["--set", "region=eu-west-1"])
         .args(arguments)
-        .current_dir(ROOT)
-        .output()
-        .expect("Helm can be run");
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout).expect("text"))
+        .current_dir(ROOT);
+    let output = Output::of(&mut command, "");
+    if output.code == Some(0) {
+        Ok(output.stdout)
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        Err(output.stderr)
     }
 }
 

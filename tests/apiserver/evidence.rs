@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, cases},
+    common::program::{Output, PROGRAM},
     operator::{Options, SONNET},
     stage::{EU, Stage, embedded, empty},
-    support::{Cluster, Output, eventually, yaml},
+    support::{Cluster, eventually, yaml},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -27,18 +28,12 @@ async fn evidence(cluster: &Cluster, arguments: &[&str]) -> Output {
 }
 
 async fn evidence_by(kubeconfig: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"));
+    let mut command = Command::new(PROGRAM);
     command
         .arg("evidence")
         .args(arguments)
         .env("KUBECONFIG", kubeconfig);
-    let output = tokio::task::spawn_blocking(move || command.output().expect("the program runs"));
-    let output = output.await.expect("it ended");
-    Output {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+    Output::awaited(command, "").await
 }
 
 #[track_caller]
@@ -192,9 +187,7 @@ async fn what_may_not_be_read_is_no_assurance(stage: &Stage) {
     .await;
     assert_eq!(output.code, Some(3), "{output:#?}");
     assert!(
-        output
-            .stderr
-            .contains("limits of Namespaces are not known: "),
+        output.stderr.contains("limits of Namespaces are unknown: "),
         "{output:#?}"
     );
     let row = &json_of(&output)["bindings"][0];

@@ -24,7 +24,10 @@ use tokio::process::Command;
 
 use crate::{
     case::{Case, cases},
-    common::bedrock_server::{self, BedrockServer, Fault, Scripted},
+    common::{
+        bedrock_server::{self, BedrockServer, Fault, Scripted},
+        program::PROGRAM,
+    },
     operator::{ACCOUNT, Options, SONNET, condition},
     probes::terminate,
     stage::{EU, GLOBAL, ID, REGION, Stage, empty, profile_in_use, sonnet, verdict},
@@ -310,7 +313,7 @@ async fn the_process_keeps_its_calm(stage: &Stage) {
     const US: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
     let regions = [REGION, "us-east-1", "ap-northeast-1"];
     let server = server(&regions).await;
-    let mut program = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+    let mut program = Command::new(PROGRAM)
         .args(["run", "--region=eu-west-1", "--refresh-interval=1s"])
         .args(["--namespace", &stage.namespace])
         .env("KUBECONFIG", stage.cluster.kubeconfig())

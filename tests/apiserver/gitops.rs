@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     case::{Case, case, cases},
-    common::tools::tool,
+    common::{program::Output, tools::tool},
     examples::manifests,
     stage::{EU, ID, Stage, embedded, empty, with_secrets},
     support::{ROOT, yaml},
@@ -185,15 +185,13 @@ async fn a_tool_that_waits_by_kstatus_sees_success_and_failure(stage: &Stage) {
                 ["CACHE", "CONFIG", "DATA"]
                     .map(|kind| (format!("HELM_{kind}_HOME"), folder.path().join("helm"))),
             );
-        tokio::task::spawn_blocking(move || command.output().expect("helm can be run"))
-            .await
-            .expect("helm was run")
+        Output::awaited(command, "").await
     };
     let served = install("served", "01-smallest.yaml").await;
-    assert!(served.status.success(), "{served:?}");
+    served.ok();
     let refused = install("refused", "08-unsupported.yaml").await;
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success(), "{said}");
+    assert_ne!(refused.code, Some(0), "{refused:#?}");
+    let said = refused.stderr;
     assert!(said.contains("status: Failed"), "{said}");
     assert!(said.contains("set geography to one of these"), "{said}");
 }

@@ -1,10 +1,9 @@
 //! What the chart's policies let nobody borrow from the operator.
 
-use inference_profile_operator::api::InferenceProfileBinding;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{
     Api,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
@@ -12,8 +11,8 @@ use crate::{
     case::{Case, cases},
     chart_render::{apply_policies, needing_helm},
     operator::SONNET,
-    stage::{Stage, empty, merging},
-    support::{ROOT, eventually, yaml},
+    stage::{Stage, empty, merging, sonnet},
+    support::{ROOT, answer, dry_run, eventually, yaml},
     targets::FINALIZER,
 };
 
@@ -114,19 +113,13 @@ impl<'a> Guarded<'a> {
 
     /// Lets a user try to create the binding `chat`, without keeping it; Err: why it was refused.
     async fn create(&self, user: &str, spec: &Value) -> Result<(), String> {
-        let kind = ApiResource::erase::<InferenceProfileBinding>(&());
-        let mut object = DynamicObject::new("chat", &kind);
-        object.data = json!({"spec": {"model": SONNET, "geography": "eu"}});
-        json_merge(&mut object.data["spec"], spec);
-        let client = self.stage.cluster.impersonating(user).await.client;
-        let params = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
-        let created = Api::<DynamicObject>::namespaced_with(client, &self.stage.namespace, &kind)
-            .create(&params, &object)
+        let mut whole = sonnet();
+        json_merge(&mut whole, spec);
+        let cluster = self.stage.cluster.impersonating(user).await;
+        let created = cluster
+            .try_bind(&self.stage.namespace, "chat", &whole, &dry_run())
             .await;
-        answer(created)
+        answer(created).map(drop)
     }
 
     /// Lets a user try a merge patch of a binding, without keeping it; Err: why it was refused.
@@ -140,7 +133,7 @@ impl<'a> Guarded<'a> {
             .bindings(&self.stage.namespace)
             .patch(name, &params, &Patch::Merge(patch))
             .await;
-        answer(patched)
+        answer(patched).map(drop)
     }
 
     /// Creates, as cluster-admin, the binding `chat` with one Secret target.
@@ -148,14 +141,6 @@ impl<'a> Guarded<'a> {
         let spec = json!({"model": SONNET, "geography": "eu", "targets": [target("Secret", "s")]});
         // An administrator may do all.
         self.stage.bind("chat", spec).await;
-    }
-}
-
-fn answer<T>(result: Result<T, kube::Error>) -> Result<(), String> {
-    match result {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) => Err(status.message.clone()),
-        Err(other) => panic!("no answer: {other}"),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     case::{Case, cases, needing_controllers},
     chart_render::{apply_policies, needing_helm},
     stage::{Stage, empty},
-    support::eventually,
+    support::{answer, dry_run, eventually},
 };
 
 const INJECT: &str = "inferenceprofiles.dev/inject";
@@ -66,18 +66,8 @@ impl<'a> Injecting<'a> {
 
 async fn create_on(stage: &Stage, pod: &Value) -> Result<Pod, String> {
     let pod = serde_json::from_value(pod.clone()).expect("a pod");
-    let params = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    match Api::<Pod>::namespaced(stage.cluster.client.clone(), &stage.namespace)
-        .create(&params, &pod)
-        .await
-    {
-        Ok(pod) => Ok(pod),
-        Err(kube::Error::Api(status)) => Err(status.message.clone()),
-        Err(other) => panic!("no answer: {other}"),
-    }
+    let pods = Api::<Pod>::namespaced(stage.cluster.client.clone(), &stage.namespace);
+    answer(pods.create(&dry_run(), &pod).await)
 }
 
 /// Returns a pod with these annotations, containers and init containers.

@@ -32,6 +32,7 @@ mod guard;
 mod injection;
 mod kubectl;
 mod leader;
+mod manifests;
 mod merge;
 mod models;
 mod operator;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
             injection::cases(),
             kubectl::cases(),
             leader::cases(),
+            manifests::cases(),
             merge::cases(),
             models::cases(),
             ownership::cases(),

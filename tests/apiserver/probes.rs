@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     case::{Case, cases},
+    common::program::PROGRAM,
     operator::Options,
     stage::{EU, ID, REGION, Stage, empty, sonnet},
     support::eventually,
@@ -124,7 +125,7 @@ async fn the_process_serves_probes_and_metrics(stage: &Stage) {
 
 /// Runs the program on the stage, the namespace following the last of these options, and returns where it serves.
 async fn run(stage: &Stage, options: &[&str]) -> (Child, String) {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+    let mut program = Command::new(PROGRAM)
         .args(["run", "--catalog=embedded", "--region=eu-west-1"])
         .args(["--http-addr=127.0.0.1:0", "--namespace", &stage.namespace])
         .args(options)

@@ -74,7 +74,7 @@ const ANSWERS: &[Answer] = &[
         says: &[
             "no jp profile",
             "from there: eu, global",
-            "jp from: ap-northeast-1, ap-northeast-3",
+            "jp is callable from: ap-northeast-1, ap-northeast-3",
         ],
         not_ready: true,
     },
@@ -718,10 +718,7 @@ async fn suspended_is_neither_reconciling_nor_stalled(stage: &Stage) {
     let binding = stage.ready("claude").await;
     assert_eq!(verdict(&binding, "Suspended"), None);
     assert_coherent(stage, "claude").await;
-    stage.edit("claude", json!({"suspend": true})).await;
-    stage
-        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("claude").await;
     stage.until("claude", "Ready", "True", Reason::Bound).await;
     assert_coherent(stage, "claude").await;
 }

@@ -134,10 +134,7 @@ async fn an_annotation_withdraws_just_what_it_forbids(stage: &Stage) {
 
 async fn an_annotation_acts_while_suspended_and_without_aws(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
-    stage.edit("claude", json!({"suspend": true})).await;
-    stage
-        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("claude").await;
     stage.script.falls_silent();
     stage.limit_namespace(Some("us-*")).await;
     stage.until_gone("claude").await;

@@ -341,10 +341,7 @@ async fn nothing_else_restarts_a_workload(stage: &mut Stage) {
     stage.ready("claude").await;
     assert_untouched(stage, "a first write after that").await;
 
-    stage.edit("claude", json!({"suspend": true})).await;
-    stage
-        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("claude").await;
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.observed("claude").await;
     assert_untouched(stage, "an edit while suspended").await;
@@ -425,10 +422,7 @@ async fn a_workload_that_does_not_exist_is_told(stage: &mut Stage) {
     stage.edit("claude", json!({"geography": "global"})).await;
     stage.until_rolled_out("claude", GLOBAL).await;
     stage
-        .until_told(
-            "claude",
-            "not restarted, as it does not exist: Deployment gone",
-        )
+        .until_told("claude", "not found, so not restarted: Deployment gone")
         .await;
     assert_eq!(stage.restarts("chat").await, 1, "it holds up no other");
     let before = stage.binding("claude").await;
@@ -663,10 +657,7 @@ async fn whoever_leaves_the_line_holds_up_nobody(stage: &mut Stage) {
     }
     stage.delete("deleted").await;
     stage.edit("changed", json!({"rollout": null})).await;
-    stage.edit("suspended", json!({"suspend": true})).await;
-    stage
-        .until("suspended", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("suspended").await;
     stage.settled().await;
     assert_eq!(stage.restarts("last").await, 0);
     stage.complete("first").await;

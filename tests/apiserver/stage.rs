@@ -13,7 +13,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Resource,
-    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     core::NamespaceResourceScope,
 };
 use serde::de::DeserializeOwned;
@@ -169,12 +169,9 @@ impl Stage {
         name: &str,
         spec: Value,
     ) -> Result<InferenceProfileBinding, kube::Error> {
-        let kind = ApiResource::erase::<InferenceProfileBinding>(&());
-        let mut object = DynamicObject::new(name, &kind);
-        object.data = json!({"spec": spec});
-        let client = self.cluster.client.clone();
-        let created = Api::<DynamicObject>::namespaced_with(client, &self.namespace, &kind)
-            .create(&PostParams::default(), &object)
+        let created = self
+            .cluster
+            .try_bind(&self.namespace, name, &spec, &PostParams::default())
             .await?;
         let binding = created.try_parse();
         Ok(binding.expect("a binding that the code understands"))
@@ -201,6 +198,13 @@ impl Stage {
             )
             .await
             .expect("accepted");
+    }
+
+    /// Suspends a binding and waits until it is.
+    pub async fn suspend(&self, name: &str) {
+        self.edit(name, json!({"suspend": true})).await;
+        self.until(name, "Suspended", "True", Reason::SuspendedBySpec)
+            .await;
     }
 
     /// Gives a binding these targets in the place of those it had.

@@ -64,10 +64,7 @@ async fn bindings_of_every_kind(stage: &Stage) -> Vec<&'static str> {
     stage
         .edit("withdrawn", json!({"allowedRegions": ["eu-west-1"]}))
         .await;
-    stage.edit("suspended", json!({"suspend": true})).await;
-    stage
-        .until("suspended", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("suspended").await;
     for name in ["outside", "withdrawn"] {
         stage
             .until(name, "Ready", "False", Reason::RegionNotAllowed)

@@ -1,18 +1,20 @@
 //! What every case uses: the control plane, a client, fresh namespaces, bounded waiting, kubectl.
 
 use std::fmt::Debug;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use inference_profile_operator::api::InferenceProfileBinding;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config, Resource};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::common::program::Output;
 
 /// Root of the project.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -87,14 +89,6 @@ pub struct Cluster {
     kubectl: PathBuf,
 }
 
-/// What kubectl said.
-#[derive(Debug)]
-pub struct Output {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
 impl Cluster {
     /// Connects to a control plane.
     pub async fn connect(control_plane: &ControlPlane) -> Self {
@@ -157,6 +151,22 @@ impl Cluster {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    /// Tries to create a binding from a spec in its wire form, valid or not.
+    pub async fn try_bind(
+        &self,
+        namespace: &str,
+        name: &str,
+        spec: &Value,
+        params: &PostParams,
+    ) -> Result<DynamicObject, kube::Error> {
+        let kind = ApiResource::erase::<InferenceProfileBinding>(&());
+        let mut object = DynamicObject::new(name, &kind);
+        object.data = json!({"spec": spec});
+        Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &kind)
+            .create(params, &object)
+            .await
+    }
+
     /// Returns the configuration with which other programs find this control plane.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
@@ -179,40 +189,13 @@ impl Cluster {
                 self.kubeconfig.with_file_name("kubectl-cache"),
             )
             .env("KUBERC", "off")
-            .current_dir(ROOT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let stdin = stdin.to_owned();
-        let output = tokio::task::spawn_blocking(move || {
-            let mut child = command.spawn().expect("kubectl can be run");
-            let mut pipe = child.stdin.take().expect("piped");
-            pipe.write_all(stdin.as_bytes())
-                .expect("kubectl reads its stdin");
-            drop(pipe);
-            child.wait_with_output().expect("kubectl ends")
-        })
-        .await
-        .expect("kubectl was run");
-        Output {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+            .current_dir(ROOT);
+        Output::awaited(command, stdin).await
     }
 
     /// Runs the pinned kubectl against this control plane.
     pub async fn kubectl(&self, arguments: &[&str]) -> Output {
         self.kubectl_reading("", arguments).await
-    }
-}
-
-impl Output {
-    /// Returns what kubectl printed, where it succeeded.
-    #[track_caller]
-    pub fn ok(self) -> String {
-        assert_eq!(self.code, Some(0), "kubectl failed: {self:#?}");
-        self.stdout
     }
 }
 
@@ -239,6 +222,23 @@ where
 #[track_caller]
 pub fn yaml(text: &str) -> Value {
     serde_yaml::from_str(text).expect("YAML")
+}
+
+/// Returns how to create an object without keeping it.
+pub fn dry_run() -> PostParams {
+    PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    }
+}
+
+/// Returns what the apiserver accepted; Err: why it was refused.
+#[track_caller]
+pub fn answer<T>(result: Result<T, kube::Error>) -> Result<T, String> {
+    result.map_err(|error| match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => panic!("no answer: {other}"),
+    })
 }
 
 /// Returns the apiserver's answer where it refused an object as invalid, and panics otherwise.

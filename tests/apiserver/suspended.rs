@@ -22,10 +22,7 @@ pub fn cases() -> Vec<Case> {
 async fn a_suspended_binding_touches_nothing(stage: &Stage) {
     stage.bind("claude", sonnet()).await;
     let ready = condition(&stage.ready("claude").await, "Ready");
-    stage.edit("claude", json!({"suspend": true})).await;
-    stage
-        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("claude").await;
 
     stage
         .meddle("claude", json!({"data": {ID: "drifted"}}))
@@ -77,10 +74,7 @@ async fn a_suspended_binding_asks_aws_nothing(stage: &mut Stage) {
 
     stage.edit("claude", json!({"suspend": false})).await;
     stage.ready("claude").await;
-    stage.edit("claude", json!({"suspend": true})).await;
-    stage
-        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("claude").await;
     let asked = stage.script.asked_of("eu-west-3");
     stage.bind("other", sonnet()).await;
     stage.asked(5).await;
@@ -97,10 +91,7 @@ async fn a_suspended_binding_asks_aws_nothing(stage: &mut Stage) {
 async fn a_suspended_binding_is_still_deleted(stage: &Stage) {
     stage.host("host", Some("claude")).await;
     stage.bound("claude", merging()).await;
-    stage.edit("claude", json!({"suspend": true})).await;
-    stage
-        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("claude").await;
     stage.unbind("claude").await;
     assert_host_is_clean(stage).await;
 }

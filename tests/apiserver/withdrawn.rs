@@ -258,10 +258,7 @@ async fn a_limit_withdraws_after_a_restart_without_aws(stage: &mut Stage) {
 
 async fn a_limit_withdraws_while_suspended(stage: &Stage) {
     stage.bound("claude", sonnet()).await;
-    stage.edit("claude", json!({"suspend": true})).await;
-    stage
-        .until("claude", "Suspended", "True", Reason::SuspendedBySpec)
-        .await;
+    stage.suspend("claude").await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
     stage
         .edit("claude", json!({"allowedRegions": [TOO_NARROW]}))

@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -24,7 +24,10 @@ use axum::{
     routing::get,
     serve::ListenerExt,
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+
+use super::serving::Serving;
 
 /// A failure to answer with.
 #[derive(Debug, Clone)]
@@ -213,27 +216,13 @@ struct Content {
     tokens: HashMap<String, (String, usize)>,
 }
 
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Content>>);
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Content> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+type Shared = Arc<Mutex<Content>>;
 
 /// A running server; it ends with this value.
 pub struct BedrockServer {
-    address: SocketAddr,
+    serving: Serving,
     content: Shared,
     connections: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for BedrockServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl BedrockServer {
@@ -247,29 +236,24 @@ impl BedrockServer {
             .route("/foundation-model-availability/{id}", get(availability))
             .layer(middleware::from_fn_with_state(content.clone(), note))
             .with_state(content.clone());
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .expect("a free port");
-        let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let count = connections.clone();
-        let listener = listener.tap_io(move |_| {
-            count.fetch_add(1, Ordering::SeqCst);
-        });
-        let task = tokio::spawn(async move {
+        let serving = Serving::start(|listener| async move {
+            let listener = listener.tap_io(move |_| {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
             axum::serve(listener, router).await.expect("server");
         });
         Self {
-            address,
+            serving: serving.await,
             content,
             connections,
-            task,
         }
     }
 
     /// Returns where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.serving.address()
     }
 
     /// Returns how many connections were accepted so far.
@@ -279,7 +263,7 @@ impl BedrockServer {
 
     /// Returns the URL for `AWS_ENDPOINT_URL_BEDROCK`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.serving.url()
     }
 
     /// Sets what a region lists.

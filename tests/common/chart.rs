@@ -1,14 +1,8 @@
 //! The chart, as Helm renders it.
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
-use serde::Deserialize;
-use serde_json::Value;
+use super::program::Output;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The chart, from the root of the project.
@@ -17,22 +11,14 @@ pub const CHART: &str = "charts/inference-profile-operator";
 /// Runs a tool in the root of the project, with a text as its stdin. Its settings are its own, not those of the machine.
 pub fn run(tool: &Path, arguments: &[&str], stdin: &str) -> Output {
     let home = tempfile::tempdir().expect("a folder");
-    let mut child = Command::new(tool)
+    let mut command = Command::new(tool);
+    command
         .args(arguments)
         .env("HELM_CACHE_HOME", home.path())
         .env("HELM_CONFIG_HOME", home.path())
         .env("HELM_DATA_HOME", home.path())
-        .current_dir(ROOT)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the tool can be run");
-    let mut pipe = child.stdin.take().expect("piped");
-    // A tool that reads no stdin may be gone by now.
-    let _ = pipe.write_all(stdin.as_bytes());
-    drop(pipe);
-    child.wait_with_output().expect("it ends")
+        .current_dir(ROOT);
+    Output::of(&mut command, stdin)
 }
 
 /// Returns what a release of the chart gives for these values, in YAML; or what Helm says against them.
@@ -55,19 +41,11 @@ pub fn rendered(
         "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
     ];
     let output = run(helm, &arguments, values);
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout).expect("UTF-8"))
+    if output.code == Some(0) {
+        Ok(output.stdout)
     } else {
-        Err(String::from_utf8(output.stderr).expect("UTF-8"))
+        Err(output.stderr)
     }
-}
-
-/// Returns the objects of a text in YAML.
-pub fn objects(text: &str) -> Vec<Value> {
-    serde_yaml::Deserializer::from_str(text)
-        .map(|document| Value::deserialize(document).expect("YAML"))
-        .filter(|document| !document.is_null())
-        .collect()
 }
 
 /// Returns the sets of values that the tests know, by name.

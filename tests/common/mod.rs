@@ -2,4 +2,8 @@
 
 pub mod bedrock_server;
 pub mod chart;
+pub mod program;
+pub mod refusals;
+pub mod serving;
 pub mod tools;
+pub mod yaml;

@@ -7,16 +7,21 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use runtime_server::{Runtime, RuntimeServer};
-use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::timeout;
 
-use crate::python;
+use crate::{
+    common::{
+        program::{Output, PROGRAM},
+        yaml::documents,
+    },
+    python,
+};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_inference-profile-operator");
 const APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/app");
 const PROFILE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 /// Longest wait for two calls.
@@ -24,13 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 type Data = BTreeMap<String, String>;
-
-/// Returns the documents of a YAML text.
-fn documents(text: &str) -> Vec<Value> {
-    serde_yaml::Deserializer::from_str(text)
-        .map(|document| Value::deserialize(document).expect("YAML"))
-        .collect()
-}
 
 /// Returns the pod of the Deployment in a manifest of examples/app/.
 fn pod(manifest: &str) -> Value {
@@ -42,17 +40,13 @@ fn pod(manifest: &str) -> Value {
 
 /// Returns the data of each `ConfigMap` that the operator makes for the bindings in a manifest of examples/app/.
 fn config_maps(manifest: &str) -> BTreeMap<String, Data> {
-    let output = Command::new(BINARY)
+    let mut command = Command::new(PROGRAM);
+    command
         .args(["render", "-f"])
         .arg(Path::new(APP).join(manifest))
-        .env_clear()
-        .output()
-        .expect("a process");
-    assert!(
-        output.status.success(),
-        "a binding of {manifest} is not Ready"
-    );
-    documents(&String::from_utf8(output.stdout).expect("UTF-8"))
+        .env_clear();
+    // Each binding is Ready.
+    documents(&Output::of(&mut command, "").ok())
         .into_iter()
         .filter(|object| object["kind"] == "ConfigMap")
         .map(|object| {
@@ -84,14 +78,6 @@ fn environment(manifest: &str) -> Data {
     environment
 }
 
-/// What a run of converse.py came to.
-#[derive(Debug)]
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
 /// Returns converse.py with nothing but this environment and the server.
 fn program(environment: &Data, server: &RuntimeServer) -> Option<Command> {
     let mut command = python::with_boto3()?;
@@ -108,17 +94,10 @@ fn program(environment: &Data, server: &RuntimeServer) -> Option<Command> {
 }
 
 /// Lets converse.py ask a question once.
-async fn converse(environment: &Data, server: &RuntimeServer) -> Option<Run> {
+async fn converse(environment: &Data, server: &RuntimeServer) -> Option<Output> {
     let mut command = program(environment, server)?;
     command.arg("Which city?");
-    let output = tokio::task::spawn_blocking(move || command.output().expect("a process"))
-        .await
-        .expect("a thread");
-    Some(Run {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    })
+    Some(Output::awaited(command, "").await)
 }
 
 /// Returns what AWS knows of the profile in converse.yaml.
@@ -155,24 +134,25 @@ async fn converse_calls_the_profile_of_its_config_map() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn converse_asks_again_until_it_is_terminated() {
     let server = RuntimeServer::start(runtime()).await;
     let Some(mut command) = program(&environment("converse.yaml"), &server) else {
         return;
     };
-    let child = command.args(["--every", "0.01"]).stdout(Stdio::null());
-    let mut child = child.spawn().expect("a process");
-    let started = Instant::now();
-    while server.calls().len() < 2 {
-        let ended = child.try_wait().expect("a process of ours");
-        assert_eq!(ended, None, "it goes on");
-        assert!(started.elapsed() < PATIENCE, "two calls");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    command.args(["--every", "0.01"]).stdout(Stdio::null());
+    let mut child = tokio::process::Command::from(command)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a process");
+    tokio::select! {
+        called = timeout(PATIENCE, server.called(2)) => called.expect("two calls"),
+        ended = child.wait() => panic!("it goes on: {ended:?}"),
     }
-    let terminated = Command::new("kill").arg(child.id().to_string()).status();
+    let id = child.id().expect("it goes on").to_string();
+    let terminated = Command::new("kill").arg(id).status();
     assert!(terminated.expect("kill").success());
-    let status = child.wait().expect("a process of ours");
+    let status = child.wait().await.expect("a process of ours");
     assert_eq!(status.code(), Some(0));
 }
 
@@ -241,7 +221,7 @@ async fn converse_explains_each_refusal_in_one_line() {
 }
 
 #[track_caller]
-fn assert_fails(run: &Run, said: &[&str]) {
+fn assert_fails(run: &Output, said: &[&str]) {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
     assert_eq!(run.stderr.trim_end().lines().count(), 1, "{}", run.stderr);
     for words in said {

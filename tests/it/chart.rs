@@ -12,8 +12,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::common::{
-    chart::{self, CHART, objects, run, sets_of_values},
+    chart::{self, CHART, run, sets_of_values},
+    program::{Output, PROGRAM},
     tools,
+    yaml::documents,
 };
 
 const REGION: &str = "region: eu-west-1\n";
@@ -43,7 +45,7 @@ fn rendered(helm: &Path, values: &str) -> Result<String, String> {
 fn with(helm: &Path, values: &str) -> Vec<Value> {
     let all = format!("{REGION}{values}");
     let text = rendered(helm, &all).unwrap_or_else(|error| panic!("{values}: {error}"));
-    objects(&text)
+    documents(&text)
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -104,7 +106,7 @@ fn helm_finds_no_fault() {
         let values = format!("tests/chart/{name}.yaml");
         let arguments = ["lint", "--strict", "--quiet", "--values", &values, CHART];
         let output = run(&helm, &arguments, "");
-        assert!(output.status.success(), "{name}: {output:#?}");
+        assert_eq!(output.code, Some(0), "{name}: {output:#?}");
     }
 }
 
@@ -248,8 +250,8 @@ fn injection_names_the_api_that_a_cluster_lacks() {
     let helm = tool!("helm");
     let values = format!("{REGION}injection: {{enabled: true}}\n");
     let output = run(&helm, &["template", CHART, "--values", "-"], &values);
-    assert!(!output.status.success(), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr);
+    assert_ne!(output.code, Some(0), "{output:?}");
+    let said = output.stderr;
     let needed =
         "injection.enabled needs MutatingAdmissionPolicy of admissionregistration.k8s.io/v1";
     assert!(said.contains(needed), "{said}");
@@ -281,7 +283,7 @@ fn the_region_is_needed() {
     rendered(&helm, "extraEnv: [{name: OTHER, value: a}]").expect_err("no region");
     for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
         let values = format!("extraEnv: [{{name: {name}, value: eu-west-1}}]");
-        let given = objects(&rendered(&helm, &values).expect(name));
+        let given = documents(&rendered(&helm, &values).expect(name));
         let arguments = texts(&container(&given)["args"]);
         let flag = arguments.iter().any(|text| text.starts_with("--region"));
         assert!(!flag, "it would win over {name}");
@@ -384,7 +386,7 @@ fn the_crd_is_whole_and_kept() {
         crd["metadata"]["annotations"],
         json!({"helm.sh/resource-policy": "keep", "a": "b"})
     );
-    let mut original = objects(&file("crds/inferenceprofilebindings.yaml")).remove(0);
+    let mut original = documents(&file("crds/inferenceprofilebindings.yaml")).remove(0);
     assert_eq!(crd["spec"], original["spec"]);
     let labels = original["metadata"]["labels"].as_object_mut();
     for (name, value) in labels.expect("labels") {
@@ -595,7 +597,7 @@ fn two_releases_share_no_cluster_scoped_name() {
     );
     let names = |release: &str| -> BTreeSet<(String, String)> {
         let text = chart::rendered(&helm, release, "default", &values).expect("rendered");
-        objects(&text)
+        documents(&text)
             .iter()
             .filter(|object| object["metadata"].get("namespace").is_none())
             .map(|object| {
@@ -633,16 +635,11 @@ fn the_test_of_a_release_is_a_command_of_the_program() {
         } else {
             format!("{REGION}{values}")
         };
-        let given = objects(&rendered(&helm, &values).expect("rendered"));
+        let given = documents(&rendered(&helm, &values).expect("rendered"));
         let arguments = texts(&one(&given, "Pod")["spec"]["containers"][0]["args"]);
-        let output = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
-            .args(&arguments)
-            .env_clear()
-            .envs(environment)
-            .output()
-            .expect("the program runs");
-        assert!(output.status.success(), "{output:#?}");
-        let table = String::from_utf8(output.stdout).expect("UTF-8");
+        let mut command = Command::new(PROGRAM);
+        command.args(&arguments).env_clear().envs(environment);
+        let table = Output::of(&mut command, "").ok();
         assert!(table.contains("eu-west-1"), "{table}");
     }
 }
@@ -653,7 +650,7 @@ fn the_program_understands_its_arguments() {
     let helm = tool!("helm");
     let mut runs = 0;
     for (name, values) in sets_of_values() {
-        let given = objects(&rendered(&helm, &values).expect(&name));
+        let given = documents(&rendered(&helm, &values).expect(&name));
         let arguments = texts(&container(&given)["args"]);
         // Files are read before the cluster is looked for.
         if arguments
@@ -662,16 +659,15 @@ fn the_program_understands_its_arguments() {
         {
             continue;
         }
-        let output = Command::new(env!("CARGO_BIN_EXE_inference-profile-operator"))
+        let mut command = Command::new(PROGRAM);
+        command
             .args(&arguments)
             .env_clear()
-            .env("AWS_REGION", "eu-west-1")
-            .output()
-            .expect("the program runs");
-        let said = String::from_utf8_lossy(&output.stderr);
+            .env("AWS_REGION", "eu-west-1");
+        let output = Output::of(&mut command, "");
         assert!(
-            output.status.code() == Some(1) && said.contains("no cluster can be reached"),
-            "{name}: {arguments:?}: {said}"
+            output.code == Some(1) && output.stderr.contains("no cluster can be reached"),
+            "{name}: {arguments:?}: {output:#?}"
         );
         runs += 1;
     }
@@ -684,8 +680,8 @@ fn the_notes_warn_of_what_may_surprise() {
     let notes = |values: &str| {
         let arguments = ["install", "ipo", CHART, "--dry-run=client", "--values", "-"];
         let output = run(&helm, &arguments, values);
-        assert!(output.status.success(), "{values}: {output:#?}");
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(output.code, Some(0), "{values}: {output:#?}");
+        let text = output.stdout;
         let (_, notes) = text.split_once("\nNOTES:\n").expect("notes");
         notes.to_owned()
     };
@@ -822,8 +818,7 @@ fn the_readme_is_current() {
         "--log-level=warning",
         "--dry-run",
     ];
-    let output = run(&helm_docs, &arguments, "");
-    let generated = String::from_utf8(output.stdout).expect("UTF-8");
+    let generated = run(&helm_docs, &arguments, "").stdout;
     let readme = file(&format!("{CHART}/README.md"));
     assert!(
         generated.trim_end() == readme.trim_end(),
@@ -845,8 +840,8 @@ fn chart_and_program_have_one_version() {
     let images = images.expect("images");
     assert!(images.contains(&format!(":{version}\n")), "{images}");
     let crds = chart["annotations"]["artifacthub.io/crds"].as_str();
-    let crd = &objects(crds.expect("crds"))[0][0];
-    let original = &objects(&file("crds/inferenceprofilebindings.yaml"))[0];
+    let crd = &documents(crds.expect("crds"))[0][0];
+    let original = &documents(&file("crds/inferenceprofilebindings.yaml"))[0];
     assert_eq!(crd["name"], original["metadata"]["name"]);
     assert_eq!(crd["kind"], original["spec"]["names"]["kind"]);
     assert_eq!(crd["version"], original["spec"]["versions"][0]["name"]);
@@ -947,7 +942,7 @@ fn kube_score_finds_only_what_is_explained() {
         let text = rendered(&helm, &file(&format!("tests/chart/{name}.yaml"))).expect(name);
         let arguments = ["score", "--output-format=json", "-"];
         let output = run(&kube_score, &arguments, &text);
-        let scores: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let scores: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let objects = scores.as_array().expect("objects");
         assert!(!objects.is_empty(), "{name}");
         for object in objects {

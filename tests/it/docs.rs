@@ -16,16 +16,18 @@ use inference_profile_operator::{
 };
 use serde::Deserialize;
 
+use crate::{common::chart::CHART, house::rust_files};
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the documents: those in the root folder, in `docs/` and beside the applications.
+/// Returns the documents: those in the root folder, in `docs/`, beside the applications and of the chart.
 fn documents() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in [".", "docs", "examples/app"] {
+    for folder in [".", "docs", "examples/app", CHART] {
         for entry in fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.extension().is_some_and(|end| end == "md") {
@@ -35,20 +37,6 @@ fn documents() -> Vec<PathBuf> {
     }
     assert!(files.len() > 5, "the documents were not found: {files:?}");
     files
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder)
-        .expect("a folder")
-        .flat_map(|entry| {
-            let path = entry.expect("an entry").path();
-            match path.extension() {
-                _ if path.is_dir() => sources(&path),
-                Some(end) if end == "rs" => vec![path],
-                _ => Vec::new(),
-            }
-        })
-        .collect()
 }
 
 #[test]
@@ -103,12 +91,9 @@ fn metrics_are_those_of_the_code() {
         code,
         "docs/operations.md"
     );
-    let chart = root.join("charts/inference-profile-operator");
+    let chart = root.join(CHART);
     for folder in ["files", "templates"] {
-        let Ok(entries) = fs::read_dir(chart.join(folder)) else {
-            continue;
-        };
-        for entry in entries {
+        for entry in fs::read_dir(chart.join(folder)).expect(folder) {
             let path = entry.expect("an entry").path();
             if path.is_file() {
                 let unknown: Vec<String> =
@@ -138,7 +123,7 @@ fn the_sets_of_regions_are_told_with_their_date() {
 fn every_environment_variable_is_listed() {
     let page = text(&Path::new(ROOT).join("docs/cli.md"));
     let mut names = BTreeSet::new();
-    for source in sources(&Path::new(ROOT).join("src")) {
+    for source in rust_files(&Path::new(ROOT).join("src")) {
         for (start, _) in text(&source).match_indices("\"IPO_") {
             let rest = text(&source)[start + 1..].to_owned();
             let name = rest.split('"').next().expect("a name").to_owned();
@@ -153,8 +138,29 @@ fn every_environment_variable_is_listed() {
     assert!(missing.is_empty(), "docs/cli.md does not list {missing:?}");
 }
 
+/// Returns the anchors that GitHub gives to the headings of a document.
+fn anchors(document: &str) -> BTreeSet<String> {
+    // What is between fences is code.
+    let prose = document.split("```").step_by(2);
+    let headings = prose.flat_map(str::lines).filter_map(|line| {
+        let (marks, heading) = line.split_once(' ')?;
+        (!marks.is_empty() && marks.chars().all(|mark| mark == '#')).then_some(heading)
+    });
+    headings
+        .map(|heading| {
+            heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect::<String>()
+                .to_lowercase()
+        })
+        .collect()
+}
+
 #[test]
 fn every_relative_link_leads_to_a_file_and_a_heading_in_it() {
+    let mut headings = 0;
     for document in documents() {
         let folder = document.parent().expect("a folder");
         for rest in text(&document).split("](").skip(1) {
@@ -162,51 +168,26 @@ fn every_relative_link_leads_to_a_file_and_a_heading_in_it() {
             if link.contains("://") {
                 continue;
             }
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() {
-                document.clone()
-            } else {
-                folder.join(file)
+            let (file, anchor) = match link.split_once('#') {
+                Some((file, anchor)) => (file, Some(anchor)),
+                None => (link, None),
             };
-            assert!(
-                target.exists(),
-                "{}: the link {link} leads nowhere",
-                document.display()
-            );
-            assert!(
-                anchor.is_empty() || anchors(&text(&target)).contains(anchor),
-                "{}: {} has no heading for the link {link}",
-                document.display(),
-                target.display()
-            );
+            let leads_to = match file {
+                "" => document.clone(),
+                file => folder.join(file),
+            };
+            let place = document.display();
+            assert!(leads_to.exists(), "{place}: the link {link} leads nowhere");
+            if let Some(anchor) = anchor {
+                assert!(
+                    anchors(&text(&leads_to)).contains(anchor),
+                    "{place}: the link {link} leads to no heading"
+                );
+                headings += 1;
+            }
         }
     }
-}
-
-/// Returns the anchors of a document's headings, as GitHub makes them.
-fn anchors(document: &str) -> BTreeSet<String> {
-    outside_of_code(document)
-        .filter(|line| line.starts_with('#'))
-        .map(|line| {
-            line.trim_start_matches('#')
-                .trim()
-                .to_lowercase()
-                .chars()
-                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
-                .map(|c| if c == ' ' { '-' } else { c })
-                .collect()
-        })
-        .collect()
-}
-
-/// Returns the lines of a document that stand in no block of code.
-fn outside_of_code(document: &str) -> impl Iterator<Item = &str> {
-    let mut inside = false;
-    document.lines().filter(move |line| {
-        let fence = line.starts_with("```");
-        inside ^= fence;
-        !fence && !inside
-    })
+    assert!(headings > 5, "the links to headings were not found");
 }
 
 #[test]

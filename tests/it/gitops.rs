@@ -10,9 +10,12 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::common::tools;
+use crate::common::{
+    program::{Output, PROGRAM},
+    tools,
+    yaml::documents,
+};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_inference-profile-operator");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const KEY: &str = "resource.customizations.health.inferenceprofiles.dev_InferenceProfileBinding";
 
@@ -86,13 +89,9 @@ fn health(glua: &Path, object: &Value) -> Health {
         lua(object)
     );
     fs::write(&script, source).expect("a script");
-    let output = Command::new(glua)
-        .arg(&script)
-        .arg(self::folder().join("health.lua"))
-        .output()
-        .expect("glua can be run");
-    let said = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(output.status.success(), "{said}");
+    let mut command = Command::new(glua);
+    command.arg(&script).arg(self::folder().join("health.lua"));
+    let said = Output::of(&mut command, "").ok();
     let [status, message] = said.lines().collect::<Vec<_>>()[..] else {
         panic!("a status and a message: {said}")
     };
@@ -127,16 +126,14 @@ fn the_check_understands_every_status_that_the_operator_gives_to_the_examples() 
     let Some(glua) = tools::tool("glua") else {
         return;
     };
-    let output = Command::new(BINARY)
+    let mut command = Command::new(PROGRAM);
+    command
         .args(["render", "--enable-secrets", "-f"])
         .arg(Path::new(ROOT).join("examples"))
-        .env_clear()
-        .output()
-        .expect("a process");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
+        .env_clear();
+    let text = Output::of(&mut command, "").stdout;
     let (mut healthy, mut degraded) = (0, 0);
-    for document in serde_yaml::Deserializer::from_str(&text) {
-        let mut object = Value::deserialize(document).expect("YAML");
+    for mut object in documents(&text) {
         if object["kind"] != "InferenceProfileBinding" {
             continue;
         }

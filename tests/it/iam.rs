@@ -4,9 +4,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     sync::Arc,
 };
 
@@ -24,7 +23,7 @@ use inference_profile_operator::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::common::tools;
+use crate::common::{program::Output, tools};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/iam");
 const ACCOUNT: &str = "111122223333";
@@ -43,7 +42,7 @@ struct Request {
 impl Request {
     fn of(call: &Call, check: &Check, principal: Option<&Principal>) -> Self {
         Self {
-            what: format!("{} {}", profile_arn(call), check.place),
+            what: format!("{} {}", profile_arn(call), check.checked),
             action: check.action.as_str(),
             resource: check.resource.clone(),
             context: check.context(&iam::caller(&call.account, principal)),
@@ -193,20 +192,11 @@ fn judge(cases: &[Json]) -> Option<Vec<Vec<bool>>> {
         tools::skipped("iam-simulate is not installed: npm ci --prefix tests/iam");
         return None;
     }
-    let mut child = Command::new("node")
-        .arg(format!("{FOLDER}/judge.mjs"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("node");
-    let mut stdin = child.stdin.take().expect("piped");
-    let input = serde_json::to_vec(cases).expect("JSON");
+    let mut node = Command::new("node");
+    node.arg(format!("{FOLDER}/judge.mjs"));
     // The judge reads everything before it writes.
-    stdin.write_all(&input).expect("written");
-    drop(stdin);
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{FOLDER}/judge.mjs failed");
-    let verdicts: Vec<Vec<String>> = serde_json::from_slice(&output.stdout).expect("verdicts");
+    let verdicts = Output::of(&mut node, &Json::from(cases).to_string()).ok();
+    let verdicts: Vec<Vec<String>> = serde_json::from_str(&verdicts).expect("verdicts");
     Some(
         verdicts
             .iter()
@@ -926,7 +916,7 @@ fn published_service_control_policies() {
                 let request = Request::of(&call, &check, principal.as_ref());
                 let decision = request.decide(&levels);
                 if decision != Decision::Allowed {
-                    found.push((check.place.to_string(), in_words(&decision)));
+                    found.push((check.checked.to_string(), in_words(&decision)));
                 }
                 // What can't be judged here can't be asked there.
                 if !matches!(decision, Decision::CantJudge(_)) {
@@ -1066,8 +1056,8 @@ fn condition_operators() {
 fn what_is_no_policy_is_refused() {
     for (text, message) in [
         ("{", "not JSON"),
-        ("{}", "no policy"),
-        (r#"{"Statement": "all"}"#, "no policy"),
+        ("{}", "not a policy"),
+        (r#"{"Statement": "all"}"#, "not a policy"),
         (r#"{"Statement": ["all"]}"#, "statement 1: not an object"),
         (
             r#"{"Statement": {"Effect": "deny", "Action": "*", "Resource": "*"}}"#,
@@ -1083,15 +1073,15 @@ fn what_is_no_policy_is_refused() {
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": {}, "Resource": "*"}}"#,
-            "Action is neither a text nor a list of texts",
+            "Action is neither a string nor a list of strings",
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*", "Principal": "*"}}"#,
-            "Principal is no element",
+            "Principal is not an element",
         ),
         (
             r#"{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Null": "x"}}}"#,
-            "Null is no object",
+            "Null is not an object",
         ),
     ] {
         let error = Policy::parse("a", text).expect_err(text).to_string();
@@ -1102,20 +1092,9 @@ fn what_is_no_policy_is_refused() {
 /// Returns what Terraform makes of a data source: the statements of the policy.
 fn statements_of_hcl(hcl: &str) -> Option<Json> {
     let hcl2json = tools::tool("hcl2json")?;
-    let mut child = Command::new(hcl2json)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("hcl2json");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(hcl.as_bytes())
-        .expect("written");
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{hcl}");
-    let json: Json = serde_json::from_slice(&output.stdout).expect("JSON");
+    let output = Output::of(&mut Command::new(hcl2json), hcl);
+    assert_eq!(output.code, Some(0), "{hcl}\n{output:#?}");
+    let json: Json = serde_json::from_str(&output.stdout).expect("JSON");
     let data = &json["data"]["aws_iam_policy_document"]["name"][0];
     assert_eq!(data["version"], Document::VERSION);
     let statements = data["statement"].as_array().expect("statements");
@@ -1181,8 +1160,9 @@ fn every_form_says_the_same() {
             format::Kind::ManagedPolicy,
             format::Kind::ServiceControlPolicy,
         ] {
-            let yaml =
-                format::cloudformation(kind, &[("Name".to_owned(), document)]).expect("YAML");
+            let policies = [("Name".to_owned(), document)];
+            let template = format::cloudformation(kind, &policies);
+            let yaml = serde_yaml::to_string(&template).expect("YAML");
             let template: Json = serde_yaml::from_str(&yaml).expect("YAML");
             assert_eq!(template["AWSTemplateFormatVersion"], "2010-09-09");
             let resource = &template["Resources"]["Name"];

@@ -18,5 +18,6 @@ mod generated;
 mod gitops;
 mod house;
 mod iam;
+mod input;
 mod python;
 mod residency;

@@ -7,11 +7,14 @@ use std::{io::Write, process::Command};
 pub fn with_boto3() -> Option<Command> {
     let interpreter = std::env::var("IPO_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let found = Command::new(&interpreter)
-        .args(["-c", "import boto3"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if found {
-        return Some(Command::new(interpreter));
+        .args(["-c", "import boto3, sys; print(sys.executable)"])
+        .output();
+    // By its path: a test may clear the environment, and PATH with it.
+    if let Ok(found) = found
+        && found.status.success()
+    {
+        let path = String::from_utf8(found.stdout).expect("UTF-8");
+        return Some(Command::new(path.trim_end()));
     }
     let message =
         format!("SKIPPED: {interpreter} has no boto3: pip install -r tests/requirements.txt");

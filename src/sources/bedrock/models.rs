@@ -1,4 +1,4 @@
-//! Foundation models as Bedrock has them: their lifecycle, how they are invoked, and whether an account can use them.
+//! AWS's answers about foundation models: their lifecycle, how they are invoked, and whether an account can use them.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_FoundationModelSummary.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_GetFoundationModelAvailability.html>
@@ -19,19 +19,19 @@ use crate::{
     types::{ModelId, Region},
 };
 
-/// Returns a model of a listing; nothing where its ID is not one that bindings can name.
+/// Returns a listed model, or `None` if its ID is not one that bindings can name.
 pub(super) fn foundation_model(summary: &FoundationModelSummary) -> Option<FoundationModel> {
     Some(FoundationModel {
         id: summary.model_id().parse().ok()?,
         lifecycle: lifecycle(summary.model_lifecycle()),
-        // Values that the SDK does not know, such as INFERENCE_PROFILE, say nothing about this one.
+        // Values that the SDK does not know, such as INFERENCE_PROFILE, don't matter for this one.
         on_demand: summary
             .inference_types_supported()
             .contains(&InferenceType::OnDemand),
     })
 }
 
-/// What AWS does not call legacy is taken to be active.
+/// Returns the state: active, unless AWS calls the model legacy.
 fn lifecycle(lifecycle: Option<&FoundationModelLifecycle>) -> Lifecycle {
     match lifecycle {
         Some(known) if *known.status() == FoundationModelLifecycleStatus::Legacy => {
@@ -48,7 +48,7 @@ fn date(time: &DateTime) -> Option<Arc<str>> {
     Some(time.strftime("%Y-%m-%d").to_string().into())
 }
 
-/// Returns whether a model can be used, as far as AWS's answer has words for it: a value that is not known is no obstacle.
+/// Returns whether a model can be used. A value that is not known here counts as no obstacle.
 pub(super) fn usability(
     answer: &GetFoundationModelAvailabilityOutput,
     model: &ModelId,

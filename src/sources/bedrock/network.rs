@@ -25,9 +25,11 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// Longest wait for an answer of the resolver.
+use crate::types::Region;
+
+/// How long to wait for an answer of the resolver.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// What names a proxy for HTTPS, in the order of the HTTP client.
+/// The variables that name a proxy for HTTPS, in the order in which the HTTP client reads them.
 const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// Resolves host names.
@@ -35,14 +37,14 @@ pub trait Resolver: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host.
     ///
     /// # Errors
-    /// An error where it has none, or nobody says.
+    /// If the host has no addresses, or the resolver does not answer.
     fn addresses<'a>(
         &'a self,
         host: &'a str,
     ) -> futures::future::BoxFuture<'a, std::io::Result<Vec<IpAddr>>>;
 }
 
-/// The resolver of the system.
+/// The system's resolver.
 #[derive(Debug)]
 pub(super) struct SystemResolver;
 
@@ -59,7 +61,7 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// A resolver as the HTTP client takes it.
+/// A resolver in the form that the HTTP client takes.
 #[derive(Debug, Clone)]
 struct Names(Arc<dyn Resolver>);
 
@@ -69,10 +71,10 @@ impl ResolveDns for Names {
     }
 }
 
-/// Returns the HTTP client of all requests, those for credentials included: the proxies of the environment, and the
-/// system's certificates besides those given.
+/// Returns the HTTP client of all requests, also of those for credentials. It uses the proxies of the environment, and trusts
+/// the given certificates besides the system's.
 ///
-/// The SDK's own default differs only in that it takes no further certificates.
+/// It is the SDK's own default, which does not take further certificates.
 pub(super) fn http_client(
     ca_bundle: Option<Vec<u8>>,
     resolver: Arc<dyn Resolver>,
@@ -101,8 +103,8 @@ pub(super) fn http_client(
     )
 }
 
-/// Returns the certificates that can be trusted: the HTTP client panics over one that can't, when it connects. Bundles of
-/// whole systems hold some.
+/// Returns the certificates that can be used. With any other, the HTTP client panics when it connects; the bundles of whole
+/// systems have some.
 fn usable_certificates(pem: &[u8]) -> Result<Vec<u8>, &'static str> {
     const END: &str = "-----END CERTIFICATE-----";
     let text = std::str::from_utf8(pem).map_err(|_| "is not PEM")?;
@@ -115,7 +117,7 @@ fn usable_certificates(pem: &[u8]) -> Result<Vec<u8>, &'static str> {
         })
         .collect();
     if usable.is_empty() {
-        return Err("holds no certificate of an authority in PEM");
+        return Err("has no usable CA certificate in PEM");
     }
     let given = text.matches(END).count();
     if roots.len() < given {
@@ -128,19 +130,19 @@ fn usable_certificates(pem: &[u8]) -> Result<Vec<u8>, &'static str> {
     Ok(usable.into_bytes())
 }
 
-/// Says whether a proxy resolves the names of HTTPS hosts, as far as the environment tells.
+/// Returns whether a proxy resolves the names of HTTPS hosts, according to the environment.
 pub(super) fn behind_proxy() -> bool {
     PROXY_VARIABLES
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Notes which host a client talks to: with all the ways of choosing an endpoint, only the SDK knows it.
+/// Records which host a client talks to: an endpoint can be chosen in so many ways that only the SDK knows it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host(Arc<OnceLock<String>>);
 
 impl Host {
-    /// Returns the host; nothing before the first request.
+    /// Returns the host, or `None` before the first request.
     pub(super) fn get(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
@@ -163,6 +165,11 @@ impl Intercept for Host {
         }
         Ok(())
     }
+}
+
+/// Returns whether a host is AWS's own for the region, not a configured one.
+pub(super) fn is_public_host(host: &str, region: &Region) -> bool {
+    host.starts_with(&format!("bedrock.{region}."))
 }
 
 #[cfg(test)]

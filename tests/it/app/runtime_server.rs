@@ -1,10 +1,7 @@
 //! A stand-in for Amazon Bedrock Runtime: Converse, and the three refusals that callers of inference profiles meet, with
 //! AWS's codes and messages. It listens on 127.0.0.1 and notes every request.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -14,8 +11,12 @@ use axum::{
     routing::post,
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use crate::common::bedrock_server::{Fault, credential_scope};
+use crate::common::{
+    bedrock_server::{Fault, credential_scope},
+    serving::Serving,
+};
 
 /// What the server knows.
 #[derive(Debug, Clone, Default)]
@@ -43,51 +44,44 @@ pub struct Call {
     pub question: Value,
 }
 
-type Shared = Arc<(Runtime, Mutex<Vec<Call>>)>;
+type Shared = Arc<(Runtime, watch::Sender<Vec<Call>>)>;
 
 /// A running server; it ends with this value.
 pub struct RuntimeServer {
-    address: SocketAddr,
+    serving: Serving,
     shared: Shared,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for RuntimeServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl RuntimeServer {
     /// Starts a server on a free port.
     pub async fn start(runtime: Runtime) -> Self {
-        let shared = Shared::new((runtime, Mutex::default()));
+        let shared = Shared::new((runtime, watch::Sender::default()));
         let router = Router::new()
             .route("/model/{id}/converse", post(converse))
             .with_state(shared.clone());
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let task = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("server");
-        });
         Self {
-            address,
+            serving: Serving::router(router).await,
             shared,
-            task,
         }
     }
 
     /// Returns the URL for `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.serving.url()
     }
 
     /// Returns all calls so far.
     pub fn calls(&self) -> Vec<Call> {
-        let calls = self.shared.1.lock();
-        calls.unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.1.borrow().clone()
+    }
+
+    /// Waits for so many calls in all.
+    pub async fn called(&self, times: usize) {
+        let mut calls = self.shared.1.subscribe();
+        calls
+            .wait_for(|calls| calls.len() >= times)
+            .await
+            .expect("the server runs");
     }
 }
 
@@ -106,15 +100,13 @@ async fn converse(
         return Fault::error(403, code, message).into_response();
     };
     let (runtime, calls) = &*shared;
-    calls
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(Call {
-            path: uri.path().to_owned(),
-            model_id: model_id.clone(),
-            signing_region: region.clone(),
-            question: body["messages"][0]["content"][0]["text"].clone(),
-        });
+    let call = Call {
+        path: uri.path().to_owned(),
+        model_id: model_id.clone(),
+        signing_region: region.clone(),
+        question: body["messages"][0]["content"][0]["text"].clone(),
+    };
+    calls.send_modify(|calls| calls.push(call));
     if let Some(fault) = runtime.refusal(&region, &model_id) {
         return fault.into_response();
     }

@@ -1,13 +1,13 @@
 //! Where credentials come from: each way of the SDK's chain, against a stand-in of what it asks.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use crate::common::bedrock_server::BedrockServer;
 
 use super::{
     aws_client,
     credentials_servers::{InstanceMetadata, PodIdentityAgent, StsFault, StsServer},
-    operator, server, text,
+    nobody, operator, server, token, written,
 };
 
 const LIST: [&str; 4] = ["catalog", "list", "--catalog", "bedrock"];
@@ -23,8 +23,7 @@ fn path(path: &Path) -> String {
 async fn signer(bedrock: &BedrockServer, mut environment: Environment) -> String {
     environment.push(("AWS_ENDPOINT_URL_BEDROCK", bedrock.url()));
     environment.push(("AWS_REGION", "eu-west-1".to_owned()));
-    let output = operator(&LIST, &environment).await;
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    operator(&LIST, &environment).await.ok();
     let last = bedrock.log().pop().expect("a request");
     last.access_key_id.expect("a signature")
 }
@@ -34,24 +33,26 @@ async fn refusal(bedrock: &BedrockServer, mut environment: Environment) -> Strin
     environment.push(("AWS_ENDPOINT_URL_BEDROCK", bedrock.url()));
     environment.push(("AWS_REGION", "eu-west-1".to_owned()));
     let output = operator(&LIST, &environment).await;
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.code, Some(1));
     assert!(bedrock.log().is_empty());
-    text(&output.stderr)
+    output.stderr
 }
 
 #[tokio::test]
 async fn environment_and_shared_files() {
     let bedrock = server().await;
     let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("credentials");
     let profile = |name: &str| {
         format!(
             "[{name}]\naws_access_key_id = AKID{}\naws_secret_access_key = secret\n",
             name.to_uppercase()
         )
     };
-    fs::write(&file, profile("default") + &profile("other")).expect("file");
-    let shared = ("AWS_SHARED_CREDENTIALS_FILE", path(&file));
+    let both = profile("default") + &profile("other");
+    let shared = (
+        "AWS_SHARED_CREDENTIALS_FILE",
+        written(&folder, "credentials", &both),
+    );
     for (environment, expected) in [
         (
             vec![
@@ -71,14 +72,15 @@ async fn environment_and_shared_files() {
     }
 }
 
-fn irsa(sts: &StsServer, token: &Path) -> Environment {
+/// Returns what is set where STS, at this URL, gives credentials for a token.
+fn irsa(sts: String, token: &str) -> Environment {
     vec![
-        ("AWS_ENDPOINT_URL_STS", sts.url()),
+        ("AWS_ENDPOINT_URL_STS", sts),
         (
             "AWS_ROLE_ARN",
             "arn:aws:iam::111122223333:role/irsa".to_owned(),
         ),
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", path(token)),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_owned()),
     ]
 }
 
@@ -86,10 +88,9 @@ fn irsa(sts: &StsServer, token: &Path) -> Environment {
 async fn iam_roles_for_service_accounts() {
     let (bedrock, sts) = (server().await, StsServer::start().await);
     let folder = tempfile::tempdir().expect("folder");
-    let token = folder.path().join("token");
-    fs::write(&token, "a.b.c").expect("token");
+    let token = token(&folder);
     assert_eq!(
-        signer(&bedrock, irsa(&sts, &token)).await,
+        signer(&bedrock, irsa(sts.url(), &token)).await,
         "ASIAXXXXXXXXIRSA"
     );
     let log = sts.log();
@@ -103,12 +104,11 @@ async fn iam_roles_for_service_accounts() {
 async fn a_service_account_that_sts_refuses_is_said_so() {
     let (bedrock, sts) = (server().await, StsServer::start().await);
     let folder = tempfile::tempdir().expect("folder");
-    let token = folder.path().join("token");
-    fs::write(&token, "a.b.c").expect("token");
+    let token = token(&folder);
     for (code, says) in [
         ("AccessDenied", "must allow sts:AssumeRoleWithWebIdentity"),
         ("InvalidIdentityToken", "IAM OIDC provider"),
-        ("ExpiredTokenException", "is expired"),
+        ("ExpiredTokenException", "has expired"),
     ] {
         let fault = StsFault {
             status: if code == "AccessDenied" { 403 } else { 400 },
@@ -116,7 +116,7 @@ async fn a_service_account_that_sts_refuses_is_said_so() {
             message: "no".to_owned(),
         };
         sts.fail([fault]);
-        let said = refusal(&bedrock, irsa(&sts, &token)).await;
+        let said = refusal(&bedrock, irsa(sts.url(), &token)).await;
         assert!(said.contains(says), "{said}");
     }
 }
@@ -133,8 +133,9 @@ async fn pod_identity_with_a_token_that_rotates() {
         ("AWS_ENDPOINT_URL_BEDROCK", bedrock.url()),
     ];
     let regions = ["--region", "eu-west-1", "--region", "eu-west-2"];
-    let output = operator(&[&LIST[..], &regions].concat(), &environment).await;
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    operator(&[&LIST[..], &regions].concat(), &environment)
+        .await
+        .ok();
     assert!(
         bedrock
             .log()
@@ -168,12 +169,9 @@ async fn instance_metadata_version_2() {
 #[tokio::test]
 async fn what_provides_credentials_and_is_not_there_is_said_so() {
     let bedrock = server().await;
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("port");
-    let nobody = format!("http://{}", closed.local_addr().expect("address"));
-    drop(closed);
+    let nobody = nobody();
     let folder = tempfile::tempdir().expect("folder");
-    let token = folder.path().join("token");
-    fs::write(&token, "a.b.c").expect("token");
+    let token = token(&folder);
     for (environment, says) in [
         (
             vec![
@@ -181,21 +179,11 @@ async fn what_provides_credentials_and_is_not_there_is_said_so() {
                     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
                     format!("{nobody}/v1/credentials"),
                 ),
-                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path(&token)),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.clone()),
             ],
             "can't be reached",
         ),
-        (
-            vec![
-                ("AWS_ENDPOINT_URL_STS", nobody.clone()),
-                (
-                    "AWS_ROLE_ARN",
-                    "arn:aws:iam::111122223333:role/irsa".to_owned(),
-                ),
-                ("AWS_WEB_IDENTITY_TOKEN_FILE", path(&token)),
-            ],
-            "can't be reached",
-        ),
+        (irsa(nobody.clone(), &token), "can't be reached"),
         (
             vec![
                 ("AWS_EC2_METADATA_SERVICE_ENDPOINT", nobody),
@@ -214,13 +202,17 @@ async fn the_program_says_what_is_missing() {
     let server = server().await;
     let url = ("AWS_ENDPOINT_URL_BEDROCK", server.url());
     let without_region = operator(&LIST, std::slice::from_ref(&url)).await;
-    assert_eq!(without_region.status.code(), Some(2));
-    assert!(text(&without_region.stderr).contains("give --region, or set AWS_REGION"));
+    assert_eq!(without_region.code, Some(2));
+    assert!(
+        without_region
+            .stderr
+            .contains("give --region or set AWS_REGION")
+    );
 
     let region = ("AWS_REGION", "eu-west-1".to_owned());
     let without_credentials = operator(&LIST, &[url, region]).await;
-    assert_eq!(without_credentials.status.code(), Some(1));
-    let said = text(&without_credentials.stderr);
+    assert_eq!(without_credentials.code, Some(1));
+    let said = without_credentials.stderr;
     assert!(said.contains("no AWS credentials were found"), "{said}");
     assert!(server.log().is_empty());
 }

@@ -6,9 +6,8 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use axum::{
@@ -18,9 +17,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
+use parking_lot::Mutex;
 use serde_json::json;
 
-use crate::common::bedrock_server::credential_scope;
+use crate::common::{bedrock_server::credential_scope, serving::Serving};
 
 /// Returns a time from now as credentials carry it.
 fn expiration(seconds: i64) -> String {
@@ -30,47 +30,8 @@ fn expiration(seconds: i64) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A router that serves until this value ends.
-struct Running {
-    address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Running {
-    async fn start(router: Router) -> Self {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let task = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("server");
-        });
-        Self { address, task }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// A list that grows while a server runs.
 type Log<T> = Arc<Mutex<Vec<T>>>;
-
-fn all<T: Clone>(log: &Log<T>) -> Vec<T> {
-    log.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-fn push<T>(log: &Log<T>, entry: T) {
-    log.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(entry);
-}
 
 /// An error of STS.
 #[derive(Debug, Clone)]
@@ -85,7 +46,7 @@ pub type StsRequest = BTreeMap<String, String>;
 
 /// A stand-in for STS (awsQuery): `AssumeRole` and `AssumeRoleWithWebIdentity`.
 pub struct StsServer {
-    running: Running,
+    serving: Serving,
     state: StsState,
 }
 
@@ -102,29 +63,25 @@ impl StsServer {
             .route("/", post(sts))
             .with_state(state.clone());
         Self {
-            running: Running::start(router).await,
+            serving: Serving::router(router).await,
             state,
         }
     }
 
     /// Returns the URL for `AWS_ENDPOINT_URL_STS`.
     pub fn url(&self) -> String {
-        self.running.url()
+        self.serving.url()
     }
 
     /// Lets the next requests fail.
     pub fn fail(&self, faults: impl IntoIterator<Item = StsFault>) {
-        let mut queue = self
-            .state
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.state.faults.lock();
         queue.extend(faults);
     }
 
     /// Returns all requests so far.
     pub fn log(&self) -> Vec<StsRequest> {
-        all(&self.state.log)
+        self.state.log.lock().clone()
     }
 }
 
@@ -138,12 +95,8 @@ async fn sts(
         form.insert("signed-by".to_owned(), scope[0].clone());
         form.insert("signed-for".to_owned(), scope[2].clone());
     }
-    push(&state.log, form.clone());
-    let fault = state
-        .faults
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front();
+    state.log.lock().push(form.clone());
+    let fault = state.faults.lock().pop_front();
     if let Some(fault) = fault {
         return sts_error(&fault);
     }
@@ -187,7 +140,7 @@ fn sts_error(fault: &StsFault) -> Response {
 /// A stand-in for the EKS Pod Identity agent. It writes a new token into the token file after each answer, as the kubelet
 /// does from time to time, and its credentials are to be renewed at once.
 pub struct PodIdentityAgent {
-    running: Running,
+    serving: Serving,
     state: AgentState,
 }
 
@@ -209,19 +162,19 @@ impl PodIdentityAgent {
             .route("/v1/credentials", get(pod_identity))
             .with_state(state.clone());
         Self {
-            running: Running::start(router).await,
+            serving: Serving::router(router).await,
             state,
         }
     }
 
     /// Returns the value for `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
     pub fn uri(&self) -> String {
-        format!("{}/v1/credentials", self.running.url())
+        format!("{}/v1/credentials", self.serving.url())
     }
 
     /// Returns the tokens that were presented so far.
     pub fn tokens(&self) -> Vec<String> {
-        all(&self.state.tokens)
+        self.state.tokens.lock().clone()
     }
 }
 
@@ -232,11 +185,11 @@ async fn pod_identity(State(state): State<AgentState>, headers: HeaderMap) -> Re
         .unwrap_or_default()
         .to_owned();
     let expected = fs::read_to_string(&state.token_file).expect("token file");
-    push(&state.tokens, token.clone());
+    state.tokens.lock().push(token.clone());
     if token != expected {
         return (StatusCode::BAD_REQUEST, "[token]: not the current one").into_response();
     }
-    let next = all(&state.tokens).len() + 1;
+    let next = state.tokens.lock().len() + 1;
     fs::write(&state.token_file, format!("token-{next}")).expect("token file");
     Json(json!({
         "AccessKeyId": "ASIAXXXXXXXXPOD",
@@ -250,7 +203,7 @@ async fn pod_identity(State(state): State<AgentState>, headers: HeaderMap) -> Re
 
 /// A stand-in for the instance metadata service, version 2: without a session token it answers 401.
 pub struct InstanceMetadata {
-    running: Running,
+    serving: Serving,
     log: Log<String>,
 }
 
@@ -262,24 +215,24 @@ impl InstanceMetadata {
             .route("/latest/meta-data/{*path}", get(imds))
             .with_state(log.clone());
         Self {
-            running: Running::start(router).await,
+            serving: Serving::router(router).await,
             log,
         }
     }
 
     /// Returns the value for `AWS_EC2_METADATA_SERVICE_ENDPOINT`.
     pub fn url(&self) -> String {
-        self.running.url()
+        self.serving.url()
     }
 
     /// Returns the paths that were asked for so far.
     pub fn log(&self) -> Vec<String> {
-        all(&self.log)
+        self.log.lock().clone()
     }
 }
 
 async fn imds_token(State(log): State<Log<String>>, headers: HeaderMap) -> Response {
-    push(&log, "token".to_owned());
+    log.lock().push("token".to_owned());
     match headers.get("x-aws-ec2-metadata-token-ttl-seconds") {
         Some(ttl) => (
             [("x-aws-ec2-metadata-token-ttl-seconds", ttl.clone())],
@@ -295,7 +248,7 @@ async fn imds(
     axum::extract::Path(path): axum::extract::Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    push(&log, path.clone());
+    log.lock().push(path.clone());
     if headers
         .get("x-aws-ec2-metadata-token")
         .is_none_or(|token| token != "session")

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::common::bedrock_server::{Fault, Scripted, profile};
 
-use super::{EU, connect, error, five_profiles, key, list, options, server};
+use super::{EU, connect, error, five_profiles, key, list, nobody, options, server};
 
 /// Returns a fault of each kind that `aws_client.py` knows, in its order.
 pub fn all() -> Vec<Scripted> {
@@ -66,7 +66,7 @@ async fn failures_have_classes_and_say_the_same_each_time() {
         (
             error_of(403, "ExpiredTokenException"),
             Reason::CredentialsUnavailable,
-            "they are expired",
+            "they have expired",
         ),
         (
             error_of(403, "InvalidSignatureException"),
@@ -86,7 +86,7 @@ async fn failures_have_classes_and_say_the_same_each_time() {
         (
             twice(Fault::throttled()),
             Reason::Throttled,
-            "rate of requests",
+            "throttles requests",
         ),
         (
             twice(Fault::internal()),
@@ -111,7 +111,7 @@ async fn failures_have_classes_and_say_the_same_each_time() {
         (
             twice(Fault::not_bedrock(200)),
             Reason::ServiceError,
-            "not one of Bedrock",
+            "did not come from Bedrock",
         ),
     ];
     let server = server().await;
@@ -137,9 +137,13 @@ async fn an_answer_that_breaks_off_is_an_error() {
         (
             Scripted::Truncated,
             Reason::ServiceError,
-            "not one of Bedrock",
+            "did not come from Bedrock",
         ),
-        (Scripted::Reset, Reason::EndpointUnreachable, "or it broke"),
+        (
+            Scripted::Reset,
+            Reason::EndpointUnreachable,
+            "failed or broke",
+        ),
     ] {
         server.script([broken.clone(), broken]);
         let (first, second) = (error(&server.url()).await, error(&server.url()).await);
@@ -183,17 +187,14 @@ async fn what_can_not_be_reached_is_said_so() {
     impatient.timeouts.read = Duration::from_millis(50);
     let hanging = connect(impatient).await.list(&key("eu-west-1")).await;
 
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("port");
-    let nobody = format!("http://{}", closed.local_addr().expect("address"));
-    drop(closed);
-
+    let nobody = nobody();
     for (error, says, host) in [
         (
             hanging.expect_err("hanging"),
             "did not answer in time",
             server.url(),
         ),
-        (error(&nobody).await, "no connection to", nobody),
+        (error(&nobody).await, "the connection to", nobody),
         (
             error("http://bedrock.invalid").await,
             "does not resolve: check --bedrock-endpoint or AWS_ENDPOINT_URL_BEDROCK",

@@ -1,6 +1,6 @@
 //! How requests travel: endpoints, proxies, certificates, connections.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use inference_profile_operator::{
     api::condition::Reason, catalog::Source, sources::bedrock::Options,
@@ -9,18 +9,12 @@ use inference_profile_operator::{
 use super::{
     Names, connect,
     credentials_servers::InstanceMetadata,
-    error, key,
+    error, key, list_in,
     network_servers::{ProxyServer, TlsServer},
-    operator, options, server, text,
+    nobody, operator, options, server, token, written,
 };
-const LIST: [&str; 6] = [
-    "catalog",
-    "list",
-    "--catalog",
-    "bedrock",
-    "--region",
-    "eu-west-1",
-];
+
+const LIST: [&str; 6] = list_in("eu-west-1");
 
 fn credentials() -> Vec<(&'static str, String)> {
     vec![
@@ -64,8 +58,7 @@ async fn each_region_can_have_an_endpoint_of_its_own() {
 
     let option = format!("eu-west-1={}", own.url());
     let args = [&LIST[..], &["--bedrock-endpoint", &option]].concat();
-    let output = operator(&args, &credentials()).await;
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    operator(&args, &credentials()).await.ok();
     assert_eq!(own.listings().len(), 2);
 }
 
@@ -80,18 +73,10 @@ async fn only_regions_become_host_names() {
         "a b",
         "eu-west-1#",
     ] {
-        let args = [
-            "catalog",
-            "list",
-            "--catalog",
-            "bedrock",
-            "--region",
-            region,
-        ];
-        let output = operator(&args, &credentials()).await;
-        assert_eq!(output.status.code(), Some(2), "{region}");
+        let output = operator(&list_in(region), &credentials()).await;
+        assert_eq!(output.code, Some(2), "{region}");
         assert!(
-            text(&output.stderr).contains("is not an AWS region name"),
+            output.stderr.contains("is not an AWS region name"),
             "{region}"
         );
     }
@@ -127,26 +112,15 @@ async fn hosts_are_those_that_aws_has() {
         let tls = TlsServer::start(server.address(), &[host.trim_end_matches(":443")]).await;
         let proxy = ProxyServer::start(tls.address()).await;
         let folder = tempfile::tempdir().expect("folder");
-        let bundle = folder.path().join("ca.pem");
-        fs::write(&bundle, tls.authority()).expect("bundle");
         let mut variables = credentials();
         variables.push(("HTTPS_PROXY", proxy.url()));
-        variables.push(("AWS_CA_BUNDLE", bundle.to_str().expect("path").to_owned()));
+        variables.push(("AWS_CA_BUNDLE", tls.bundle(&folder)));
         variables.extend(
             environment
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned())),
         );
-        let args = [
-            "catalog",
-            "list",
-            "--catalog",
-            "bedrock",
-            "--region",
-            region,
-        ];
-        let output = operator(&args, &variables).await;
-        assert!(output.status.success(), "{}", text(&output.stderr));
+        operator(&list_in(region), &variables).await.ok();
         assert_eq!(proxy.asked(), [host]);
         assert_eq!(server.listings()[0].signing_region.as_deref(), Some(region));
     }
@@ -159,22 +133,18 @@ async fn sts_is_that_of_the_region() {
     let tls = TlsServer::start(server.address(), &["sts.eu-west-1.amazonaws.com"]).await;
     let proxy = ProxyServer::start(tls.address()).await;
     let folder = tempfile::tempdir().expect("folder");
-    let (bundle, token) = (folder.path().join("ca.pem"), folder.path().join("token"));
-    fs::write(&bundle, tls.authority()).expect("bundle");
-    fs::write(&token, "a.b.c").expect("token");
-    let path = |path: &std::path::Path| path.to_str().expect("path").to_owned();
     let variables = [
         (
             "AWS_ROLE_ARN",
             "arn:aws:iam::111122223333:role/irsa".to_owned(),
         ),
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", path(&token)),
-        ("AWS_CA_BUNDLE", path(&bundle)),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token(&folder)),
+        ("AWS_CA_BUNDLE", tls.bundle(&folder)),
         ("HTTPS_PROXY", proxy.url()),
     ];
     // What answers there is no STS.
     let output = operator(&LIST, &variables).await;
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.code, Some(1));
     assert_eq!(proxy.asked()[0], "sts.eu-west-1.amazonaws.com:443");
 }
 
@@ -189,8 +159,7 @@ async fn instance_metadata_passes_by_the_proxy_where_it_is_said_so() {
         ("HTTP_PROXY", "http://127.0.0.1:1".to_owned()),
         ("NO_PROXY", "127.0.0.1".to_owned()),
     ];
-    let output = operator(&LIST, &variables).await;
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    operator(&LIST, &variables).await.ok();
     assert_eq!(server.listings().len(), 1);
 }
 
@@ -199,16 +168,10 @@ async fn the_certificates_of_the_system_can_be_elsewhere() {
     let server = server().await;
     let tls = TlsServer::start(server.address(), &["localhost"]).await;
     let folder = tempfile::tempdir().expect("folder");
-    let bundle = folder.path().join("system.pem");
-    fs::write(&bundle, tls.authority()).expect("bundle");
     let mut variables = credentials();
-    variables.push((
-        "AWS_ENDPOINT_URL_BEDROCK",
-        format!("https://localhost:{}", tls.address().port()),
-    ));
-    variables.push(("SSL_CERT_FILE", bundle.to_str().expect("path").to_owned()));
-    let output = operator(&LIST, &variables).await;
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    variables.push(("AWS_ENDPOINT_URL_BEDROCK", tls.url()));
+    variables.push(("SSL_CERT_FILE", tls.bundle(&folder)));
+    operator(&LIST, &variables).await.ok();
 }
 
 #[tokio::test]
@@ -218,7 +181,7 @@ async fn fips_and_an_endpoint_of_ones_own_exclude_each_other() {
     variables.push(("AWS_ENDPOINT_URL_BEDROCK", server.url()));
     variables.push(("AWS_USE_FIPS_ENDPOINT", "true".to_owned()));
     let output = operator(&LIST, &variables).await;
-    let said = text(&output.stderr);
+    let said = output.stderr;
     assert!(
         said.contains("which excludes AWS_USE_FIPS_ENDPOINT"),
         "{said}"
@@ -232,18 +195,12 @@ async fn a_proxy_is_passed_by_where_it_is_said_so() {
     let tls = TlsServer::start(server.address(), &["localhost"]).await;
     let proxy = ProxyServer::start(tls.address()).await;
     let folder = tempfile::tempdir().expect("folder");
-    let bundle = folder.path().join("ca.pem");
-    fs::write(&bundle, tls.authority()).expect("bundle");
     let mut variables = credentials();
-    variables.push((
-        "AWS_ENDPOINT_URL_BEDROCK",
-        format!("https://localhost:{}", tls.address().port()),
-    ));
+    variables.push(("AWS_ENDPOINT_URL_BEDROCK", tls.url()));
     variables.push(("HTTPS_PROXY", proxy.url()));
     variables.push(("NO_PROXY", "localhost".to_owned()));
-    variables.push(("AWS_CA_BUNDLE", bundle.to_str().expect("path").to_owned()));
-    let output = operator(&LIST, &variables).await;
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    variables.push(("AWS_CA_BUNDLE", tls.bundle(&folder)));
+    operator(&LIST, &variables).await.ok();
     assert!(proxy.asked().is_empty());
     assert_eq!(server.listings().len(), 1);
 }
@@ -252,7 +209,7 @@ async fn a_proxy_is_passed_by_where_it_is_said_so() {
 async fn certificates_of_an_authority_that_is_not_known_are_refused() {
     let server = server().await;
     let tls = TlsServer::start(server.address(), &["localhost"]).await;
-    let url = format!("https://localhost:{}", tls.address().port());
+    let url = tls.url();
     let with = |ca_bundle| Options {
         ca_bundle,
         resolver: Arc::new(Names(&["localhost"])),
@@ -273,13 +230,9 @@ async fn certificates_of_an_authority_that_is_not_known_are_refused() {
 #[tokio::test]
 async fn a_bundle_that_is_none_is_said_so_at_once() {
     let folder = tempfile::tempdir().expect("folder");
-    let bundle = folder.path().join("ca.pem");
-    fs::write(&bundle, "no certificates").expect("bundle");
+    let bundle = written(&folder, "ca.pem", "no certificates");
     for (path, says) in [
-        (
-            bundle.to_str().expect("path"),
-            "holds no certificate of an authority",
-        ),
+        (bundle.as_str(), "has no usable CA certificate"),
         (
             "/nonexistent/ca.pem",
             "/nonexistent/ca.pem, which can't be read",
@@ -288,23 +241,20 @@ async fn a_bundle_that_is_none_is_said_so_at_once() {
         let mut variables = credentials();
         variables.push(("AWS_CA_BUNDLE", path.to_owned()));
         let output = operator(&LIST, &variables).await;
-        assert_eq!(output.status.code(), Some(1));
-        let said = text(&output.stderr);
+        assert_eq!(output.code, Some(1));
+        let said = output.stderr;
         assert!(said.contains(says), "{said}");
     }
 }
 
 #[tokio::test]
 async fn a_proxy_that_is_not_there_is_said_so() {
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("port");
-    let nobody = format!("http://{}", closed.local_addr().expect("address"));
-    drop(closed);
     let mut variables = credentials();
-    variables.push(("HTTPS_PROXY", nobody));
+    variables.push(("HTTPS_PROXY", nobody()));
     let output = operator(&LIST, &variables).await;
-    let said = text(&output.stderr);
+    let said = output.stderr;
     assert!(
-        said.contains("no connection to") && said.contains("HTTPS_PROXY"),
+        said.contains("the connection to") && said.contains("HTTPS_PROXY"),
         "{said}"
     );
 }
@@ -321,8 +271,8 @@ async fn the_program_speaks_tls() {
         ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
     ];
     let output = operator(&LIST, &environment).await;
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let stderr = output.stderr;
+    assert_eq!(output.code, Some(1), "{stderr}");
     assert!(
         stderr.starts_with("error: ") && !stderr.contains("panicked"),
         "{stderr}"

@@ -1,31 +1,25 @@
 //! Stand-ins for what stands between the operator and AWS: an endpoint that speaks TLS with an authority of its own, and a
 //! proxy. Both listen on 127.0.0.1.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{net::SocketAddr, sync::Arc};
 
+use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    net::TcpStream,
 };
 use tokio_rustls::TlsAcceptor;
 
+use super::written;
+use crate::common::serving::Serving;
+
 /// Speaks TLS for a server that does not.
 pub struct TlsServer {
-    address: SocketAddr,
+    serving: Serving,
     authority: String,
-    task: JoinHandle<()>,
-}
-
-impl Drop for TlsServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl TlsServer {
@@ -56,9 +50,7 @@ impl TlsServer {
             )
             .expect("configuration");
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("port");
-        let address = listener.local_addr().expect("address");
-        let task = tokio::spawn(async move {
+        let serving = Serving::start(|listener| async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
@@ -71,14 +63,23 @@ impl TlsServer {
             }
         });
         Self {
-            address,
+            serving: serving.await,
             authority: pem,
-            task,
         }
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.serving.address()
+    }
+
+    /// Returns its URL, where `localhost` is among its names.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.address().port())
+    }
+
+    /// Writes the certificate of its authority into a folder and returns its path.
+    pub fn bundle(&self, folder: &TempDir) -> String {
+        written(folder, "ca.pem", &self.authority)
     }
 
     /// Returns the certificate of its authority, in PEM.
@@ -89,24 +90,15 @@ impl TlsServer {
 
 /// A proxy for HTTPS (CONNECT) that leads everywhere to one place.
 pub struct ProxyServer {
-    address: SocketAddr,
+    serving: Serving,
     asked: Arc<Mutex<Vec<String>>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for ProxyServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl ProxyServer {
     pub async fn start(place: SocketAddr) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("port");
-        let address = listener.local_addr().expect("address");
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = asked.clone();
-        let task = tokio::spawn(async move {
+        let serving = Serving::start(|listener| async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let log = log.clone();
                 tokio::spawn(async move {
@@ -116,9 +108,7 @@ impl ProxyServer {
                         let _ = stream.write_all(b"HTTP/1.1 405 No\r\n\r\n").await;
                         return;
                     };
-                    log.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((*host).to_owned());
+                    log.lock().push((*host).to_owned());
                     let mut server = TcpStream::connect(place).await.expect("place");
                     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
                     let _ = copy_bidirectional(&mut stream, &mut server).await;
@@ -126,23 +116,19 @@ impl ProxyServer {
             }
         });
         Self {
-            address,
+            serving: serving.await,
             asked,
-            task,
         }
     }
 
     /// Returns the URL for `HTTPS_PROXY`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.serving.url()
     }
 
     /// Returns the hosts with ports that it was asked to connect to.
     pub fn asked(&self) -> Vec<String> {
-        self.asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.asked.lock().clone()
     }
 }
 

@@ -1,6 +1,6 @@
-//! Every failed call to the apiserver, classed in one place: what to say of it and when to try again.
+//! Failed calls to the apiserver, classified in one place: what to report, and when to try again.
 
-use kube::core::Status;
+use kube::core::{Status, response::StatusCause};
 
 use crate::{
     api::condition::Reason,
@@ -10,17 +10,17 @@ use crate::{
     },
 };
 
-/// Says why a call to the apiserver gave nothing.
+/// Says why a call to the apiserver failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The apiserver, or the way to it, failed.
+    /// The apiserver refused the call or could not be reached.
     #[error("the call failed")]
     Failed(#[from] kube::Error),
-    /// Nothing came back in time.
+    /// No answer arrived in time.
     #[error("no answer within {} s", super::writer::CALL_TIMEOUT.as_secs())]
     TimedOut,
-    /// It was not made, or given up: another replica may write now.
-    #[error("this replica does not lead any more")]
+    /// The call was not made or was abandoned, because another replica may lead now.
+    #[error("this replica no longer leads")]
     NotLeading,
 }
 
@@ -34,49 +34,42 @@ impl CallError {
         }
     }
 
-    /// Says whether the object is not there.
+    /// Returns the causes in the apiserver's answer.
+    fn causes(&self) -> impl Iterator<Item = &StatusCause> {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        details.into_iter().flat_map(|details| &details.causes)
+    }
+
+    /// Returns whether the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.status().is_some_and(Status::is_not_found)
     }
 
-    /// Says whether a precondition failed: the object exists, is gone or is another one, or a field manager objects.
+    /// Returns whether a precondition failed: the object exists, is gone or is another one, or a field manager holds a field.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
     }
 
-    /// Says whether the uid given is not that of the object: the apiserver refuses to change it.
+    /// Returns whether another object has taken the name: the apiserver refuses a UID that is not the object's own.
     #[must_use]
     pub fn is_replaced(&self) -> bool {
-        self.status().is_some_and(|status| {
-            status.is_invalid() && causes(status).any(|(field, _)| field == "metadata.uid")
-        })
+        self.status().is_some_and(Status::is_invalid)
+            && self.causes().any(|cause| cause.field == "metadata.uid")
     }
 
-    /// Says whether the namespace is on its way out.
+    /// Returns whether the namespace is being deleted.
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {
-        self.status().is_some_and(|status| {
-            let details = status.details.as_ref();
-            details.is_some_and(|details| {
-                details
-                    .causes
-                    .iter()
-                    .any(|cause| cause.reason == "NamespaceTerminating")
-            })
-        })
+        self.causes()
+            .any(|cause| cause.reason == "NamespaceTerminating")
     }
 
-    /// Returns the field managers that object to an apply, as the apiserver names them.
+    /// Returns the field managers that conflict with an apply, as the apiserver names them.
     #[must_use]
-    pub fn objecting_managers(&self) -> Vec<String> {
-        let Some(details) = self.status().and_then(|status| status.details.as_ref()) else {
-            return Vec::new();
-        };
-        details
-            .causes
-            .iter()
+    pub fn conflicting_managers(&self) -> Vec<String> {
+        self.causes()
             .filter(|cause| cause.reason == "FieldManagerConflict")
             .map(|cause| {
                 format!(
@@ -88,7 +81,7 @@ impl CallError {
             .collect()
     }
 
-    /// Returns what to say of a failed write or removal of a target.
+    /// Returns the problem of a target that could not be written or removed.
     #[must_use]
     pub fn problem(&self, target: &TargetKey) -> Problem {
         let (reason, retry, what_to_do) = match self.status() {
@@ -107,27 +100,27 @@ impl CallError {
                 Retry::Rarely,
                 "create it, or choose creationPolicy Owner",
             ),
-            // Another object has taken the place of the one that was judged.
+            // Another object has taken the name of the one that was judged.
             Some(status) if status.is_conflict() || self.is_replaced() => (
                 Reason::Retrying,
                 Retry::Soon,
-                "it changed meanwhile; retried",
+                "it changed in the meantime; retrying",
             ),
             Some(status) if status.is_invalid() || status.code == 400 => (
                 Reason::TargetInvalid,
                 Retry::Rarely,
-                "correct the target or the object in its place",
+                "correct the target, or the object of that name",
             ),
-            _ => (Reason::Retrying, Retry::Soon, "retried"),
+            _ => (Reason::Retrying, Retry::Soon, "retrying"),
         };
         Problem {
             reason,
-            message: format!("{target}: {}; {what_to_do}", self.in_words()),
+            message: format!("{target}: {}; {what_to_do}", self.describe()),
             retry,
         }
     }
 
-    /// Returns what to say of a restart that could not be triggered.
+    /// Returns the problem of a restart that could not be triggered.
     #[must_use]
     pub fn restart_problem(&self, workload: &WorkloadKey) -> Problem {
         let (reason, retry, what_to_do) = match self.status() {
@@ -146,25 +139,25 @@ impl CallError {
                 Retry::Rarely,
                 "correct the workload, or take it out of spec.rollout",
             ),
-            _ => (Reason::Retrying, Retry::Soon, "retried"),
+            _ => (Reason::Retrying, Retry::Soon, "retrying"),
         };
         Problem {
             reason,
             message: format!(
                 "the values are written, but {workload} was not restarted for them: {}; {what_to_do}",
-                self.in_words()
+                self.describe()
             ),
             retry,
         }
     }
 
-    /// Returns what to do about a binding's own object that can't be written, as the end of a sentence.
+    /// Returns what to do if a binding's own object can't be written, as the end of a sentence.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self.status().map(|status| status.code) {
-            // The apiserver says no more than that where a field is not in its schema.
+            // The apiserver answers so if a field is missing from its schema.
             Some(500) => {
-                "; where this lasts, the CRD is older than this program: apply the one of this version"
+                "; if this lasts, the CRD is older than this program: apply the CRD of this version"
             }
             Some(403) => {
                 "; the operator's service account must be allowed to patch bindings and their status"
@@ -173,9 +166,9 @@ impl CallError {
         }
     }
 
-    /// Returns the failure without what varies between equal failures.
+    /// Describes the failure, without the details that differ between equal failures.
     #[must_use]
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Failed(kube::Error::Api(status)) if !status.message.is_empty() => {
                 status.message.clone()
@@ -187,15 +180,4 @@ impl CallError {
             Self::TimedOut | Self::NotLeading => self.to_string(),
         }
     }
-}
-
-fn causes(status: &Status) -> impl Iterator<Item = (&str, &str)> {
-    let causes = status
-        .details
-        .as_ref()
-        .map(|details| details.causes.as_slice())
-        .unwrap_or_default();
-    causes
-        .iter()
-        .map(|cause| (cause.field.as_str(), cause.reason.as_str()))
 }

@@ -1,4 +1,4 @@
-//! What follows from an answer: what is shown, and when to ask again. Pure.
+//! What follows from a source's answer: what the feed publishes, and when it lists again. Pure.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,39 +7,40 @@ use jiff::Timestamp;
 use crate::{
     api::condition::Reason,
     catalog::{Catalog, CatalogError, FeedState, Freshness, SourceKind},
+    pause,
 };
 
-use super::{Schedule, age};
+use super::{Schedule, staleness};
 
-/// How long after a first failure, and before a doubtful answer is confirmed.
+/// Pause after a first failure, and before a doubtful answer is checked by a second listing.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// No source makes a feed wait longer than this, or than its interval where that is longer.
+/// Longest wait that a source can ask for, unless the feed's interval is longer.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
-/// Delays differ from what they should be by up to this share, so that many operators do not ask at the same time.
+/// By which share of itself a delay may be shorter or longer, so that many operators do not list at the same time.
 const JITTER: f64 = 0.1;
 
-/// What a feed remembers between two answers.
+/// What a feed remembers between two answers of its source.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// Failed answers in a row.
+pub(super) struct RefreshState {
+    /// Number of consecutive failures.
     failures: u32,
-    /// Whether the last answer was empty and waits for a second one that says the same.
-    doubted: bool,
+    /// Whether the last answer was empty and needs to be confirmed by a second one.
+    doubtful: bool,
 }
 
-/// What follows from an answer.
+/// What a feed does after an answer.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// What everybody sees from now on, where it differs.
+    /// What to publish; `None` if nothing changes.
     pub publish: Option<FeedState>,
-    /// When to ask again.
+    /// How long to wait before listing again.
     pub delay: Duration,
-    /// Whether all feeds of the account wait until then.
+    /// Whether all feeds of the account wait that long.
     pub throttled: bool,
 }
 
-impl Progress {
-    /// Takes in an answer. `random` is in 0..1.
+impl RefreshState {
+    /// Evaluates an answer. `random` is in 0..1.
     pub fn step(
         &mut self,
         before: &FeedState,
@@ -50,48 +51,49 @@ impl Progress {
         random: f64,
     ) -> Step {
         let interval = schedule.interval;
-        if !self.doubted && is_doubtful(before, &answer) {
-            self.doubted = true;
+        if !self.doubtful && is_doubtful(before, &answer) {
+            self.doubtful = true;
             return Step {
                 publish: None,
-                delay: jittered(FIRST_RETRY.min(interval), random),
+                delay: pause::jittered(FIRST_RETRY.min(interval), JITTER, random),
                 throttled: false,
             };
         }
-        // A failure neither confirms nor refutes an empty answer: the next one is doubted anew.
-        self.doubted = false;
+        // A failure neither confirms nor refutes an empty answer: the next empty one has to be confirmed again.
+        self.doubtful = false;
         self.failures = match &answer {
             Ok(_) => 0,
             Err(_) => self.failures.saturating_add(1),
         };
         let wait = retry_after(&answer);
-        let unsaid = self.failures == 1
+        let is_withheld = self.failures == 1
             && before.catalog.is_some()
             && !is_overdue(wait.unwrap_or_default(), interval);
         Step {
             delay: next_delay(self.failures, wait, interval, random),
             throttled: matches!(answer, Err(CatalogError::Throttled { .. })),
-            publish: publication(before, answer, kind, schedule.max_age, now).filter(|_| !unsaid),
+            publish: publication(before, answer, kind, schedule.max_age, now)
+                .filter(|_| !is_withheld),
         }
     }
 }
 
-/// Says whether a catalog that is listed no sooner than after `wait` is late. Where it is not, a single failure is not
-/// worth two writes to each status: it is shown when the next try fails too.
+/// Returns whether a catalog is overdue if it cannot be listed for as long as `wait`. If it is not, a single failure is not
+/// worth two writes to every status: it is published only if the next listing fails too.
 fn is_overdue(wait: Duration, interval: Duration) -> bool {
     wait > interval
 }
 
-/// Returns what a feed shows that has to wait for its account, where that differs: a first listing does not wait in
-/// silence, and a catalog that is late is not told to be listed regularly.
-pub(super) fn while_paused(
+/// Returns what a feed publishes while its account is throttled, or `None` if nothing changes. A feed without a catalog says
+/// why it has none, and a feed whose catalog is overdue no longer claims to be fresh.
+pub(super) fn while_throttled(
     before: &FeedState,
     wait: Duration,
     interval: Duration,
 ) -> Option<FeedState> {
     let failing = matches!(before.freshness, Freshness::Failed { .. });
-    let shown = !failing && (before.catalog.is_none() || is_overdue(wait, interval));
-    shown.then(|| FeedState {
+    let differs = !failing && (before.catalog.is_none() || is_overdue(wait, interval));
+    differs.then(|| FeedState {
         catalog: before.catalog.clone(),
         freshness: Freshness::Failed {
             reason: Reason::Throttled,
@@ -101,7 +103,7 @@ pub(super) fn while_paused(
     })
 }
 
-/// Says whether an answer is to be confirmed by a second one: nothing, where there was something before.
+/// Returns whether an answer has to be confirmed by a second one: it is empty, and the catalog was not empty before.
 fn is_doubtful(before: &FeedState, answer: &Result<Catalog, CatalogError>) -> bool {
     let had_some = before
         .catalog
@@ -113,8 +115,8 @@ fn is_doubtful(before: &FeedState, answer: &Result<Catalog, CatalogError>) -> bo
             .is_ok_and(|catalog| catalog.profiles().is_empty())
 }
 
-/// Returns what an answer changes for those who look; nothing where all stays as it was. A failure keeps the catalog,
-/// an equal catalog stays the same allocation.
+/// Returns what to publish after an answer, or `None` if nothing changes. A failure keeps the catalog; an equal catalog
+/// stays the same allocation.
 fn publication(
     before: &FeedState,
     answer: Result<Catalog, CatalogError>,
@@ -129,17 +131,11 @@ fn publication(
             let freshness = if kind.is_live() {
                 Freshness::Fresh
             } else {
-                age::freshness(&catalog, max_age, now)
+                staleness::freshness(&catalog, max_age, now)
             };
             (Some(catalog), freshness)
         }
-        Err(error) => {
-            let freshness = Freshness::Failed {
-                reason: error.reason(),
-                message: error.to_string().into(),
-            };
-            (before.catalog.clone(), freshness)
-        }
+        Err(error) => (before.catalog.clone(), Freshness::failed(&error)),
     };
     let same_catalog = match (&before.catalog, &catalog) {
         (Some(old), Some(new)) => Arc::ptr_eq(old, new),
@@ -156,8 +152,9 @@ fn retry_after(answer: &Result<Catalog, CatalogError>) -> Option<Duration> {
     }
 }
 
-/// Returns how long to wait before asking again: the interval after a success, else one second that doubles with each
-/// failure up to the interval, jittered; not less than what the source asks for, within reason.
+/// Returns how long to wait before listing again: the interval after a success; after a failure one second, doubled with
+/// each further failure up to the interval. Both are jittered. The wait is never shorter than what the source asks for, up to
+/// [`LONGEST_RETRY_AFTER`].
 fn next_delay(
     failures: u32,
     retry_after: Option<Duration>,
@@ -166,28 +163,18 @@ fn next_delay(
 ) -> Duration {
     let delay = match failures {
         0 => interval,
-        n => FIRST_RETRY
-            .saturating_mul(2_u32.saturating_pow(n - 1))
-            .min(interval),
+        n => pause::doubled(FIRST_RETRY, n - 1, interval),
     };
     let least = retry_after
         .unwrap_or_default()
         .min(LONGEST_RETRY_AFTER.max(interval));
-    jittered(delay, random).max(least)
-}
-
-/// Returns the duration, made longer or shorter by up to a tenth. `random` is in 0..1.
-fn jittered(duration: Duration, random: f64) -> Duration {
-    duration.mul_f64(1.0 + JITTER * (2.0 * random - 1.0))
+    pause::jittered(delay, JITTER, random).max(least)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            nothing_known,
-            tests::{Answer, INTERVAL, SCHEDULE, catalog, denied, key, live},
-        },
+        super::tests::{Answer, INTERVAL, SCHEDULE, catalog, denied, key, live},
         *,
     };
 
@@ -230,8 +217,8 @@ mod tests {
                 "{failures} {retry_after:?} {interval:?}"
             );
         }
-        assert_eq!(jittered(secs(100), 0.0), secs(90));
-        assert_eq!(jittered(secs(100), 1.0), secs(110));
+        assert_eq!(next_delay(0, None, secs(100), 0.0), secs(90));
+        assert_eq!(next_delay(0, None, secs(100), 1.0), secs(110));
         assert!(next_delay(1, Some(secs(30)), INTERVAL, 0.0) >= secs(30));
     }
 
@@ -240,19 +227,19 @@ mod tests {
         let cases = [
             (
                 "first answer",
-                nothing_known(),
+                FeedState::pending(),
                 live(&["eu"]),
                 Some((true, Freshness::Fresh)),
             ),
             (
                 "first answer, empty",
-                nothing_known(),
+                FeedState::pending(),
                 live(&[]),
                 Some((true, Freshness::Fresh)),
             ),
             (
                 "first failure",
-                nothing_known(),
+                FeedState::pending(),
                 denied(),
                 Some((false, failed(None).freshness)),
             ),
@@ -303,7 +290,7 @@ mod tests {
             after.catalog.as_ref().expect("after")
         ));
         assert_eq!(
-            publish(&nothing_known(), live(&[]), SourceKind::Directory)
+            publish(&FeedState::pending(), live(&[]), SourceKind::Directory)
                 .expect("published")
                 .freshness,
             Freshness::Snapshot
@@ -318,9 +305,9 @@ mod tests {
         publication(before, answer, kind, SCHEDULE.max_age, now())
     }
 
-    /// Takes in an answer of a live source; no jitter.
-    fn step(progress: &mut Progress, before: &FeedState, answer: Answer) -> Step {
-        progress.step(before, answer, SourceKind::Bedrock, SCHEDULE, now(), 0.5)
+    /// Evaluates an answer of a live source, without jitter.
+    fn step(refresh: &mut RefreshState, before: &FeedState, answer: Answer) -> Step {
+        refresh.step(before, answer, SourceKind::Bedrock, SCHEDULE, now(), 0.5)
     }
 
     fn throttled(retry_after: Option<Duration>) -> Answer {
@@ -333,9 +320,9 @@ mod tests {
     #[test]
     fn an_empty_answer_is_believed_only_twice_in_a_row() {
         let before = fresh(&["eu"]);
-        let mut progress = Progress::default();
+        let mut refresh = RefreshState::default();
         let mut answer = |answer| {
-            let step = step(&mut progress, &before, answer);
+            let step = step(&mut refresh, &before, answer);
             (
                 step.publish
                     .map(|state| state.catalog.expect("catalog").profiles().len()),
@@ -355,17 +342,17 @@ mod tests {
     fn a_single_failure_is_not_shown_where_there_is_a_catalog() {
         let hours = |hours| Some(Duration::from_hours(hours));
         let shown = |before: &FeedState, answers: Vec<Answer>| -> Vec<bool> {
-            let mut progress = Progress::default();
+            let mut refresh = RefreshState::default();
             let answers = answers.into_iter();
             answers
-                .map(|answer| step(&mut progress, before, answer).publish.is_some())
+                .map(|answer| step(&mut refresh, before, answer).publish.is_some())
                 .collect()
         };
         let good = fresh(&["eu"]);
         for (name, before, answers, expected) in [
             (
                 "the first listing",
-                &nothing_known(),
+                &FeedState::pending(),
                 vec![denied()],
                 vec![true],
             ),
@@ -407,7 +394,7 @@ mod tests {
             (live(&["eu"]), false),
         ];
         for (answer, expected) in answers {
-            let step = step(&mut Progress::default(), &fresh(&["eu"]), answer);
+            let step = step(&mut RefreshState::default(), &fresh(&["eu"]), answer);
             assert_eq!(step.throttled, expected);
         }
     }
@@ -419,7 +406,7 @@ mod tests {
         for (name, before, wait, shown) in [
             (
                 "a first listing",
-                &nothing_known(),
+                &FeedState::pending(),
                 Duration::from_secs(1),
                 true,
             ),
@@ -427,7 +414,7 @@ mod tests {
             ("a good catalog that is late", &good, longer, true),
             ("another failure", &failed(None), longer, false),
         ] {
-            let state = while_paused(before, wait, INTERVAL);
+            let state = while_throttled(before, wait, INTERVAL);
             assert_eq!(state.is_some(), shown, "{name}");
             if let Some(state) = state {
                 assert_eq!(state.catalog.is_some(), before.catalog.is_some(), "{name}");
@@ -449,11 +436,11 @@ mod tests {
                 profiles,
             ))
         };
-        let mut progress = Progress::default();
-        let mut state = nothing_known();
+        let mut refresh = RefreshState::default();
+        let mut state = FeedState::pending();
         let mut read = |hours: i64| {
             let now = now() + jiff::SignedDuration::from_hours(hours);
-            let step = progress.step(&state, dated(), SourceKind::Directory, SCHEDULE, now, 0.5);
+            let step = refresh.step(&state, dated(), SourceKind::Directory, SCHEDULE, now, 0.5);
             let shown = step.publish.map(|next| {
                 state = next;
                 state.freshness.clone()

@@ -1,4 +1,4 @@
-//! What a newer program with newer data compiled in may change by itself: nothing that is written.
+//! Keeps written values when a newer operator brings newer embedded data.
 
 use std::sync::Arc;
 
@@ -17,21 +17,23 @@ use super::{
     status::{Finding, WrittenRoute},
 };
 
-/// Returns the answer that counts. Where the embedded catalog gives something else than it gave, and only its date
-/// differs, that is what is written already. An edit of the spec takes the new data, and limits act by both. `judged` is
-/// what the limits say of the written route.
+/// Returns the answer to act on. If the embedded catalog gives another route only because its data are of another date, that
+/// is the written route. After an edit of the spec the new data count. The limits apply to the written route both as it was
+/// written and as the new data list it. `written_judgement` is their judgement of it as it was written.
 pub fn hold_back(
     answer: Answer,
     observed: &Observed,
     limits: &Limits,
-    judged: Option<&Judgement>,
+    written_judgement: Option<&Judgement>,
     settings: &Settings,
     embedded: &Embedded,
 ) -> Answer {
     let binding = &*observed.binding;
-    let (Some(written), Some(judged), Some(catalog)) =
-        (&binding.status.route, judged, &observed.feed.catalog)
-    else {
+    let (Some(written), Some(judgement), Some(catalog)) = (
+        &binding.status.route,
+        written_judgement,
+        &observed.feed.catalog,
+    ) else {
         return answer;
     };
     let Answer::Yes { route: fresh, .. } = &answer else {
@@ -40,19 +42,19 @@ pub fn hold_back(
     if settings.follow_embedded
         || written.route == fresh.route
         || !only_the_data_differs(binding, written, catalog)
-        || !judged.permits()
+        || !judgement.permits()
         || !is_allowed_as_listed(written, catalog, limits, embedded)
     {
         return answer;
     }
     Answer::Yes {
-        judgement: judged.clone(),
+        judgement: judgement.clone(),
         finding: held_back(binding, written, fresh, catalog),
         route: with_account(written, settings.account.as_ref()),
     }
 }
 
-/// Says whether the spec is the one that the written route was found for, in older or newer embedded data.
+/// Says whether the written route was found for this same spec, in embedded data of another date.
 fn only_the_data_differs(binding: &Binding, written: &WrittenRoute, catalog: &Catalog) -> bool {
     let embedded = SourceKind::Embedded;
     catalog.source() == embedded
@@ -62,7 +64,7 @@ fn only_the_data_differs(binding: &Binding, written: &WrittenRoute, catalog: &Ca
         && !contradicts(binding, written)
 }
 
-/// Says whether the limits allow the written profile as the data have it now; they may have it no more.
+/// Says whether the limits allow the written profile as the catalog lists it now. If it is no longer listed, they do.
 fn is_allowed_as_listed(
     written: &WrittenRoute,
     catalog: &Catalog,
@@ -92,8 +94,8 @@ fn held_back(
         new.id().to_owned()
     };
     let message = format!(
-        "{} stays, as the embedded catalog of {} gave it; that of {} gives {other}: edit the spec, or start the operator \
-         with --follow-embedded, to take this",
+        "{} stays, as found in the embedded catalog of {}; the one of {} gives {other}: edit the spec, or start the operator \
+         with --follow-embedded, to use that",
         old.id(),
         written.provenance.as_of,
         catalog.as_of().unwrap_or_default()
@@ -108,7 +110,8 @@ fn held_back(
     Finding::new(ConditionStatus::True, reason, message)
 }
 
-/// Returns the written route with the operator's account in its ARN: that it is another one now is no news of the data.
+/// Returns the written route with the operator's account in its ARN. A changed account does not come from newer data, so it
+/// is not held back.
 fn with_account(written: &Arc<WrittenRoute>, account: Option<&AccountId>) -> Arc<WrittenRoute> {
     let account = account.filter(|_| written.route.profile().is_some());
     if written.account.as_ref() == account {
@@ -119,3 +122,6 @@ fn with_account(written: &Arc<WrittenRoute>, account: Option<&AccountId>) -> Arc
         ..(**written).clone()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What follows for bindings where a catalog changed, and whether models can be used; and when AWS is asked at all.
+//! Which bindings are visited when a catalog, or the access to a model, changes. AWS is asked only while this replica leads.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     catalog::FeedState,
     feeds::{
         FeedChange,
-        access::{AccessChecks, Pair},
+        access::{AccessChecks, ModelKey},
     },
     leader::Leadership,
     types::ModelId,
@@ -16,7 +16,7 @@ use crate::{
 
 use super::state::State;
 
-/// Lets the feeds ask while this replica leads: those that stand by watch the cluster only.
+/// Resumes the feeds while this replica leads and pauses them otherwise: a standby only watches the cluster.
 pub(super) async fn follow_leadership(state: Arc<State>, leadership: Leadership) {
     loop {
         leadership.acquired().await;
@@ -26,22 +26,22 @@ pub(super) async fn follow_leadership(state: Arc<State>, leadership: Leadership)
     }
 }
 
-/// Wakes the bindings that a changed feed concerns.
+/// Wakes the bindings that a changed catalog affects.
 pub(super) async fn follow_feeds(
     state: Arc<State>,
     mut changes: mpsc::UnboundedReceiver<FeedChange>,
 ) {
     while let Some(change) = changes.recv().await {
-        let keys = match concerned(&change.before, &change.after) {
-            Concerned::All => state.cache().audience(&change.key, None),
-            Concerned::Models(models) => state.cache().audience(&change.key, Some(&models)),
+        let keys = match affected(&change.before, &change.after) {
+            Affected::All => state.cache().audience(&change.key, None),
+            Affected::Models(models) => state.cache().audience(&change.key, Some(&models)),
         };
-        tracing::info!(region = %change.key.region, bindings = keys.len(), "bindings are visited for a changed catalog");
+        tracing::info!(region = %change.key.region, bindings = keys.len(), "bindings are visited because a catalog changed");
         state.wake(keys);
     }
 }
 
-/// Asks whether the models of bindings can be used while this replica leads, and wakes those whose answer differs.
+/// Checks whether the models of bindings can be used while this replica leads, and wakes the bindings whose answer changed.
 pub(super) async fn follow_access(
     state: Arc<State>,
     leadership: Leadership,
@@ -56,40 +56,41 @@ pub(super) async fn follow_access(
         if leadership.remaining().is_none() {
             continue;
         }
-        let audience = |(feed, model): &Pair| {
+        let audience = |(feed, model): &ModelKey| {
             let models = BTreeSet::from([model.clone()]);
             state.cache().audience(feed, Some(&models))
         };
-        for pair in checks.due(|pair| !audience(pair).is_empty()) {
-            if checks.ask(&pair).await {
-                state.wake(audience(&pair));
+        for key in checks.due(|key| !audience(key).is_empty()) {
+            if checks.check(&key).await {
+                state.wake(audience(&key));
             }
         }
     }
 }
 
-/// Whom a changed feed concerns.
+/// The bindings of a feed that a change affects.
 #[derive(Debug, PartialEq, Eq)]
-enum Concerned {
+enum Affected {
     All,
+    /// Those that ask for one of these models.
     Models(BTreeSet<ModelId>),
 }
 
-/// Compares two states of a feed. An answer depends on the profiles of its model, on whether there are any at all, and on
-/// where the catalog came from.
-fn concerned(before: &FeedState, after: &FeedState) -> Concerned {
+/// Compares two states of a feed. The answer to a binding depends on the profiles of its model, on whether the catalog has any
+/// profiles at all, and on where the catalog came from.
+fn affected(before: &FeedState, after: &FeedState) -> Affected {
     let (Some(old), Some(new)) = (&before.catalog, &after.catalog) else {
-        return Concerned::All;
+        return Affected::All;
     };
     let same_origin = old.account() == new.account() && old.source() == new.source();
     if before.freshness != after.freshness
         || !same_origin
         || old.profiles().is_empty() != new.profiles().is_empty()
     {
-        return Concerned::All;
+        return Affected::All;
     }
     if old.models().is_some() != new.models().is_some() {
-        return Concerned::All;
+        return Affected::All;
     }
     let profiles = old.profiles().iter().chain(new.profiles());
     let listed = old.models().into_iter().chain(new.models()).flatten();
@@ -101,7 +102,7 @@ fn concerned(before: &FeedState, after: &FeedState) -> Concerned {
         })
         .cloned()
         .collect();
-    Concerned::Models(models)
+    Affected::Models(models)
 }
 
 #[cfg(test)]
@@ -131,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_catalog_concerns_only_those_whose_answer_it_moves() {
+    fn a_changed_catalog_affects_only_bindings_whose_answer_it_changes() {
         let gone = "amazon.nova-pro-v1:0";
         let (full, less) = (state("eu-west-1", ""), state("eu-west-1", gone));
         assert_eq!(
-            concerned(&full, &less),
-            Concerned::Models(BTreeSet::from([gone.parse().expect("a model")]))
+            affected(&full, &less),
+            Affected::Models(BTreeSet::from([gone.parse().expect("a model")]))
         );
-        assert_eq!(concerned(&less, &less), Concerned::Models(BTreeSet::new()));
+        assert_eq!(affected(&less, &less), Affected::Models(BTreeSet::new()));
         let failed = FeedState {
             freshness: Freshness::Failed {
                 reason: crate::api::condition::Reason::Throttled,
@@ -146,11 +147,8 @@ mod tests {
             },
             ..full.clone()
         };
-        assert_eq!(concerned(&full, &failed), Concerned::All);
-        let nothing = FeedState {
-            catalog: None,
-            freshness: Freshness::Pending,
-        };
-        assert_eq!(concerned(&nothing, &full), Concerned::All);
+        assert_eq!(affected(&full, &failed), Affected::All);
+        let nothing = FeedState::pending();
+        assert_eq!(affected(&nothing, &full), Affected::All);
     }
 }

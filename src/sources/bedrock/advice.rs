@@ -1,205 +1,14 @@
-//! What a failed request means, and what to do about it.
-//!
-//! Two steps: [`failure`] reduces an error of the SDK to what is the same for equal failures, [`classify`] makes of that a
-//! class and a text.
-
-use std::{
-    error::Error,
-    io,
-    time::{Duration, SystemTime},
-};
-
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_bedrock::{
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
-};
-use aws_sdk_sts::operation::{
-    assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
-};
+//! Says what a failed request means, and what to do about it.
 
 use crate::{
     catalog::{CatalogError, regions::Regions},
-    types::{Arn, Region},
+    types::{Arn, Region, RoleArn},
 };
 
-/// What is known of a failed request, without anything that differs between two equal failures.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// AWS answered with an error.
-    Answer(Answer),
-    /// An answer that is not one of Bedrock.
-    NotUnderstood { status: u16 },
-    /// The host name has no address.
-    NameNotResolved,
-    /// No connection, or one that broke.
-    NoConnection,
-    /// The certificate of the other side is not trusted.
-    NotTrusted,
-    /// No answer in time.
-    TimedOut,
-    /// There are no credentials to sign with.
-    Credentials(CredentialsFailure),
-    /// The request could not even be made.
-    NotSent,
-}
-
-/// An error that AWS answered with.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Answer {
-    pub(super) code: Option<String>,
-    pub(super) status: u16,
-    pub(super) message: Option<String>,
-    pub(super) retry_after: Option<Duration>,
-    /// By how many minutes the operator's clock is ahead of AWS's, in steps of five; nothing where the clocks agree as
-    /// far as signatures need it.
-    pub(super) minutes_ahead: Option<i64>,
-}
-
-impl Answer {
-    fn code(&self) -> &str {
-        self.code.as_deref().unwrap_or_default()
-    }
-}
-
-/// Why there are no credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum CredentialsFailure {
-    /// Nothing provides any.
-    Missing,
-    /// STS refused the role of the feed.
-    Role(Answer),
-    /// STS refused the role of the operator's service account.
-    WebIdentity(Answer),
-    /// What provides them can't be reached.
-    Unreachable,
-    /// Something provides them, and failed to.
-    Failed,
-}
-
-/// Reduces an error.
-pub(super) fn failure<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Failure
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    match error {
-        SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
-            if let Some(answer) = answer(error, now) {
-                return Failure::Answer(answer);
-            }
-            // A connection that breaks in the middle of an answer leaves one that can't be read.
-            if causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some()) {
-                return Failure::NoConnection;
-            }
-            Failure::NotUnderstood {
-                status: error.raw_response().map_or(0, |raw| raw.status().as_u16()),
-            }
-        }
-        SdkError::TimeoutError(_) => Failure::TimedOut,
-        SdkError::DispatchFailure(dispatch) => {
-            if find::<CredentialsError>(error).is_some() {
-                Failure::Credentials(credentials_failure(error, now))
-            } else if name_not_resolved(error) {
-                Failure::NameNotResolved
-            } else if not_trusted(error) {
-                Failure::NotTrusted
-            } else if dispatch.is_timeout() {
-                Failure::TimedOut
-            } else {
-                Failure::NoConnection
-            }
-        }
-        _ => Failure::NotSent,
-    }
-}
-
-/// Returns what AWS answered, where it was an error of its own.
-fn answer<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Option<Answer>
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    let SdkError::ServiceError(answer) = error else {
-        return None;
-    };
-    let headers = answer.raw().headers();
-    (!answer.raw().status().is_success()).then(|| Answer {
-        code: answer.err().code().map(ToOwned::to_owned),
-        status: answer.raw().status().as_u16(),
-        message: answer.err().message().map(ToOwned::to_owned),
-        retry_after: headers
-            .get("retry-after")
-            .and_then(|seconds| seconds.parse().ok())
-            .map(Duration::from_secs),
-        minutes_ahead: headers
-            .get("date")
-            .and_then(|date| minutes_ahead(date, now)),
-    })
-}
-
-/// Returns by how many minutes `now` is ahead of the time of an answer. Steps of five make equal failures equal texts.
-fn minutes_ahead(date: &str, now: SystemTime) -> Option<i64> {
-    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
-    let ours = jiff::Timestamp::try_from(now).ok()?;
-    let seconds = ours.as_second() - theirs.as_second();
-    let steps = (seconds + 150).div_euclid(300);
-    (steps != 0).then_some(steps * 5)
-}
-
-fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> CredentialsFailure {
-    // The credentials of a role need others first: what is innermost went wrong.
-    let innermost = causes(error)
-        .filter_map(|cause| cause.downcast_ref::<CredentialsError>())
-        .last();
-    if matches!(innermost, Some(CredentialsError::CredentialsNotLoaded(_))) {
-        return CredentialsFailure::Missing;
-    }
-    if let Some(answer) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error)
-        .and_then(|error| answer(error, now))
-    {
-        return CredentialsFailure::WebIdentity(answer);
-    }
-    if let Some(answer) =
-        find::<SdkError<AssumeRoleError, HttpResponse>>(error).and_then(|error| answer(error, now))
-    {
-        return CredentialsFailure::Role(answer);
-    }
-    let timed_out = matches!(innermost, Some(CredentialsError::ProviderTimedOut(_)));
-    let no_connection = causes(error).any(|cause| {
-        cause
-            .downcast_ref::<aws_smithy_runtime_api::client::result::ConnectorError>()
-            .is_some()
-    });
-    if timed_out || no_connection {
-        CredentialsFailure::Unreachable
-    } else {
-        CredentialsFailure::Failed
-    }
-}
-
-/// The HTTP client gives the resolver's failure no type of its own.
-fn name_not_resolved(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| cause.to_string().starts_with("dns error"))
-}
-
-fn not_trusted(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| {
-        let mut cause = cause;
-        // What an io::Error wraps is no source of it.
-        while let Some(wrapped) = cause.downcast_ref().and_then(io::Error::get_ref) {
-            cause = wrapped;
-        }
-        let tls = cause.downcast_ref::<rustls::Error>();
-        matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
-    })
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
+use super::{
+    error::{CredentialsFailure, ErrorResponse, Failure},
+    network::is_public_host,
+};
 
 /// What was asked of Bedrock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,7 +36,7 @@ impl Action {
         }
     }
 
-    /// Returns what the permission is to be allowed on: the others know no resources.
+    /// Returns the resource to allow the permission on. Only the listing of profiles has resources of its own.
     fn resource(self, partition: &str, account: &str) -> String {
         match self {
             Self::ListInferenceProfiles => {
@@ -243,18 +52,18 @@ impl Action {
 pub(super) struct Asked<'a> {
     pub(super) action: Action,
     pub(super) region: &'a Region,
-    /// What is known of regions, for messages.
+    /// What is known about regions, for messages.
     pub(super) regions: &'a Regions,
     /// The operator's own region.
     pub(super) own_region: &'a Region,
-    /// The host; nothing where no request was made.
+    /// The host, or `None` if no request was made.
     pub(super) host: Option<&'a str>,
-    pub(super) role: Option<&'a str>,
+    pub(super) role: Option<&'a RoleArn>,
     /// Whether an external ID is sent with the role.
     pub(super) external_id: bool,
 }
 
-/// Codes that mean: slow down.
+/// Codes by which AWS asks to slow down.
 const THROTTLING: &[&str] = &[
     "ThrottlingException",
     "Throttling",
@@ -263,9 +72,9 @@ const THROTTLING: &[&str] = &[
     "ServiceQuotaExceededException",
     "SlowDown",
 ];
-/// Codes that mean: these credentials were good once.
+/// Codes of credentials that have expired.
 const EXPIRED: &[&str] = &["ExpiredTokenException", "ExpiredToken"];
-/// Codes that mean: nobody knows these credentials.
+/// Codes of credentials that AWS does not know.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html>
 const UNKNOWN: &[&str] = &[
@@ -276,7 +85,7 @@ const UNKNOWN: &[&str] = &[
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
 ];
-/// Codes that mean: the signature is wrong, or its time.
+/// Codes of a wrong signature, or a wrong time of one.
 const BAD_SIGNATURE: &[&str] = &[
     "InvalidSignatureException",
     "SignatureDoesNotMatch",
@@ -284,27 +93,27 @@ const BAD_SIGNATURE: &[&str] = &[
     "IncompleteSignatureException",
     "RequestExpired",
 ];
-/// Codes that mean: the time of the signature is wrong.
+/// Codes of a wrong time of the signature.
 const SKEWED: &[&str] = &["RequestTimeTooSkewed", "RequestInTheFuture"];
 
-/// Returns what a failure means and what to do about it: equal failures make equal texts.
-pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
+/// Returns what a failure means and what to do about it. Equal failures make equal texts.
+pub(super) fn catalog_error(failure: &Failure, asked: Asked) -> CatalogError {
     let region = asked.region;
     match failure {
-        // An endpoint that can't be made up looks like one that can't be reached.
-        Failure::NoConnection if asked.host.is_none() => classify(&Failure::NotSent, asked),
-        Failure::Answer(answer) => classify_answer(answer, asked),
+        // An endpoint that can't be determined looks like one that can't be reached.
+        Failure::NoConnection if asked.host.is_none() => catalog_error(&Failure::NotSent, asked),
+        Failure::ErrorResponse(response) => response_error(response, asked),
         Failure::NotUnderstood { status } => CatalogError::ServiceError(format!(
-            "the answer for {region} is not one of Bedrock (HTTP {status}): check proxies and AWS_ENDPOINT_URL_BEDROCK"
+            "the answer for {region} did not come from Bedrock (HTTP {status}): check proxies and AWS_ENDPOINT_URL_BEDROCK"
         )),
         Failure::NameNotResolved => CatalogError::EndpointUnreachable(name_advice(asked)),
         Failure::NoConnection => CatalogError::EndpointUnreachable(format!(
-            "no connection to {}, or it broke: check egress rules, HTTPS_PROXY and NO_PROXY, and the VPC endpoint of \
+            "the connection to {} failed or broke: check egress rules, HTTPS_PROXY and NO_PROXY, and the VPC endpoint of \
              `bedrock`",
             endpoint(asked)
         )),
         Failure::NotTrusted => CatalogError::EndpointUnreachable(format!(
-            "the certificate of {} is not trusted: if a proxy or a private endpoint has an authority of its own, name its \
+            "the certificate of {} is not trusted: if a proxy or a private endpoint has a CA of its own, name a file with its \
              certificates in AWS_CA_BUNDLE; otherwise check AWS_ENDPOINT_URL_BEDROCK",
             endpoint(asked)
         )),
@@ -312,7 +121,7 @@ pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
             "{} did not answer in time: check egress rules, HTTPS_PROXY and NO_PROXY, and the VPC endpoint of `bedrock`",
             endpoint(asked)
         )),
-        Failure::Credentials(why) => classify_credentials(why, asked),
+        Failure::Credentials(why) => credentials_error(why, asked),
         Failure::NotSent => CatalogError::ServiceError(format!(
             "the request for {region} could not be made: check the AWS configuration (AWS_ENDPOINT_URL_BEDROCK, which \
              excludes AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT, and the shared configuration file)"
@@ -320,18 +129,18 @@ pub(super) fn classify(failure: &Failure, asked: Asked) -> CatalogError {
     }
 }
 
-fn classify_answer(answer: &Answer, asked: Asked) -> CatalogError {
+fn response_error(response: &ErrorResponse, asked: Asked) -> CatalogError {
     let region = asked.region;
-    let (code, status) = (answer.code(), answer.status);
-    if status == 429 || THROTTLING.contains(&code) {
+    let (code, status) = (response.code(), response.status);
+    if is_throttled(response) {
         return CatalogError::Throttled {
             message: format!(
-                "Bedrock in {region} limits the rate of requests; the operator tries again by itself"
+                "Bedrock in {region} throttles requests; the operator retries by itself"
             ),
-            retry_after: answer.retry_after,
+            retry_after: response.retry_after,
         };
     }
-    if let Some(problem) = bad_credentials(answer) {
+    if let Some(problem) = bad_credentials(response) {
         let hint = if UNKNOWN.contains(&code) {
             format!("; {}", unknown_credentials(asked))
         } else {
@@ -342,21 +151,25 @@ fn classify_answer(answer: &Answer, asked: Asked) -> CatalogError {
         ));
     }
     if status == 401 || status == 403 {
-        return CatalogError::AccessDenied(denied(answer.message.as_deref(), asked));
+        return CatalogError::AccessDenied(denied(response.message.as_deref(), asked));
     }
-    let code = if code.is_empty() { "no code" } else { code };
     CatalogError::ServiceError(format!(
-        "Bedrock in {region} failed (HTTP {status}, {code}); the operator tries again by itself; see \
-         https://health.aws.amazon.com if it goes on"
+        "Bedrock in {region} failed (HTTP {status}, {}); the operator retries by itself; if it goes on, see \
+         https://health.aws.amazon.com",
+        response.shown_code()
     ))
 }
 
-/// Says what is wrong with credentials or clock, where a code says that something is.
-fn bad_credentials(answer: &Answer) -> Option<String> {
-    let code = answer.code();
+fn is_throttled(response: &ErrorResponse) -> bool {
+    response.status == 429 || THROTTLING.contains(&response.code())
+}
+
+/// Returns what is wrong with the credentials or the clock, if the code says that something is.
+fn bad_credentials(response: &ErrorResponse) -> Option<String> {
+    let code = response.code();
     if EXPIRED.contains(&code) {
         return Some(
-            "they are expired; what provides them must renew them: a session token in AWS_SESSION_TOKEN is never renewed"
+            "they have expired: their provider must renew them; a session token in AWS_SESSION_TOKEN is never renewed"
                 .to_owned(),
         );
     }
@@ -365,10 +178,10 @@ fn bad_credentials(answer: &Answer) -> Option<String> {
     if !signature && !skewed {
         return UNKNOWN
             .contains(&code)
-            .then(|| "check that they still exist and are not expired".to_owned());
+            .then(|| "check that they still exist and have not expired".to_owned());
     }
     let clock = "correct the clock of the node (NTP)";
-    Some(match answer.minutes_ahead {
+    Some(match response.minutes_ahead {
         Some(minutes) => format!(
             "the operator's clock is about {} minutes {} AWS's: {clock}",
             minutes.abs(),
@@ -382,35 +195,30 @@ fn bad_credentials(answer: &Answer) -> Option<String> {
     })
 }
 
-/// Says why AWS may not know credentials, beyond that they are gone.
+/// Returns another reason why AWS may not know credentials.
 fn unknown_credentials(asked: Asked) -> String {
     let (region, partition) = (asked.region, asked.region.partition().name);
     let own = asked.own_region.partition().name;
     if own == partition {
         format!(
-            "check that they are of the partition {partition}, and that the account has opted in to {region}"
+            "check that they belong to the partition {partition}, and that the account has opted in to {region}"
         )
     } else {
         format!(
-            "{region} is of the partition {partition}, the operator's region {} of {own}, and credentials hold in one \
+            "{region} is in the partition {partition}, the operator's region {} in {own}, and credentials are valid in one \
              partition only: serve {region} by an operator with credentials of {partition}",
             asked.own_region
         )
     }
 }
 
-/// Returns what was to be reached, with its host where that is known.
+/// Returns the endpoint, with its host if that is known.
 fn endpoint(asked: Asked) -> String {
     let region = asked.region;
     match asked.host {
         Some(host) => format!("the Bedrock control plane of {region} ({host})"),
         None => format!("the Bedrock control plane of {region}"),
     }
-}
-
-/// Says whether a host is the one that AWS has for the region, rather than one that was configured.
-pub(super) fn is_public_host(host: &str, region: &Region) -> bool {
-    host.starts_with(&format!("bedrock.{region}."))
 }
 
 fn name_advice(asked: Asked) -> String {
@@ -445,22 +253,22 @@ fn name_advice(asked: Asked) -> String {
         Some(_) => "check ".to_owned(),
     };
     format!(
-        "{head}: {known}DNS, and that a VPC endpoint is one of `bedrock`, not only of `bedrock-runtime`"
+        "{head}: {known}DNS, and that a VPC endpoint is for `bedrock`, not only for `bedrock-runtime`"
     )
 }
 
-fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError {
+fn credentials_error(why: &CredentialsFailure, asked: Asked) -> CatalogError {
     match why {
         CredentialsFailure::Missing => CatalogError::CredentialsUnavailable(
             "no AWS credentials were found: give the operator's service account an IAM role (EKS Pod Identity or \
              IRSA), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without an account use --catalog embedded"
                 .to_owned(),
         ),
-        CredentialsFailure::Role(answer) => role_refused(answer, asked),
-        CredentialsFailure::WebIdentity(answer) => web_identity_refused(answer),
+        CredentialsFailure::Role(response) => role_refused(response, asked),
+        CredentialsFailure::WebIdentity(response) => web_identity_refused(response),
         CredentialsFailure::Unreachable => CatalogError::CredentialsUnavailable(
-            "what provides the operator's AWS credentials can't be reached: check the way to STS (IRSA, roles), to the \
-             Pod Identity agent or to the instance metadata service, that NO_PROXY names the latter two, and the VPC \
+            "the provider of the operator's AWS credentials can't be reached: check the network path to STS (IRSA, roles), to \
+             the Pod Identity agent or to the instance metadata service, that NO_PROXY lists the latter two, and the VPC \
              endpoint of `sts`"
                 .to_owned(),
         ),
@@ -472,18 +280,18 @@ fn classify_credentials(why: &CredentialsFailure, asked: Asked) -> CatalogError 
     }
 }
 
-fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
-    let role = asked.role.unwrap_or("of the operator");
-    let code = answer.code();
-    if answer.status == 429 || THROTTLING.contains(&code) {
+fn role_refused(response: &ErrorResponse, asked: Asked) -> CatalogError {
+    let role = asked.role.map_or("of the operator", RoleArn::as_str);
+    let code = response.code();
+    if is_throttled(response) {
         return CatalogError::Throttled {
             message: format!(
-                "STS limits the rate at which the role {role} is assumed; the operator tries again by itself"
+                "STS throttles requests to assume the role {role}; the operator retries by itself"
             ),
-            retry_after: answer.retry_after,
+            retry_after: response.retry_after,
         };
     }
-    if let Some(problem) = bad_credentials(answer) {
+    if let Some(problem) = bad_credentials(response) {
         return CatalogError::CredentialsUnavailable(format!(
             "STS does not accept the operator's credentials ({code}): {problem}"
         ));
@@ -495,50 +303,47 @@ fn role_refused(answer: &Answer, asked: Asked) -> CatalogError {
             asked.own_region
         ));
     }
-    if answer.status == 403 {
-        let caller = answer.message.as_deref().and_then(caller);
+    if response.status == 403 {
+        let caller = response.message.as_deref().and_then(caller);
         let caller = caller.as_deref().unwrap_or("the operator's role");
-        let with = if asked.external_id {
-            "the external ID of --allow-role-arn"
+        let external_id = if asked.external_id {
+            "with the external ID that --allow-role-arn gives"
         } else {
-            "no external ID, for --allow-role-arn gives none"
+            "without an external ID: --allow-role-arn gives none"
         };
         return CatalogError::AccessDenied(format!(
-            "role {role} can't be assumed: its trust policy must allow {caller} sts:AssumeRole (with {with}), and the \
+            "role {role} can't be assumed: its trust policy must allow {caller} sts:AssumeRole ({external_id}), and the \
              policy of {caller} must allow sts:AssumeRole on it"
         ));
     }
-    let code = if code.is_empty() { "no code" } else { code };
     CatalogError::ServiceError(format!(
-        "STS failed to assume the role {role} (HTTP {}, {code}); the operator tries again by itself",
-        answer.status
+        "STS failed to assume the role {role} (HTTP {}, {}); the operator retries by itself",
+        response.status,
+        response.shown_code()
     ))
 }
 
-fn web_identity_refused(answer: &Answer) -> CatalogError {
-    let advice = match answer.code() {
+fn web_identity_refused(response: &ErrorResponse) -> CatalogError {
+    let advice = match response.code() {
         "AccessDenied" | "AccessDeniedException" => {
             "the trust policy of the role in AWS_ROLE_ARN must allow sts:AssumeRoleWithWebIdentity for the operator's \
              service account (its sub and aud conditions)"
         }
-        "ExpiredTokenException" | "ExpiredToken" => {
-            "the token in AWS_WEB_IDENTITY_TOKEN_FILE is expired: the kubelet renews it only where it is a projected volume"
+        code if EXPIRED.contains(&code) => {
+            "the token in AWS_WEB_IDENTITY_TOKEN_FILE has expired: the kubelet renews it only in a projected volume"
         }
         "InvalidIdentityToken" | "InvalidIdentityTokenException" => {
             "the account of the role needs an IAM OIDC provider for this cluster's issuer, with the audience of the token"
         }
         _ => "check AWS_ROLE_ARN and the IAM OIDC provider of the cluster",
     };
-    let code = match answer.code() {
-        "" => "no code",
-        code => code,
-    };
     CatalogError::CredentialsUnavailable(format!(
-        "STS does not accept the token of the operator's service account ({code}): {advice}"
+        "STS does not accept the token of the operator's service account ({}): {advice}",
+        response.shown_code()
     ))
 }
 
-/// Returns who may not do what was asked and why, as far as AWS says so in its usual form; the name of the session, which
+/// Returns who may not do what was asked and why, as far as AWS says so in its usual form. The name of the session, which
 /// differs each time, is left out.
 fn denied(message: Option<&str>, asked: Asked) -> String {
     let (who, account) = message
@@ -555,7 +360,7 @@ fn denied(message: Option<&str>, asked: Asked) -> String {
     )
 }
 
-/// Returns the ARN of the caller out of AWS's usual sentence.
+/// Returns the ARN of the caller from AWS's usual sentence.
 fn user(message: &str) -> Option<&str> {
     let (_, rest) = message.split_once("User: ")?;
     Some(rest.split_once(" is not authorized")?.0)
@@ -572,7 +377,7 @@ fn principal(user: &str) -> Option<(String, String)> {
     Some((who, account))
 }
 
-/// Returns the caller as a trust policy names it. The path of a role does not show in the ARNs of its sessions.
+/// Returns the caller as a trust policy names it. The ARN of a role's session does not have the role's path.
 fn caller(message: &str) -> Option<String> {
     let user = user(message)?;
     let arn = Arn::parse(user).ok()?;
@@ -588,7 +393,7 @@ fn role_name<'a>(arn: &Arn<'a>) -> Option<&'a str> {
     Some(role.rsplit_once('/').map_or(role, |(role, _session)| role))
 }
 
-/// Returns AWS's reason where it is one of the sentences it is known to give.
+/// Returns AWS's reason, if it is one of its known sentences.
 fn reason(message: &str) -> Option<String> {
     let start = message
         .find("because no ")
@@ -610,22 +415,22 @@ mod tests {
         name.parse().expect(name)
     }
 
-    fn refusal(status: u16, code: &str, message: &str) -> Answer {
-        Answer {
+    fn refusal(status: u16, code: &str, message: &str) -> ErrorResponse {
+        ErrorResponse {
             code: (!code.is_empty()).then(|| code.to_owned()),
             status,
             message: (!message.is_empty()).then(|| message.to_owned()),
-            ..Answer::default()
+            ..ErrorResponse::default()
         }
     }
 
     fn answer(status: u16, code: &str, message: &str) -> Failure {
-        Failure::Answer(refusal(status, code, message))
+        Failure::ErrorResponse(refusal(status, code, message))
     }
 
     fn in_region(failure: &Failure, name: &str) -> CatalogError {
         let region = region(name);
-        classify(
+        catalog_error(
             failure,
             Asked {
                 action: Action::ListInferenceProfiles,
@@ -791,36 +596,19 @@ mod tests {
                 role: None,
                 external_id: false,
             };
-            let text = classify(&Failure::NameNotResolved, asked).to_string();
+            let text = catalog_error(&Failure::NameNotResolved, asked).to_string();
             assert!(text.contains(says) && text.contains(host), "{text}");
         }
     }
 
     #[test]
     fn a_wrong_clock_is_said_with_its_difference() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_000_000);
-        let date = |seconds: i64| {
-            let time = jiff::Timestamp::from_second(1_793_000_000 + seconds).expect("time");
-            time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-        };
-        for (theirs, minutes) in [
-            (0, None),
-            (100, None),
-            (-149, None),
-            (600, Some(-10)),
-            (655, Some(-10)),
-            (-3600, Some(60)),
-        ] {
-            assert_eq!(minutes_ahead(&date(theirs), now), minutes, "{theirs}");
-        }
-        assert_eq!(minutes_ahead("yesterday", now), None);
-
         let text = |code: &str, minutes_ahead| {
-            let answer = Answer {
+            let answer = ErrorResponse {
                 minutes_ahead,
                 ..refusal(403, code, "Signature expired: 20261123T050949Z")
             };
-            in_region(&Failure::Answer(answer), "eu-west-1").to_string()
+            in_region(&Failure::ErrorResponse(answer), "eu-west-1").to_string()
         };
         for (code, minutes, says) in [
             (
@@ -849,7 +637,7 @@ mod tests {
     #[test]
     fn credentials_of_another_partition_are_said_so() {
         let (own, asked_region) = (region("eu-west-1"), region("us-gov-west-1"));
-        let text = classify(
+        let text = catalog_error(
             &answer(403, "UnrecognizedClientException", ""),
             Asked {
                 action: Action::ListInferenceProfiles,
@@ -863,7 +651,7 @@ mod tests {
         )
         .to_string();
         assert!(
-            text.contains("us-gov-west-1 is of the partition aws-us-gov, the operator's region eu-west-1 of aws"),
+            text.contains("us-gov-west-1 is in the partition aws-us-gov, the operator's region eu-west-1 in aws"),
             "{text}"
         );
     }
@@ -871,9 +659,11 @@ mod tests {
     #[test]
     fn a_role_that_can_not_be_assumed_says_what_must_be_allowed() {
         let region = region("eu-west-1");
-        let role = "arn:aws:iam::444455556666:role/bedrock";
+        let role: RoleArn = "arn:aws:iam::444455556666:role/bedrock"
+            .parse()
+            .expect("a role");
         let error = |status, code: &str, message: &str, external_id| {
-            classify(
+            catalog_error(
                 &Failure::Credentials(CredentialsFailure::Role(refusal(status, code, message))),
                 Asked {
                     action: Action::ListInferenceProfiles,
@@ -881,7 +671,7 @@ mod tests {
                     regions: regions(),
                     own_region: &region,
                     host: None,
-                    role: Some(role),
+                    role: Some(&role),
                     external_id,
                 },
             )
@@ -895,13 +685,13 @@ mod tests {
         assert_eq!(
             denied.to_string(),
             "role arn:aws:iam::444455556666:role/bedrock can't be assumed: its trust policy must allow \
-             arn:aws:iam::111122223333:role/operator sts:AssumeRole (with the external ID of --allow-role-arn), and the \
+             arn:aws:iam::111122223333:role/operator sts:AssumeRole (with the external ID that --allow-role-arn gives), and the \
              policy of arn:aws:iam::111122223333:role/operator must allow sts:AssumeRole on it"
         );
         assert!(
             error(403, "AccessDenied", "", false)
                 .to_string()
-                .contains("allow the operator's role sts:AssumeRole (with no external ID")
+                .contains("allow the operator's role sts:AssumeRole (without an external ID")
         );
         for (status, code, reason) in [
             (429, "Throttling", Reason::Throttled),
@@ -926,7 +716,7 @@ mod tests {
     fn a_service_account_that_is_refused_says_what_to_check() {
         for (code, says) in [
             ("AccessDenied", "must allow sts:AssumeRoleWithWebIdentity"),
-            ("ExpiredTokenException", "is expired"),
+            ("ExpiredTokenException", "has expired"),
             ("InvalidIdentityToken", "IAM OIDC provider"),
             ("IDPCommunicationError", "check AWS_ROLE_ARN"),
         ] {
@@ -963,7 +753,7 @@ mod tests {
                 role: None,
                 external_id: false,
             };
-            let text = classify(&answer(403, "AccessDeniedException", ""), asked).to_string();
+            let text = catalog_error(&answer(403, "AccessDeniedException", ""), asked).to_string();
             assert!(text.ends_with(says), "{text}");
         }
     }

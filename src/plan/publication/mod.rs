@@ -1,4 +1,5 @@
-//! What is published: the table "What happens to the written value" as functions.
+//! Decides whether the written value is replaced, kept or withdrawn: the table "What happens to the written value" of
+//! docs/conditions.md.
 
 use std::sync::Arc;
 
@@ -14,26 +15,26 @@ use super::{
     status::WrittenRoute,
 };
 
-/// What the targets shall hold.
+/// What the targets are to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Publication {
     /// The values of this route.
     Publish(Arc<WrittenRoute>),
-    /// The values of the last good route, which is kept.
+    /// The values of the written route, which is kept.
     Keep(Arc<WrittenRoute>),
     /// Nothing: what was written is removed.
     Withdraw {
-        /// Why.
+        /// The reason, for messages.
         why: Arc<str>,
     },
-    /// Whatever they hold: they are not touched.
+    /// What they hold now: they are not touched.
     Leave,
-    /// Nothing: nothing was written.
+    /// Nothing, and nothing was written.
     Nothing,
 }
 
 impl Publication {
-    /// Returns the route whose values the targets shall hold.
+    /// Returns the route whose values the targets are to hold. Returns `None` when there is nothing to write.
     #[must_use]
     pub fn route(&self) -> Option<&WrittenRoute> {
         match self {
@@ -43,15 +44,15 @@ impl Publication {
     }
 }
 
-/// Says whether a written value must be withdrawn. Nothing else withdraws one; not knowing never does.
+/// Says whether a written value must be withdrawn. This is the only rule that withdraws one; missing knowledge never does.
 #[must_use]
-pub fn must_withdraw(contradicts: bool, definite_no: bool, residency_violated: bool) -> bool {
-    residency_violated || (contradicts && definite_no)
+pub fn must_withdraw(contradicts: bool, certain: bool, residency_violated: bool) -> bool {
+    residency_violated || (contradicts && certain)
 }
 
-/// Says whether a written value contradicts the spec: another model, a geography that is neither wanted nor a fallback, the
-/// model itself where `fallback.onDemand` is not true, another source region, or, where it was listed live, the account of
-/// another role.
+/// Says whether a written value contradicts the spec: it is of another model, of a geography that is neither wanted nor a
+/// fallback, on demand although `fallback.onDemand` is not true, of another source region, or, if it was listed live, of
+/// another account than that of the role.
 #[must_use]
 pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
     let Ok(request) = &binding.spec.request else {
@@ -59,7 +60,7 @@ pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
     };
     let other_account = || {
         let wanted = binding.spec.role.as_ref().and_then(RoleArn::account);
-        // Roles are for the live catalog: the account of a snapshot is nobody's.
+        // Roles are used for live listings only: the account of a snapshot says nothing about the role.
         let live = written.provenance.source.is_live();
         let asked = written.provenance.account.as_ref().filter(|_| live);
         matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != *asked)
@@ -77,24 +78,28 @@ pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
         || other_account()
 }
 
-/// Returns what the targets shall hold. `judged` is what the limits say of the written route.
+/// Returns what the targets are to hold. `written_judgement` is the limits' judgement of the written route.
 #[must_use]
-pub fn decide(observed: &Observed, answer: &Answer, judged: Option<&Judgement>) -> Publication {
+pub fn decide(
+    observed: &Observed,
+    answer: &Answer,
+    written_judgement: Option<&Judgement>,
+) -> Publication {
     let binding = &*observed.binding;
-    let violated = residency_violated(binding, answer, judged);
+    let violated = residency_violated(binding, answer, written_judgement);
     let fresh = match answer {
         Answer::Yes {
             route, judgement, ..
         } if judgement.permits() => Some(route.clone()),
         _ => None,
     };
-    let unknown = matches!(
+    let limit_unknown = matches!(
         answer,
         Answer::Yes { judgement, .. } if judgement.verdict == Verdict::LimitUnknown
     );
     let publication = match (&binding.status.route, fresh) {
-        // What would be allowed is not known: nothing is written, and nothing is taken back that no limit forbids.
-        (written, _) if unknown && !violated => {
+        // It is not known what is allowed: nothing is written, and nothing is withdrawn unless a known limit forbids it.
+        (written, _) if limit_unknown && !violated => {
             if written.is_none() && binding.status.targets.is_empty() {
                 Publication::Nothing
             } else {
@@ -102,21 +107,23 @@ pub fn decide(observed: &Observed, answer: &Answer, judged: Option<&Judgement>) 
             }
         }
         (None, Some(fresh)) => Publication::Publish(fresh),
-        // An inventory without a route: the rest of a withdrawal, or of a status that can't be read.
+        // An inventory without a route: a withdrawal is not complete, or the route in the status could not be read.
         (None, None) if !binding.status.targets.is_empty() && answer.is_definite() => {
             Publication::Withdraw {
                 why: reason_of_withdrawal(answer, None),
             }
         }
-        // A lost status: that something is written there is known, and that nothing may be.
-        (None, None) if !observed.traces.is_empty() && matches!(answer, Answer::Yes { .. }) => {
+        // A lost status: values are known to be written, and the limits do not allow the route.
+        (None, None)
+            if !observed.held_objects.is_empty() && matches!(answer, Answer::Yes { .. }) =>
+        {
             Publication::Withdraw {
                 why: reason_of_withdrawal(answer, None),
             }
         }
         (None, None) => Publication::Nothing,
         (Some(written), fresh) => {
-            decide_on_written(binding, written, fresh, answer, judged, violated)
+            decide_on_written(binding, written, fresh, answer, written_judgement, violated)
         }
     };
     match publication {
@@ -131,11 +138,11 @@ fn decide_on_written(
     written: &Arc<WrittenRoute>,
     fresh: Option<Arc<WrittenRoute>>,
     answer: &Answer,
-    judged: Option<&Judgement>,
+    written_judgement: Option<&Judgement>,
     violated: bool,
 ) -> Publication {
     if let Some(fresh) = fresh {
-        // The new value takes the place of the old one; suspended, the old one stands and is judged by itself.
+        // The new value replaces the written one. In a suspended binding nothing is replaced: the written one is judged alone.
         if !(binding.spec.suspend && violated) {
             return Publication::Publish(fresh);
         }
@@ -143,7 +150,7 @@ fn decide_on_written(
     let contradicts = contradicts(binding, written);
     if must_withdraw(contradicts, answer.is_definite(), violated) {
         return Publication::Withdraw {
-            why: reason_of_withdrawal(answer, judged),
+            why: reason_of_withdrawal(answer, written_judgement),
         };
     }
     if contradicts {
@@ -153,34 +160,48 @@ fn decide_on_written(
     }
 }
 
-/// Says whether the written route, as written or as the catalog has it now, reaches a region that a limit forbids. `judged`
-/// is what the limits say of it as written.
+/// Says whether the written route reaches a region that a limit forbids, either as it was written or as the catalog lists it
+/// now. `written_judgement` is the limits' judgement of it as it was written.
 #[must_use]
-pub fn residency_violated(binding: &Binding, answer: &Answer, judged: Option<&Judgement>) -> bool {
+pub fn residency_violated(
+    binding: &Binding,
+    answer: &Answer,
+    written_judgement: Option<&Judgement>,
+) -> bool {
     let Some(written) = &binding.status.route else {
         return false;
     };
-    let now = match answer {
+    let forbidden_now = match answer {
         Answer::Yes {
             route, judgement, ..
         } if route.route.id() == written.route.id() => judgement.forbids(),
         _ => false,
     };
-    now || judged.is_some_and(Judgement::forbids)
+    forbidden_now || written_judgement.is_some_and(Judgement::forbids)
 }
 
-fn reason_of_withdrawal(answer: &Answer, judged: Option<&Judgement>) -> Arc<str> {
-    if let Some(judged) = judged
-        && !judged.permits()
+fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) -> Arc<str> {
+    if let Some(judgement) = written_judgement
+        && !judgement.permits()
     {
-        return judged.message().into();
+        return judgement.message().into();
     }
     match answer {
-        Answer::Yes { judgement, .. } => judgement.message().into(),
+        Answer::Yes {
+            route, judgement, ..
+        } => format!(
+            "the spec now asks for {}, which is not allowed: {}",
+            route.route.id(),
+            judgement.message()
+        )
+        .into(),
         Answer::No { finding, .. } | Answer::Unknown(finding) => format!(
-            "the spec asks for something else now, and {}",
+            "the spec now asks for something else, and {}",
             finding.message
         )
         .into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! How old a snapshot may be before it is called stale.
+//! Whether a snapshot is stale: older than `--catalog-max-age`.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::{
     catalog::{Catalog, Freshness, SourceKind},
 };
 
-/// Returns how current a snapshot is. The text names its date, not its age: no day that passes changes it.
+/// Returns the freshness of a snapshot. The message names the snapshot's date, not its age, so that it stays the same from
+/// day to day.
 #[must_use]
 pub fn freshness(catalog: &Catalog, max_age: Duration, now: Timestamp) -> Freshness {
     let stale_since = |as_of: &str| {
@@ -27,20 +28,20 @@ pub fn freshness(catalog: &Catalog, max_age: Duration, now: Timestamp) -> Freshn
 
 fn stale(catalog: &Catalog, as_of: &str) -> String {
     let renew = match catalog.source() {
-        SourceKind::Directory => "export the files anew",
+        SourceKind::Directory => "export the files again",
         SourceKind::Embedded | SourceKind::Bedrock => {
             "install a newer operator, or use --catalog bedrock"
         }
     };
     format!(
-        "the profiles of {} are those of the {} catalog as of {as_of}, older than --catalog-max-age allows; they are used \
-         all the same: {renew}, or raise --catalog-max-age",
+        "the profiles of {} come from the {} catalog of {as_of}, which is older than --catalog-max-age allows; they are \
+         still used: {renew}, or raise --catalog-max-age",
         catalog.source_region(),
         catalog.source().as_str()
     )
 }
 
-/// Returns the time of an RFC 3339 date, which is its first moment in UTC, or time.
+/// Parses an RFC 3339 time or date; a date means its first moment in UTC.
 fn time_of(text: &str) -> Option<Timestamp> {
     text.parse().ok().or_else(|| {
         let date: Date = text.parse().ok()?;
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_stale_once_its_age_is_passed() {
+    fn a_snapshot_older_than_the_maximum_age_is_stale() {
         let now: Timestamp = "2026-11-01T12:00:00Z".parse().expect("a time");
         for (as_of, max_age, stale) in [
             (Some("2026-11-01"), DAY, false),
@@ -78,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_is_told_by_its_date_and_does_not_change_from_day_to_day() {
+    fn the_message_names_the_date_and_stays_the_same_from_day_to_day() {
         let old = catalog(SourceKind::Directory, Some("2026-01-02"));
         let at = |time: &str| freshness(&old, DAY, time.parse().expect("a time"));
-        let told = at("2026-11-01T12:00:00Z");
-        assert_eq!(told, at("2026-11-02T12:00:00Z"));
-        let Freshness::Failed { reason, message } = told else {
-            panic!("it is old: {told:?}");
+        let stale = at("2026-11-01T12:00:00Z");
+        assert_eq!(stale, at("2026-11-02T12:00:00Z"));
+        let Freshness::Failed { reason, message } = stale else {
+            panic!("it is old: {stale:?}");
         };
         assert_eq!(reason, Reason::SnapshotStale);
         for part in ["eu-west-1", "2026-01-02", "--catalog-max-age", "export"] {

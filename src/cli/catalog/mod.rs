@@ -1,0 +1,218 @@
+//! `catalog list`, `catalog matrix` and `catalog export`: what can be called from where.
+
+mod export;
+mod list;
+mod matrix;
+mod selection;
+
+use std::{collections::BTreeSet, io::Write, str::FromStr, sync::Arc};
+
+use clap::{Args, Subcommand};
+
+use self::{export::ExportArgs, list::ListArgs, matrix::MatrixArgs};
+use super::{
+    Error,
+    catalogs::Catalogs,
+    options::{CatalogOptions, CatalogSource, LimitOptions, region_of_environment},
+};
+use crate::{
+    catalog::{Catalog, FeedKey, embedded::Embedded},
+    glob::Glob,
+    residency::Limits,
+    sources::directory::Directory,
+    types::{AccountId, Geography, ModelId, Region},
+};
+
+/// The `catalog` commands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CatalogCommand {
+    /// Lists inference profiles, one line per profile and source region
+    List(ListArgs),
+    /// Shows which geographies have a profile of each model
+    Matrix(MatrixArgs),
+    /// Writes listings into a directory, for --catalog directory:PATH
+    Export(ExportArgs),
+}
+
+/// Which profiles to show.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Filters {
+    /// Source region, where Bedrock is called; repeatable [default: all regions of the catalog; with --catalog bedrock the one
+    /// in `AWS_REGION`]
+    #[arg(long, value_name = "REGION")]
+    pub region: Vec<Region>,
+    /// Foundation model ID, or a pattern with at most 4 `*`, each of which stands for any text
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<ModelPattern>,
+    /// Geography, the prefix of the profile ID; repeatable
+    #[arg(long, value_name = "GEOGRAPHY")]
+    pub geography: Vec<Geography>,
+    /// Leaves out profiles with a region outside the limit.
+    #[command(flatten)]
+    pub limit: LimitOptions,
+}
+
+impl Filters {
+    fn limits(&self) -> Result<Limits, Error> {
+        let limit = self.limit.parse()?;
+        Ok(Limits::all(limit.map(Ok)))
+    }
+}
+
+/// A foundation model ID, where `*` stands for any text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelPattern(Glob);
+
+impl FromStr for ModelPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains('*') {
+            ModelId::parse_given(text).map_err(|error| format!("{error}, or a pattern with *"))?;
+        }
+        Glob::parse(text)
+            .map(Self)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl ModelPattern {
+    /// Returns whether a model's ID matches.
+    #[must_use]
+    pub fn matches(&self, model: &ModelId) -> bool {
+        self.0.matches(model.as_str())
+    }
+}
+
+/// Runs a `catalog` command. Its output goes to `out`, remarks go to `err`.
+pub async fn run(
+    command: CatalogCommand,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<(), Error> {
+    let (text, remark) = match command {
+        CatalogCommand::List(args) => list::run(args).await?,
+        CatalogCommand::Matrix(args) => matrix::run(args).await?,
+        CatalogCommand::Export(args) => (String::new(), export::run(args).await?),
+    };
+    out.write_all(text.as_bytes())?;
+    writeln!(err, "{remark}")?;
+    Ok(())
+}
+
+/// Returns the catalogs of the given regions, or of all that the source has if none is given.
+async fn list_catalogs(
+    options: &CatalogOptions,
+    given: &[Region],
+) -> Result<Vec<Arc<Catalog>>, Error> {
+    let regions: BTreeSet<Region> = match (&options.catalog, given) {
+        (CatalogSource::Embedded, []) => Embedded::load().source_regions().cloned().collect(),
+        (CatalogSource::Directory(path), []) => {
+            Directory::open(path)?.regions()?.into_iter().collect()
+        }
+        (CatalogSource::Bedrock, []) => {
+            let region = region_of_environment()?.ok_or_else(|| {
+                Error::BadInput(
+                    "--catalog bedrock needs a region: give --region or set AWS_REGION".to_owned(),
+                )
+            })?;
+            BTreeSet::from([region])
+        }
+        (_, given) => given.iter().cloned().collect(),
+    };
+    if regions.is_empty() {
+        return Err(Error::BadInput(
+            "the catalog has no regions: give a directory of <region>.json files, as `catalog export` writes it"
+                .to_owned(),
+        ));
+    }
+    let mut catalogs = Catalogs::new(options);
+    let mut listed = Vec::with_capacity(regions.len());
+    for region in regions {
+        listed.push(catalogs.catalog(&FeedKey { role: None, region }).await?);
+    }
+    Ok(listed)
+}
+
+/// Returns the catalog's account, or the given one if the catalog has none.
+fn account<'a>(
+    catalog: &'a Catalog,
+    given: Option<&'a AccountId>,
+) -> Result<Option<&'a AccountId>, Error> {
+    match (catalog.account(), given) {
+        (Some(known), Some(given)) if known != given => Err(Error::BadInput(format!(
+            "--account {given}: the catalog of {} belongs to account {known}",
+            catalog.source_region()
+        ))),
+        (known, given) => Ok(known.or(given)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use comfy_table::Table;
+
+    use super::*;
+
+    pub(super) fn embedded(regions: &[&str]) -> Vec<Arc<Catalog>> {
+        let data = Embedded::load();
+        if regions.is_empty() {
+            return data
+                .source_regions()
+                .map(|region| Arc::new(data.catalog(region)))
+                .collect();
+        }
+        regions
+            .iter()
+            .map(|name| Arc::new(data.catalog(&name.parse().expect(name))))
+            .collect()
+    }
+
+    pub(super) fn filters(model: Option<&str>, geographies: &[&str]) -> Filters {
+        Filters {
+            region: Vec::new(),
+            limit: LimitOptions::default(),
+            model: model.map(|model| model.parse().expect(model)),
+            geography: geographies
+                .iter()
+                .map(|name| name.parse().expect(name))
+                .collect(),
+        }
+    }
+
+    pub(super) fn fits(table: &Table, width: usize) {
+        for line in table.trim_fmt().lines() {
+            assert!(line.chars().count() <= width, "{line}");
+        }
+    }
+
+    #[test]
+    fn model_patterns() {
+        let model: ModelId = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+            .parse()
+            .expect("model");
+        for (pattern, fits) in [
+            ("anthropic.claude-sonnet-4-5-20250929-v1:0", true),
+            ("anthropic.claude-sonnet-4-5", false),
+            ("anthropic.*", true),
+            ("*sonnet*", true),
+            ("*sonnet-4*v1:0", true),
+            ("anthropic.*haiku*", false),
+            ("*", true),
+            ("**", true),
+            ("*v1:0*v1:0", false),
+            ("claude*", false),
+        ] {
+            let pattern: ModelPattern = pattern.parse().expect(pattern);
+            assert_eq!(pattern.matches(&model), fits, "{pattern:?}");
+        }
+        let arn = "arn:aws:bedrock:us-east-1::foundation-model/a.b".parse::<ModelPattern>();
+        assert!(arn.expect_err("an ARN").contains("is an ARN"));
+        assert!("sonnet".parse::<ModelPattern>().is_err());
+        let stars = "*a*n*t*h*".parse::<ModelPattern>();
+        assert_eq!(
+            stars.expect_err("5 stars"),
+            "it has 5 stars (*), and at most 4 are allowed"
+        );
+    }
+}

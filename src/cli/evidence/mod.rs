@@ -1,0 +1,196 @@
+//! `evidence`: a report of the route of every binding in a cluster, the limits on it, and the verdict.
+//!
+//! The status says what the operator decided. The report judges its route again by the limits in force now, so that it does not
+//! rely on the operator alone.
+
+mod report;
+
+use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
+
+use clap::{Args, ValueEnum};
+use kube::{Api, Client, Resource, api::ListParams};
+use serde::de::DeserializeOwned;
+
+use self::report::{Report, binding_reports, csv};
+use super::{
+    Error, NOT_READY,
+    options::LimitOptions,
+    output,
+    run::{client, cluster_config},
+};
+use crate::{
+    api::InferenceProfileBinding, cache::decode::WatchedNamespace, catalog::embedded::Embedded,
+    residency::NamespaceLimit,
+};
+
+/// How long to wait for one page of a list.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most objects on a page.
+const PAGE: u32 = 500;
+
+/// Options of `evidence`.
+#[derive(Debug, Args)]
+pub struct EvidenceArgs {
+    /// Namespace to report on; repeatable or comma-separated [default: all]
+    #[arg(
+        long = "namespace",
+        short,
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
+    namespaces: Vec<String>,
+    /// Label selector of the bindings to report on [default: all]
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    selector: Option<String>,
+    /// Give the operator's own limit here: the cluster does not show it.
+    #[command(flatten)]
+    limit: LimitOptions,
+    /// Format of the report
+    #[arg(long, short, value_name = "FORMAT", default_value = "json")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// One JSON object
+    Json,
+    /// A line per binding, with a header
+    Csv,
+}
+
+pub(super) async fn run(
+    args: EvidenceArgs,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<u8, Error> {
+    let limit = args.limit.parse()?;
+    let config = cluster_config().await?;
+    let cluster = config.cluster_url.to_string();
+    let client = client(config)?;
+    let mut namespaces = args.namespaces;
+    namespaces.sort();
+    namespaces.dedup();
+    let bindings = bindings(&client, &namespaces, args.selector.as_deref()).await?;
+    let (limits, remark) = namespace_limits(&client, &namespaces).await?;
+    let report = Report {
+        time: output::now(),
+        program_version: env!("CARGO_PKG_VERSION"),
+        cluster,
+        bindings: binding_reports(&bindings, &limits, limit.as_ref(), Embedded::load()),
+    };
+    match args.output {
+        Output::Json => out.write_all(output::json(&report)?.as_bytes())?,
+        Output::Csv => out.write_all(&csv(&report)?)?,
+    }
+    if let Some(remark) = remark {
+        writeln!(err, "{remark}")?;
+    }
+    let open = report
+        .bindings
+        .iter()
+        .filter(|binding| !binding.is_satisfied());
+    let open = open.count();
+    writeln!(
+        err,
+        "bindings: {}, not shown to be within their limits: {open}",
+        report.bindings.len()
+    )?;
+    Ok(if open == 0 { 0 } else { NOT_READY })
+}
+
+async fn bindings(
+    client: &Client,
+    namespaces: &[String],
+    selector: Option<&str>,
+) -> Result<Vec<InferenceProfileBinding>, Error> {
+    let mut params = ListParams::default();
+    if let Some(selector) = selector {
+        params = params.labels(selector);
+    }
+    if namespaces.is_empty() {
+        return list(&Api::all(client.clone()), &params)
+            .await
+            .map_err(failed("the bindings of all namespaces"));
+    }
+    let mut found = Vec::new();
+    for namespace in namespaces {
+        let api = Api::namespaced(client.clone(), namespace);
+        let listed = list(&api, &params).await;
+        found.extend(listed.map_err(failed(&format!("the bindings of namespace {namespace}")))?);
+    }
+    Ok(found)
+}
+
+/// Returns the limits of Namespaces by name, and a remark if Namespaces may not be read. Their bindings are reported anyway, as
+/// not shown to be within their limits.
+async fn namespace_limits(
+    client: &Client,
+    namespaces: &[String],
+) -> Result<(BTreeMap<Arc<str>, NamespaceLimit>, Option<String>), Error> {
+    let api: Api<WatchedNamespace> = Api::all(client.clone());
+    let mut pages = Vec::new();
+    if namespaces.is_empty() {
+        pages.push(list(&api, &ListParams::default()).await);
+    }
+    for namespace in namespaces {
+        // The right to list one Namespace covers a list of that one alone.
+        let params = ListParams::default().fields(&format!("metadata.name={namespace}"));
+        let page = list(&api, &params).await;
+        // A mistyped name would make an empty report, as if all were well.
+        if page.as_ref().is_ok_and(Vec::is_empty) {
+            return Err(Error::BadInput(format!(
+                "there is no namespace {namespace}: `kubectl get namespaces` lists those that exist"
+            )));
+        }
+        pages.push(page);
+    }
+    let mut limits = BTreeMap::new();
+    let mut remark = None;
+    for page in pages {
+        match page {
+            Ok(page) => limits.extend(page.iter().map(WatchedNamespace::limit)),
+            Err(ListError::Failed(kube::Error::Api(status))) if status.is_forbidden() => {
+                remark = Some(format!(
+                    "the limits of Namespaces are unknown: {}",
+                    status.message
+                ));
+            }
+            Err(error) => return Err(failed("Namespaces")(error)),
+        }
+    }
+    Ok((limits, remark))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ListError {
+    #[error(transparent)]
+    Failed(#[from] kube::Error),
+    #[error("no answer within {CALL_TIMEOUT:?}")]
+    Late(#[from] tokio::time::error::Elapsed),
+}
+
+fn failed(what: &str) -> impl FnOnce(ListError) -> Error {
+    let what = what.to_owned();
+    move |error| Error::Listing {
+        what,
+        source: error.into(),
+    }
+}
+
+/// Lists all objects, page by page.
+async fn list<K>(api: &Api<K>, params: &ListParams) -> Result<Vec<K>, ListError>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let mut found = Vec::new();
+    let mut params = params.clone().limit(PAGE);
+    loop {
+        let page = tokio::time::timeout(CALL_TIMEOUT, api.list(&params)).await??;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(found),
+        }
+    }
+}

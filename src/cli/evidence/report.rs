@@ -1,0 +1,438 @@
+//! The report: what it says about each binding, and its CSV format. Pure.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::Serialize;
+
+use crate::{
+    api::{InferenceProfileBinding, ProfileStatus, condition::ConditionType},
+    catalog::embedded::Embedded,
+    cli::Error,
+    residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit},
+};
+
+/// The report.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    /// When it was made, an RFC 3339 time.
+    #[serde(rename = "reportTime")]
+    pub(super) time: String,
+    /// The version of the program that made it.
+    pub(super) program_version: &'static str,
+    /// The address of the apiserver.
+    pub(super) cluster: String,
+    pub(super) bindings: Vec<BindingReport>,
+}
+
+/// What is reported about a binding.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BindingReport {
+    namespace: String,
+    name: String,
+    model: String,
+    /// The geography in the spec.
+    geography: String,
+    profile: Option<ProfileStatus>,
+    limits: Vec<LimitReport>,
+    /// The condition `ResidencySatisfied`, as the operator wrote it.
+    residency: ConditionReport,
+    /// Whether the status is about the current spec.
+    current: bool,
+    /// The route in the status, judged by these limits. `None` if there is none that can be read.
+    recheck: Option<Recheck>,
+    ready: ConditionReport,
+    /// The objects written, as KIND/NAME.
+    targets: Vec<String>,
+}
+
+/// A limit in force.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LimitReport {
+    set_by: String,
+    allowed_regions: Vec<String>,
+    /// Why the limit can't be used, if it can't.
+    problem: Option<String>,
+}
+
+/// A condition. Its texts are empty if the status does not have it.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct ConditionReport {
+    status: String,
+    reason: String,
+    message: String,
+}
+
+/// What the limits say about the route.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Recheck {
+    permitted: bool,
+    message: String,
+}
+
+impl BindingReport {
+    /// Returns whether the report shows that the binding is within its limits: by the operator's verdict on the current spec, and
+    /// by the current limits.
+    pub(super) fn is_satisfied(&self) -> bool {
+        self.residency.status == "True"
+            && self.current
+            && self.recheck.as_ref().is_some_and(|check| check.permitted)
+    }
+}
+
+/// Returns the reports, sorted by namespace and name.
+pub(super) fn binding_reports(
+    bindings: &[InferenceProfileBinding],
+    namespaces: &BTreeMap<Arc<str>, NamespaceLimit>,
+    operator: Option<&Limit>,
+    embedded: &Embedded,
+) -> Vec<BindingReport> {
+    let mut reports: Vec<BindingReport> = bindings
+        .iter()
+        .map(|binding| {
+            let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
+            let limit = namespaces.get(namespace).cloned().unwrap_or_default();
+            binding_report(binding, namespace, &limit, operator, embedded)
+        })
+        .collect();
+    reports.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    reports
+}
+
+fn binding_report(
+    binding: &InferenceProfileBinding,
+    namespace: &str,
+    of_namespace: &NamespaceLimit,
+    of_operator: Option<&Limit>,
+    embedded: &Embedded,
+) -> BindingReport {
+    let spec = &binding.spec;
+    let status = binding.status.clone().unwrap_or_default();
+    let own = spec.allowed_regions.as_ref();
+    let own = own.map(|entries| Limit::parse(LimitOrigin::Binding, entries));
+    let operator = of_operator.cloned().map(Ok);
+    let mut limits: Vec<LimitReport> = own.iter().map(limit_report).collect();
+    match of_namespace {
+        NamespaceLimit::Set(limit) => limits.push(limit_report(limit)),
+        NamespaceLimit::Unset => {}
+        NamespaceLimit::Unknown => limits.push(LimitReport {
+            set_by: LimitOrigin::Namespace.to_string(),
+            allowed_regions: Vec::new(),
+            problem: Some("the Namespace can't be read: whether it sets a limit is unknown".into()),
+        }),
+    }
+    limits.extend(operator.iter().map(limit_report));
+    let all = Limits::all(own.into_iter().chain(operator)).and_namespace(of_namespace);
+    let condition = |kind: ConditionType| {
+        let found = status.conditions.iter();
+        let mut found = found.filter(|condition| condition.type_ == kind.as_str());
+        found.next().map(condition_report).unwrap_or_default()
+    };
+    BindingReport {
+        namespace: namespace.to_owned(),
+        name: binding.metadata.name.clone().unwrap_or_default(),
+        model: spec.model.clone(),
+        geography: spec.geography.clone(),
+        limits,
+        residency: condition(ConditionType::ResidencySatisfied),
+        current: status.observed_generation.is_some()
+            && status.observed_generation == binding.metadata.generation,
+        recheck: status
+            .profile
+            .as_ref()
+            .and_then(|profile| recheck(profile, &all, embedded)),
+        ready: condition(ConditionType::Ready),
+        targets: status
+            .targets
+            .iter()
+            .map(|target| format!("{}/{}", target.kind, target.name))
+            .collect(),
+        profile: status.profile,
+    }
+}
+
+fn limit_report(limit: &Result<Limit, LimitError>) -> LimitReport {
+    match limit {
+        Ok(limit) => LimitReport {
+            set_by: limit.origin().to_string(),
+            allowed_regions: limit.entries().collect(),
+            problem: None,
+        },
+        Err(error) => LimitReport {
+            set_by: error.origin().to_string(),
+            allowed_regions: Vec::new(),
+            problem: Some(error.to_string()),
+        },
+    }
+}
+
+fn condition_report(condition: &Condition) -> ConditionReport {
+    ConditionReport {
+        status: condition.status.clone(),
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+    }
+}
+
+/// Judges the route in a status, or returns `None` if it can't be read.
+fn recheck(profile: &ProfileStatus, limits: &Limits, embedded: &Embedded) -> Option<Recheck> {
+    if profile.destination_regions.is_empty() {
+        return None;
+    }
+    let judgement = limits.judge(&profile.route().ok()?, embedded);
+    Some(Recheck {
+        permitted: judgement.permits(),
+        message: judgement.message(),
+    })
+}
+
+/// A column of the CSV format: its name and its field.
+type Column = (&'static str, fn(&Report, &BindingReport) -> String);
+
+const COLUMNS: &[Column] = &[
+    ("namespace", |_, binding| binding.namespace.clone()),
+    ("name", |_, binding| binding.name.clone()),
+    ("model", |_, binding| binding.model.clone()),
+    ("geography", |_, binding| binding.geography.clone()),
+    ("profileID", |_, binding| {
+        of_profile(binding, |p| p.id.clone())
+    }),
+    ("sourceRegion", |_, binding| {
+        of_profile(binding, |p| p.source_region.clone())
+    }),
+    ("destinationRegions", |_, binding| {
+        of_profile(binding, |p| p.destination_regions.join(" "))
+    }),
+    ("limits", |_, binding| limits_text(&binding.limits)),
+    ("residencySatisfied", |_, binding| {
+        binding.residency.status.clone()
+    }),
+    ("residencyReason", |_, binding| {
+        binding.residency.reason.clone()
+    }),
+    ("residencyMessage", |_, binding| {
+        binding.residency.message.clone()
+    }),
+    ("current", |_, binding| binding.current.to_string()),
+    ("recheckPermitted", |_, binding| {
+        let check = binding.recheck.as_ref();
+        check.map_or_else(String::new, |check| check.permitted.to_string())
+    }),
+    ("recheckMessage", |_, binding| {
+        let check = binding.recheck.as_ref();
+        check.map_or_else(String::new, |check| check.message.clone())
+    }),
+    ("ready", |_, binding| binding.ready.status.clone()),
+    ("readyReason", |_, binding| binding.ready.reason.clone()),
+    ("catalogSource", |_, binding| {
+        of_profile(binding, |p| p.catalog.source.clone())
+    }),
+    ("catalogAccount", |_, binding| {
+        of_profile(binding, |p| p.catalog.account.clone().unwrap_or_default())
+    }),
+    ("catalogAsOf", |_, binding| {
+        of_profile(binding, |p| p.catalog.as_of.clone())
+    }),
+    ("targets", |_, binding| binding.targets.join(" ")),
+    ("cluster", |report, _| report.cluster.clone()),
+    ("programVersion", |report, _| {
+        report.program_version.to_owned()
+    }),
+    ("reportTime", |report, _| report.time.clone()),
+];
+
+fn of_profile(binding: &BindingReport, field: impl FnOnce(&ProfileStatus) -> String) -> String {
+    binding.profile.as_ref().map_or_else(String::new, field)
+}
+
+fn limits_text(limits: &[LimitReport]) -> String {
+    let texts: Vec<String> = limits
+        .iter()
+        .map(|limit| {
+            let says = match &limit.problem {
+                Some(problem) => problem.clone(),
+                None => limit.allowed_regions.join(" "),
+            };
+            format!("{}: {says}", limit.set_by)
+        })
+        .collect();
+    texts.join("; ")
+}
+
+pub(super) fn csv(report: &Report) -> Result<Vec<u8>, Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = |error: csv::Error| Error::Output(error.into());
+    let header = COLUMNS.iter().map(|(name, _)| *name);
+    writer.write_record(header).map_err(written)?;
+    for binding in &report.bindings {
+        let fields = COLUMNS.iter().map(|(_, text)| plain(text(report, binding)));
+        writer.write_record(fields).map_err(written)?;
+    }
+    writer
+        .into_inner()
+        .map_err(|error| Error::Output(error.into_error()))
+}
+
+/// Puts a quotation mark before a text that a spreadsheet would take for a formula.
+///
+/// Source: <https://owasp.org/www-community/attacks/CSV_Injection>
+fn plain(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn binding(name: &str, geography: &str, more: &Value) -> InferenceProfileBinding {
+        let mut object = json!({
+            "apiVersion": "inferenceprofiles.dev/v1alpha1",
+            "kind": "InferenceProfileBinding",
+            "metadata": {"name": name, "namespace": "shop", "generation": 2},
+            "spec": {"model": "amazon.nova-lite-v1:0", "geography": geography},
+            "status": {
+                "observedGeneration": 2,
+                "conditions": [{
+                    "type": "ResidencySatisfied", "status": "True", "reason": "AllRegionsAllowed",
+                    "message": "fine", "lastTransitionTime": "2026-10-27T00:00:00Z",
+                }],
+                "profile": {
+                    "id": format!("{geography}.amazon.nova-lite-v1:0"), "geography": geography,
+                    "sourceRegion": "eu-west-1", "foundationModelID": "amazon.nova-lite-v1:0",
+                    "destinationRegions": ["eu-central-1", "eu-west-1"],
+                    "catalog": {"source": "bedrock", "account": "111122223333", "asOf": "2026-10-27T00:00:00Z"},
+                },
+                "targets": [{
+                    "kind": "ConfigMap", "name": name, "uid": "u", "creationPolicy": "Owner", "valuesHash": "h",
+                }],
+            },
+        });
+        for (pointer, value) in more.as_object().expect("pointers") {
+            *object.pointer_mut(pointer).expect("a field") = value.clone();
+        }
+        serde_json::from_value(object).expect("a binding")
+    }
+
+    fn known(limit: &NamespaceLimit) -> BTreeMap<Arc<str>, NamespaceLimit> {
+        BTreeMap::from([("shop".into(), limit.clone())])
+    }
+
+    fn report(bindings: Vec<BindingReport>) -> Report {
+        Report {
+            time: "2026-10-27T00:00:00Z".to_owned(),
+            program_version: "0.1.0",
+            cluster: "https://cluster.example/".to_owned(),
+            bindings,
+        }
+    }
+
+    #[test]
+    fn only_a_current_true_verdict_that_the_limits_confirm_is_satisfied() {
+        let eu = NamespaceLimit::of_annotation(Some("@eu"));
+        let elsewhere = json!({"/status/profile/destinationRegions": ["eu-west-1", "us-east-1"]});
+        let no_profile = json!({"/status/profile": null});
+        let denied = json!({"/status/conditions/0/status": "False"});
+        let unknown = json!({"/status/conditions/0/status": "Unknown"});
+        for (what, changes, limit, satisfied) in [
+            ("fine", json!({}), &eu, true),
+            ("no limit", json!({}), &NamespaceLimit::Unset, true),
+            ("no Namespace", json!({}), &NamespaceLimit::Unknown, false),
+            (
+                "malformed",
+                json!({}),
+                &NamespaceLimit::of_annotation(Some("europe")),
+                false,
+            ),
+            (
+                "another spec",
+                json!({"/metadata/generation": 3}),
+                &eu,
+                false,
+            ),
+            ("no status", json!({"/status": null}), &eu, false),
+            ("False", denied, &eu, false),
+            ("Unknown", unknown, &eu, false),
+            ("a region outside", elsewhere, &eu, false),
+            ("no profile", no_profile, &eu, false),
+        ] {
+            let reports = binding_reports(
+                &[binding("chat", "eu", &changes)],
+                &known(limit),
+                None,
+                Embedded::load(),
+            );
+            assert_eq!(reports[0].is_satisfied(), satisfied, "{what}: {reports:#?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_named_with_who_set_them() {
+        let mut own = binding("chat", "eu", &json!({}));
+        own.spec.allowed_regions = Some(vec!["eu-*".to_owned()]);
+        let eu = NamespaceLimit::of_annotation(Some("@eu, @uk"));
+        let operator = Limit::parse(LimitOrigin::Operator, &["eu-west-1"]).expect("a limit");
+        let reports = binding_reports(&[own], &known(&eu), Some(&operator), Embedded::load());
+        assert_eq!(
+            limits_text(&reports[0].limits),
+            "spec.allowedRegions: eu-*; the Namespace's annotation inferenceprofiles.dev/allowed-regions: @eu @uk; the operator's --allowed-regions: eu-west-1"
+        );
+        let check = reports[0].recheck.as_ref().expect("a route");
+        assert!(
+            !check.permitted && check.message.contains("the operator's --allowed-regions"),
+            "{check:?}"
+        );
+    }
+
+    #[test]
+    fn the_order_does_not_depend_on_the_lists() {
+        let (a, b) = (
+            binding("a", "eu", &json!({})),
+            binding("b", "eu", &json!({})),
+        );
+        let none = BTreeMap::new();
+        assert_eq!(
+            binding_reports(&[a.clone(), b.clone()], &none, None, Embedded::load()),
+            binding_reports(&[b, a], &none, None, Embedded::load())
+        );
+    }
+
+    #[test]
+    fn csv_is_quoted_and_runs_nothing() {
+        let message = "=HYPERLINK(\"https://example.com\"), \"quoted\"\nline";
+        let changes = json!({"/status/conditions/0/message": message});
+        let reports = binding_reports(
+            &[binding("chat", "eu", &changes)],
+            &BTreeMap::new(),
+            None,
+            Embedded::load(),
+        );
+        let text = csv(&report(reports)).expect("CSV");
+        let mut reader = csv::Reader::from_reader(text.as_slice());
+        let header = reader.headers().expect("a header").clone();
+        let record = reader.records().next().expect("a line").expect("a record");
+        let field = |name: &str| {
+            let at = header.iter().position(|field| field == name);
+            &record[at.expect(name)]
+        };
+        assert_eq!(field("residencyMessage"), format!("'{message}"));
+        assert_eq!(field("destinationRegions"), "eu-central-1 eu-west-1");
+        assert_eq!(field("targets"), "ConfigMap/chat");
+        for text in ["=1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"] {
+            assert_eq!(plain(text.to_owned()), format!("'{text}"));
+        }
+        for text in ["", "eu-west-1", "*", "111122223333"] {
+            assert_eq!(plain(text.to_owned()), text);
+        }
+        let nothing = csv(&report(Vec::new())).expect("CSV");
+        assert_eq!(String::from_utf8(nothing).expect("text").lines().count(), 1);
+    }
+}

@@ -1,0 +1,369 @@
+//! `iam-policy`: least-privilege policies of workloads and of the operator, policies that enforce a limit, and what service
+//! control policies deny.
+
+mod policies;
+mod report;
+
+use std::{collections::BTreeSet, fs, io::Write, path::PathBuf, sync::Arc};
+
+use clap::{Args, ValueEnum};
+
+use self::{
+    policies::{print, print_guardrail, remark},
+    report::report,
+};
+use super::{
+    Error, NOT_READY,
+    catalogs::Catalogs,
+    input::{Given, Input},
+    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+};
+use crate::{
+    catalog::{Catalog, FeedKey, embedded::Embedded},
+    iam::{
+        Action, Call, Principal,
+        document::{Document, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT},
+        evaluate::{Level, Policy},
+        guardrail, operator, workload,
+    },
+    residency::Limits,
+    resolve::{self, Request},
+    route::Route,
+    types::{AccountId, Geography, ModelId, RoleArn},
+};
+
+/// Options of `iam-policy`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("subject").required(true)))]
+pub struct IamPolicyArgs {
+    /// Bindings: file, folder (its *.yaml, *.yml and *.json files) or - for standard input; repeatable
+    #[arg(long = "filename", short = 'f', value_name = "PATH", group = "subject")]
+    paths: Vec<PathBuf>,
+    /// Foundation model ID, instead of bindings
+    #[arg(long, group = "subject", requires = "geography")]
+    model: Option<String>,
+    /// Geography, the prefix of the profile ID
+    #[arg(long, value_name = "GEOGRAPHY", requires = "model")]
+    geography: Option<Geography>,
+    /// Geography that may be used instead; repeatable, tried in this order
+    #[arg(long, value_name = "GEOGRAPHY", requires = "model")]
+    fallback: Vec<Geography>,
+    /// Prints the policy of the operator itself, which discovers profiles and invokes none
+    #[arg(long, group = "subject")]
+    operator: bool,
+    /// Prints denials that enforce --allowed-regions, for a service control policy or a permissions boundary
+    #[arg(long, group = "subject")]
+    guardrail: bool,
+    /// Namespace of bindings that name none
+    #[arg(long, short, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
+    #[command(flatten)]
+    region: RegionOptions,
+    #[command(flatten)]
+    account: AccountOptions,
+    #[command(flatten)]
+    limit: LimitOptions,
+    #[command(flatten)]
+    catalog: CatalogOptions,
+    /// What workloads do: invoke means `InvokeModel` and Converse, stream their streaming forms, batch the submission of batch jobs
+    #[arg(
+        long,
+        value_name = "ACTION",
+        value_delimiter = ',',
+        default_value = "invoke,stream"
+    )]
+    actions: Vec<ActionName>,
+    /// Allows the fallback geographies of each binding too, so that a later fallback needs no new policy
+    #[arg(long)]
+    with_fallbacks: bool,
+    /// ARN of a role that the operator may assume, where * stands for any text; repeatable
+    #[arg(long, value_name = "ARN", requires = "operator")]
+    assume_role: Vec<String>,
+    /// Says what these service control policies deny, instead of printing policies; one option per level, from the root down to
+    /// the account, with the files of a level separated by commas
+    #[arg(
+        long,
+        value_name = "FILE[,FILE...]",
+        conflicts_with_all = ["operator", "guardrail", "output"]
+    )]
+    scp: Vec<String>,
+    /// ARN of the workload's role or user, for service control policies that name principals
+    #[arg(long, value_name = "ARN", requires = "scp")]
+    principal: Option<Principal>,
+    /// Format of policies: IAM documents, Terraform data sources, or a CloudFormation template
+    #[arg(long, short, value_name = "FORMAT", default_value = "json")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ActionName {
+    Invoke,
+    Stream,
+    Batch,
+}
+
+impl From<ActionName> for Action {
+    fn from(name: ActionName) -> Self {
+        match name {
+            ActionName::Invoke => Self::Invoke,
+            ActionName::Stream => Self::Stream,
+            ActionName::Batch => Self::Batch,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// Policy documents, one after the other
+    Json,
+    /// Terraform data sources `aws_iam_policy_document`
+    Hcl,
+    /// A CloudFormation template, as YAML
+    Cloudformation,
+}
+
+/// A request for a profile, and who makes it.
+struct Wanted {
+    name: String,
+    request: Arc<Request>,
+    limits: Limits,
+    role: Option<RoleArn>,
+}
+
+/// A call, and who makes it.
+struct NamedCall {
+    name: String,
+    call: Call,
+}
+
+pub(super) async fn run(
+    args: IamPolicyArgs,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<u8, Error> {
+    if args.operator {
+        let document = operator_policy(&args)?;
+        print(out, args.output, "bedrock_discovery", &[&document])?;
+        return Ok(0);
+    }
+    if args.guardrail {
+        let document = guardrail_policy(&args)?;
+        print_guardrail(out, args.output, &document)?;
+        return Ok(0);
+    }
+    // Before the catalog is asked, so that a file that can't be read is reported at once.
+    let levels = read_levels(&args.scp)?;
+    let wanted = wanted(&args)?;
+    let (found, all_found) = find(&args, &wanted, err).await?;
+    let mut actions: Vec<Action> = args.actions.iter().map(|name| (*name).into()).collect();
+    actions.sort();
+    actions.dedup();
+    let all_allowed = if levels.is_empty() {
+        let calls: Vec<Call> = found.into_iter().map(|named| named.call).collect();
+        let policies = workload::policies(&calls, &actions);
+        let documents: Vec<&Document> = policies.iter().map(|policy| &policy.document).collect();
+        print(out, args.output, "bedrock_workload", &documents)?;
+        remark(err, &policies, &actions)?;
+        true
+    } else {
+        report(out, &found, &actions, &levels, args.principal.as_ref())?
+    };
+    Ok(if all_found && all_allowed {
+        0
+    } else {
+        NOT_READY
+    })
+}
+
+fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
+    let limit = args.limit.parse()?;
+    if let (Some(model), Some(geography)) = (&args.model, &args.geography) {
+        let request = Request {
+            model: ModelId::parse_given(model)
+                .map_err(|error| Error::BadInput(error.to_string()))?,
+            geography: geography.clone(),
+            fallbacks: args.fallback.clone(),
+            on_demand: false,
+            source_region: args.region.required()?,
+        };
+        return Ok(vec![Wanted {
+            name: request.model.to_string(),
+            limits: Limits::all(limit.map(Ok)),
+            request: Arc::new(request),
+            role: None,
+        }]);
+    }
+    let region = args.region.optional()?;
+    let mut input = Input::read(&args.paths, &args.namespace, region.as_ref())?;
+    let mut wanted = Vec::new();
+    for Given { binding, .. } in std::mem::take(&mut input.bindings) {
+        let own = binding.spec.limit.map(|limit| limit.as_ref().clone());
+        wanted.push(Wanted {
+            name: binding.key.to_string(),
+            request: binding
+                .spec
+                .request
+                .map_err(|error| Error::BadInput(error.to_string()))?,
+            limits: Limits::all(own.into_iter().chain(limit.clone().map(Ok)))
+                .and_namespace(&input.limit_of(&binding.key.namespace)),
+            role: binding.spec.role,
+        });
+    }
+    Ok(wanted)
+}
+
+/// Returns the routes, and whether every request has one. Prints which have none, and why.
+async fn find(
+    args: &IamPolicyArgs,
+    wanted: &[Wanted],
+    err: &mut impl Write,
+) -> Result<(Vec<NamedCall>, bool), Error> {
+    let mut catalogs = Catalogs::new(&args.catalog);
+    let mut found = Vec::new();
+    let mut all_found = true;
+    for one in wanted {
+        let request = &*one.request;
+        let key = FeedKey {
+            role: one.role.clone().filter(|_| args.catalog.catalog.is_live()),
+            region: request.source_region.clone(),
+        };
+        let catalog = catalogs.catalog(&key).await?;
+        match routes(one, &catalog, args.with_fallbacks) {
+            Err(message) => {
+                writeln!(err, "{}: left out: {message}", one.name)?;
+                all_found = false;
+            }
+            Ok(routes) => {
+                let account = account(args, &catalog)?;
+                found.extend(routes.into_iter().map(|route| NamedCall {
+                    name: one.name.clone(),
+                    call: Call {
+                        account: account.clone(),
+                        route,
+                    },
+                }));
+            }
+        }
+    }
+    Ok((found, all_found))
+}
+
+/// Returns the route that the operator would publish, and those of the fallbacks if they are wanted, or why there is none.
+fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Vec<Route>, String> {
+    let Wanted {
+        request, limits, ..
+    } = wanted;
+    let embedded = Embedded::load();
+    let resolution = resolve::resolve(request, catalog, limits, embedded)
+        .map_err(|unresolved| unresolved.message)?;
+    if !resolution.judgement.permits() {
+        return Err(resolution.judgement.message());
+    }
+    let mut routes = vec![resolution.route];
+    if with_fallbacks {
+        let others = request
+            .geographies()
+            .filter_map(|geography| catalog.find(&request.model, geography))
+            .map(|profile| profile.route(&request.source_region))
+            .filter(|route| limits.judge(route, embedded).permits());
+        for other in others {
+            if !routes.contains(&other) {
+                routes.push(other);
+            }
+        }
+    }
+    Ok(routes)
+}
+
+/// Returns the account of the workload: the given one, the principal's, or the catalog's.
+fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<AccountId, Error> {
+    let principal = args.principal.as_ref().map(Principal::account);
+    let given = args.account.account.as_ref();
+    if let (Some(principal), Some(given)) = (principal, given)
+        && principal != given
+    {
+        return Err(Error::BadInput(format!(
+            "--principal belongs to account {principal}, but --account is {given}: a profile is called by principals of its own account"
+        )));
+    }
+    given.or(principal).or(catalog.account()).cloned().ok_or_else(|| {
+        Error::BadInput(format!(
+            "the account is unknown: ARNs of profiles name one, and the {} catalog does not; give --account",
+            catalog.source().as_str()
+        ))
+    })
+}
+
+fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
+    let account = args.account.account.as_ref().ok_or_else(|| {
+        Error::BadInput(
+            "the account is unknown: the operator's policy names the account's profiles; give --account"
+                .to_owned(),
+        )
+    })?;
+    for role in &args.assume_role {
+        if !(role.starts_with("arn:") && role.contains(":iam::") && role.contains(":role/")) {
+            return Err(Error::BadInput(format!(
+                "{role:?} is not the ARN of a role, such as arn:aws:iam::111122223333:role/discovery"
+            )));
+        }
+    }
+    let region = args.region.optional()?;
+    let partition = region
+        .as_ref()
+        .map_or("aws", |region| region.partition().name);
+    let roles: BTreeSet<String> = args.assume_role.iter().cloned().collect();
+    let document = operator::policy(partition, account, &roles);
+    within(
+        &document,
+        MANAGED_POLICY_LIMIT,
+        "use patterns with * instead of single roles",
+    )?;
+    Ok(document)
+}
+
+fn guardrail_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
+    let limit = args
+        .limit
+        .parse()?
+        .ok_or_else(|| Error::BadInput("no limit to enforce: give --allowed-regions".to_owned()))?;
+    let names = limit.names();
+    if names.iter().any(|name| name == "*") {
+        return Err(Error::BadInput(
+            "the limit * allows any region, so there is nothing to deny".to_owned(),
+        ));
+    }
+    let document = guardrail::policy(&names);
+    within(
+        &document,
+        SERVICE_CONTROL_POLICY_LIMIT,
+        "use patterns with * instead of single regions",
+    )?;
+    Ok(document)
+}
+
+fn within(document: &Document, limit: usize, instead: &str) -> Result<(), Error> {
+    let size = document.size();
+    if size <= limit {
+        return Ok(());
+    }
+    Err(Error::BadInput(format!(
+        "the policy would have {size} characters, and AWS allows {limit}: {instead}"
+    )))
+}
+
+/// Reads the policies of each level.
+fn read_levels(options: &[String]) -> Result<Vec<Level>, Error> {
+    options
+        .iter()
+        .map(|level| level.split(',').map(read_policy).collect())
+        .collect()
+}
+
+fn read_policy(path: &str) -> Result<Policy, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    Policy::parse(path, &text).map_err(|error| Error::BadInput(format!("{path}: {error}")))
+}

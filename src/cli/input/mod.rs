@@ -1,0 +1,520 @@
+//! What `-f` gives: bindings, checked as the apiserver checks them, and the objects of other kinds that they are judged by.
+
+mod documents;
+mod files;
+mod problems;
+
+use std::{
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{
+        InferenceProfileBinding, TargetKind, custom_resource_definition, names,
+        validation::{self, Validator, Violations},
+    },
+    cache::decode::{WatchedNamespace, target_view},
+    plan::{
+        identity::{ObjectKey, TargetKey},
+        observed::{Binding, Spec, TargetView},
+        status::Status,
+    },
+    residency::NamespaceLimit,
+    types::{ParseError, Region},
+};
+
+use documents::{Allowance, Document};
+pub(super) use problems::Problems;
+use problems::TOLD;
+
+/// Bounds of what is read.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Bytes of a file.
+    file: u64,
+    /// What the documents of a file become.
+    contents: Allowance,
+    /// Objects in all files, those in Lists included.
+    objects: usize,
+}
+
+const LIMITS: Limits = Limits {
+    file: 16 << 20,
+    contents: Allowance {
+        parts: 2_000_000,
+        bytes: 64 << 20,
+    },
+    objects: 100_000,
+};
+
+/// Most files, and most kinds of a file, that are named where there is no binding.
+const NAMED: usize = 5;
+
+/// A binding that was given.
+pub(super) struct Given {
+    pub(super) wire: InferenceProfileBinding,
+    pub(super) binding: Binding,
+}
+
+/// Everything that was given.
+#[derive(Default)]
+pub(super) struct Input {
+    pub(super) bindings: Vec<Given>,
+    /// Objects that bindings may merge into.
+    pub(super) objects: HashMap<TargetKey, TargetView>,
+    /// Residency limits of the Namespaces among the files; one that is not among them is taken to set none.
+    limits: HashMap<Arc<str>, NamespaceLimit>,
+}
+
+impl Input {
+    /// Reads files, folders and standard input. `namespace` is that of objects that name none, `region` the source region of
+    /// bindings that name none.
+    ///
+    /// # Errors
+    ///
+    /// Returns all that is wrong: what the apiserver would refuse, what can't be read, and that there is no binding.
+    pub(super) fn read(
+        paths: &[PathBuf],
+        namespace: &str,
+        region: Option<&Region>,
+    ) -> Result<Self, super::Error> {
+        let mut reader = Reader::new(namespace, region, LIMITS)?;
+        for path in paths {
+            reader.path(path);
+        }
+        Ok(reader.finish()?)
+    }
+
+    /// Returns the residency limit of a Namespace.
+    pub(super) fn limit_of(&self, namespace: &str) -> NamespaceLimit {
+        let limit = self.limits.get(namespace);
+        limit.cloned().unwrap_or(NamespaceLimit::Unset)
+    }
+}
+
+/// Where an object stands.
+#[derive(Clone)]
+struct Location {
+    file: Arc<str>,
+    document: usize,
+    /// Its place in a List, and in Lists of Lists.
+    items: Vec<usize>,
+}
+
+impl Location {
+    fn item(&self, index: usize) -> Self {
+        let mut inner = self.clone();
+        inner.items.push(index);
+        inner
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, document {}", self.file, self.document)?;
+        for (depth, index) in self.items.iter().enumerate() {
+            let separator = if depth == 0 { ", " } else { "." };
+            write!(f, "{separator}items[{index}]")?;
+        }
+        Ok(())
+    }
+}
+
+struct Reader<'r> {
+    namespace: &'r str,
+    region: Option<&'r Region>,
+    limits: Limits,
+    validator: Validator,
+    input: Input,
+    /// Where each binding stands.
+    places: HashMap<ObjectKey, Location>,
+    problems: Problems,
+    /// How many objects were read.
+    objects: usize,
+    /// What the first files without a binding hold instead, and how many such files there are.
+    others: (Vec<String>, usize),
+    /// Kinds in the present file, other than bindings.
+    kinds: BTreeSet<String>,
+}
+
+impl<'r> Reader<'r> {
+    fn new(
+        namespace: &'r str,
+        region: Option<&'r Region>,
+        limits: Limits,
+    ) -> Result<Self, validation::Error> {
+        Ok(Self {
+            namespace,
+            region,
+            limits,
+            validator: Validator::new(&custom_resource_definition())?,
+            input: Input::default(),
+            places: HashMap::new(),
+            problems: Problems::default(),
+            objects: 0,
+            others: (Vec::new(), 0),
+            kinds: BTreeSet::new(),
+        })
+    }
+
+    /// Takes what a path names.
+    fn path(&mut self, path: &Path) {
+        let before = self.problems.mark();
+        let files = files::list(path, &mut self.problems);
+        if files.is_empty() && !self.problems.grew(before) {
+            self.other(|| format!("{} has no *.yaml, *.yml or *.json files", path.display()));
+        }
+        for file in files {
+            if self.objects > self.limits.objects {
+                return;
+            }
+            match files::text(&file, self.limits.file) {
+                Ok(text) => self.text(&files::name(&file), &text),
+                Err(problem) => self.problems.add(|| problem),
+            }
+        }
+    }
+
+    /// Takes the documents of a file.
+    fn text(&mut self, name: &str, text: &str) {
+        let bindings = self.input.bindings.len();
+        let file: Arc<str> = name.into();
+        let mut left = self.limits.contents;
+        self.kinds.clear();
+        for document in documents::split(text) {
+            let before = self.problems.mark();
+            let at = Location {
+                file: file.clone(),
+                document: document.number,
+                items: Vec::new(),
+            };
+            if !self.count(&at) {
+                return;
+            }
+            match documents::parse(&document, &mut left) {
+                Ok(value) => self.objects(value, &at),
+                Err(problem) => self.problems.add(|| format!("{at}{problem}")),
+            }
+            if self.objects > self.limits.objects {
+                return;
+            }
+            if self.problems.grew(before) && self.tell_template(&document, &at, before) {
+                break;
+            }
+        }
+        if self.input.bindings.len() == bindings {
+            let kinds: Vec<&str> = self.kinds.iter().map(String::as_str).collect();
+            let held = match kinds.len() {
+                0 => format!("{name} is empty"),
+                more if more > NAMED => {
+                    format!("{name} holds {} and others", kinds[..NAMED].join(", "))
+                }
+                _ => format!("{name} holds {}", kinds.join(", ")),
+            };
+            self.other(|| held);
+        }
+    }
+
+    /// Notes a file without a binding.
+    fn other(&mut self, what: impl FnOnce() -> String) {
+        self.others.1 += 1;
+        if self.others.0.len() < NAMED {
+            self.others.0.push(what());
+        }
+    }
+
+    /// Tells the one thing that is wrong with a document that is still a template, instead of what follows from it. Returns
+    /// whether the document is one.
+    fn tell_template(
+        &mut self,
+        document: &Document<'_>,
+        at: &Location,
+        before: problems::Mark,
+    ) -> bool {
+        let Some(expression) = documents::helm_expression(document) else {
+            return false;
+        };
+        self.problems.rewind(before);
+        self.problems.add(|| {
+            format!(
+                "{at}: a Helm template that is not rendered: it has {expression:?}; `helm template CHART` prints the manifests, and `-f -` reads them"
+            )
+        });
+        true
+    }
+
+    /// Takes an object, or those of a List.
+    fn objects(&mut self, value: Value, at: &Location) {
+        let mut waiting = vec![(value, at.clone())];
+        while let Some((value, at)) = waiting.pop() {
+            if !at.items.is_empty() && !self.count(&at) {
+                return;
+            }
+            let mut object = match value {
+                Value::Object(object) => object,
+                // An empty document.
+                Value::Null => continue,
+                _ => {
+                    self.problems.add(|| {
+                        format!("{at}: not an object: a manifest has apiVersion, kind and metadata")
+                    });
+                    continue;
+                }
+            };
+            let Some((api_version, kind)) = self.type_of(&object, &at) else {
+                continue;
+            };
+            match items(&mut object, &kind) {
+                Some(items) => {
+                    let inherited = kind.strip_suffix("List").filter(|kind| !kind.is_empty());
+                    let items = items.into_iter().enumerate().rev();
+                    waiting.extend(items.map(|(index, mut item)| {
+                        inherit(&mut item, &api_version, inherited);
+                        (item, at.item(index))
+                    }));
+                }
+                None => self.object(object, &api_version, &kind, &at),
+            }
+        }
+    }
+
+    /// Counts a document or an item of a List, and says whether it is within the limit.
+    fn count(&mut self, at: &Location) -> bool {
+        self.objects += 1;
+        let most = self.limits.objects;
+        let within = self.objects <= most;
+        if !within {
+            self.problems
+                .add(|| format!("{at}: more than {most} objects: split the input"));
+        }
+        within
+    }
+
+    /// Returns version and kind of an object.
+    fn type_of(&mut self, object: &Map<String, Value>, at: &Location) -> Option<(String, String)> {
+        let text = |name| object.get(name).and_then(Value::as_str);
+        if let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) {
+            return Some((api_version.to_owned(), kind.to_owned()));
+        }
+        self.problems.add(|| {
+            let mut missing = vec!["apiVersion", "kind"];
+            missing.retain(|name| text(name).is_none());
+            format!(
+                "{at}: {}: Required value: every manifest has apiVersion and kind",
+                missing.join(", ")
+            )
+        });
+        None
+    }
+
+    fn object(&mut self, object: Map<String, Value>, api_version: &str, kind: &str, at: &Location) {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let ours = InferenceProfileBinding::kind(&());
+        if group == names::GROUP || kind == ours {
+            self.binding(Value::Object(object), api_version, kind, at);
+            return;
+        }
+        if group == "kustomize.config.k8s.io" {
+            self.problems.add(|| {
+                format!("{at}: a {kind}, which has to be built: `kubectl kustomize DIR` prints the manifests, and `-f -` reads them")
+            });
+            return;
+        }
+        if self.kinds.len() <= NAMED {
+            self.kinds.insert(kind.chars().take(63).collect());
+        }
+        let target = [TargetKind::ConfigMap, TargetKind::Secret]
+            .into_iter()
+            .find(|known| known.as_str() == kind);
+        match (api_version, kind, target) {
+            ("v1", "Namespace", _) => {
+                if let Some(metadata) = self.metadata(object, at) {
+                    let (name, limit) = WatchedNamespace::from(metadata).limit();
+                    self.input.limits.insert(name, limit);
+                }
+            }
+            ("v1", _, Some(kind)) => {
+                if let Some(metadata) = self.metadata(object, at) {
+                    let namespace = metadata.namespace.as_deref();
+                    let key = TargetKey {
+                        kind,
+                        namespace: namespace
+                            .filter(|n| !n.is_empty())
+                            .unwrap_or(self.namespace)
+                            .into(),
+                        name: metadata.name.as_deref().unwrap_or_default().into(),
+                    };
+                    let view = target_view(&metadata, |_| None);
+                    self.input.objects.insert(key, view);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the metadata of an object of another kind, or `None` if something is wrong with them.
+    fn metadata(&mut self, mut object: Map<String, Value>, at: &Location) -> Option<ObjectMeta> {
+        let mut metadata = object
+            .remove("metadata")
+            .filter(|metadata| !metadata.is_null())
+            .unwrap_or_else(|| Value::Object(Map::new()));
+        let mut found = Violations::keeping(TOLD);
+        self.validator.check_metadata(&mut metadata, &mut found);
+        self.tell(found, at)?;
+        self.decode(metadata, at)
+    }
+
+    fn binding(&mut self, mut manifest: Value, api_version: &str, kind: &str, at: &Location) {
+        let (known_version, known_kind) = (
+            InferenceProfileBinding::api_version(&()),
+            InferenceProfileBinding::kind(&()),
+        );
+        let before = self.problems.mark();
+        if api_version != known_version {
+            self.problems.add(|| {
+                format!("{at}: apiVersion: {api_version:?} is not available: use {known_version}")
+            });
+        }
+        if kind != known_kind {
+            self.problems.add(|| {
+                format!("{at}: kind: {kind:?} is not a kind of {known_version}: use {known_kind}")
+            });
+        }
+        if self.problems.grew(before) {
+            return;
+        }
+        let mut found = Violations::keeping(TOLD);
+        self.validator.check(&mut manifest, &mut found);
+        if self.tell(found, at).is_none() {
+            return;
+        }
+        let Some(mut wire) = self.decode::<InferenceProfileBinding>(manifest, at) else {
+            return;
+        };
+        let metadata = &mut wire.metadata;
+        let namespace = metadata.namespace.take().filter(|name| !name.is_empty());
+        let namespace = namespace.unwrap_or_else(|| self.namespace.to_owned());
+        let key = ObjectKey {
+            namespace: namespace.as_str().into(),
+            name: metadata.name.as_deref().unwrap_or_default().into(),
+        };
+        metadata.namespace = Some(namespace);
+        match self.places.entry(key.clone()) {
+            Entry::Occupied(first) => {
+                let first = first.get();
+                self.problems.add(|| {
+                    format!("{at}: the binding {key} is given twice: the first is in {first}")
+                });
+                return;
+            }
+            Entry::Vacant(free) => free.insert(at.clone()),
+        };
+        match parse(&wire, key, self.region, self.input.bindings.len()) {
+            Ok(binding) => self.input.bindings.push(Given { wire, binding }),
+            Err(problem) => self.problems.add(|| format!("{at}: {problem}")),
+        }
+    }
+
+    /// Tells what was found wrong with an object. Returns `None` if something was.
+    fn tell(&mut self, found: Violations, at: &Location) -> Option<()> {
+        let (violations, total) = found.into_parts();
+        let told = violations.len();
+        for violation in violations {
+            self.problems.add(|| format!("{at}: {violation}"));
+        }
+        self.problems.add_untold(total - told);
+        (total == 0).then_some(())
+    }
+
+    fn decode<T: serde::de::DeserializeOwned>(&mut self, value: Value, at: &Location) -> Option<T> {
+        serde_json::from_value(value)
+            .map_err(|error| self.problems.add(|| format!("{at}: {error}")))
+            .ok()
+    }
+
+    fn finish(mut self) -> Result<Input, Problems> {
+        if self.problems.is_empty() && self.input.bindings.is_empty() {
+            let (others, total) = &self.others;
+            let more = match total - others.len() {
+                0 => String::new(),
+                more => format!("; and {more} more"),
+            };
+            let others = others.join("; ");
+            self.problems
+                .add(|| format!("no InferenceProfileBinding was found: {others}{more}"));
+        }
+        if self.problems.is_empty() {
+            Ok(self.input)
+        } else {
+            Err(self.problems)
+        }
+    }
+}
+
+/// Takes the items out of a List: `List` itself, or the list of a kind.
+fn items(object: &mut Map<String, Value>, kind: &str) -> Option<Vec<Value>> {
+    if !kind.ends_with("List") {
+        return None;
+    }
+    match object.get_mut("items") {
+        Some(Value::Array(items)) => Some(std::mem::take(items)),
+        None | Some(Value::Null) if kind == "List" => Some(Vec::new()),
+        _ => None,
+    }
+}
+
+/// Gives an item the version and kind that it leaves to its list.
+fn inherit(item: &mut Value, api_version: &str, kind: Option<&str>) {
+    if let (Value::Object(item), Some(kind)) = (item, kind) {
+        for (field, value) in [("apiVersion", api_version), ("kind", kind)] {
+            item.entry(field).or_insert_with(|| value.into());
+        }
+    }
+}
+
+/// Makes a plan's binding of one that the apiserver would accept.
+fn parse(
+    wire: &InferenceProfileBinding,
+    key: ObjectKey,
+    region: Option<&Region>,
+    position: usize,
+) -> Result<Binding, String> {
+    let default_region = match (region, &wire.spec.source_region) {
+        (Some(region), _) => region.clone(),
+        (None, Some(own)) => own
+            .parse()
+            .map_err(|error: ParseError| format!("spec.sourceRegion: {error}"))?,
+        (None, None) => {
+            return Err(
+                "spec.sourceRegion: it names no sourceRegion: give --region or set AWS_REGION"
+                    .to_owned(),
+            );
+        }
+    };
+    let spec = Spec::parse(&wire.spec, &key.name, &default_region);
+    if let Err(error) = &spec.request {
+        return Err(format!("spec: {error}"));
+    }
+    Ok(Binding {
+        key,
+        uid: position.to_string().into(),
+        generation: 1,
+        // As applied: in the order given.
+        created: i64::try_from(position).unwrap_or_default(),
+        deleting: false,
+        finalizer: true,
+        refresh: None,
+        spec,
+        status: Status::default(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

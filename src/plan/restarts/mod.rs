@@ -1,0 +1,86 @@
+//! Decides which workloads are restarted: those of `spec.rollout`, if and only if a written value was replaced by another.
+
+use std::sync::Arc;
+
+use super::{
+    action::{TriedRestart, Write},
+    identity::WorkloadKey,
+    observed::Binding,
+    steps::WriteOutcomes,
+    values_hash::{changed_keys, entries_of, hex_digits},
+};
+
+/// A workload to restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restart {
+    /// The workload.
+    pub workload: WorkloadKey,
+    /// The value of the annotation that triggers the restart. It identifies the change: the same change has the same token in
+    /// every visit, so that a restart is not triggered twice.
+    pub token: Arc<str>,
+}
+
+/// The outcome of a restart that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartOutcome {
+    /// It was triggered, in this visit or in an earlier one.
+    Triggered,
+    /// The workload does not exist.
+    Missing,
+    /// It waits for other restarts to complete.
+    Waiting,
+}
+
+/// Returns the restarts that are due after the writes.
+///
+/// Returns none when a write failed and is retried soon: the retry may change another value, and each workload is to restart
+/// only once.
+pub(super) fn due(binding: &Binding, writes: &WriteOutcomes) -> Vec<Restart> {
+    if binding.spec.rollout.is_empty() || writes.any_transient_failure() {
+        return Vec::new();
+    }
+    let mut changed: Vec<String> = writes
+        .succeeded()
+        .filter_map(|(write, _)| changed(binding, write))
+        .collect();
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    changed.sort_unstable();
+    let token: Arc<str> = hex_digits(&changed.join("\n"), 16).into();
+    let workloads = binding.spec.rollout.iter().map(|(kind, name)| WorkloadKey {
+        kind: *kind,
+        namespace: binding.key.namespace.clone(),
+        name: name.clone(),
+    });
+    workloads
+        .map(|workload| Restart {
+            workload,
+            token: token.clone(),
+        })
+        .collect()
+}
+
+/// Returns text that identifies the changed values of a target, and since when it held the values before them: values can
+/// alternate, and then the same change occurs again. Returns `None` when no value changed.
+fn changed(binding: &Binding, write: &Write) -> Option<String> {
+    let before = binding.status.record(&write.key)?;
+    let keys = changed_keys(before, &write.content);
+    let entries = entries_of(&write.content, &keys);
+    let since = before.since.unwrap_or_default();
+    (!entries.is_empty()).then(|| format!("{} {since} {}", write.key, entries.concat()))
+}
+
+/// Says whether no restart is pending any more.
+pub(super) fn settled(writes: &WriteOutcomes, restarts: &[TriedRestart]) -> bool {
+    !writes.any_transient_failure()
+        && restarts.iter().all(|tried| {
+            matches!(
+                tried.outcome,
+                Ok(RestartOutcome::Triggered | RestartOutcome::Missing)
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests;
