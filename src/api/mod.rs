@@ -64,12 +64,12 @@ const GEOGRAPHY_MESSAGE: &str =
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingSpec {
-    /// Foundation model ID, such as `anthropic.claude-sonnet-4-5-20250929-v1:0`; not an ARN and not a profile ID.
+    /// Foundation model ID, such as `anthropic.claude-sonnet-5-5`; not an ARN and not a profile ID.
     #[schemars(length(max = 140))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('arn:')").message("give the foundation model ID instead of an ARN: the part after foundation-model/"),
-        validation = Rule::new("!self.matches('^(us|us-gov|eu|apac|jp|au|ca|in|global)[.]')").message("give the foundation model ID instead of a profile ID: leave out the geography before the provider, as in anthropic.claude-sonnet-4-5-20250929-v1:0"),
-        validation = Rule::new(format!("self.startsWith('arn:') || self.matches('{MODEL_ID_PATTERN}')")).message("not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0")
+        validation = Rule::new("!self.matches('^(us|us-gov|eu|apac|jp|au|ca|in|global)[.]')").message("give the foundation model ID instead of a profile ID: leave out the geography before the provider, as in anthropic.claude-sonnet-5-5"),
+        validation = Rule::new(format!("self.startsWith('arn:') || self.matches('{MODEL_ID_PATTERN}')")).message("not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-5-5")
     )]
     pub model: String,
 

@@ -23,10 +23,10 @@ use crate::{
 };
 
 const APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/app");
-const PROFILE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
+const PROFILE: &str = "eu.anthropic.claude-sonnet-5-5";
 /// Longest wait for two calls.
 const PATIENCE: Duration = Duration::from_secs(30);
-const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+const MODEL: &str = "anthropic.claude-sonnet-5-5";
 
 type Data = BTreeMap<String, String>;
 
@@ -264,7 +264,7 @@ fn claude_code_finds_model_and_region_under_its_own_names() {
         ("CLAUDE_CODE_USE_BEDROCK", "1"),
         (
             "ANTHROPIC_MODEL",
-            "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "us.anthropic.claude-sonnet-5-5",
         ),
         ("AWS_REGION", "us-east-1"),
     ] {
