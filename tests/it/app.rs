@@ -262,10 +262,7 @@ fn claude_code_finds_model_and_region_under_its_own_names() {
     let environment = environment("claude-code.yaml");
     for (name, value) in [
         ("CLAUDE_CODE_USE_BEDROCK", "1"),
-        (
-            "ANTHROPIC_MODEL",
-            "us.anthropic.claude-sonnet-5-5",
-        ),
+        ("ANTHROPIC_MODEL", "us.anthropic.claude-sonnet-5-5"),
         ("AWS_REGION", "us-east-1"),
     ] {
         assert_eq!(environment.get(name).map(String::as_str), Some(value));

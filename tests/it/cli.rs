@@ -297,7 +297,11 @@ fn render_knows_limits_and_accounts() {
 fn explain_is_golden() {
     let explain = |arguments: &[&str]| {
         // HAIKU where a profile of the geography jp is asked for: SONNET has none.
-        let model = if arguments.contains(&"jp") { HAIKU } else { SONNET };
+        let model = if arguments.contains(&"jp") {
+            HAIKU
+        } else {
+            SONNET
+        };
         let all = [&["explain", model, "--region", "eu-west-1"], arguments].concat();
         program(&all)
     };
@@ -466,7 +470,14 @@ fn catalog_shows_what_a_limit_permits() {
     matrix.says("models left out, because --allowed-regions permits no route to them: ");
     assert_golden("catalog-matrix-eu.txt", &matrix.ends_with(0));
     let sonnet = ["--model", SONNET];
-    let list = ["catalog", "list", "--allowed-regions", "@jp", "--model", HAIKU];
+    let list = [
+        "catalog",
+        "list",
+        "--allowed-regions",
+        "@jp",
+        "--model",
+        HAIKU,
+    ];
     let list = program(&list).ends_with(0);
     assert_golden("catalog-list-jp.txt", &list);
     let nothing = ["catalog", "matrix", "--allowed-regions", "eu-west-1"];
@@ -571,7 +582,7 @@ fn completions_name_every_command() {
 }
 
 /// Returns the commands that --help names.
-fn commands() -> Vec<String> {
+pub fn commands() -> Vec<String> {
     let help = program(&["--help"]).ends_with(0);
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands: Vec<String> = listed

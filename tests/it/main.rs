@@ -19,5 +19,6 @@ mod gitops;
 mod house;
 mod iam;
 mod input;
+mod models_in_use;
 mod python;
 mod residency;
