@@ -34,8 +34,8 @@ const NO_ARN_RULE: &str = "!self.startsWith('arn:')";
 const MODEL_ARN_MESSAGE: &str =
     "give the foundation model ID instead of an ARN: the part after foundation-model/";
 const NO_PROFILE_ID_RULE: &str = "!self.matches('^(us|us-gov|eu|apac|jp|au|ca|in|global)[.]')";
-const PROFILE_ID_MESSAGE: &str = "give the foundation model ID instead of a profile ID: leave out the geography before the provider, as in anthropic.claude-sonnet-4-5-20250929-v1:0";
-const MODEL_MESSAGE: &str = "not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0";
+const PROFILE_ID_MESSAGE: &str = "give the foundation model ID instead of a profile ID: leave out the geography before the provider, as in anthropic.claude-sonnet-5-5";
+const MODEL_MESSAGE: &str = "not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-5-5";
 const GEOGRAPHY_MESSAGE: &str =
     "not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global";
 
@@ -70,7 +70,7 @@ const GEOGRAPHY_MESSAGE: &str =
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingSpec {
-    /// Foundation model ID, such as `anthropic.claude-sonnet-4-5-20250929-v1:0`; not an ARN and not a profile ID.
+    /// Foundation model ID, such as `anthropic.claude-sonnet-5-5`; not an ARN and not a profile ID.
     #[schemars(length(max = 140))]
     #[x_kube(
         validation = Rule::new(NO_ARN_RULE).message(MODEL_ARN_MESSAGE),

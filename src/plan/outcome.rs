@@ -371,7 +371,10 @@ fn ready_event(prior: &Status, status: &Status) -> Option<Notice> {
 fn lifecycle_event(prior: &Status, status: &Status) -> Option<Notice> {
     let before = prior.condition(ConditionType::ModelActive)?;
     let now = status.finding(ConditionType::ModelActive)?;
-    (before.reason != now.reason && !now.is_true()).then(|| Notice {
+    // A snapshot that proves nothing after the end of a life: the Event for Ready says so.
+    let ready = status.condition(ConditionType::Ready)?.reason;
+    let is_said = (now.reason, ready) == (Reason::EndOfLifePassed, Reason::ModelUnsupported);
+    (before.reason != now.reason && !now.is_true() && !is_said).then(|| Notice {
         warning: true,
         reason: now.reason.as_str(),
         message: now.message.to_string(),

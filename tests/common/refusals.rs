@@ -22,7 +22,7 @@ pub const REFUSALS: &[Refusal] = &[
         name: "a_model_without_provider",
         fields: "model: claude-sonnet-4-5",
         at: "spec.model",
-        message: "expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0",
+        message: "expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-5-5",
     },
     Refusal {
         name: "an_upper_case_model",

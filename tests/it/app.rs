@@ -23,10 +23,10 @@ use crate::{
 };
 
 const APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/app");
-const PROFILE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
+const PROFILE: &str = "eu.anthropic.claude-sonnet-5-5";
 /// Longest wait for two calls.
 const PATIENCE: Duration = Duration::from_secs(30);
-const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+const MODEL: &str = "anthropic.claude-sonnet-5-5";
 
 type Data = BTreeMap<String, String>;
 
@@ -262,10 +262,7 @@ fn claude_code_finds_model_and_region_under_its_own_names() {
     let environment = environment("claude-code.yaml");
     for (name, value) in [
         ("CLAUDE_CODE_USE_BEDROCK", "1"),
-        (
-            "ANTHROPIC_MODEL",
-            "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
-        ),
+        ("ANTHROPIC_MODEL", "us.anthropic.claude-sonnet-5-5"),
         ("AWS_REGION", "us-east-1"),
     ] {
         assert_eq!(environment.get(name).map(String::as_str), Some(value));
