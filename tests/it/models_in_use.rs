@@ -14,6 +14,8 @@ use inference_profile_operator::{
     types::{Geography, ModelId},
 };
 
+use jiff::civil::{Date, date};
+
 use crate::{
     cli::commands,
     common::program::{Output, PROGRAM},
@@ -63,17 +65,21 @@ const EXCEPTIONS: [Exception; 2] = [
 struct Known {
     /// Whether it is closed to new customers.
     legacy: bool,
-    /// The first day on which it is, an RFC 3339 date, if it is known.
-    legacy_from: Option<&'static str>,
+    /// The first day on which it is, if it is known.
+    legacy_from: Option<Date>,
 }
 
 /// Returns what the embedded data say of a model as of their date, if they have it. Nothing else here asks them for
 /// lifecycles.
 fn known(model: &ModelId) -> Option<Known> {
+    let lives = || {
+        let all = Embedded::load().lifecycles();
+        all.filter(|(of, ..)| *of == model)
+            .map(|(.., lifecycle)| lifecycle)
+    };
     MODELS.contains(model).then(|| Known {
-        legacy: Embedded::load().is_legacy(model),
-        // The data have no legacy dates.
-        legacy_from: None,
+        legacy: lives().any(|lifecycle| lifecycle.is_legacy),
+        legacy_from: lives().filter_map(|lifecycle| lifecycle.legacy).min(),
     })
 }
 
@@ -134,7 +140,7 @@ fn identity(word: &str) -> Option<(Option<Geography>, ModelId)> {
 }
 
 /// Returns why a model should not be named, or `None` if it is active at the date of the data.
-fn objection(mention: &Mention, known: Option<Known>, as_of: &str) -> Option<String> {
+fn objection(mention: &Mention, known: Option<Known>, as_of: Date) -> Option<String> {
     let Mention { place, model, .. } = mention;
     let Some(Known {
         legacy,
@@ -227,7 +233,7 @@ fn texts() -> Vec<(String, String)> {
 
 #[test]
 fn models_in_use_are_active() {
-    let as_of = Embedded::load().as_of();
+    let as_of = Embedded::load().lifecycles_as_of().parse().expect("a date");
     let mut objections = Vec::new();
     let mut excused = BTreeSet::new();
     let mut used = BTreeSet::new();
@@ -324,7 +330,7 @@ fn a_model_is_objected_to_from_its_legacy_date_on() {
         legacy: true,
         legacy_from,
     };
-    let day = Some("2027-03-08");
+    let day = Some(date(2027, 3, 8));
     let by_day = Some(
         "docs/a.md, line 2: amazon.nova-pro-v1:0 must be changed by 2027-03-08: it is legacy from that day on",
     );
@@ -346,12 +352,13 @@ fn a_model_is_objected_to_from_its_legacy_date_on() {
             Some("docs/a.md, line 2: amazon.nova-none-v1:0 is no model of the embedded data"),
         ),
     ] {
+        let as_of = as_of.parse().expect(as_of);
         assert_eq!(objection(mention, known, as_of).as_deref(), expected);
     }
 
     let later = [
         (&pro.model, active(day)),
-        (&none.model, active(Some("2027-01-08"))),
+        (&none.model, active(Some(date(2027, 1, 8)))),
     ];
     assert_eq!(
         deadline(later.into_iter()),
