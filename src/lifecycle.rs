@@ -99,6 +99,19 @@ pub struct Known {
     pub basis: Basis,
 }
 
+impl Known {
+    /// Returns what to add to a statement, so that embedded data are never taken for a listing.
+    #[must_use]
+    pub fn origin(&self, embedded: &Embedded) -> String {
+        match self.basis {
+            Basis::Listing => String::new(),
+            Basis::Embedded => {
+                format!(" (by the embedded data of {})", embedded.lifecycles_as_of())
+            }
+        }
+    }
+}
+
 /// Returns what is known of a model's lifecycle: by a live listing if that is what the catalog is, else by the embedded data.
 /// Returns `None` if a live listing has no models, or not this one.
 #[must_use]
@@ -220,13 +233,7 @@ pub fn describe(
             on(end_of_life)
         ),
     };
-    match known.basis {
-        Basis::Listing => text,
-        Basis::Embedded => format!(
-            "{text} (by the embedded data of {})",
-            embedded.lifecycles_as_of()
-        ),
-    }
+    text + &known.origin(embedded)
 }
 
 #[cfg(test)]

@@ -247,8 +247,11 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
     writeln!(out, "Verdict:        {}", explanation.reason)?;
     writeln!(out, "                {}", explanation.message)?;
     if let Some(lifecycle) = &explanation.lifecycle {
-        writeln!(out, "Lifecycle:      {}", lifecycle.state)?;
-        writeln!(out, "                {}", lifecycle.message)?;
+        let origin = lifecycle.known.origin(Embedded::load());
+        writeln!(out, "Lifecycle:      {}{origin}", lifecycle.state)?;
+        if lifecycle.state != State::Active || lifecycle.known.lifecycle.has_dates() {
+            writeln!(out, "                {}", lifecycle.message)?;
+        }
         if lifecycle.state != State::Active {
             let successors = resolve::successors_in_words(request, &lifecycle.successors);
             writeln!(out, "                successors: {successors}")?;

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use crate::{
     catalog::{Profile, embedded::Embedded},
-    lifecycle::{self, Basis, State},
+    lifecycle::{self, Basis, Known, State},
     route::Route,
     types::{Geography, ModelId, ProfileId, Region},
 };
@@ -171,7 +171,7 @@ pub(super) fn fallback_models(request: &Request, candidates: &[Candidate]) -> Op
 pub(super) fn life_ended(
     request: &Request,
     end: Date,
-    basis: Basis,
+    known: &Known,
     context: &Context<'_>,
 ) -> String {
     let Request {
@@ -179,18 +179,18 @@ pub(super) fn life_ended(
         source_region,
         ..
     } = request;
-    let by = match basis {
+    let catalog = match known.basis {
         Basis::Listing => String::new(),
         Basis::Embedded => format!(
-            " (by the embedded data of {}), so the {} catalog of {} proves nothing",
-            context.embedded.lifecycles_as_of(),
+            ", so the {} catalog of {} proves nothing",
             context.catalog.source().as_str(),
             context.catalog.as_of().unwrap_or("an unknown date")
         ),
     };
+    let origin = known.origin(context.embedded);
     let successors = successors_in_words(request, &super::successors(model, request, context));
     format!(
-        "the life of {model} in {source_region} ended on {end}{by}; successors: {successors}; set model to one of them"
+        "the life of {model} in {source_region} ended on {end}{origin}{catalog}; successors: {successors}; set model to one of them"
     )
 }
 

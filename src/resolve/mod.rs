@@ -429,7 +429,7 @@ fn unresolved(request: &Request, context: &Context<'_>, candidates: Vec<Candidat
     let (reason, mut message) = if let Some((end, known)) = context.ended(&request.model) {
         (
             Reason::ModelUnsupported,
-            hints::life_ended(request, end, known.basis, context),
+            hints::life_ended(request, end, &known, context),
         )
     } else if catalog.profiles().is_empty() {
         (

@@ -728,7 +728,7 @@ fn iam_policies_of_bindings_leave_out_and_name_those_without_a_profile() {
 #[test]
 fn iam_policies_are_one_per_partition_and_no_larger_than_iam_takes() {
     let gov = binding("gov", "us-gov", "")
-        .replace(SONNET, "anthropic.claude-3-haiku-20240307-v1:0")
+        .replace(SONNET, "anthropic.claude-sonnet-4-5-20250929-v1:0")
         .replace("eu-west-1", "us-gov-east-1");
     let all = [&["iam-policy", "-f", "-"], &ACCOUNT[..]].concat();
     let output = program_in(&[], &format!("{}{gov}", binding("eu", "eu", "")), &all);
