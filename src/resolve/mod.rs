@@ -295,7 +295,9 @@ fn on_demand(
     }
 }
 
-fn is_on_demand(request: &Request, catalog: &Catalog) -> bool {
+/// Returns whether the catalog says that the model can be invoked on demand in the source region.
+#[must_use]
+pub fn is_on_demand(request: &Request, catalog: &Catalog) -> bool {
     let model = catalog.model(&request.model);
     model.is_some_and(|model| model.on_demand)
 }
