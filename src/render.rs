@@ -85,14 +85,14 @@ impl Values<'_> {
     }
 }
 
-/// Returns the URL under which `bedrock-runtime` has OpenAI's Chat Completions and Responses, for `OPENAI_BASE_URL`.
+/// Returns the URL under which `bedrock-runtime` has the Chat Completions and Responses of `OpenAI`, for `OPENAI_BASE_URL`.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html>
 fn openai_base_url(region: &Region) -> String {
     format!("{}/openai/v1", region.runtime_endpoint())
 }
 
-/// Returns the URL under which `bedrock-runtime` has Anthropic's Messages, for `ANTHROPIC_BASE_URL`: clients append
+/// Returns the URL under which `bedrock-runtime` has the Messages of Anthropic, for `ANTHROPIC_BASE_URL`: clients append
 /// `/v1/messages`.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api.html>

@@ -91,7 +91,7 @@ pub struct IamPolicyArgs {
         conflicts_with_all = ["operator", "guardrail", "output"]
     )]
     scp: Vec<String>,
-    /// Judges service control policies exactly as given, without FullAWSAccess beside those of a level that only denies
+    /// Judges service control policies exactly as given, without `FullAWSAccess` beside those of a level that only denies
     #[arg(long, requires = "scp")]
     strict: bool,
     /// ARN of the workload's role or user, for service control policies that name principals

@@ -187,11 +187,22 @@ mod tests {
     const LIST: &str = "bedrock:ListInferenceProfiles";
     const SCP: &str = "arn:aws:organizations::111122223333:policy/o-a1/service_control_policy/p-b2";
 
-    fn explicit(kind: PolicyKind) -> Option<Denial> {
-        Some(Denial::Explicit {
+    fn denies(kind: PolicyKind) -> Denial {
+        Denial::Explicit {
             kind: Some(kind),
             policy: None,
-        })
+        }
+    }
+
+    /// Asserts what is read from AWS's sentence with this end, on one line and on many.
+    #[track_caller]
+    fn assert_read(context: &str, expected: Option<&Denial>) {
+        let message = format!(
+            "User: arn:aws:iam::111122223333:user/u is not authorized to perform: {LIST} on resource: * {context}"
+        );
+        assert_eq!(Denial::read(&message).as_ref(), expected, "{context}");
+        let lines = message.replace(' ', "\n");
+        assert_eq!(Denial::read(&lines).as_ref(), expected, "{context}: lines");
     }
 
     #[test]
@@ -200,120 +211,85 @@ mod tests {
             IdentityBased, PermissionsBoundary, ResourceBased, ResourceControl, RoleTrust,
             ServiceControl, Session, VpcEndpoint,
         };
-        let named = |kind, policy: &str| {
-            Some(Denial::Explicit {
-                kind: Some(kind),
-                policy: Some(policy.to_owned()),
-            })
-        };
-        let unknown = Some(Denial::Explicit {
+        for (context, kind) in [
+            ("a service control policy", ServiceControl),
+            ("a Service Control Policy", ServiceControl),
+            ("a resource control policy", ResourceControl),
+            ("a VPC endpoint policy", VpcEndpoint),
+            (
+                "a VPC endpoint policy transitively through a service control policy",
+                ServiceControl,
+            ),
+            ("a permissions boundary", PermissionsBoundary),
+            ("a session policy", Session),
+            ("a sessions policy", Session),
+            ("a resource-based policy", ResourceBased),
+            ("the role trust policy", RoleTrust),
+            ("an identity-based policy", IdentityBased),
+        ] {
+            let expected = denies(kind);
+            assert_read(
+                &format!("with an explicit deny in {context}"),
+                Some(&expected),
+            );
+            assert_read(
+                &format!("due to an explicit deny in {context}"),
+                Some(&expected),
+            );
+        }
+        for (name, kind) in NAMES {
+            assert_read(
+                &format!("because no {name} allows the {LIST} action"),
+                Some(&Denial::Implicit(kind)),
+            );
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_policy_is_read_where_aws_gives_it() {
+        for (after, policy) in [
+            (format!(": {SCP}"), Some(SCP)),
+            (": p-b2.".to_owned(), Some("p-b2")),
+            (": see your administrator".to_owned(), None),
+            (format!(": arn:{}", "a".repeat(300)), None),
+        ] {
+            let expected = Denial::Explicit {
+                kind: Some(PolicyKind::ServiceControl),
+                policy: policy.map(ToOwned::to_owned),
+            };
+            assert_read(
+                &format!("with an explicit deny in a service control policy{after}"),
+                Some(&expected),
+            );
+        }
+    }
+
+    #[test]
+    fn an_explicit_deny_of_any_kind_is_one_and_other_words_are_not_understood() {
+        let unknown = Denial::Explicit {
             kind: None,
             policy: None,
-        });
-        let implicit = |kind| Some(Denial::Implicit(kind));
-        for (context, expected) in [
-            (
-                "because no service control policy allows the bedrock:ListInferenceProfiles action",
-                implicit(ServiceControl),
-            ),
-            (
-                "with an explicit deny in a service control policy",
-                explicit(ServiceControl),
-            ),
-            (
-                "due to an explicit deny in a Service Control Policy",
-                explicit(ServiceControl),
-            ),
-            (
-                &format!("with an explicit deny in a service control policy: {SCP}"),
-                named(ServiceControl, SCP),
-            ),
-            (
-                "with an explicit deny in a service control policy: p-b2.",
-                named(ServiceControl, "p-b2"),
-            ),
-            (
-                "with an explicit deny in a service control policy: see your administrator",
-                explicit(ServiceControl),
-            ),
-            (
-                "with an explicit deny in a resource control policy",
-                explicit(ResourceControl),
-            ),
-            (
-                "because no resource control policy allows the bedrock:ListInferenceProfiles action",
-                implicit(ResourceControl),
-            ),
-            (
-                "because no VPC endpoint policy allows the bedrock:ListInferenceProfiles action",
-                implicit(VpcEndpoint),
-            ),
-            (
-                "with an explicit deny in a VPC endpoint policy",
-                explicit(VpcEndpoint),
-            ),
-            (
-                "with an explicit deny in a VPC endpoint policy transitively through a service control policy",
-                explicit(ServiceControl),
-            ),
-            (
-                "because no permissions boundary allows the bedrock:ListInferenceProfiles action",
-                implicit(PermissionsBoundary),
-            ),
-            (
-                "with an explicit deny in a permissions boundary",
-                explicit(PermissionsBoundary),
-            ),
-            (
-                "because no session policy allows the bedrock:ListInferenceProfiles action",
-                implicit(Session),
-            ),
-            (
-                "with an explicit deny in a session policy",
-                explicit(Session),
-            ),
-            (
-                "with an explicit deny in a sessions policy",
-                explicit(Session),
-            ),
-            (
-                "because no resource-based policy allows the bedrock:ListInferenceProfiles action",
-                implicit(ResourceBased),
-            ),
-            (
-                "with an explicit deny in a resource-based policy",
-                explicit(ResourceBased),
-            ),
-            (
-                "because no role trust policy allows the sts:AssumeRole action",
-                implicit(RoleTrust),
-            ),
-            (
-                "with an explicit deny in the role trust policy",
-                explicit(RoleTrust),
-            ),
-            (
-                "because no identity-based policy allows the bedrock:ListInferenceProfiles action",
-                implicit(IdentityBased),
-            ),
-            (
-                "with an explicit deny in an identity-based policy",
-                explicit(IdentityBased),
-            ),
-            // Whatever kinds there will be, an allow does not undo a Deny.
-            ("with an explicit deny", unknown.clone()),
-            ("with an explicit deny in a cloud control policy", unknown),
-            ("because no cloud control policy allows it", None),
-            ("because no service control policy", None),
-            ("because you can't", None),
-            ("", None),
+        };
+        for context in [
+            "with an explicit deny",
+            "with an explicit deny in",
+            "with an explicit deny in a cloud control policy",
+            "with an explicit deny transitively through",
         ] {
-            let message = format!(
-                "User: arn:aws:iam::111122223333:user/u is not authorized to perform: {LIST} on resource: * {context}"
-            );
-            assert_eq!(Denial::read(&message), expected, "{context}");
-            let broken = message.replace(' ', "\n");
-            assert_eq!(Denial::read(&broken), expected, "{context}: lines");
+            assert_read(context, Some(&unknown));
+        }
+        let remedy = unknown.remedy(LIST, LIST).expect("a remedy");
+        assert!(
+            remedy.contains("the policy that denies it must stop"),
+            "{remedy}"
+        );
+        for context in [
+            "because no cloud control policy allows it",
+            "because no service control policy",
+            "because you can't",
+            "",
+        ] {
+            assert_read(context, None);
         }
     }
 
@@ -322,7 +298,7 @@ mod tests {
         let what = format!("{LIST} in eu-west-1");
         for (_, kind) in NAMES {
             let place = kind.place();
-            let denied = explicit(kind).and_then(|denial| denial.remedy(LIST, &what));
+            let denied = denies(kind).remedy(LIST, &what);
             let denied = denied.expect("a remedy");
             assert!(denied.contains(kind.name()), "{denied}");
             let says =
