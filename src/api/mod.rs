@@ -278,6 +278,8 @@ pub enum ValueName {
     SourceRegion,
     DestinationRegions,
     RuntimeEndpoint,
+    OpenAIBaseURL,
+    AnthropicBaseURL,
 }
 
 /// A workload of the binding's namespace.

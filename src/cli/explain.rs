@@ -219,10 +219,9 @@ fn explain_lifecycle(
 }
 
 fn chosen(route: Route, judgement: Judgement, account: Option<&AccountId>) -> Chosen {
-    let call = account.filter(|_| judgement.permits()).map(|account| Call {
-        account: account.clone(),
-        route: route.clone(),
-    });
+    let call = account
+        .filter(|_| judgement.permits())
+        .and_then(|account| Call::new(route.clone(), Some(account.clone())));
     let policies = workload::policies(call.as_slice(), &[Action::Invoke, Action::Stream]);
     Chosen {
         policies: policies.into_iter().map(|policy| policy.document).collect(),

@@ -411,6 +411,33 @@ impl Search<'_> {
     }
 }
 
+/// Returns every route that the request and the limits allow, whether or not another one comes before it. A snapshot gives none
+/// of a model whose life has ended.
+#[must_use]
+pub fn allowed_routes(request: &Request, context: &Context<'_>) -> Vec<Route> {
+    let Context {
+        catalog,
+        limits,
+        embedded,
+        day,
+    } = *context;
+    let of_model = |model: &ModelId| {
+        let profiles = request
+            .geographies()
+            .filter_map(|geography| catalog.find(model, geography))
+            .map(|profile| profile.route(&request.source_region));
+        let on_demand = (request.on_demand && context.is_on_demand(model))
+            .then(|| Route::on_demand(model.clone(), request.source_region.clone()));
+        profiles.chain(on_demand).collect::<Vec<_>>()
+    };
+    request
+        .models()
+        .filter(|model| lifecycle::outlived(catalog, embedded, model, day).is_none())
+        .flat_map(of_model)
+        .filter(|route| limits.judge(route, embedded).permits())
+        .collect()
+}
+
 /// Returns at most three models that can replace a model for a request: active, callable from its source region as it asks, and
 /// allowed by the limits. The most similar comes first.
 #[must_use]

@@ -271,7 +271,7 @@ suspend: false
     ("limits_with_four_stars", "allowedRegions: ['e*u*-*-*', 'eu-****']"),
     (
         "every_value_name",
-        "targets: [{kind: ConfigMap, name: a, keys: {A: ProfileID, B: ProfileARN, C: FoundationModelID, D: FoundationModelARN, E: Provider, F: Geography, G: SourceRegion, H: DestinationRegions, I: RuntimeEndpoint}}]",
+        "targets: [{kind: ConfigMap, name: a, keys: {A: ProfileID, B: ProfileARN, C: FoundationModelID, D: FoundationModelARN, E: Provider, F: Geography, G: SourceRegion, H: DestinationRegions, I: RuntimeEndpoint, J: OpenAIBaseURL, K: AnthropicBaseURL}}]",
     ),
     (
         "a_configmap_and_a_secret_of_one_name",

@@ -791,11 +791,14 @@ fn service_control_policies_are_reported_per_check() {
     ];
     let role = ["--principal", "arn:aws:iam::111122223333:role/chat"];
     let exempt = ["--principal", "arn:aws:iam::111122223333:role/break-glass"];
+    let guests = format!("{full},{}", scp("deny-guests"));
     for (name, file, principal, code) in [
         ("denied", &deny, &role[..], 3),
         ("not-denied", &deny, &exempt, 0),
+        // Hardly any workload is exempt, but who knows.
+        ("denied-unless-exempt", &deny, &[], 3),
         // Not knowing is no assurance.
-        ("cant-judge", &deny, &[], 3),
+        ("cant-judge", &guests, &[], 3),
     ] {
         let printed = iam_policy(&[&nova[..], &[file], principal].concat()).ends_with(code);
         assert_golden(&format!("iam-policy-scp-{name}.txt"), &printed);
@@ -809,6 +812,91 @@ fn service_control_policies_are_reported_per_check() {
         &deny,
     ]);
     assert_golden("iam-policy-scp-examples.txt", &output.ends_with(3));
+}
+
+#[test]
+fn service_control_policies_that_only_deny_are_judged_with_full_access() {
+    let only_denies = "tests/iam/scp/organization-region-deny.json";
+    let excepts = "tests/iam/scp/region-deny-except-profiles.json";
+    let sonnet = [
+        "--model",
+        "anthropic.claude-sonnet-4-6",
+        "--region",
+        "eu-west-1",
+        "--geography",
+    ];
+    for (name, arguments, code) in [
+        ("only-denies", &["eu", "--scp", only_denies][..], 3),
+        (
+            "only-denies-strict",
+            &["eu", "--scp", only_denies, "--strict"],
+            3,
+        ),
+        ("excepts-profiles", &["eu", "--scp", excepts], 0),
+        ("excepts-profiles-global", &["global", "--scp", excepts], 0),
+    ] {
+        let printed = iam_policy(&[&sonnet[..], arguments].concat()).ends_with(code);
+        assert_golden(&format!("iam-policy-scp-{name}.txt"), &printed);
+    }
+    // Once, for all levels and all requests.
+    let both = format!("{only_denies},{excepts}");
+    let full = "tests/iam/scp/full-access.json";
+    let levels = ["--scp", &both, "--scp", full, "--scp", excepts];
+    let printed = iam_policy(&[&["-f", "examples/"], &levels[..]].concat()).ends_with(3);
+    let said = format!(
+        "No policy of level 1 ({only_denies}, {excepts}) or level 3 ({excepts}) allows anything"
+    );
+    assert_eq!(printed.matches("FullAWSAccess").count(), 1, "{printed}");
+    assert!(printed.starts_with(&said), "{printed}");
+}
+
+#[test]
+fn iam_policy_of_a_model_on_demand_needs_no_account() {
+    let nova = [
+        "iam-policy",
+        "--model",
+        "amazon.nova-pro-v1:0",
+        "--region",
+        "us-east-1",
+        "--geography",
+        "jp",
+        "--on-demand",
+    ];
+    let arn = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0";
+    let printed = program(&nova).ends_with(0);
+    assert!(printed.contains("OnDemandModels") && printed.contains(arn));
+    let scp = ["--scp", "tests/iam/scp/region-deny.json"];
+    let printed = program(&[&nova[..], &scp].concat()).ends_with(3);
+    assert!(printed.contains("DENIED in us-east-1"), "{printed}");
+    program(&[&nova[..], &["--actions", "batch"]].concat())
+        .fails_with(2, "the account is unknown: ARNs of batch jobs name one");
+}
+
+#[test]
+fn iam_policy_with_fallbacks_covers_the_model_on_demand() {
+    let nova = [
+        "--model",
+        "amazon.nova-pro-v1:0",
+        "--region",
+        "us-east-1",
+        "--geography",
+        "us",
+    ];
+    let on_demand = |arguments: &[&str]| {
+        let printed = iam_policy(&[&nova[..], arguments].concat()).ends_with(0);
+        assert!(printed.contains("GeographicProfiles"), "{printed}");
+        printed.contains("OnDemandModels")
+    };
+    assert!(on_demand(&["--on-demand", "--with-fallbacks"]));
+    // It is not needed now, or never.
+    assert!(!on_demand(&["--on-demand"]));
+    assert!(!on_demand(&["--with-fallbacks"]));
+    let bound = binding("a", "us", ", fallback: {onDemand: true}")
+        .replace(SONNET, "amazon.nova-pro-v1:0")
+        .replace("eu-west-1", "us-east-1");
+    let all = [&["iam-policy", "-f", "-", "--with-fallbacks"], &ACCOUNT[..]].concat();
+    let printed = program_in(&[], &bound, &all).ends_with(0);
+    assert!(printed.contains("OnDemandModels"), "{printed}");
 }
 
 #[test]
@@ -842,6 +930,8 @@ fn iam_policy_refuses_bad_input() {
             "is not the ARN of a role or user",
         ),
         (&["-f", "-", "--actions", "train"], "train"),
+        (&["-f", "-", "--strict"], "--scp"),
+        (&["-f", "-", "--on-demand"], "--model"),
     ] {
         iam_policy(arguments).is_misused(message);
     }
