@@ -14,7 +14,7 @@ use crate::{
     types::{Geography, ModelId, ON_DEMAND, Region},
 };
 
-pub use hints::successors_in_words;
+pub use hints::{Known, not_a_geography, successors_in_words};
 
 /// A binding's request, parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -129,10 +129,8 @@ pub enum CandidateOutcome {
     Chosen,
     /// The catalog lists no such profile for the source region.
     NotCallable {
-        /// Source regions from which the profile is callable according to the embedded data.
-        callable_from: Vec<Region>,
-        /// Date on which the embedded data last saw the profile, if the profile is no longer listed.
-        last_listed: Option<&'static str>,
+        /// What the embedded data say of it instead.
+        known: Known,
     },
     /// The model is not available on demand in the source region, according to the catalog.
     NotOnDemand,
@@ -148,20 +146,7 @@ impl fmt::Display for CandidateOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chosen => f.write_str("chosen"),
-            Self::NotCallable {
-                callable_from,
-                last_listed,
-            } if callable_from.is_empty() => match last_listed {
-                Some(date) => write!(f, "last listed on {date}"),
-                None => f.write_str("no such profile is known"),
-            },
-            Self::NotCallable { callable_from, .. } => {
-                write!(
-                    f,
-                    "callable only from {}",
-                    hints::list(callable_from.iter().map(Region::as_str), 8)
-                )
-            }
+            Self::NotCallable { known } => known.fmt(f),
             Self::NotOnDemand => f.write_str("the model is not on demand there"),
             Self::ModelsUnknown(SourceKind::Bedrock) => f.write_str(
                 "the models could not be listed, so this is not known: allow bedrock:ListFoundationModels",
@@ -219,8 +204,7 @@ pub fn resolve(
         let profile = catalog.find(&request.model, geography);
         let outcome = match profile {
             None => CandidateOutcome::NotCallable {
-                callable_from: hints::callable_from(hints, &request.model, geography),
-                last_listed: hints::last_listed(hints, &request.model, geography),
+                known: Known::of(request, geography, catalog, hints),
             },
             Some(_) if chosen.is_some() => CandidateOutcome::NotNeeded,
             Some(profile) => {
@@ -323,12 +307,12 @@ fn unresolved(
     } else if available.is_empty() {
         (
             Reason::ModelUnsupported,
-            hints::no_profile_of_model(request, hints),
+            hints::no_profile_of_model(request, catalog, &candidates, hints),
         )
     } else {
         (
             Reason::GeographyUnsupported,
-            hints::no_profile_in_geography(request, available, &candidates),
+            hints::no_profile_in_geography(request, catalog, &candidates, hints),
         )
     };
     if let Some(on_demand) = hints::on_demand(request, is_on_demand(request, catalog), &candidates)
