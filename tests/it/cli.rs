@@ -257,6 +257,15 @@ fn what_is_no_manifest_leads_to_the_command_that_makes_some() {
     };
     render(&template, &[]).fails_with(2, &advice("render"));
     program_in(&[], &template, &["iam-policy", "-f", "-"]).fails_with(2, &advice("iam-policy"));
+    // The program is called in a folder that is a chart: what comes from elsewhere is not of it.
+    let chart = tempfile::tempdir().expect("a folder");
+    fs::write(chart.path().join("Chart.yaml"), "").expect("written");
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["render", "-f", "-"])
+        .env_clear()
+        .current_dir(chart.path());
+    Output::of(&mut command, &template).fails_with(2, &advice("render"));
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("\u{1b}[31ma.yaml");
     fs::write(&path, binding("a", "${GEO}", "")).expect("written");

@@ -326,9 +326,7 @@ impl<'r> Reader<'r> {
             return false;
         };
         self.problems.rewind(before);
-        let advice = self
-            .reading
-            .helm_template(files::chart_of(Path::new(&*at.file)));
+        let advice = self.reading.helm_template(at.chart());
         self.problems.add(|| {
             format!("{at}: a Helm template that is not rendered: it has {expression:?}; {advice}")
         });
