@@ -15,14 +15,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    catalog::{Source, embedded::Embedded},
+    catalog::{Source, embedded::Embedded, regions::Absence},
     controller::{Config, Controller, Health, clock::SystemClock},
     feeds::{Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
     plan::Settings,
     server,
-    types::AccountId,
+    types::{AccountId, Region},
 };
 
 use super::{
@@ -206,6 +206,21 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration above zero".to_owned())
 }
 
+/// Refuses a source region that does not exist, by the embedded data if they are the catalog. Another catalog may know newer
+/// regions, so that one is only warned of.
+fn check_region(catalog: &CatalogSource, region: &Region) -> Result<(), Error> {
+    match Embedded::load().regions().absence(region) {
+        Some(why @ Absence::NoRegion { .. }) if *catalog == CatalogSource::Embedded => {
+            Err(Error::BadInput(format!("--region {region}: {why}")))
+        }
+        Some(why) => {
+            tracing::warn!(%region, "bindings that name no sourceRegion will probably find nothing: {why}");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Runs the controller until SIGTERM or SIGINT.
 pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let default_region = args.region.required()?;
@@ -213,6 +228,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let roles = args.roles.parse()?;
     let allowed_roles = roles.allowed.clone();
     start_logging(args.log_format);
+    check_region(&args.catalog, &default_region)?;
     let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
     let client = client(cluster_config().await?)?;
     let config = Config {

@@ -127,7 +127,7 @@ fn catalogs(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder)
 
 /// The life of a model that bindings use in a region, where a date of it is known.
 #[derive(Default)]
-struct Life {
+struct DatedModel {
     extended_access: Option<Date>,
     end_of_life: Option<Date>,
     bindings: usize,
@@ -139,7 +139,7 @@ fn lifecycles(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncode
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     };
-    let mut lives: BTreeMap<(String, String), Life> = BTreeMap::new();
+    let mut lives: BTreeMap<(String, String), DatedModel> = BTreeMap::new();
     for (feed, catalog) in state.feeds.catalogs_by_key() {
         let cache = state.cache();
         for model in cache.models_of(&feed) {
@@ -159,7 +159,7 @@ fn lifecycles(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncode
         }
     }
     let start = |date: Option<Date>| date.map(lifecycle::start_of);
-    let mut encode = |name, help, value: &dyn Fn(&Life) -> Option<i64>| -> fmt::Result {
+    let mut encode = |name, help, value: &dyn Fn(&DatedModel) -> Option<i64>| -> fmt::Result {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for ((model, region), life) in &lives {
             if let Some(value) = value(life) {

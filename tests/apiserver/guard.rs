@@ -502,6 +502,7 @@ async fn as_operator(stage: &Stage, user: &str, arguments: &[&str]) -> Result<()
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn a_stolen_token_changes_nothing_of_others(stage: &mut Stage) {
     let user = confined(stage).await;
     let namespace = ["--namespace", &stage.namespace];
