@@ -18,6 +18,10 @@ crds: ## Generates crds/ and the chart's copy from src/api
 	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
 	@cp crds/inferenceprofilebindings.yaml charts/inference-profile-operator/files/
 
+.PHONY: catalog-data
+catalog-data: ## Regenerates the embedded data from live listings (LISTINGS=FOLDER AS_OF=DATE WITHOUT='REGION...')
+	@dev/catalog-data $(strip $(addprefix --as-of ,$(AS_OF)) $(addprefix --without ,$(WITHOUT)) $(LISTINGS))
+
 .PHONY: chart-docs
 chart-docs: ## Generates the chart's README.md from its values.yaml
 	@dev/tools/build helm-docs

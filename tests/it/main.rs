@@ -8,6 +8,7 @@
 
 mod app;
 mod bedrock;
+mod catalog_data;
 mod chart;
 mod cli;
 #[path = "../common/mod.rs"]
