@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-use crate::{catalog::embedded::Embedded, metrics::CONTROLLER, residency};
+use crate::{catalog::embedded::Embedded, metrics::CONTROLLER, queue::Lane, residency};
 
 use super::state::State;
 
@@ -71,9 +71,20 @@ fn queue(state: &State, workers: usize, encoder: &mut DescriptorEncoder) -> fmt:
         None,
         MetricType::Gauge,
     )?;
-    for (priority, waiting) in [("high", depth.high), ("low", depth.low)] {
-        let labels = [("name", CONTROLLER), ("priority", priority)];
+    for (lane, waiting) in [(Lane::High, depth.high), (Lane::Low, depth.low)] {
+        let labels = [("name", CONTROLLER), ("priority", lane.as_str())];
         gauge(waiting).encode(metric.encode_family(&labels)?)?;
+    }
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_queue_age_seconds",
+        "Time that the binding has waited for its visit that waits longest, by priority",
+        None,
+        MetricType::Gauge,
+    )?;
+    for lane in [Lane::High, Lane::Low] {
+        let age = state.queue.age(lane).as_secs_f64();
+        let labels = [("priority", lane.as_str())];
+        ConstGauge::new(age).encode(metric.encode_family(&labels)?)?;
     }
     let gauges = [
         (
