@@ -78,6 +78,13 @@ fn metrics(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Metrics that the chart names before the code has them.
+const PENDING: [&str; 3] = [
+    "inference_profile_operator_model_bindings",
+    "inference_profile_operator_model_end_of_life_timestamp_seconds",
+    "inference_profile_operator_model_extended_access_timestamp_seconds",
+];
+
 #[test]
 fn metrics_are_those_of_the_code() {
     let root = Path::new(ROOT);
@@ -90,13 +97,16 @@ fn metrics_are_those_of_the_code() {
         code,
         "docs/operations.md"
     );
+    for pending in PENDING {
+        assert!(!code.contains(pending), "{pending} is no longer pending");
+    }
     let chart = root.join(CHART);
     for folder in ["files", "templates"] {
         for entry in fs::read_dir(chart.join(folder)).expect(folder) {
             let path = entry.expect("an entry").path();
             if path.is_file() {
-                let unknown: Vec<String> =
-                    metrics(&text(&path)).difference(&code).cloned().collect();
+                let mut unknown = metrics(&text(&path));
+                unknown.retain(|name| !code.contains(name) && !PENDING.contains(&name.as_str()));
                 assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
             }
         }
