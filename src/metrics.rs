@@ -11,7 +11,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::api::condition::Reason;
+use crate::{
+    api::condition::Reason,
+    sources::bedrock::{CountRequests, RequestResult},
+};
 
 /// Value of the labels that name the controller.
 pub const CONTROLLER: &str = "inferenceprofilebinding";
@@ -94,6 +97,12 @@ struct Listed {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Requested {
+    operation: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Named {
     name: &'static str,
 }
@@ -108,6 +117,7 @@ pub struct Metrics {
     queued: Family<Queued, Histogram>,
     writes: Family<Written, Counter>,
     listings: Family<Listed, Counter>,
+    requests: Family<Requested, Counter>,
     leading: Family<Named, Gauge>,
 }
 
@@ -135,6 +145,7 @@ impl Metrics {
             queued: Family::new_with_constructor(|| Histogram::new(QUEUE_SECONDS)),
             writes: Family::default(),
             listings: Family::default(),
+            requests: Family::default(),
             leading: Family::default(),
         };
         let mut registry = metrics.registry.lock();
@@ -168,6 +179,11 @@ impl Metrics {
             "Listings of inference profiles: success, or the reason that CatalogFresh gives; region is other if the \
              embedded data do not contain it",
             metrics.listings.clone(),
+        );
+        registry.register(
+            "inference_profile_operator_aws_requests",
+            "Requests to Bedrock, by operation and result; each attempt counts",
+            metrics.requests.clone(),
         );
         registry.register(
             "leader_election_master_status",
@@ -254,6 +270,15 @@ impl Metrics {
         let mut page = String::new();
         text::encode(&mut page, &self.registry.lock())?;
         Ok(page)
+    }
+}
+
+impl CountRequests for Metrics {
+    fn requested(&self, operation: &'static str, result: RequestResult) {
+        let result = result.as_str();
+        self.requests
+            .get_or_create(&Requested { operation, result })
+            .inc();
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     catalog::{CatalogError, Source, embedded::Embedded, roles::AllowedRoles},
     residency::{Limit, LimitOrigin},
     sources::{
-        bedrock::{self, Bedrock, SessionName},
+        bedrock::{self, Bedrock, CountRequests, SessionName},
         directory::Directory,
     },
     types::{AccountId, Region},
@@ -47,7 +47,7 @@ impl CatalogSource {
         matches!(self, Self::Bedrock)
     }
 
-    /// Opens the source. `region` is where the live service obtains credentials.
+    /// Opens the source. `region` is where the live service obtains credentials; `counter` counts the requests to it.
     ///
     /// # Errors
     /// [`CatalogError::SnapshotInvalid`] if a directory can't be read, [`CatalogError::EndpointUnreachable`] if the file in
@@ -57,6 +57,7 @@ impl CatalogSource {
         region: &Region,
         aws: &AwsOptions,
         roles: Roles,
+        counter: Option<Arc<dyn CountRequests>>,
     ) -> Result<Arc<dyn Source>, CatalogError> {
         Ok(match self {
             Self::Bedrock => {
@@ -66,6 +67,7 @@ impl CatalogSource {
                     allowed_roles: roles.allowed,
                     session_name: roles.session_name.unwrap_or(defaults.session_name.clone()),
                     ca_bundle: ca_bundle()?,
+                    counter,
                     ..defaults
                 };
                 Arc::new(Bedrock::connect(options).await?)
@@ -195,7 +197,9 @@ impl CatalogOptions {
     /// # Errors
     /// See [`CatalogSource::open`].
     pub async fn open(&self, region: &Region) -> Result<Arc<dyn Source>, CatalogError> {
-        self.catalog.open(region, &self.aws, Roles::default()).await
+        self.catalog
+            .open(region, &self.aws, Roles::default(), None)
+            .await
     }
 }
 

@@ -213,7 +213,16 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let roles = args.roles.parse()?;
     let allowed_roles = roles.allowed.clone();
     start_logging(args.log_format);
-    let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
+    let metrics = Metrics::new();
+    let source: Arc<dyn Source> = args
+        .catalog
+        .open(
+            &default_region,
+            &args.aws,
+            roles,
+            Some(Arc::new(metrics.clone())),
+        )
+        .await?;
     let client = client(cluster_config().await?)?;
     let config = Config {
         namespaces: args.namespaces,
@@ -248,7 +257,6 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         );
     }
     let shutdown = termination()?;
-    let metrics = Metrics::new();
     let mut election = args.election.start(&client, &metrics);
     let leadership = election
         .as_ref()

@@ -1,7 +1,8 @@
 //! The live catalog: `ListInferenceProfiles` and `ListFoundationModels` of Amazon Bedrock. The only place that knows the
 //! AWS SDK.
 //!
-//! `options` says how AWS is asked, `client` by which clients and with whose credentials, and `network` how requests travel.
+//! `options` says how AWS is asked, `client` by which clients and with whose credentials, `network` how requests travel, and
+//! `requests` which there were.
 //! `error` reduces what happened to a failed request, and `advice` says what that means and what to do. `models` reads AWS's
 //! answers about foundation models.
 //!
@@ -14,6 +15,7 @@ mod error;
 mod models;
 mod network;
 mod options;
+mod requests;
 
 use std::{collections::HashSet, error::Error, time::SystemTime};
 
@@ -28,6 +30,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 pub use network::Resolver;
 pub use options::{Options, SessionName, Timeouts};
+pub use requests::{CountRequests, RequestResult};
 
 use self::{
     advice::{Action, Asked},
