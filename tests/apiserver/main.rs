@@ -34,6 +34,7 @@ mod leader;
 mod manifests;
 mod merge;
 mod models;
+mod monitoring;
 mod operator;
 mod ownership;
 mod probes;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
             manifests::cases(),
             merge::cases(),
             models::cases(),
+            monitoring::cases(),
             ownership::cases(),
             probes::cases(),
             published::cases(),
