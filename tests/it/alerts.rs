@@ -31,6 +31,19 @@ fn groups(helm: &Path, values: &str) -> Value {
     rules.next().expect("rules")["spec"].clone()
 }
 
+/// Returns the alerts of these rules, each with its severity.
+fn alerts(groups: &Value) -> BTreeMap<&str, &str> {
+    let rules = groups["groups"][0]["rules"].as_array().expect("rules");
+    rules
+        .iter()
+        .map(|rule| {
+            let name = rule["alert"].as_str().expect("a name");
+            let severity = rule["labels"]["severity"].as_str();
+            (name, severity.expect("a severity"))
+        })
+        .collect()
+}
+
 /// Returns the tests of tests/alerts/, by file.
 fn scenarios() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/alerts");
@@ -84,6 +97,29 @@ fn prometheus_takes_the_rules_of_every_set_of_values() {
     }
 }
 
+#[test]
+fn the_documents_list_each_alert_with_its_severity() {
+    let Some(helm) = tool("helm") else {
+        return;
+    };
+    let groups = groups(&helm, VALUES);
+    let page = include_str!("../../docs/operations.md");
+    let listed: BTreeMap<&str, &str> = page
+        .lines()
+        .filter_map(|line| {
+            let (name, rest) = line
+                .strip_prefix("| `InferenceProfile")?
+                .split_once("` | ")?;
+            Some((name, rest.split_once(" | ")?.0))
+        })
+        .collect();
+    let expected: BTreeMap<&str, &str> = alerts(&groups)
+        .into_iter()
+        .filter_map(|(name, severity)| Some((name.strip_prefix("InferenceProfile")?, severity)))
+        .collect();
+    assert_eq!(listed, expected);
+}
+
 /// Returns a time of promtool in minutes.
 fn minutes(time: &str) -> u64 {
     let minutes = time.strip_suffix('m').and_then(|time| time.parse().ok());
@@ -96,12 +132,8 @@ fn each_alert_is_seen_just_before_it_fires_and_when_it_does() {
     let Some(helm) = tool("helm") else {
         return;
     };
-    let rules = groups(&helm, VALUES);
-    let rules = rules["groups"][0]["rules"].as_array().expect("rules");
-    let alerts: BTreeSet<&str> = rules
-        .iter()
-        .filter_map(|rule| rule["alert"].as_str())
-        .collect();
+    let groups = groups(&helm, VALUES);
+    let alerts: BTreeSet<&str> = alerts(&groups).into_keys().collect();
 
     let mut seen = BTreeSet::new();
     for text in scenarios().values() {
