@@ -27,7 +27,7 @@ chart-docs: ## Generates the chart's README.md from its values.yaml
 image: ## Makes the container image without a container engine, and checks it (PROFILE=dev: of the debug build)
 	@tar=$$(dev/image/build) && dev/image/check "$$tar" && echo "$$tar"
 
-controlplane: ## Builds etcd, kube-apiserver, kube-controller-manager and kubectl of the tests (the first time about 11 minutes on 2 cores)
+controlplane: ## Builds etcd, kube-apiserver, kube-controller-manager and kubectl of the tests (the first time about 5 minutes on 2 cores)
 	@dev/controlplane/build
 
 .PHONY: tools
@@ -40,9 +40,9 @@ e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on
 	@tests/e2e/run
 
 .PHONY: bench
-bench: controlplane ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
+bench: ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
 	cargo bench --locked --bench operator --no-run
-	dev/controlplane/with --crds crds cargo bench --locked --bench operator
+	assets=$$(dev/controlplane/build --optimized) && KUBEBUILDER_ASSETS=$$assets dev/controlplane/with --crds crds cargo bench --locked --bench operator
 
 .venv/ready: tests/requirements.txt examples/app/requirements.txt
 	@rm -rf .venv
@@ -55,5 +55,5 @@ tests/iam/node_modules/ready: tests/iam/package.json tests/iam/package-lock.json
 	@touch $@
 
 .PHONY: demo
-demo: ## Shows the operator at work on a control plane of its own; no cluster and no AWS account needed
-	@dev/demo/run
+demo: ## Shows the operator at work on a control plane of its own, without AWS (CONTEXT=kind-kind: on that cluster)
+	@dev/demo/run $(if $(findstring command line,$(origin CONTEXT)),--context "$$CONTEXT")

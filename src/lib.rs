@@ -1,8 +1,8 @@
 //! Finds system-defined Amazon Bedrock inference profiles and writes their IDs where workloads read them.
 //!
 //! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `server`, `controller`, `leader`, `cache`,
-//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `catalog`, `api`, `glob`, `pause`,
-//! `route`, `types`.
+//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `lifecycle`, `catalog`, `api`, `glob`,
+//! `pause`, `route`, `types`.
 
 pub mod api;
 pub mod cache;
@@ -13,6 +13,7 @@ pub mod feeds;
 pub mod glob;
 pub mod iam;
 pub mod leader;
+pub mod lifecycle;
 pub mod metrics;
 pub mod pause;
 pub mod plan;

@@ -11,7 +11,7 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
     route::Route,
-    types::AccountId,
+    types::{AccountId, Region},
 };
 
 /// The keys of a target that specifies neither keys nor templates.
@@ -79,8 +79,25 @@ impl Values<'_> {
             ValueName::SourceRegion => route.source_region.to_string(),
             ValueName::DestinationRegions => route.destinations.to_string(),
             ValueName::RuntimeEndpoint => route.source_region.runtime_endpoint(),
+            ValueName::OpenAIBaseURL => openai_base_url(&route.source_region),
+            ValueName::AnthropicBaseURL => anthropic_base_url(&route.source_region),
         })
     }
+}
+
+/// Returns the URL under which `bedrock-runtime` has the Chat Completions and Responses of `OpenAI`, for `OPENAI_BASE_URL`.
+///
+/// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html>
+fn openai_base_url(region: &Region) -> String {
+    format!("{}/openai/v1", region.runtime_endpoint())
+}
+
+/// Returns the URL under which `bedrock-runtime` has the Messages of Anthropic, for `ANTHROPIC_BASE_URL`: clients append
+/// `/v1/messages`.
+///
+/// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api.html>
+fn anthropic_base_url(region: &Region) -> String {
+    format!("{}/anthropic", region.runtime_endpoint())
 }
 
 /// Returns the whole content of a target: key -> value.
@@ -135,6 +152,8 @@ fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<Stri
             foundationModelARN => route.source_region.foundation_model_arn(&route.model),
             provider => route.model.provider(),
             runtimeEndpoint => route.source_region.runtime_endpoint(),
+            openAIBaseURL => openai_base_url(&route.source_region),
+            anthropicBaseURL => anthropic_base_url(&route.source_region),
         },
     };
     let invalid = |error: &minijinja::Error| RenderError::TemplateInvalid {
@@ -165,7 +184,7 @@ fn describe(error: &minijinja::Error) -> String {
     match error.kind() {
         ErrorKind::OutOfFuel => "takes too many steps: simplify the template".to_owned(),
         ErrorKind::WriteFailure => format!("writes more than {TEMPLATE_OUTPUT} bytes"),
-        ErrorKind::UndefinedError => "uses a name that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint".to_owned(),
+        ErrorKind::UndefinedError => "uses a name that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint, .openAIBaseURL, .anthropicBaseURL".to_owned(),
         kind => error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}")),
     }
 }
@@ -271,6 +290,14 @@ mod tests {
                 ValueName::RuntimeEndpoint,
                 "https://bedrock-runtime.eu-west-2.amazonaws.com",
             ),
+            (
+                ValueName::OpenAIBaseURL,
+                "https://bedrock-runtime.eu-west-2.amazonaws.com/openai/v1",
+            ),
+            (
+                ValueName::AnthropicBaseURL,
+                "https://bedrock-runtime.eu-west-2.amazonaws.com/anthropic",
+            ),
         ] {
             assert_eq!(of(&on_demand).value(name).as_deref(), Some(expected));
         }
@@ -279,6 +306,54 @@ mod tests {
             render_template("f", template, of(&on_demand)),
             Ok(format!("amazon.nova-pro-v1:0 on-demand {arn}"))
         );
+    }
+
+    #[test]
+    fn base_urls_have_the_domain_of_their_partition() {
+        for (region, host) in [
+            ("eu-west-1", "bedrock-runtime.eu-west-1.amazonaws.com"),
+            (
+                "us-gov-west-1",
+                "bedrock-runtime.us-gov-west-1.amazonaws.com",
+            ),
+            (
+                "eusc-de-east-1",
+                "bedrock-runtime.eusc-de-east-1.amazonaws.eu",
+            ),
+            ("us-iso-east-1", "bedrock-runtime.us-iso-east-1.c2s.ic.gov"),
+            (
+                "us-isob-east-1",
+                "bedrock-runtime.us-isob-east-1.sc2s.sgov.gov",
+            ),
+            (
+                "eu-isoe-west-1",
+                "bedrock-runtime.eu-isoe-west-1.cloud.adc-e.uk",
+            ),
+            (
+                "us-isof-south-1",
+                "bedrock-runtime.us-isof-south-1.csp.hci.ic.gov",
+            ),
+        ] {
+            let model = "anthropic.claude-3-haiku-20240307-v1:0";
+            let route = Route::on_demand(
+                model.parse().expect("model"),
+                region.parse().expect("region"),
+            );
+            for (name, in_templates, path) in [
+                (ValueName::RuntimeEndpoint, "runtimeEndpoint", ""),
+                (ValueName::OpenAIBaseURL, "openAIBaseURL", "/openai/v1"),
+                (
+                    ValueName::AnthropicBaseURL,
+                    "anthropicBaseURL",
+                    "/anthropic",
+                ),
+            ] {
+                let expected = format!("https://{host}{path}");
+                assert_eq!(of(&route).value(name).as_ref(), Some(&expected));
+                let template = format!("{{{{ profile.{in_templates} }}}}");
+                assert_eq!(render_template("f", &template, of(&route)), Ok(expected));
+            }
+        }
     }
 
     #[test]

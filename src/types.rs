@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum ParseError {
     /// The text is not a foundation model ID.
     #[error(
-        "{0:?} is not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0"
+        "{0:?} is not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-5-5"
     )]
     ModelId(String),
     /// The text is an ARN where a foundation model ID is expected.
@@ -113,7 +113,7 @@ pub const GEOGRAPHY_PATTERN: &str = "^[a-z]{2,16}(-[a-z]{2,16}){0,2}$";
 pub const REGION_PATTERN: &str = "^[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$";
 
 text_type!(
-    /// A foundation model ID, such as `anthropic.claude-sonnet-4-5-20250929-v1:0`.
+    /// A foundation model ID, such as `anthropic.claude-sonnet-5-5`.
     ModelId,
     is_model_id,
     ModelId
@@ -132,7 +132,7 @@ text_type!(
     Region
 );
 text_type!(
-    /// The ID of a system-defined inference profile, such as `eu.anthropic.claude-sonnet-4-5-20250929-v1:0`.
+    /// The ID of a system-defined inference profile, such as `eu.anthropic.claude-sonnet-5-5`.
     ProfileId,
     |text| text
         .split_once('.')
@@ -420,6 +420,7 @@ mod tests {
     #[test]
     fn model_ids() {
         for good in [
+            "anthropic.claude-sonnet-5-5",
             "anthropic.claude-sonnet-4-5-20250929-v1:0",
             "anthropic.claude-opus-4-6-v1",
             "cohere.embed-v4:0",

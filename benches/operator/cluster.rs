@@ -29,7 +29,7 @@ const QUIET_LIMIT: Duration = Duration::from_mins(5);
 const DELETED_AT_ONCE: u32 = 500;
 
 /// Model of all bindings.
-pub const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+pub const MODEL: &str = "anthropic.claude-sonnet-5-5";
 
 /// A client of the apiserver.
 #[derive(Clone)]

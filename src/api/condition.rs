@@ -47,7 +47,7 @@ wire_enum!(
         // Ready
         Bound,
         // RegionSupported
-        ProfileFound, FallbackGeographyUsed, OnDemandFallback, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
+        ProfileFound, FallbackGeographyUsed, FallbackModelUsed, OnDemandFallback, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
         CatalogUnavailable, Pending,
         // ResidencySatisfied
         NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, LimitUnknown, NoProfile,
@@ -58,7 +58,7 @@ wire_enum!(
         Fresh, Snapshot, AccessDenied, Throttled, CredentialsUnavailable, EndpointUnreachable,
         RoleNotAllowed, FeedLimitReached, SnapshotStale, SnapshotInvalid, ServiceError,
         // ModelActive
-        Active, LegacyModel,
+        Active, LegacyModel, ExtendedAccess, EndOfLifeNear, EndOfLifePassed,
         // ModelUsable
         Usable, NotUsable,
         // Suspended

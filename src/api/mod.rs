@@ -30,6 +30,12 @@ const OBJECT_NAME_MESSAGE: &str = "not an object name: expected lower case lette
 /// Keys of `data` (<https://kubernetes.io/docs/concepts/configuration/configmap/#configmap-object>).
 const KEYS_RULE: &str = "self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))";
 const KEYS_MESSAGE: &str = "not a valid key: expected letters, digits, -, _ and ., at most 253 of them, neither . alone nor beginning with ..";
+const NO_ARN_RULE: &str = "!self.startsWith('arn:')";
+const MODEL_ARN_MESSAGE: &str =
+    "give the foundation model ID instead of an ARN: the part after foundation-model/";
+const NO_PROFILE_ID_RULE: &str = "!self.matches('^(us|us-gov|eu|apac|jp|au|ca|in|global)[.]')";
+const PROFILE_ID_MESSAGE: &str = "give the foundation model ID instead of a profile ID: leave out the geography before the provider, as in anthropic.claude-sonnet-5-5";
+const MODEL_MESSAGE: &str = "not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-5-5";
 const GEOGRAPHY_MESSAGE: &str =
     "not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global";
 
@@ -64,12 +70,12 @@ const GEOGRAPHY_MESSAGE: &str =
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingSpec {
-    /// Foundation model ID, such as `anthropic.claude-sonnet-4-5-20250929-v1:0`; not an ARN and not a profile ID.
+    /// Foundation model ID, such as `anthropic.claude-sonnet-5-5`; not an ARN and not a profile ID.
     #[schemars(length(max = 140))]
     #[x_kube(
-        validation = Rule::new("!self.startsWith('arn:')").message("give the foundation model ID instead of an ARN: the part after foundation-model/"),
-        validation = Rule::new("!self.matches('^(us|us-gov|eu|apac|jp|au|ca|in|global)[.]')").message("give the foundation model ID instead of a profile ID: leave out the geography before the provider, as in anthropic.claude-sonnet-4-5-20250929-v1:0"),
-        validation = Rule::new(format!("self.startsWith('arn:') || self.matches('{MODEL_ID_PATTERN}')")).message("not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0")
+        validation = Rule::new(NO_ARN_RULE).message(MODEL_ARN_MESSAGE),
+        validation = Rule::new(NO_PROFILE_ID_RULE).message(PROFILE_ID_MESSAGE),
+        validation = Rule::new(format!("self.startsWith('arn:') || self.matches('{MODEL_ID_PATTERN}')")).message(MODEL_MESSAGE)
     )]
     pub model: String,
 
@@ -130,7 +136,7 @@ pub struct InferenceProfileBindingSpec {
     pub suspend: Option<bool>,
 }
 
-/// What may be used if the geography has no profile of the model.
+/// What may be used if the geography has no profile of the model, or if the life of the model has ended.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {
@@ -145,6 +151,20 @@ pub struct Fallback {
         }],
     }))]
     pub geographies: Option<Vec<String>>,
+
+    /// Foundation models to try, in this order, where the model is not callable or its life has ended. Nothing else ever
+    /// moves a binding to another model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), extend("items" = {
+        "type": "string",
+        "maxLength": 140,
+        "x-kubernetes-validations": [
+            {"rule": NO_ARN_RULE, "message": MODEL_ARN_MESSAGE},
+            {"rule": NO_PROFILE_ID_RULE, "message": PROFILE_ID_MESSAGE},
+            {"rule": format!("self.startsWith('arn:') || self.matches('{MODEL_ID_PATTERN}')"), "message": MODEL_MESSAGE},
+        ],
+    }))]
+    pub models: Option<Vec<String>>,
 
     /// Whether the foundation model ID may be used if the model is available on demand in the source region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -258,6 +278,8 @@ pub enum ValueName {
     SourceRegion,
     DestinationRegions,
     RuntimeEndpoint,
+    OpenAIBaseURL,
+    AnthropicBaseURL,
 }
 
 /// A workload of the binding's namespace.
@@ -327,7 +349,7 @@ pub struct InferenceProfileBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub missing_workloads: Vec<MissingWorkload>,
 
-    /// Lifecycle of the model. Present if the model is legacy.
+    /// Lifecycle of the model in use. Present if the model is not active, or if a date is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_lifecycle: Option<LifecycleStatus>,
 
@@ -336,11 +358,20 @@ pub struct InferenceProfileBindingStatus {
     pub binding: Option<BindingReference>,
 }
 
-/// The lifecycle of a legacy model, and models that can replace it.
+/// The lifecycle of a model in the source region, and models that can replace it. Dates are days in UTC.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LifecycleStatus {
-    /// End of life of the model, if it is known.
+    /// The model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Day on which the model becomes, or became, legacy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<String>,
+    /// First day of public extended access, in which the provider may charge more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_extended_access: Option<String>,
+    /// Day on which requests begin to fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_of_life: Option<String>,
     /// Models that can replace it, the most similar first.

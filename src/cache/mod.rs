@@ -462,21 +462,46 @@ impl Cache {
         })
     }
 
-    /// Returns the bindings of a feed: all of them, or those that ask for one of these models.
+    /// Returns the bindings of a feed: all of them, or those that ask for one of these models, as a fallback too.
     #[must_use]
     pub fn audience(&self, feed: &FeedKey, models: Option<&BTreeSet<ModelId>>) -> Vec<ObjectKey> {
         let Some(audience) = self.audiences.get(feed) else {
             return Vec::new();
         };
-        match models {
-            None => audience.values().flatten().cloned().collect(),
-            Some(models) => models
-                .iter()
-                .filter_map(|model| audience.get(model))
-                .flatten()
-                .cloned()
-                .collect(),
-        }
+        // A binding with fallback models is found under each of them.
+        let keys: BTreeSet<&ObjectKey> = match models {
+            None => audience.values().flatten().collect(),
+            Some(models) => {
+                let asking = models.iter().filter_map(|model| audience.get(model));
+                asking.flatten().collect()
+            }
+        };
+        keys.into_iter().cloned().collect()
+    }
+
+    /// Returns the models that bindings of a feed ask for, as a fallback too.
+    #[must_use]
+    pub fn models_of(&self, feed: &FeedKey) -> Vec<ModelId> {
+        let audience = self.audiences.get(feed);
+        audience.map_or_else(Vec::new, |audience| audience.keys().cloned().collect())
+    }
+
+    /// Returns how many bindings of a feed use a model: their values are made of it, or nothing is written yet and they ask for
+    /// it.
+    #[must_use]
+    pub fn users_of(&self, feed: &FeedKey, model: &ModelId) -> usize {
+        let asking = self.audiences.get(feed).and_then(|it| it.get(model));
+        let uses = |key: &&ObjectKey| {
+            self.bindings.get(key).is_some_and(|known| {
+                let (spec, status) = (&known.value.spec, &known.value.status);
+                match (&status.route, &spec.request) {
+                    (Some(written), _) => written.route.model == *model,
+                    (None, Ok(request)) => request.model == *model,
+                    (None, Err(_)) => false,
+                }
+            })
+        };
+        asking.into_iter().flatten().filter(uses).count()
     }
 
     /// Assumes a status that was written, until its event arrives.
@@ -631,10 +656,10 @@ impl Cache {
             return;
         };
         let audience = self.audiences.entry(feed).or_default();
-        audience
-            .entry(request.model.clone())
-            .or_default()
-            .insert(binding.key.clone());
+        for model in request.models() {
+            let keys = audience.entry(model.clone()).or_default();
+            keys.insert(binding.key.clone());
+        }
     }
 
     fn unindex(&mut self, binding: &Binding) {
@@ -653,10 +678,12 @@ impl Cache {
             return;
         };
         let audience = entry.get_mut();
-        if let Some(keys) = audience.get_mut(&request.model) {
-            keys.remove(&binding.key);
-            if keys.is_empty() {
-                audience.remove(&request.model);
+        for model in request.models() {
+            if let Some(keys) = audience.get_mut(model) {
+                keys.remove(&binding.key);
+                if keys.is_empty() {
+                    audience.remove(model);
+                }
             }
         }
         if audience.is_empty() {

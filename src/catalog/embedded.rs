@@ -1,4 +1,4 @@
-//! The data compiled in: the system-defined profiles of one date, where models are on demand, and which are legacy.
+//! The data compiled in: the system-defined profiles of one date, where models are on demand, and the lifecycles of models.
 //!
 //! They answer without an AWS account, and they feed the hints of messages. They have a date and never prove that something
 //! does *not* exist: nothing is retired because of them.
@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures::future::{self, BoxFuture, FutureExt};
+use jiff::civil::Date;
 
 use super::{
     Catalog, CatalogError, FeedKey, FoundationModel, Lifecycle, Profile, Source, SourceKind,
@@ -23,15 +24,23 @@ use crate::{
 
 const PROFILES: &str = include_str!("embedded/profiles.txt");
 const MODELS: &str = include_str!("embedded/models.txt");
+const LIFECYCLES: &str = include_str!("embedded/lifecycles.txt");
 
 static EMBEDDED: LazyLock<Embedded> = LazyLock::new(|| {
     let mut data = Parser::default();
-    for line in PROFILES.lines().chain(MODELS.lines()) {
+    for line in lines() {
         // A test parses every line that is compiled in, so there is no error to report.
         let _ = data.line(line);
     }
     data.finish()
 });
+
+/// Returns all lines that are compiled in.
+fn lines() -> impl Iterator<Item = &'static str> {
+    [PROFILES, MODELS, LIFECYCLES]
+        .into_iter()
+        .flat_map(str::lines)
+}
 
 /// The catalogs of all regions, and what hints are made from.
 #[derive(Debug)]
@@ -47,8 +56,9 @@ pub struct Embedded {
     unconfirmed: Vec<(ModelId, ProfileId)>,
     models: BTreeSet<ModelId>,
     on_demand: BTreeMap<ModelId, Arc<[Region]>>,
-    /// The legacy models, each with the end of its life if that is known.
-    legacy: BTreeMap<ModelId, Option<Arc<str>>>,
+    lifecycles_as_of: &'static str,
+    /// The models that are not active everywhere.
+    lifecycles: BTreeMap<ModelId, Vec<RegionalLifecycle>>,
     source_regions: BTreeSet<Region>,
     regions: Regions,
 }
@@ -62,6 +72,21 @@ struct CurrentProfile {
     name: &'static str,
     /// Sorted by source region.
     routes: Box<[(Region, Destinations)]>,
+}
+
+/// A lifecycle, and where it holds.
+#[derive(Debug)]
+struct RegionalLifecycle {
+    /// Sorted. `None` means everywhere.
+    regions: Option<Vec<Region>>,
+    lifecycle: Lifecycle,
+}
+
+impl RegionalLifecycle {
+    fn holds_in(&self, region: &Region) -> bool {
+        let regions = self.regions.as_ref();
+        regions.is_none_or(|regions| regions.binary_search(region).is_ok())
+    }
 }
 
 /// A profile that public data once listed and no longer list.
@@ -134,12 +159,7 @@ impl Embedded {
             .map(|(model, _)| model);
         let model = |id: &ModelId, on_demand| FoundationModel {
             id: id.clone(),
-            lifecycle: self
-                .legacy
-                .get(id)
-                .map_or(Lifecycle::Active, |end| Lifecycle::Legacy {
-                    end_of_life: end.clone(),
-                }),
+            lifecycle: self.lifecycle(id, region),
             on_demand,
         };
         let known: BTreeSet<&ModelId> = on_demand.collect();
@@ -155,10 +175,28 @@ impl Embedded {
             .collect()
     }
 
-    /// Returns whether a model is legacy.
+    /// Returns the date of the data about lifecycles, an RFC 3339 date.
     #[must_use]
-    pub fn is_legacy(&self, model: &ModelId) -> bool {
-        self.legacy.contains_key(model)
+    pub fn lifecycles_as_of(&self) -> &'static str {
+        self.lifecycles_as_of
+    }
+
+    /// Returns the lifecycle of a model in a region. A model without an entry counts as active.
+    #[must_use]
+    pub fn lifecycle(&self, model: &ModelId, region: &Region) -> Lifecycle {
+        let mut known = self.lifecycles.get(model).into_iter().flatten();
+        known
+            .find(|known| known.holds_in(region))
+            .map_or(Lifecycle::ACTIVE, |known| known.lifecycle)
+    }
+
+    /// Returns the models that are not active everywhere, with each lifecycle and the regions where it holds, sorted by model.
+    /// `None` stands for all regions.
+    pub fn lifecycles(&self) -> impl Iterator<Item = (&ModelId, Option<&[Region]>, Lifecycle)> {
+        self.lifecycles.iter().flat_map(|(model, known)| {
+            let known = known.iter();
+            known.map(move |known| (model, known.regions.as_deref(), known.lifecycle))
+        })
     }
 
     /// Returns the destinations of a profile when it is called from `source`, or `None` if the data don't have that route.
@@ -262,7 +300,8 @@ struct Parser {
     retired: Vec<(ModelId, RetiredProfile)>,
     unconfirmed: Vec<(ModelId, ProfileId)>,
     on_demand: BTreeMap<ModelId, Arc<[Region]>>,
-    legacy: BTreeMap<ModelId, Option<Arc<str>>>,
+    lifecycles_as_of: &'static str,
+    lifecycles: BTreeMap<ModelId, Vec<RegionalLifecycle>>,
 }
 
 impl Parser {
@@ -314,15 +353,27 @@ impl Parser {
                 regions.sort();
                 self.on_demand.insert(model, regions.into());
             }
-            ("legacy", [entry]) => {
-                let mut words = entry.split_whitespace();
-                let (model, end) = (words.next().unwrap_or_default(), words.next());
-                if words.next().is_some() {
-                    return Err("more than a model and a date");
-                }
+            ("lifecycles-as-of", [date]) => self.lifecycles_as_of = date,
+            ("lifecycle", [model, legacy, extended_access, end_of_life, regions]) => {
                 let model = model.parse().map_err(|_| "not a model ID")?;
                 let model = self.models.get(&model).cloned().unwrap_or(model);
-                self.legacy.insert(model, end.map(Arc::from));
+                let lifecycle = Lifecycle {
+                    is_legacy: true,
+                    legacy: date(legacy)?,
+                    extended_access: date(extended_access)?,
+                    end_of_life: date(end_of_life)?,
+                };
+                let regions = match *regions {
+                    "" => return Err("a lifecycle without regions"),
+                    "*" => None,
+                    names => {
+                        let mut regions = self.regions(names)?;
+                        regions.sort();
+                        Some(regions)
+                    }
+                };
+                let known = self.lifecycles.entry(model).or_default();
+                known.push(RegionalLifecycle { regions, lifecycle });
             }
             _ => return Err("not a known kind of line"),
         }
@@ -387,10 +438,19 @@ impl Parser {
             unconfirmed: self.unconfirmed,
             models: self.models,
             on_demand: self.on_demand,
-            legacy: self.legacy,
+            lifecycles_as_of: self.lifecycles_as_of,
+            lifecycles: self.lifecycles,
             source_regions,
             regions: Regions::load(),
         }
+    }
+}
+
+/// Parses a date. `-` is none.
+fn date(text: &str) -> Result<Option<Date>, &'static str> {
+    match text {
+        "-" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| "not a date"),
     }
 }
 
@@ -418,15 +478,14 @@ mod tests {
     #[test]
     fn every_line_parses() {
         let mut parser = Parser::default();
-        for line in PROFILES.lines().chain(MODELS.lines()) {
+        for line in lines() {
             assert_eq!(parser.line(line), Ok(()), "{line}");
         }
-        assert!(parser.as_of.parse::<jiff::civil::Date>().is_ok());
+        for date in [parser.as_of, parser.lifecycles_as_of] {
+            assert!(date.parse::<Date>().is_ok(), "{date}");
+        }
         for (_, retired) in &parser.retired {
-            assert!(
-                retired.last_seen.parse::<jiff::civil::Date>().is_ok(),
-                "{retired:?}"
-            );
+            assert!(retired.last_seen.parse::<Date>().is_ok(), "{retired:?}");
         }
     }
 
@@ -441,8 +500,10 @@ mod tests {
             "retired eu.a.b | a b | 2026-01-01",
             "set eu-1 europe",
             "on-demand a.b",
-            "legacy a b",
-            "legacy a.b 2027-01-01 x",
+            "lifecycle a b | - | - | - | *",
+            "lifecycle a.b | - | - | - |",
+            "lifecycle a.b | - | - | soon | *",
+            "lifecycle a.b | - | - | 2027-01-01 | europe",
             "sometimes eu.a.b",
         ] {
             assert!(Parser::default().line(line).is_err(), "{line}");
@@ -547,37 +608,52 @@ mod tests {
     #[test]
     fn a_catalog_knows_the_models_of_its_region() {
         let data = Embedded::load();
-        assert_eq!(data.legacy.len(), 15);
-        let legacy = Lifecycle::Legacy { end_of_life: None };
+        let dates = |legacy: &str, extended_access: &str, end_of_life: &str| Lifecycle {
+            is_legacy: true,
+            legacy: date(legacy).expect(legacy),
+            extended_access: date(extended_access).expect(extended_access),
+            end_of_life: date(end_of_life).expect(end_of_life),
+        };
         for (source, id, expected) in [
             (
                 "us-east-1",
                 "amazon.nova-lite-v1:0",
-                Some((Lifecycle::Active, true)),
+                Some((Lifecycle::ACTIVE, true)),
             ),
             (
                 "us-west-1",
                 "amazon.nova-lite-v1:0",
-                Some((Lifecycle::Active, false)),
+                Some((Lifecycle::ACTIVE, false)),
             ),
             ("sa-east-1", "amazon.nova-lite-v1:0", None),
             (
                 "us-east-1",
                 "ai21.jamba-1-5-mini-v1:0",
-                Some((legacy.clone(), true)),
+                Some((dates("2026-05-26", "2026-08-26", "2026-11-26"), true)),
             ),
             (
                 "eu-west-1",
                 "anthropic.claude-sonnet-4-5-20250929-v1:0",
-                Some((legacy, false)),
+                Some((dates("2026-10-08", "2027-01-08", "2027-04-08"), false)),
+            ),
+            (
+                "us-gov-west-1",
+                "anthropic.claude-sonnet-4-5-20250929-v1:0",
+                Some((Lifecycle::ACTIVE, false)),
+            ),
+            (
+                "us-gov-east-1",
+                "anthropic.claude-3-7-sonnet-20250219-v1:0",
+                Some((Lifecycle::LEGACY, false)),
             ),
         ] {
             let catalog = data.catalog(&region(source));
             let found = catalog
                 .model(&model(id))
-                .map(|model| (model.lifecycle.clone(), model.on_demand));
+                .map(|model| (model.lifecycle, model.on_demand));
             assert_eq!(found, expected, "{id} in {source}");
         }
+        assert_eq!(data.lifecycles().count(), 21);
         let nowhere = data.catalog(&region("cn-north-1"));
         assert_eq!(nowhere.models().map(<[_]>::len), Some(0));
     }

@@ -2,20 +2,47 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use crate::types::ModelId;
 
-/// The lifecycle state of a foundation model.
+/// The lifecycle of a foundation model in one region, as AWS states it. Days are those of UTC.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/model-lifecycle.html>
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lifecycle {
-    /// Fully supported.
-    Active,
-    /// Closed to new customers, and removed from all regions at its end of life.
-    Legacy {
-        /// The end of its life, an RFC 3339 date, if it is known.
-        end_of_life: Option<Arc<str>>,
-    },
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Lifecycle {
+    /// Whether AWS calls the model legacy.
+    pub is_legacy: bool,
+    /// The day on which it becomes, or became, legacy: closed to new customers.
+    pub legacy: Option<Date>,
+    /// The first day of public extended access, in which the provider may charge more.
+    pub extended_access: Option<Date>,
+    /// The day on which requests begin to fail.
+    pub end_of_life: Option<Date>,
+}
+
+impl Lifecycle {
+    /// The lifecycle of a model that is active, without any date.
+    pub const ACTIVE: Self = Self {
+        is_legacy: false,
+        legacy: None,
+        extended_access: None,
+        end_of_life: None,
+    };
+    /// The lifecycle of a legacy model, without any date.
+    pub const LEGACY: Self = Self {
+        is_legacy: true,
+        ..Self::ACTIVE
+    };
+
+    /// Says whether any date is known.
+    #[must_use]
+    pub fn has_dates(&self) -> bool {
+        self.legacy
+            .or(self.extended_access)
+            .or(self.end_of_life)
+            .is_some()
+    }
 }
 
 /// A foundation model as `ListFoundationModels` has it in the catalog's source region.
@@ -23,7 +50,7 @@ pub enum Lifecycle {
 pub struct FoundationModel {
     /// Its ID.
     pub id: ModelId,
-    /// Its lifecycle state.
+    /// Its lifecycle in the catalog's source region.
     pub lifecycle: Lifecycle,
     /// Whether it can be invoked by its own ID, without a profile.
     pub on_demand: bool,

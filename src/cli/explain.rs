@@ -1,15 +1,18 @@
-//! `explain`: the verdict on one request, with its route, the limit, every candidate, and the IAM policy that it needs.
+//! `explain`: the verdict on one request, with its route, the life of its model, the limit, every candidate, and the IAM policy
+//! that it needs.
 
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
+use jiff::civil::Date;
 use serde_json::Value;
 
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
     iam::{Action, Call, document::Document, workload},
+    lifecycle::{self, Known, State},
     residency::{Judgement, Limit, Limits},
-    resolve::{self, Candidate, Request},
+    resolve::{self, Candidate, Context, Request},
     route::{Destinations, Invocation, Route},
     types::{AccountId, Geography, ModelId},
 };
@@ -17,7 +20,9 @@ use crate::{
 use super::{
     Error, NOT_READY,
     catalogs::Catalogs,
-    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+    options::{
+        AccountOptions, CatalogOptions, DayOptions, EndOfLifeOptions, LimitOptions, RegionOptions,
+    },
     output::json,
 };
 
@@ -32,6 +37,9 @@ pub struct ExplainArgs {
     /// Geography that may be used instead; repeatable, tried in this order
     #[arg(long, value_name = "GEOGRAPHY")]
     fallback: Vec<Geography>,
+    /// Model that may be used instead, where the model is not callable or its life has ended; repeatable, tried in this order
+    #[arg(long, value_name = "MODEL")]
+    fallback_model: Vec<String>,
     /// Allows the model's own ID as the last choice, if the model is on demand in the region
     #[arg(long)]
     on_demand: bool,
@@ -44,6 +52,10 @@ pub struct ExplainArgs {
     limit: LimitOptions,
     #[command(flatten)]
     catalog: CatalogOptions,
+    #[command(flatten)]
+    day: DayOptions,
+    #[command(flatten)]
+    end_of_life: EndOfLifeOptions,
     /// Format of the output
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     output: Output,
@@ -65,6 +77,19 @@ struct Explanation {
     message: String,
     chosen: Option<Chosen>,
     candidates: Vec<Candidate>,
+    /// The lifecycle of the model that serves the request, or else of the one that was asked for, if it is known.
+    lifecycle: Option<ExplainedLifecycle>,
+}
+
+/// A model's state on the day of the question.
+struct ExplainedLifecycle {
+    model: ModelId,
+    known: Known,
+    state: State,
+    /// The state in words, with the dates that are known.
+    message: String,
+    /// Models that can replace it. Empty while it is active.
+    successors: Vec<ModelId>,
 }
 
 /// What serves the request.
@@ -75,10 +100,18 @@ struct Chosen {
     policies: Vec<Document>,
 }
 
-pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, Error> {
+pub(super) async fn run(
+    args: ExplainArgs,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<u8, Error> {
+    let model = |given: &str| {
+        ModelId::parse_given(given).map_err(|error| Error::BadInput(error.to_string()))
+    };
+    let fallback_models = args.fallback_model.iter().map(|given| model(given));
     let request = Request {
-        model: ModelId::parse_given(&args.model)
-            .map_err(|error| Error::BadInput(error.to_string()))?,
+        model: model(&args.model)?,
+        fallback_models: fallback_models.collect::<Result<_, _>>()?,
         geography: args.geography,
         fallbacks: args.fallback,
         on_demand: args.on_demand,
@@ -91,7 +124,8 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
     };
     let catalog = Catalogs::new(&args.catalog).catalog(&key).await?;
     let account = args.account.account.as_ref().or(catalog.account());
-    let explanation = explain(request, limit, &catalog, account);
+    let day = args.day.day();
+    let explanation = explain(request, limit, &catalog, account, day);
     match args.output {
         Output::Text => print_text(out, &explanation)?,
         Output::Json => print_json(out, &explanation)?,
@@ -99,7 +133,20 @@ pub(super) async fn run(args: ExplainArgs, out: &mut impl Write) -> Result<u8, E
     let supported = explanation
         .chosen
         .is_some_and(|chosen| chosen.judgement.permits());
-    Ok(if supported { 0 } else { NOT_READY })
+    let lifecycle = explanation.lifecycle.as_ref();
+    let has_ended = lifecycle.is_some_and(|found| found.state == State::EndOfLifePassed);
+    let problem = lifecycle.and_then(|found| {
+        let end = found.known.lifecycle.end_of_life;
+        args.end_of_life.problem(&found.model, end, day)
+    });
+    if let Some(problem) = &problem {
+        writeln!(err, "{problem}")?;
+    }
+    Ok(if supported && !has_ended && problem.is_none() {
+        0
+    } else {
+        NOT_READY
+    })
 }
 
 fn explain(
@@ -107,23 +154,33 @@ fn explain(
     limit: Option<Limit>,
     catalog: &Catalog,
     account: Option<&AccountId>,
+    day: Date,
 ) -> Explanation {
     let limits = Limits::all(limit.clone().map(Ok));
-    let (reason, message, chosen, candidates) =
-        match resolve::resolve(&request, catalog, &limits, Embedded::load()) {
-            Ok(resolution) => (
-                resolution.reason(&request),
-                resolution.message(&request),
-                Some(chosen(resolution.route, resolution.judgement, account)),
-                resolution.candidates,
-            ),
-            Err(unresolved) => (
-                unresolved.reason,
-                unresolved.message,
-                None,
-                unresolved.candidates,
-            ),
-        };
+    let context = Context {
+        catalog,
+        limits: &limits,
+        embedded: Embedded::load(),
+        day,
+    };
+    let (reason, message, chosen, candidates) = match resolve::resolve(&request, &context) {
+        Ok(resolution) => (
+            resolution.reason(&request),
+            resolution.message(&request),
+            Some(chosen(resolution.route, resolution.judgement, account)),
+            resolution.candidates,
+        ),
+        Err(unresolved) => (
+            unresolved.reason,
+            unresolved.message,
+            None,
+            unresolved.candidates,
+        ),
+    };
+    let model = chosen
+        .as_ref()
+        .map_or(&request.model, |chosen| &chosen.route.model);
+    let lifecycle = explain_lifecycle(model, &request, &context);
     Explanation {
         request,
         limit,
@@ -131,14 +188,40 @@ fn explain(
         message,
         chosen,
         candidates,
+        lifecycle,
     }
 }
 
+fn explain_lifecycle(
+    model: &ModelId,
+    request: &Request,
+    context: &Context<'_>,
+) -> Option<ExplainedLifecycle> {
+    let known = lifecycle::known(context.catalog, context.embedded, model)?;
+    let state = State::of(&known.lifecycle, context.day);
+    Some(ExplainedLifecycle {
+        message: lifecycle::describe(
+            model,
+            &request.source_region,
+            &known,
+            state,
+            context.embedded,
+        ),
+        successors: if state == State::Active {
+            Vec::new()
+        } else {
+            resolve::successors(model, request, context)
+        },
+        model: model.clone(),
+        known,
+        state,
+    })
+}
+
 fn chosen(route: Route, judgement: Judgement, account: Option<&AccountId>) -> Chosen {
-    let call = account.filter(|_| judgement.permits()).map(|account| Call {
-        account: account.clone(),
-        route: route.clone(),
-    });
+    let call = account
+        .filter(|_| judgement.permits())
+        .and_then(|account| Call::new(route.clone(), Some(account.clone())));
     let policies = workload::policies(call.as_slice(), &[Action::Invoke, Action::Stream]);
     Chosen {
         policies: policies.into_iter().map(|policy| policy.document).collect(),
@@ -162,6 +245,17 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
     }
     writeln!(out, "Verdict:        {}", explanation.reason)?;
     writeln!(out, "                {}", explanation.message)?;
+    if let Some(lifecycle) = &explanation.lifecycle {
+        let origin = lifecycle.known.origin(Embedded::load());
+        writeln!(out, "Lifecycle:      {}{origin}", lifecycle.state)?;
+        if lifecycle.state != State::Active || lifecycle.known.lifecycle.has_dates() {
+            writeln!(out, "                {}", lifecycle.message)?;
+        }
+        if lifecycle.state != State::Active {
+            let successors = resolve::successors_in_words(request, &lifecycle.successors);
+            writeln!(out, "                successors: {successors}")?;
+        }
+    }
     match &explanation.limit {
         None => writeln!(out, "Limit:          none")?,
         Some(limit) => {
@@ -182,7 +276,7 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
     writeln!(out, "Candidates:")?;
     for candidate in &explanation.candidates {
         let id = candidate.id.as_deref().unwrap_or("-");
-        writeln!(out, "  {:<9}  {id}", candidate.choice)?;
+        writeln!(out, "  {:<9}  {id}", candidate.name(request))?;
         writeln!(out, "             {}", candidate.outcome)?;
     }
     let permitted = explanation
@@ -222,6 +316,7 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         .iter()
         .map(|candidate| {
             serde_json::json!({
+                "model": candidate.model,
                 "geography": candidate.choice.to_string(),
                 "profile": candidate.id.as_deref(),
                 "outcome": candidate.outcome.to_string(),
@@ -238,6 +333,15 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             "id": chosen.route.id(),
             "geography": chosen.route.geography(),
             "destinationRegions": chosen.judgement.reachable.names(),
+        })),
+        "lifecycle": explanation.lifecycle.as_ref().map(|found| serde_json::json!({
+            "model": found.model,
+            "state": found.state.reason().as_str(),
+            "legacy": found.known.lifecycle.legacy,
+            "publicExtendedAccess": found.known.lifecycle.extended_access,
+            "endOfLife": found.known.lifecycle.end_of_life,
+            "successors": found.successors,
+            "message": found.message,
         })),
         "limit": explanation.limit.as_ref().map(|limit| serde_json::json!({
             "setBy": limit.origin().to_string(),

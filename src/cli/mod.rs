@@ -175,8 +175,8 @@ async fn execute(command: Command) -> Result<u8, Error> {
             drop(out);
             run::run(*args).await
         }
-        Command::Render(args) => render::run(args, &mut out).await,
-        Command::Explain(args) => explain::run(args, &mut out).await,
+        Command::Render(args) => render::run(args, &mut out, &mut io::stderr()).await,
+        Command::Explain(args) => explain::run(args, &mut out, &mut io::stderr()).await,
         Command::Evidence(args) => evidence::run(args, &mut out, &mut io::stderr()).await,
         Command::Catalog(command) => {
             catalog::run(command, &mut out, &mut io::stderr()).await?;

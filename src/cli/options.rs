@@ -3,15 +3,17 @@
 use std::{fs, path::PathBuf, str::FromStr, sync::Arc};
 
 use clap::Args;
+use jiff::{Timestamp, civil::Date};
 
 use crate::{
     catalog::{CatalogError, Source, embedded::Embedded, roles::AllowedRoles},
+    lifecycle,
     residency::{Limit, LimitOrigin},
     sources::{
         bedrock::{self, Bedrock, CountRequests, SessionName},
         directory::Directory,
     },
-    types::{AccountId, Region},
+    types::{AccountId, ModelId, Region},
 };
 
 use super::Error;
@@ -263,6 +265,55 @@ pub fn region_of_environment() -> Result<Option<Region>, Error> {
         .transpose()
 }
 
+/// The day on which the lifecycles of models are judged.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DayOptions {
+    /// Day on which the lifecycles of models are judged, such as 2027-04-09, to see what is to come [default: today, in UTC]
+    #[arg(long, value_name = "DATE")]
+    pub at: Option<Date>,
+}
+
+impl DayOptions {
+    /// Returns the time to plan for, in seconds since the Unix epoch: now, or the first moment of the given day.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.at
+            .map_or_else(|| Timestamp::now().as_second(), lifecycle::start_of)
+    }
+
+    /// Returns the day.
+    #[must_use]
+    pub fn day(&self) -> Date {
+        lifecycle::day_of(self.now())
+    }
+}
+
+/// How long the models in use must live.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EndOfLifeOptions {
+    /// Exits with 3 where the life of a model ends in fewer days
+    #[arg(long, value_name = "DAYS")]
+    pub min_days_to_end_of_life: Option<u32>,
+}
+
+impl EndOfLifeOptions {
+    /// Returns why a model does not live long enough, or `None` if it does, or if the end of its life is not known.
+    #[must_use]
+    pub fn problem(&self, model: &ModelId, end: Option<Date>, day: Date) -> Option<String> {
+        let wanted = self.min_days_to_end_of_life?;
+        let end = end?;
+        let left = lifecycle::days_between(day, end);
+        (i64::from(left) < i64::from(wanted)).then(|| {
+            let when = match left {
+                ..=0 => format!("ended on {end}"),
+                1 => format!("ends on {end}, in 1 day"),
+                _ => format!("ends on {end}, in {left} days"),
+            };
+            format!("the life of {model} {when}: --min-days-to-end-of-life asks for {wanted}")
+        })
+    }
+}
+
 /// The operator's residency limit.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LimitOptions {
@@ -310,6 +361,35 @@ mod tests {
             "nowhere=https://a",
         ] {
             assert!(text.parse::<RegionEndpoint>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_model_must_live_as_long_as_is_asked() {
+        let model: ModelId = "a.b".parse().expect("a model");
+        let day = jiff::civil::date(2027, 3, 9);
+        let end = |days: i32| day.checked_add(jiff::Span::new().days(days)).ok();
+        for (wanted, end, says) in [
+            (None, end(-5), None),
+            (Some(30), None, None),
+            (Some(30), end(30), None),
+            (Some(30), end(29), Some("ends on 2027-04-07, in 29 days")),
+            (Some(2), end(1), Some("ends on 2027-03-10, in 1 day:")),
+            (Some(1), end(0), Some("ended on 2027-03-09")),
+            (Some(0), end(0), None),
+            (Some(0), end(-1), Some("ended on 2027-03-08")),
+        ] {
+            let options = EndOfLifeOptions {
+                min_days_to_end_of_life: wanted,
+            };
+            let problem = options.problem(&model, end, day);
+            match says {
+                None => assert_eq!(problem, None, "{wanted:?} {end:?}"),
+                Some(says) => {
+                    let problem = problem.expect(says);
+                    assert!(problem.contains(says), "{problem}");
+                }
+            }
         }
     }
 

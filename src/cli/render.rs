@@ -30,7 +30,7 @@ use super::{
     Error, NOT_READY,
     catalogs::Catalogs,
     input::{Given, Input},
-    options::{CatalogOptions, LimitOptions, RegionOptions},
+    options::{CatalogOptions, DayOptions, EndOfLifeOptions, LimitOptions, RegionOptions},
     output::yaml,
 };
 
@@ -58,9 +58,17 @@ pub struct RenderArgs {
     /// Renders Secret targets too, as an operator with --enable-secrets does
     #[arg(long)]
     enable_secrets: bool,
+    #[command(flatten)]
+    day: DayOptions,
+    #[command(flatten)]
+    end_of_life: EndOfLifeOptions,
 }
 
-pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Error> {
+pub(super) async fn run(
+    args: RenderArgs,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<u8, Error> {
     let settings = Settings {
         enable_secrets: args.enable_secrets,
         // A first write restarts nothing; what an operator is allowed to do is not known here.
@@ -85,6 +93,7 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         cache.apply_binding(binding.clone(), 1);
     }
     let mut catalogs = Catalogs::new(&args.catalog);
+    let now = args.day.now();
     let mut all_ready = true;
     for Given { wire, binding } in &input.bindings {
         let key = &binding.key;
@@ -103,11 +112,20 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
         let Some(observed) = cache.observe(key, |_| state) else {
             continue;
         };
-        let (manifests, status) = render(observed, &settings, &input.objects);
+        let (manifests, status) = render(observed, &settings, &input.objects, now);
         all_ready &= status
             .conditions
             .first()
             .is_some_and(|ready| ready.status == ConditionStatus::True);
+        if let Some(lifecycle) = status.lifecycle.as_deref()
+            && let Some(model) = &lifecycle.model
+            && let Some(problem) =
+                args.end_of_life
+                    .problem(model, lifecycle.end_of_life, args.day.day())
+        {
+            writeln!(err, "{key}: {problem}")?;
+            all_ready = false;
+        }
         for manifest in manifests {
             write!(out, "---\n{}", yaml(&manifest)?)?;
         }
@@ -116,13 +134,14 @@ pub(super) async fn run(args: RenderArgs, out: &mut impl Write) -> Result<u8, Er
     Ok(if all_ready { 0 } else { NOT_READY })
 }
 
-/// Plans a binding and returns the objects it would write, and its status.
+/// Plans a binding and returns the objects it would write, and its status. `now` is in seconds since the Unix epoch.
 fn render(
     observed: Observed,
     settings: &Settings,
     objects: &HashMap<TargetKey, TargetView>,
+    now: i64,
 ) -> (Vec<Value>, Status) {
-    let plan = plan(observed, settings, Embedded::load(), 0);
+    let plan = plan(observed, settings, Embedded::load(), now);
     let binding = plan.binding().clone();
     let (writing, writes) = plan.begin();
     let tried: Vec<TriedWrite> = writes
@@ -148,7 +167,7 @@ fn render(
         .collect();
     // Nothing was there before, so that nothing is removed or restarted.
     let (finishing, ..) = writing.finish(tried).begin();
-    let outcome = finishing.conclude(Vec::new(), Vec::new(), 0);
+    let outcome = finishing.conclude(Vec::new(), Vec::new(), now);
     (manifests, outcome.status.unwrap_or_default())
 }
 

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     catalog::{Source, embedded::Embedded},
-    controller::{Config, Controller, Health},
+    controller::{Config, Controller, Health, clock::SystemClock},
     feeds::{Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
@@ -234,6 +234,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         feed_limits: args.feeds.limits(),
         concurrent_rollouts: usize::from(args.concurrent_rollouts),
         embedded: Embedded::load(),
+        clock: Arc::new(SystemClock),
         settings: Settings {
             enable_secrets: args.enable_secrets,
             enable_rollout: args.enable_rollout,

@@ -1,14 +1,15 @@
-//! Metrics that are computed when they are scraped: bindings by condition, the queue, the catalogs.
+//! Metrics that are computed when they are scraped: bindings by condition, the queue, the catalogs, the lives of models.
 
 use std::{collections::BTreeMap, fmt, sync::Weak};
 
+use jiff::civil::Date;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-use crate::{catalog::embedded::Embedded, metrics::CONTROLLER, queue::Lane, residency};
+use crate::{catalog::embedded::Embedded, lifecycle, metrics::CONTROLLER, queue::Lane, residency};
 
 use super::state::State;
 
@@ -41,7 +42,8 @@ impl Collector for Gauges {
             Some(state) => {
                 bindings(&state, &mut encoder)?;
                 queue(&state, self.workers, &mut encoder)?;
-                catalogs(&state, self.embedded, &mut encoder)
+                catalogs(&state, self.embedded, &mut encoder)?;
+                lifecycles(&state, self.embedded, &mut encoder)
             }
             None => Ok(()),
         }
@@ -132,6 +134,67 @@ fn catalogs(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder)
         gauge(found).encode(metric.encode_family(&[("region", region)])?)?;
     }
     Ok(())
+}
+
+/// The life of a model that bindings use in a region, where a date of it is known.
+#[derive(Default)]
+struct ModelInUse {
+    extended_access: Option<Date>,
+    end_of_life: Option<Date>,
+    bindings: usize,
+}
+
+fn lifecycles(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    // Several roles can list one region; the date that comes first counts.
+    let earlier = |a: Option<Date>, b: Option<Date>| match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    let mut lives: BTreeMap<(String, String), ModelInUse> = BTreeMap::new();
+    for (feed, catalog) in state.feeds.catalogs_by_key() {
+        let cache = state.cache();
+        for model in cache.models_of(&feed) {
+            let Some(known) = lifecycle::known(&catalog, embedded, &model) else {
+                continue;
+            };
+            let (life, bindings) = (known.lifecycle, cache.users_of(&feed, &model));
+            if bindings == 0 || !life.has_dates() {
+                continue;
+            }
+            let entry = lives
+                .entry((model.to_string(), feed.region.to_string()))
+                .or_default();
+            entry.extended_access = earlier(entry.extended_access, life.extended_access);
+            entry.end_of_life = earlier(entry.end_of_life, life.end_of_life);
+            entry.bindings += bindings;
+        }
+    }
+    let start = |date: Option<Date>| date.map(lifecycle::start_of);
+    let mut encode = |name, help, value: &dyn Fn(&ModelInUse) -> Option<i64>| -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for ((model, region), life) in &lives {
+            if let Some(value) = value(life) {
+                let labels = [("model", model.as_str()), ("region", region.as_str())];
+                ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    };
+    encode(
+        "inference_profile_operator_model_bindings",
+        "Bindings that use a model with a known date of its life, by source region",
+        &|life| i64::try_from(life.bindings).ok(),
+    )?;
+    encode(
+        "inference_profile_operator_model_extended_access_timestamp_seconds",
+        "When the public extended access of a model that bindings use begins, in which its provider may charge more, in seconds since the Unix epoch",
+        &|life| start(life.extended_access),
+    )?;
+    encode(
+        "inference_profile_operator_model_end_of_life_timestamp_seconds",
+        "When the life of a model that bindings use ends, in seconds since the Unix epoch",
+        &|life| start(life.end_of_life),
+    )
 }
 
 fn gauge(count: usize) -> ConstGauge<i64> {

@@ -3,8 +3,10 @@
 
 mod call_error;
 mod catalog_changes;
+pub mod clock;
 mod gauges;
 mod health;
+mod lifecycles;
 mod restarts;
 mod rollout_status;
 mod state;
@@ -31,6 +33,7 @@ use crate::{
     types::Region,
 };
 
+use clock::Clock;
 use health::Heartbeat;
 use restarts::Restarts;
 use state::State;
@@ -68,6 +71,8 @@ pub struct Config {
     pub settings: Settings,
     /// The embedded data.
     pub embedded: &'static Embedded,
+    /// The clock that times in statuses, and the lifecycles of models, are judged by.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Says why the controller ended.
@@ -151,6 +156,7 @@ impl Controller {
             access: access.clone(),
             settings: config.settings.clone(),
             embedded: config.embedded,
+            clock: config.clock.clone(),
         };
         metrics.collect(gauges::Gauges::of(
             Arc::downgrade(&state),
@@ -215,6 +221,11 @@ impl Controller {
         essential.spawn(catalog_changes::follow_leadership(
             state.clone(),
             leadership,
+        ));
+        essential.spawn(lifecycles::follow_lifecycles(
+            state.clone(),
+            config.clock.clone(),
+            config.embedded,
         ));
         essential.spawn(restarts.follow(begun_restarts));
         let mut working = JoinSet::new();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use jiff::Timestamp;
 
 use crate::{
     api::condition::ConditionType,
@@ -14,7 +13,9 @@ use crate::{
     },
 };
 
-use super::{call_error::CallError, restarts::Restarts, state::State, writer::Writer};
+use super::{
+    call_error::CallError, clock::Clock, restarts::Restarts, state::State, writer::Writer,
+};
 
 /// What a visit needs.
 pub(super) struct Visitor {
@@ -25,6 +26,7 @@ pub(super) struct Visitor {
     pub access: Option<Arc<AccessChecks>>,
     pub settings: Settings,
     pub embedded: &'static Embedded,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Visitor {
@@ -37,7 +39,7 @@ impl Visitor {
             self.restarts.forget(key);
             return Ok(Retry::OnChange);
         };
-        let now = Timestamp::now().as_second();
+        let now = self.clock.now();
         let plan = plan(observed, &self.settings, self.embedded, now);
         let binding = plan.binding().clone();
         if plan.needs_finalizer() {

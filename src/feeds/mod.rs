@@ -271,6 +271,17 @@ impl Feeds {
         catalogs.collect()
     }
 
+    /// Returns the known catalogs, each with its key.
+    #[must_use]
+    pub fn catalogs_by_key(&self) -> Vec<(FeedKey, Arc<Catalog>)> {
+        let running = self.running.lock();
+        let catalogs = running.feeds.iter().filter_map(|(key, feed)| {
+            let catalog = feed.published.lock().state.catalog.clone()?;
+            Some((key.clone(), catalog))
+        });
+        catalogs.collect()
+    }
+
     /// Returns how long ago each region was listed, by the feed that was listed least recently. Regions that the embedded
     /// data do not contain are reported together, as `other`.
     #[must_use]

@@ -10,6 +10,7 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use super::{
+    PRINCIPAL_ARN,
     context::{Context, Value},
     document::Effect,
     pattern::{Pattern, Wildcards},
@@ -118,6 +119,46 @@ impl Policy {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Returns the policy that AWS attaches to the root, and to each organizational unit and account, until somebody detaches
+    /// it.
+    ///
+    /// Source: <https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_evaluation.html>
+    fn full_aws_access() -> Self {
+        let everything = || Patterns {
+            not: false,
+            patterns: vec!["*".to_owned()],
+        };
+        Self {
+            name: "FullAWSAccess".to_owned(),
+            statements: vec![Statement {
+                name: "statement 1".to_owned(),
+                effect: Effect::Allow,
+                action: everything(),
+                resource: everything(),
+                conditions: Vec::new(),
+            }],
+        }
+    }
+
+    fn has_allow(&self) -> bool {
+        let mut statements = self.statements.iter();
+        statements.any(|statement| statement.effect == Effect::Allow)
+    }
+}
+
+/// Adds `FullAWSAccess` to each level whose policies have no statement that allows, and returns the indices of these levels.
+///
+/// Who writes a policy that only denies relies on it, and has no file of it.
+pub fn add_full_access(levels: &mut [Level]) -> Vec<usize> {
+    let mut added = Vec::new();
+    for (index, level) in levels.iter_mut().enumerate() {
+        if !level.iter().any(Policy::has_allow) {
+            level.push(Policy::full_aws_access());
+            added.push(index);
+        }
+    }
+    added
 }
 
 /// Elements that a statement of a service control policy may have.
@@ -342,6 +383,8 @@ pub enum Denial {
         policy: String,
         /// The statement's Sid or number.
         statement: String,
+        /// Whether the statement exempts principals by name, and it is not known who calls.
+        exempts: bool,
     },
     /// No statement of a level allows the request.
     NotAllowed {
@@ -355,7 +398,18 @@ pub enum Denial {
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Statement { policy, statement } => write!(f, "{statement} of {policy}"),
+            Self::Statement {
+                policy,
+                statement,
+                exempts,
+            } => {
+                let but = if *exempts {
+                    ", except for principals that it names"
+                } else {
+                    ""
+                };
+                write!(f, "{statement} of {policy}{but}")
+            }
             Self::NotAllowed { level, policies } => write!(
                 f,
                 "no statement of level {level} ({}) allows it",
@@ -384,9 +438,13 @@ impl fmt::Display for Doubt {
 }
 
 /// Evaluates a request: any Deny wins, and every level must have an Allow.
+///
+/// An explicit Deny is named before a missing Allow. Of explicit ones, those that hold for every principal come first.
 #[must_use]
 pub fn judge(levels: &[Level], action: &str, resource: &str, context: &Context) -> Decision {
+    let unnamed = unnamed_principal(resource, context);
     let mut doubts = Vec::new();
+    let mut denied_unless_named = None;
     let mut not_allowed = None;
     for (index, level) in levels.iter().enumerate() {
         let mut allowed = Truth::No;
@@ -396,6 +454,11 @@ pub fn judge(levels: &[Level], action: &str, resource: &str, context: &Context) 
             .flat_map(|policy| policy.statements.iter().map(move |one| (policy, one)))
         {
             let truth = statement.applies(action, resource, context);
+            let denial = |exempts| Denial::Statement {
+                policy: policy.name.clone(),
+                statement: statement.name.clone(),
+                exempts,
+            };
             if let Truth::Unknown(unknown) = &truth {
                 let doubt = Doubt {
                     policy: policy.name.clone(),
@@ -404,16 +467,18 @@ pub fn judge(levels: &[Level], action: &str, resource: &str, context: &Context) 
                 };
                 match statement.effect {
                     Effect::Allow => allow_doubts.push(doubt),
-                    Effect::Deny => doubts.push(doubt),
+                    Effect::Deny => {
+                        if let Some(unnamed) = &unnamed
+                            && statement.applies(action, resource, unnamed) == Truth::Yes
+                        {
+                            denied_unless_named.get_or_insert_with(|| denial(true));
+                        }
+                        doubts.push(doubt);
+                    }
                 }
             }
             match (statement.effect, truth) {
-                (Effect::Deny, Truth::Yes) => {
-                    return Decision::Denied(Denial::Statement {
-                        policy: policy.name.clone(),
-                        statement: statement.name.clone(),
-                    });
-                }
+                (Effect::Deny, Truth::Yes) => return Decision::Denied(denial(false)),
                 (Effect::Deny, _) => {}
                 (Effect::Allow, truth) => allowed = allowed.or(truth),
             }
@@ -429,7 +494,7 @@ pub fn judge(levels: &[Level], action: &str, resource: &str, context: &Context) 
             Truth::Unknown(_) => doubts.extend(allow_doubts),
         }
     }
-    match not_allowed {
+    match denied_unless_named.or(not_allowed) {
         Some(denial) => Decision::Denied(denial),
         None if doubts.is_empty() => Decision::Allowed,
         None => {
@@ -438,6 +503,25 @@ pub fn judge(levels: &[Level], action: &str, resource: &str, context: &Context) 
             Decision::CantJudge(doubts)
         }
     }
+}
+
+/// Returns the context of a role that no policy names, if it is not known who calls.
+///
+/// Policies that deny regions exempt a few roles by name, those that set up accounts. The denial holds for all others, so it
+/// is told as one. A statement that denies named principals is not decided by this: it stays in doubt.
+fn unnamed_principal(resource: &str, context: &Context) -> Option<Context> {
+    // A character that neither a policy nor the name of a role can have.
+    const NAME: &str = "\u{1f}";
+    if *context.get(PRINCIPAL_ARN) != Value::Unknown {
+        return None;
+    }
+    let partition = resource.split(':').nth(1).unwrap_or("aws");
+    let account = match context.get("aws:PrincipalAccount") {
+        Value::Is(account) => account,
+        Value::Absent | Value::Unknown => "",
+    };
+    let arn = format!("arn:{partition}:iam::{account}:role/{NAME}");
+    Some(context.clone().with(PRINCIPAL_ARN, Value::Is(arn)))
 }
 
 #[cfg(test)]
@@ -489,6 +573,16 @@ mod tests {
         const ALWAYS: &str = "{}";
         const NEVER: &str = r#"{"Bool": {"aws:SecureTransport": "false"}}"#;
         const MAYBE: &str = r#"{"StringEquals": {"aws:PrincipalTag/team": "chat"}}"#;
+        const BUT_ADMIN: &str =
+            r#"{"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/admin"}}"#;
+        const BUT_ALL_ROLES: &str =
+            r#"{"StringNotLike": {"aws:PrincipalArn": "arn:*:iam::*:role/*"}}"#;
+        const ONLY_GUESTS: &str =
+            r#"{"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/guest-*"}}"#;
+        const BUT_ADMIN_AND_TEAM: &str = r#"{
+            "ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/admin"},
+            "StringNotEquals": {"aws:PrincipalTag/team": "chat"}
+        }"#;
         let context = Context::default().with("AWS:SecureTransport", Value::Is("true".to_owned()));
         let cases: &[Case<'_>] = &[
             (&[], "allowed"),
@@ -522,6 +616,32 @@ mod tests {
                 &[&[("Allow", MAYBE)], &[("Allow", NEVER)]],
                 "no statement of level 2 (2) allows it",
             ),
+            // A Deny that exempts principals holds for whoever it does not name, and is named before a missing Allow.
+            (
+                &[&[("Allow", ALWAYS), ("Deny", BUT_ADMIN)]],
+                "DenyIt of 1, except for principals that it names",
+            ),
+            (
+                &[&[("Deny", BUT_ADMIN)]],
+                "DenyIt of 1, except for principals that it names",
+            ),
+            (
+                &[&[("Deny", BUT_ADMIN)], &[("Deny", ALWAYS)]],
+                "DenyIt of 2",
+            ),
+            (
+                &[&[("Allow", ALWAYS), ("Deny", BUT_ALL_ROLES)]],
+                "DenyIt of 1 depends on aws:PrincipalArn",
+            ),
+            // One that names whom it denies says nothing of others.
+            (
+                &[&[("Allow", ALWAYS), ("Deny", ONLY_GUESTS)]],
+                "DenyIt of 1 depends on aws:PrincipalArn",
+            ),
+            (
+                &[&[("Allow", ALWAYS), ("Deny", BUT_ADMIN_AND_TEAM)]],
+                "DenyIt of 1 depends on aws:PrincipalArn, aws:PrincipalTag/team",
+            ),
         ];
         for (levels, expected) in cases {
             let levels: Vec<Level> = levels
@@ -535,6 +655,36 @@ mod tests {
                 Decision::CantJudge(doubts) => doubts[0].to_string(),
             };
             assert_eq!(found, *expected, "{levels:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_that_only_denies_is_judged_with_full_access() {
+        const ALWAYS: &str = "{}";
+        const NEVER: &str = r#"{"Bool": {"aws:SecureTransport": "false"}}"#;
+        let context = Context::default().with("aws:SecureTransport", Value::Is("true".to_owned()));
+        let (allow, deny) = (
+            policy("allow", &[("Allow", NEVER)]),
+            policy("deny", &[("Deny", NEVER)]),
+        );
+        let deny_all = policy("deny-all", &[("Deny", ALWAYS)]);
+        for (mut levels, added, allowed) in [
+            (vec![], vec![], true),
+            (vec![vec![deny.clone()]], vec![0], true),
+            (
+                vec![vec![deny.clone(), deny.clone()], vec![deny.clone()]],
+                vec![0, 1],
+                true,
+            ),
+            // An Allow counts even if it does not apply.
+            (vec![vec![deny.clone(), allow.clone()]], vec![], false),
+            (vec![vec![allow], vec![deny]], vec![1], false),
+            (vec![vec![deny_all]], vec![0], false),
+        ] {
+            assert_eq!(add_full_access(&mut levels), added, "{levels:?}");
+            let decision = judge(&levels, "bedrock:InvokeModel", ARN, &context);
+            assert_eq!(decision == Decision::Allowed, allowed, "{levels:?}");
+            assert_eq!(add_full_access(&mut levels), [0; 0], "once is enough");
         }
     }
 }

@@ -32,6 +32,8 @@ pub const UNSPECIFIED: &str = "unspecified";
 pub const INFERENCE_PROFILE_ARN: &str = "bedrock:InferenceProfileArn";
 /// The condition key that names the region of a request.
 pub const REQUESTED_REGION: &str = "aws:RequestedRegion";
+/// The condition key that names the role or user that calls.
+pub const PRINCIPAL_ARN: &str = "aws:PrincipalArn";
 
 /// An action of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,19 +61,39 @@ impl Action {
 /// A route as an account calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// The account of the workload.
-    pub account: AccountId,
+    /// The account of the workload, if it is known.
+    account: Option<AccountId>,
     /// The route that it calls.
     pub route: Route,
+    profile_arn: Option<String>,
 }
 
 impl Call {
+    /// Returns how an account calls a route. Returns `None` if the route has a profile and the account is not known: the ARN of
+    /// a profile names one. The ARN of a model names none.
+    #[must_use]
+    pub fn new(route: Route, account: Option<AccountId>) -> Option<Self> {
+        let profile_arn = match route.profile() {
+            Some(profile) => Some(route.source_region.profile_arn(account.as_ref()?, profile)),
+            None => None,
+        };
+        Some(Self {
+            account,
+            route,
+            profile_arn,
+        })
+    }
+
+    /// Returns the account of the workload, if it is known.
+    #[must_use]
+    pub fn account(&self) -> Option<&AccountId> {
+        self.account.as_ref()
+    }
+
     /// Returns the ARN of the profile, or `None` for a model on demand. The ARN names the source region and so pins the route.
     #[must_use]
-    pub fn profile_arn(&self) -> Option<String> {
-        let source = &self.route.source_region;
-        let profile = self.route.profile()?;
-        Some(source.profile_arn(&self.account, profile))
+    pub fn profile_arn(&self) -> Option<&str> {
+        self.profile_arn.as_deref()
     }
 
     /// Returns the regions in which IAM checks the model, sorted: the source region and every destination region. For a global
@@ -106,10 +128,10 @@ impl Call {
     pub fn checks(&self, action: Action) -> Vec<Check> {
         let source = &self.route.source_region;
         let profile_arn = self.profile_arn();
-        let through = match (action, &profile_arn) {
+        let through = match (action, profile_arn) {
             (_, None) => Value::Absent,
             (Action::Batch, Some(_)) => Value::Unknown,
-            (Action::Invoke | Action::Stream, Some(arn)) => Value::Is(arn.clone()),
+            (Action::Invoke | Action::Stream, Some(arn)) => Value::Is(arn.to_owned()),
         };
         let model_in = |region: &Region| Check {
             checked: if region == source {
@@ -125,7 +147,7 @@ impl Call {
             .map(|resource| Check {
                 checked: CheckedResource::Profile(source.clone()),
                 action,
-                resource,
+                resource: resource.to_owned(),
                 inference_profile: Value::Absent,
             })
             .into_iter()
@@ -150,13 +172,13 @@ impl Call {
         checks
     }
 
-    /// Returns the ARN of a batch job; `id` may be a pattern.
+    /// Returns the ARN of a batch job; `id` may be a pattern. The account is one, too, if it is not known.
     fn job_arn(&self, id: &str) -> String {
         let source = &self.route.source_region;
         format!(
             "arn:{}:bedrock:{source}:{}:model-invocation-job/{id}",
             source.partition().name,
-            self.account
+            self.account.as_ref().map_or("*", AccountId::as_str)
         )
     }
 }
@@ -284,19 +306,25 @@ impl Principal {
     }
 }
 
-/// Returns the known condition keys of a caller, which calls Bedrock directly and by TLS. Without a principal, only its account
-/// is known.
+/// Returns the known condition keys of a caller, which calls Bedrock directly and by TLS. Without a principal, at most its
+/// account is known.
+///
+/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>
 #[must_use]
-pub fn caller(account: &AccountId, principal: Option<&Principal>) -> Context {
+pub fn caller(account: Option<&AccountId>, principal: Option<&Principal>) -> Context {
+    let account = account.map_or(Value::Unknown, |account| Value::Is(account.to_string()));
     let context = Context::default()
-        .with("aws:PrincipalAccount", Value::Is(account.to_string()))
+        .with("aws:PrincipalAccount", account)
+        .with("aws:CalledVia", Value::Absent)
+        .with("aws:CalledViaFirst", Value::Absent)
+        .with("aws:CalledViaLast", Value::Absent)
         .with("aws:PrincipalIsAWSService", Value::Is("false".to_owned()))
         .with("aws:ViaAWSService", Value::Is("false".to_owned()))
         .with("aws:SecureTransport", Value::Is("true".to_owned()));
     match principal {
         None => context,
         Some(principal) => context
-            .with("aws:PrincipalArn", Value::Is(principal.arn.clone()))
+            .with(PRINCIPAL_ARN, Value::Is(principal.arn.clone()))
             .with("aws:PrincipalType", Value::Is(principal.kind.to_owned())),
     }
 }

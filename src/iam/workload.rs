@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::types::AccountId;
+
 use super::{
     Action, Call, INFERENCE_PROFILE_ARN, REQUESTED_REGION, UNSPECIFIED,
     document::{Conditions, Document, Effect, MANAGED_POLICY_LIMIT, Statement},
@@ -13,8 +15,8 @@ use super::{
 pub struct WorkloadPolicy {
     /// The partition of all its ARNs, because IAM refuses a policy with several.
     pub partition: &'static str,
-    /// The account of the role.
-    pub account: String,
+    /// The account of the role. `None` if it is not known: no ARN of the policy names one.
+    pub account: Option<AccountId>,
     /// The policy.
     pub document: Document,
 }
@@ -26,17 +28,17 @@ pub fn policies(calls: &[Call], actions: &[Action]) -> Vec<WorkloadPolicy> {
     let mut groups: BTreeMap<_, Vec<&Call>> = BTreeMap::new();
     for call in calls {
         let partition = call.route.source_region.partition().name;
-        let key = (partition, call.account.to_string());
+        let key = (partition, call.account());
         groups.entry(key).or_default().push(call);
     }
     let mut policies = Vec::new();
     for ((partition, account), mut calls) in groups {
-        calls.sort_by_key(|call| call.route.arn(Some(&call.account)));
+        calls.sort_by_key(|call| call.route.arn(call.account()));
         calls.dedup();
         for document in documents(&calls, actions) {
             policies.push(WorkloadPolicy {
                 partition,
-                account: account.clone(),
+                account: account.cloned(),
                 document,
             });
         }
@@ -165,8 +167,8 @@ fn grants_of(call: &Call, actions: &[Action]) -> Vec<Grant> {
     if !invoke.is_empty() {
         grants.extend(match call.profile_arn() {
             None => vec![on_demand(call, &invoke)],
-            Some(profile) if call.route.is_global() => global(call, &profile, &invoke),
-            Some(profile) => geographic(call, &profile, &invoke),
+            Some(profile) if call.route.is_global() => global(call, profile, &invoke),
+            Some(profile) => geographic(call, profile, &invoke),
         });
     }
     if actions.contains(&Action::Batch) {
@@ -242,7 +244,7 @@ fn global(call: &Call, profile: &str, actions: &[String]) -> Vec<Grant> {
 /// job names a region and so pins the source region.
 fn batch(call: &Call) -> Grant {
     let mut resources = models_in_regions(call);
-    resources.extend(call.profile_arn());
+    resources.extend(call.profile_arn().map(ToOwned::to_owned));
     resources.push(call.job_arn("*"));
     if call.route.is_global() {
         resources.push(call.anywhere_arn());
@@ -286,20 +288,23 @@ mod tests {
 
     fn call(id: &str, source: &str, destinations: Option<&[&str]>) -> Call {
         let (geography, model) = id.split_once('.').expect("a profile ID");
-        Call {
-            account: "111122223333".parse().expect("an account"),
-            route: Route {
-                invocation: Invocation::Profile {
-                    id: id.parse().expect("a profile ID"),
-                    geography: geography.parse().expect("a geography"),
-                },
-                model: model.parse().expect("a model"),
-                source_region: source.parse().expect("a region"),
-                destinations: destinations.map_or(Destinations::Anywhere, |regions| {
-                    Destinations::from_names(regions).expect("regions")
-                }),
+        let route = Route {
+            invocation: Invocation::Profile {
+                id: id.parse().expect("a profile ID"),
+                geography: geography.parse().expect("a geography"),
             },
-        }
+            model: model.parse().expect("a model"),
+            source_region: source.parse().expect("a region"),
+            destinations: destinations.map_or(Destinations::Anywhere, |regions| {
+                Destinations::from_names(regions).expect("regions")
+            }),
+        };
+        of_account(route, "111122223333")
+    }
+
+    fn of_account(route: Route, account: &str) -> Call {
+        let account = account.parse().expect("an account");
+        Call::new(route, Some(account)).expect("the account is known")
     }
 
     fn sids(policy: &WorkloadPolicy) -> Vec<&str> {
@@ -362,8 +367,8 @@ mod tests {
 
     #[test]
     fn partitions_and_accounts_are_kept_apart() {
-        let mut other = call("eu.a.b", "eu-west-1", Some(&["eu-west-1"]));
-        other.account = "444455556666".parse().expect("an account");
+        let other = call("eu.a.b", "eu-west-1", Some(&["eu-west-1"])).route;
+        let other = of_account(other, "444455556666");
         let calls = [
             call("us-gov.a.b", "us-gov-west-1", Some(&["us-gov-west-1"])),
             call("eu.a.b", "eu-west-1", Some(&["eu-west-1"])),
@@ -371,7 +376,10 @@ mod tests {
         ];
         let of: Vec<_> = policies(&calls, INVOKE)
             .into_iter()
-            .map(|policy| (policy.partition, policy.account))
+            .map(|policy| {
+                let account = policy.account.expect("an account");
+                (policy.partition, account.to_string())
+            })
             .collect();
         assert_eq!(
             of,
@@ -419,12 +427,16 @@ mod tests {
     }
 
     #[test]
-    fn a_model_on_demand_needs_itself_in_its_region_alone() {
+    fn a_profile_needs_an_account() {
+        let route = call("eu.a.b", "eu-west-1", Some(&["eu-west-1"])).route;
+        assert_eq!(Call::new(route, None), None);
+    }
+
+    #[test]
+    fn a_model_on_demand_needs_itself_in_its_region_alone_and_no_account() {
         let source = "eu-west-2".parse().expect("a region");
-        let on_demand = Call {
-            account: "111122223333".parse().expect("an account"),
-            route: Route::on_demand("a.b".parse().expect("a model"), source),
-        };
+        let route = Route::on_demand("a.b".parse().expect("a model"), source);
+        let on_demand = Call::new(route, None).expect("no account is needed");
         let arn = "arn:aws:bedrock:eu-west-2::foundation-model/a.b";
         let policy = &policies(std::slice::from_ref(&on_demand), INVOKE)[0];
         assert_eq!(sids(policy), [ON_DEMAND_MODELS]);

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use crate::{
     api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, Freshness, embedded::Embedded},
+    lifecycle,
     residency::{Judgement, Limits},
-    resolve::{self, Request, Resolution},
+    resolve::{self, Context, Request, Resolution},
     route::{Invocation, Route},
     types::AccountId,
 };
@@ -86,11 +87,29 @@ pub fn answer(
             };
         }
     };
+    let day = lifecycle::day_of(now);
     let Some(catalog) = &observed.feed.catalog else {
-        let freshness = &observed.feed.freshness;
-        return Answer::Unknown(unknown(binding, request, limits, embedded, freshness));
+        let embedded_catalog = embedded.catalog(&request.source_region);
+        let context = Context {
+            catalog: &embedded_catalog,
+            limits,
+            embedded,
+            day,
+        };
+        return Answer::Unknown(unknown(
+            binding,
+            request,
+            &context,
+            &observed.feed.freshness,
+        ));
     };
-    match resolve::resolve(request, catalog, limits, embedded) {
+    let context = Context {
+        catalog,
+        limits,
+        embedded,
+        day,
+    };
+    match resolve::resolve(request, &context) {
         Ok(resolution) => Answer::Yes {
             finding: Finding::new(
                 ConditionStatus::True,
@@ -169,24 +188,18 @@ fn account_of_arn(route: &Route, catalog: &Catalog, settings: &Settings) -> Opti
     }
 }
 
-/// Returns the finding while there is no catalog. The embedded catalog only says what it would give.
+/// Returns the finding while there is no catalog. The embedded catalog, which is that of `context`, only says what it would give.
 fn unknown(
     binding: &Binding,
     request: &Request,
-    limits: &Limits,
-    embedded: &Embedded,
+    context: &Context<'_>,
     freshness: &Freshness,
 ) -> Finding {
     let Freshness::Failed { message, .. } = freshness else {
         return pending(binding, &format!(" of {}", request.source_region));
     };
-    let resolved = resolve::resolve(
-        request,
-        &embedded.catalog(&request.source_region),
-        limits,
-        embedded,
-    );
-    let would = match resolved {
+    let embedded = context.embedded;
+    let would = match resolve::resolve(request, context) {
         Ok(resolution) => format!(
             "the embedded catalog of {} would give {}: run with --catalog embedded to use it",
             embedded.as_of(),

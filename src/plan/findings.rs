@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
     catalog::{
         Catalog, FeedState, Freshness, Lifecycle, SourceKind, Usability, embedded::Embedded,
     },
-    residency::{Judgement, Verdict},
-    resolve::{self, Request},
+    lifecycle::{self, State},
+    residency::{Judgement, Limits, Verdict},
+    resolve::{self, Context},
     route::{Invocation, Route},
+    types::ModelId,
 };
 
 use super::{
     answer::{Answer, Authority, pending},
     observed::{Binding, Observed, Settings},
     publication::{Publication, contradicts},
-    status::{Finding, LegacyModel, WrittenRoute},
+    status::{Finding, ModelLifecycle, WrittenRoute},
 };
 
 /// Returns the finding of `RegionSupported`.
@@ -106,63 +110,86 @@ fn retired(written: &WrittenRoute, finding: &Finding) -> Finding {
     )
 }
 
-/// Returns the finding of `ModelActive`, with the details of a legacy model for the status. Returns `None` when the state of
-/// the model is not known.
+/// Returns the finding of `ModelActive`, with the lifecycle for the status. It is about the model in use: that of the values
+/// that the targets are to hold, or else the one that the spec asks for. Returns `None` when its lifecycle is not known.
 pub fn active(
-    binding: &Binding,
-    feed: &FeedState,
+    observed: &Observed,
+    publication: &Publication,
+    limits: &Limits,
     embedded: &Embedded,
-) -> Option<(Finding, Option<Arc<LegacyModel>>)> {
+    day: Date,
+) -> Option<(Finding, Option<Arc<ModelLifecycle>>)> {
+    let binding = &*observed.binding;
     let request = binding.spec.request.as_deref().ok()?;
+    let feed = &observed.feed;
     let catalog = feed.catalog.as_deref();
-    let Some(catalog) = catalog.filter(|catalog| catalog.models().is_some()) else {
+    let Some(catalog) =
+        catalog.filter(|catalog| !catalog.source().is_live() || catalog.models().is_some())
+    else {
         let finding = earlier_finding(binding, ConditionType::ModelActive, feed)?;
         return Some((finding, binding.status.lifecycle.clone()));
     };
-    Some(match &catalog.model(&request.model)?.lifecycle {
-        Lifecycle::Active => {
-            let message = format!("{} is active in {}", request.model, request.source_region);
-            let finding = Finding::new(ConditionStatus::True, Reason::Active, message);
-            (finding, None)
-        }
-        Lifecycle::Legacy { end_of_life } => {
-            let legacy = legacy(binding, request, end_of_life.as_ref(), embedded);
-            (legacy_finding(request, &legacy), Some(legacy))
-        }
-    })
-}
-
-/// Returns the details of a legacy model. The successors are hints: once named, they stay until the spec or the end of life
-/// changes, so that newer hints rewrite no status.
-fn legacy(
-    binding: &Binding,
-    request: &Request,
-    end_of_life: Option<&Arc<str>>,
-    embedded: &Embedded,
-) -> Arc<LegacyModel> {
-    let same_spec = binding.status.observed_generation == Some(binding.generation);
-    let before = binding.status.lifecycle.as_ref();
-    let still_applies =
-        |before: &&Arc<LegacyModel>| same_spec && before.end_of_life.as_ref() == end_of_life;
-    before.filter(still_applies).cloned().unwrap_or_else(|| {
-        Arc::new(LegacyModel {
-            end_of_life: end_of_life.cloned(),
-            successors: resolve::successors(request, embedded).into(),
-        })
-    })
-}
-
-fn legacy_finding(request: &Request, legacy: &LegacyModel) -> Finding {
-    let end = legacy.end_of_life.as_ref().map_or_else(
-        || "at its end of life (date unknown)".to_owned(),
-        |date| format!("at its end of life on {date}"),
-    );
+    let in_use = match publication {
+        Publication::Leave => binding.status.route.as_deref(),
+        _ => publication.route(),
+    };
+    let model = in_use.map_or(&request.model, |written| &written.route.model);
+    let known = lifecycle::known(catalog, embedded, model)?;
+    let state = State::of(&known.lifecycle, day);
+    let text = lifecycle::describe(model, &request.source_region, &known, state, embedded);
+    if state == State::Active {
+        let finding = Finding::new(ConditionStatus::True, state.reason(), text);
+        let details = model_lifecycle(model, &known.lifecycle, Box::default());
+        return Some((
+            finding,
+            known.lifecycle.has_dates().then(|| Arc::new(details)),
+        ));
+    }
+    let context = Context {
+        catalog,
+        limits,
+        embedded,
+        day,
+    };
+    let successors = earlier_successors(binding, model, &known.lifecycle, state)
+        .unwrap_or_else(|| resolve::successors(model, request, &context).into());
     let message = format!(
-        "{} is legacy: it is closed to new customers, and is removed from all regions {end}; set model to a successor before then; successors: {}",
-        request.model,
-        resolve::successors_in_words(request, &legacy.successors)
+        "{text}; successors: {}",
+        resolve::successors_in_words(request, &successors)
     );
-    Finding::new(ConditionStatus::False, Reason::LegacyModel, message)
+    let finding = Finding::new(ConditionStatus::False, state.reason(), message);
+    let details = model_lifecycle(model, &known.lifecycle, successors);
+    Some((finding, Some(Arc::new(details))))
+}
+
+fn model_lifecycle(
+    model: &ModelId,
+    lifecycle: &Lifecycle,
+    successors: Box<[ModelId]>,
+) -> ModelLifecycle {
+    ModelLifecycle {
+        model: Some(model.clone()),
+        legacy: lifecycle.legacy,
+        extended_access: lifecycle.extended_access,
+        end_of_life: lifecycle.end_of_life,
+        successors,
+    }
+}
+
+/// Returns the successors that the status names already. They are hints: once named, they stay until the spec, the state or a
+/// date changes, so that newer hints rewrite no status.
+fn earlier_successors(
+    binding: &Binding,
+    model: &ModelId,
+    lifecycle: &Lifecycle,
+    state: State,
+) -> Option<Box<[ModelId]>> {
+    let status = &binding.status;
+    let same_spec = status.observed_generation == Some(binding.generation);
+    let before = status.condition(ConditionType::ModelActive)?;
+    let details = status.lifecycle.as_deref()?;
+    let same = *details == model_lifecycle(model, lifecycle, details.successors.clone());
+    (same_spec && before.reason == state.reason() && same).then(|| details.successors.clone())
 }
 
 /// Returns the finding of `ModelUsable`. Returns `None` when access is not checked, or when its result is not known.
@@ -297,10 +324,11 @@ pub fn ready(
 #[cfg(test)]
 mod tests {
     use crate::plan::{
-        plan,
+        Outcome, plan,
         testing::{
             NOW, SETTINGS, SONNET, bound, condition, embedded_of, failing, full, listing, observed,
-            ready_message, region, sonnet, sonnet_model, succeed, visit, with_models, without,
+            profile_id, ready_message, region, sonnet, sonnet_model, succeed, visit, with_models,
+            without,
         },
     };
 
@@ -432,8 +460,9 @@ mod tests {
 
     #[test]
     fn the_life_of_a_model_is_told_and_changes_nothing_else() {
-        let legacy = |end: Option<&str>| Lifecycle::Legacy {
-            end_of_life: end.map(Arc::from),
+        let legacy = |end: Option<&str>| Lifecycle {
+            end_of_life: end.map(|end| end.parse().expect(end)),
+            ..Lifecycle::LEGACY
         };
         let feed = |lifecycle| with_models(full(), Some(vec![sonnet_model(lifecycle, false)]));
         let without_models = bound("geography: eu");
@@ -442,7 +471,7 @@ mod tests {
             None
         );
 
-        let (active, _, outcome) = visit(&without_models, feed(Lifecycle::Active), &SETTINGS);
+        let (active, _, outcome) = visit(&without_models, feed(Lifecycle::ACTIVE), &SETTINGS);
         assert_eq!(
             condition(&active, ConditionType::ModelActive),
             (ConditionStatus::True, Reason::Active)
@@ -546,5 +575,118 @@ mod tests {
         );
         let off = plan_with(&refused, None, &SETTINGS).expect("it changed");
         assert_eq!(off.condition(ConditionType::ModelUsable), None);
+    }
+
+    /// Returns the first moment of a day.
+    fn at(day: &str) -> i64 {
+        lifecycle::start_of(day.parse().expect(day))
+    }
+
+    /// Visits a binding at a time; every action succeeds. Returns it afterwards, with the outcome.
+    fn visit_at(before: &Binding, feed: &FeedState, now: i64) -> (Binding, Outcome) {
+        let plan = plan(
+            observed(before, feed.clone()),
+            &SETTINGS,
+            Embedded::load(),
+            now,
+        );
+        let (_, outcome) = succeed(plan, now);
+        let status = outcome.status.clone().unwrap_or(before.status.clone());
+        let after = Binding {
+            status,
+            ..before.clone()
+        };
+        (after, outcome)
+    }
+
+    #[test]
+    fn each_step_of_a_life_is_told_once_and_nothing_in_between() {
+        let lifecycle = Lifecycle {
+            is_legacy: false,
+            legacy: "2026-10-08".parse().ok(),
+            extended_access: "2027-01-08".parse().ok(),
+            end_of_life: "2027-04-08".parse().ok(),
+        };
+        let live = with_models(full(), Some(vec![sonnet_model(lifecycle, false)]));
+        let embedded = FeedState {
+            catalog: Some(Arc::new(Embedded::load().catalog(&region()))),
+            freshness: Freshness::Snapshot,
+        };
+        for (feed, first) in [(live, Reason::Active), (embedded, Reason::LegacyModel)] {
+            let start = at("2026-09-01");
+            let (mut binding, _) = visit_at(&sonnet("geography: eu"), &feed, start);
+            assert_eq!(condition(&binding, ConditionType::ModelActive).1, first);
+            let mut told = Vec::new();
+            for day in 1..300 {
+                let (after, outcome) = visit_at(&binding, &feed, start + day * 86_400);
+                if outcome.status.is_some() {
+                    let reason = condition(&after, ConditionType::ModelActive).1;
+                    let [notice] = outcome.notices.as_slice() else {
+                        panic!("one Event: {:?}", outcome.notices)
+                    };
+                    // At the end, a snapshot no longer serves the binding, and the Event for Ready says why.
+                    let is_ready = condition(&after, ConditionType::Ready).1 == Reason::Bound;
+                    let expected = if is_ready {
+                        reason
+                    } else {
+                        Reason::ModelUnsupported
+                    };
+                    assert_eq!(notice.reason, expected.as_str());
+                    told.push((lifecycle::day_of(start + day * 86_400).to_string(), reason));
+                }
+                binding = after;
+            }
+            let expected: Vec<(String, Reason)> = [
+                ("2026-10-08", Reason::LegacyModel),
+                ("2027-01-08", Reason::ExtendedAccess),
+                ("2027-03-09", Reason::EndOfLifeNear),
+                ("2027-04-08", Reason::EndOfLifePassed),
+            ]
+            .into_iter()
+            .filter(|(_, reason)| *reason != first)
+            .map(|(day, reason)| (day.to_owned(), reason))
+            .collect();
+            assert_eq!(told, expected);
+            assert!(binding.status.route.is_some(), "the value stays");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_writes_no_new_value_after_the_end_of_a_life_and_keeps_a_written_one() {
+        let feed = FeedState {
+            catalog: Some(Arc::new(Embedded::load().catalog(&region()))),
+            freshness: Freshness::Snapshot,
+        };
+        let after_the_end = at("2027-04-08");
+        let (new, _) = visit_at(&sonnet("geography: eu"), &feed, after_the_end);
+        assert_eq!(
+            condition(&new, ConditionType::Ready),
+            (ConditionStatus::False, Reason::ModelUnsupported)
+        );
+        assert_eq!(new.status.route, None);
+        let message = ready_message(&new);
+        assert!(message.contains("ended on 2027-04-08"), "{message}");
+
+        let (written, _) = visit_at(&sonnet("geography: eu"), &feed, at("2027-01-01"));
+        let (kept, _) = visit_at(&written, &feed, after_the_end);
+        assert_eq!(kept.status.route, written.status.route);
+        let message = ready_message(&kept);
+        assert!(message.contains("written earlier, stays"), "{message}");
+
+        let fallback = "geography: eu, fallback: {models: [anthropic.claude-sonnet-5-5]}";
+        let (written, _) = visit_at(&sonnet(fallback), &feed, at("2027-01-01"));
+        assert_eq!(profile_id(&written), format!("eu.{SONNET}"));
+        let (moved, _) = visit_at(&written, &feed, after_the_end);
+        assert_eq!(profile_id(&moved), "eu.anthropic.claude-sonnet-5-5");
+        assert_eq!(
+            condition(&moved, ConditionType::RegionSupported),
+            (ConditionStatus::True, Reason::FallbackModelUsed)
+        );
+        assert_eq!(
+            condition(&moved, ConditionType::ModelActive),
+            (ConditionStatus::True, Reason::Active),
+            "it is about the model in use"
+        );
+        assert_eq!(visit_at(&moved, &feed, after_the_end).1.status, None);
     }
 }

@@ -18,7 +18,7 @@ mod targets;
 mod upgrade;
 mod values_hash;
 
-use crate::{catalog::embedded::Embedded, residency::Limits};
+use crate::{catalog::embedded::Embedded, lifecycle, residency::Limits};
 
 use observed::Observed;
 use publication::Publication;
@@ -43,6 +43,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     let written_judgement = written.map(|written| limits.judge(&written.route, embedded));
     let written_judgement = written_judgement.as_ref();
     let answer = answer::answer(&observed, &limits, settings, embedded, now);
+    let day = lifecycle::day_of(now);
     let answer = upgrade::hold_back(
         answer,
         &observed,
@@ -50,6 +51,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
         written_judgement,
         settings,
         embedded,
+        day,
     );
     let publication = if binding.deleting {
         Publication::Leave
@@ -88,7 +90,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
                 &observed.feed,
             ),
             catalog: findings::catalog(binding, &observed.feed),
-            active: findings::active(binding, &observed.feed, embedded),
+            active: findings::active(&observed, &publication, &limits, embedded, day),
             usable: findings::usable(&observed, settings),
             restarts_enabled: settings.enable_rollout,
             publication,

@@ -137,8 +137,14 @@ fn parse_request(
 ) -> Result<Request, ParseError> {
     let fallback = wire.fallback.as_ref();
     let fallbacks = fallback.and_then(|fallback| fallback.geographies.as_deref());
+    let fallback_models = fallback.and_then(|fallback| fallback.models.as_deref());
     Ok(Request {
         model: ModelId::parse_given(&wire.model)?,
+        fallback_models: fallback_models
+            .unwrap_or_default()
+            .iter()
+            .map(|model| ModelId::parse_given(model))
+            .collect::<Result<_, _>>()?,
         geography: wire.geography.parse()?,
         fallbacks: fallbacks
             .unwrap_or_default()

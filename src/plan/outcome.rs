@@ -339,7 +339,7 @@ impl Decisions {
                 message: format!("{} replaces {}", new.route.id(), old.route.id()),
             });
         }
-        notices.extend(legacy_event(prior, status));
+        notices.extend(lifecycle_event(prior, status));
         notices.extend(ready_event(prior, status));
         notices
     }
@@ -366,12 +366,15 @@ fn ready_event(prior: &Status, status: &Status) -> Option<Notice> {
     })
 }
 
-/// Returns the Event for an active model that became legacy. A model that was legacy from the start gets none: it would cost
-/// each new binding a write, and repeat the status.
-fn legacy_event(prior: &Status, status: &Status) -> Option<Notice> {
-    let was_active = prior.finding(ConditionType::ModelActive)?.is_true();
+/// Returns the Event for a step in the life of the model. A model whose state is found for the first time gets none: it would
+/// cost each new binding a write, and repeat the status.
+fn lifecycle_event(prior: &Status, status: &Status) -> Option<Notice> {
+    let before = prior.condition(ConditionType::ModelActive)?;
     let now = status.finding(ConditionType::ModelActive)?;
-    (was_active && !now.is_true()).then(|| Notice {
+    // A snapshot that proves nothing after the end of a life: the Event for Ready says so.
+    let ready = status.condition(ConditionType::Ready)?.reason;
+    let is_said = (now.reason, ready) == (Reason::EndOfLifePassed, Reason::ModelUnsupported);
+    (before.reason != now.reason && !now.is_true() && !is_said).then(|| Notice {
         warning: true,
         reason: now.reason.as_str(),
         message: now.message.to_string(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as WireCondition, Time};
 
 use crate::{
@@ -128,17 +128,23 @@ pub struct Status {
     pub targets: Vec<TargetRecord>,
     /// Workloads of the spec that did not exist when they were to be restarted.
     pub missing_workloads: Workloads,
-    /// Details of the model if it is legacy.
-    pub lifecycle: Option<Arc<LegacyModel>>,
+    /// The lifecycle of the model in use. `None` while it is active and no date is known.
+    pub lifecycle: Option<Arc<ModelLifecycle>>,
     /// The name of the Secret that makes the binding a Provisioned Service, of the Service Binding specification.
     pub secret: Option<Arc<str>>,
 }
 
-/// Details of a legacy model, in the status beside its condition.
+/// The lifecycle of a model, in the status beside its condition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LegacyModel {
-    /// Its end of life, an RFC 3339 date. `None` when it is not known.
-    pub end_of_life: Option<Arc<str>>,
+pub struct ModelLifecycle {
+    /// The model. `None` in the status of an older version.
+    pub model: Option<ModelId>,
+    /// The day on which it becomes, or became, legacy.
+    pub legacy: Option<Date>,
+    /// The first day of public extended access.
+    pub extended_access: Option<Date>,
+    /// The day on which requests begin to fail.
+    pub end_of_life: Option<Date>,
     /// IDs of models that can replace it, the nearest first.
     pub successors: Box<[ModelId]>,
 }
@@ -310,9 +316,13 @@ fn time(seconds: i64) -> Time {
     Time(Timestamp::from_second(seconds).unwrap_or_default())
 }
 
-fn read_lifecycle(wire: &LifecycleStatus) -> Arc<LegacyModel> {
-    Arc::new(LegacyModel {
-        end_of_life: wire.end_of_life.as_deref().map(Arc::from),
+fn read_lifecycle(wire: &LifecycleStatus) -> Arc<ModelLifecycle> {
+    let date = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    Arc::new(ModelLifecycle {
+        model: wire.model.as_deref().and_then(|model| model.parse().ok()),
+        legacy: date(&wire.legacy),
+        extended_access: date(&wire.public_extended_access),
+        end_of_life: date(&wire.end_of_life),
         successors: wire
             .successors
             .iter()
@@ -321,10 +331,18 @@ fn read_lifecycle(wire: &LifecycleStatus) -> Arc<LegacyModel> {
     })
 }
 
-fn write_lifecycle(legacy: &LegacyModel) -> LifecycleStatus {
+fn write_lifecycle(lifecycle: &ModelLifecycle) -> LifecycleStatus {
+    let date = |date: Option<Date>| date.map(|date| date.to_string());
     LifecycleStatus {
-        end_of_life: legacy.end_of_life.as_deref().map(ToOwned::to_owned),
-        successors: legacy.successors.iter().map(ToString::to_string).collect(),
+        model: lifecycle.model.as_ref().map(ToString::to_string),
+        legacy: date(lifecycle.legacy),
+        public_extended_access: date(lifecycle.extended_access),
+        end_of_life: date(lifecycle.end_of_life),
+        successors: lifecycle
+            .successors
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

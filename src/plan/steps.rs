@@ -18,7 +18,7 @@ use super::{
     outcome::{self, Outcome},
     publication::Publication,
     restarts::{self, Restart},
-    status::{Finding, LegacyModel, TargetRecord},
+    status::{Finding, ModelLifecycle, TargetRecord},
     values_hash::values_hash,
 };
 
@@ -33,8 +33,8 @@ pub(super) struct Decisions {
     pub supported: Finding,
     pub residency: Finding,
     pub catalog: Finding,
-    /// The finding of `ModelActive`, with the details of a legacy model. `None` when the state of the model is not known.
-    pub active: Option<(Finding, Option<Arc<LegacyModel>>)>,
+    /// The finding of `ModelActive`, with the lifecycle for the status. `None` when the state of the model is not known.
+    pub active: Option<(Finding, Option<Arc<ModelLifecycle>>)>,
     /// The finding of `ModelUsable`. `None` when access is not checked, or when its result is not known.
     pub usable: Option<Finding>,
 }

@@ -171,7 +171,7 @@ pub(super) fn with_models(mut feed: FeedState, models: Option<Vec<FoundationMode
 
 /// Returns a feed with a live listing in which [`SONNET`] is on demand, or is not.
 pub(super) fn on_demand(is: bool) -> FeedState {
-    with_models(full(), Some(vec![sonnet_model(Lifecycle::Active, is)]))
+    with_models(full(), Some(vec![sonnet_model(Lifecycle::ACTIVE, is)]))
 }
 
 /// Returns [`SONNET`] as a listing has it.

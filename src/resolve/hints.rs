@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
+
 use crate::{
     catalog::{Profile, embedded::Embedded},
+    lifecycle::{self, Basis, Known, State},
+    route::Route,
     types::{Geography, ModelId, ProfileId, Region},
 };
 
-use super::{Candidate, CandidateOutcome, Choice, Request};
+use super::{Candidate, CandidateOutcome, Choice, Context, Request};
 
 /// Most suggestions in a message; people do not read more.
 pub(super) const SUGGESTIONS: usize = 3;
@@ -104,6 +108,7 @@ pub(super) fn no_profile_in_geography(
     );
     let details = candidates
         .iter()
+        .filter(|candidate| candidate.model == *model)
         .filter_map(|candidate| match &candidate.outcome {
             CandidateOutcome::NotCallable { callable_from, .. } if !callable_from.is_empty() => {
                 Some(format!(
@@ -141,7 +146,7 @@ pub(super) fn on_demand(
     } = request;
     let considered = candidates
         .iter()
-        .find(|candidate| candidate.choice == Choice::OnDemand);
+        .find(|candidate| candidate.choice == Choice::OnDemand && candidate.model == *model);
     match considered {
         None if is_on_demand => Some(format!(
             "{model} is on demand in {source_region}: set fallback.onDemand to use it without a profile"
@@ -151,8 +156,47 @@ pub(super) fn on_demand(
     }
 }
 
+/// Returns what to add about `fallback.models`, or `None` if the request has none.
+pub(super) fn fallback_models(request: &Request, candidates: &[Candidate]) -> Option<String> {
+    let of_fallbacks = candidates
+        .iter()
+        .filter(|candidate| candidate.model != request.model);
+    let outcomes: Vec<String> = of_fallbacks
+        .map(|candidate| format!("{}: {}", candidate.name(request), candidate.outcome))
+        .collect();
+    (!outcomes.is_empty()).then(|| format!("fallback.models: {}", outcomes.join(", ")))
+}
+
+/// Returns the message for a model whose life has ended.
+pub(super) fn life_ended(
+    request: &Request,
+    end: Date,
+    known: &Known,
+    context: &Context<'_>,
+) -> String {
+    let Request {
+        model,
+        source_region,
+        ..
+    } = request;
+    let catalog = match known.basis {
+        Basis::Listing => String::new(),
+        Basis::Embedded => format!(
+            ", so the {} catalog of {} proves nothing",
+            context.catalog.source().as_str(),
+            context.catalog.as_of().unwrap_or("an unknown date")
+        ),
+    };
+    let origin = known.origin(context.embedded);
+    let successors = successors_in_words(request, &super::successors(model, request, context));
+    format!(
+        "the life of {model} in {source_region} ended on {end}{origin}{catalog}; successors: {successors}; set model to one of them"
+    )
+}
+
 /// Returns the message for a model without any profile that is callable from the source region.
-pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String {
+pub(super) fn no_profile_of_model(request: &Request, context: &Context<'_>) -> String {
+    let hints = context.embedded;
     let Request {
         model,
         source_region,
@@ -191,7 +235,7 @@ pub(super) fn no_profile_of_model(request: &Request, hints: &Embedded) -> String
             "{head}; {} was last listed on {}; successors: {}{elsewhere}",
             ids.join(", "),
             last.last_seen,
-            successors_in_words(request, &successors(request, hints))
+            successors_in_words(request, &super::successors(model, request, context))
         );
     }
     if !routes.is_empty() {
@@ -235,27 +279,44 @@ fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
         .collect()
 }
 
-/// Returns the provider's other active models that a requested geography serves from the source region. Models that share more
-/// words with the requested one come first, then those with later names.
-pub(super) fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
-    let family = words(&request.model);
-    let mut known: Vec<(usize, &ModelId)> = hints
-        .models()
-        .filter(|known| known.provider() == request.model.provider() && **known != request.model)
-        .filter(|known| !hints.is_legacy(known))
-        .filter(|known| {
-            hints
-                .current_routes(known)
-                .iter()
-                .any(|(geography, regions)| {
-                    request.geographies().any(|wanted| wanted == geography)
-                        && regions.contains(&request.source_region)
-                })
-        })
-        .map(|known| (words(known).intersection(&family).count(), known))
+/// Returns the provider's other active models that are callable from the source region, as the request asks and the limits
+/// allow. Models that share more words with the given one come first, then those with later names.
+pub(super) fn successors(
+    model: &ModelId,
+    request: &Request,
+    context: &Context<'_>,
+) -> Vec<ModelId> {
+    let Context {
+        catalog,
+        limits,
+        embedded,
+        day,
+    } = *context;
+    let is_active = |other: &ModelId| {
+        let known = lifecycle::known(catalog, embedded, other);
+        known.is_none_or(|known| State::of(&known.lifecycle, day) == State::Active)
+    };
+    let profiles = catalog.profiles().iter();
+    let by_profile = profiles
+        .filter(|profile| request.geographies().any(|it| *it == profile.geography))
+        .map(|profile| profile.route(&request.source_region));
+    let models = catalog.models().unwrap_or_default().iter();
+    let on_demand = models
+        .filter(|model| request.on_demand && model.on_demand)
+        .map(|model| Route::on_demand(model.id.clone(), request.source_region.clone()));
+    let found: BTreeSet<ModelId> = by_profile
+        .chain(on_demand)
+        .filter(|route| route.model.provider() == model.provider() && route.model != *model)
+        .filter(|route| is_active(&route.model) && limits.judge(route, embedded).permits())
+        .map(|route| route.model)
         .collect();
-    known.sort_by(|(a_shared, a), (b_shared, b)| b_shared.cmp(a_shared).then_with(|| b.cmp(a)));
-    known.into_iter().map(|(_, model)| model.clone()).collect()
+    let family = words(model);
+    let mut found: Vec<(usize, ModelId)> = found
+        .into_iter()
+        .map(|other| (words(&other).intersection(&family).count(), other))
+        .collect();
+    found.sort_by(|(a_shared, a), (b_shared, b)| b_shared.cmp(a_shared).then_with(|| b.cmp(a)));
+    found.into_iter().map(|(_, model)| model).collect()
 }
 
 /// Describes successors: the first few of them, or where to look for other models if there are none.

@@ -6,9 +6,12 @@ mod hints;
 
 use std::{fmt, sync::Arc};
 
+use jiff::civil::Date;
+
 use crate::{
     api::condition::Reason,
     catalog::{Catalog, SourceKind, embedded::Embedded},
+    lifecycle::{self, Known},
     residency::{Judgement, Limits, Outside, Verdict},
     route::{Invocation, Route},
     types::{Geography, ModelId, ON_DEMAND, Region},
@@ -21,6 +24,8 @@ pub use hints::successors_in_words;
 pub struct Request {
     /// The foundation model.
     pub model: ModelId,
+    /// Models that may be used instead, in this order.
+    pub fallback_models: Vec<ModelId>,
     /// The wanted geography.
     pub geography: Geography,
     /// Geographies that may be used instead, in this order.
@@ -35,6 +40,11 @@ impl Request {
     /// Returns the geographies that may be used; the wanted one comes first.
     pub fn geographies(&self) -> impl Iterator<Item = &Geography> {
         std::iter::once(&self.geography).chain(&self.fallbacks)
+    }
+
+    /// Returns the models that may be used; the wanted one comes first.
+    pub fn models(&self) -> impl Iterator<Item = &ModelId> {
+        std::iter::once(&self.model).chain(&self.fallback_models)
     }
 }
 
@@ -54,6 +64,7 @@ impl Resolution {
     #[must_use]
     pub fn reason(&self, request: &Request) -> Reason {
         match &self.route.invocation {
+            _ if self.route.model != request.model => Reason::FallbackModelUsed,
             Invocation::Profile { geography, .. } if *geography == request.geography => {
                 Reason::ProfileFound
             }
@@ -66,17 +77,31 @@ impl Resolution {
     #[must_use]
     pub fn message(&self, request: &Request) -> String {
         let from = &request.source_region;
+        let model = &self.route.model;
+        let is_fallback_model = *model != request.model;
         let found = match &self.route.invocation {
-            Invocation::Profile { id, geography } if *geography == request.geography => {
+            Invocation::Profile { id, geography }
+                if *geography == request.geography && !is_fallback_model =>
+            {
                 return format!("{id} is callable from {from}");
+            }
+            Invocation::Profile { id, geography } if *geography == request.geography => {
+                format!("{id} is callable from {from}")
             }
             Invocation::Profile { id, geography } => {
                 format!("{id} is callable from {from} by fallback to {geography}")
             }
             Invocation::OnDemand => format!(
-                "{} is invoked on demand in {from}, without an inference profile, as fallback.onDemand allows: requests stay in {from} and have the throughput of that region alone",
-                request.model
+                "{model} is invoked on demand in {from}, without an inference profile, as fallback.onDemand allows: requests stay in {from} and have the throughput of that region alone"
             ),
+        };
+        let found = if is_fallback_model {
+            format!(
+                "{found}, in the place of {}, as fallback.models allows",
+                request.model
+            )
+        } else {
+            found
         };
         let passed_over: Vec<String> = self
             .candidates
@@ -87,7 +112,7 @@ impl Resolution {
                     CandidateOutcome::Chosen | CandidateOutcome::NotNeeded
                 )
             })
-            .map(|candidate| format!("{}: {}", candidate.choice, candidate.outcome))
+            .map(|candidate| format!("{}: {}", candidate.name(request), candidate.outcome))
             .collect();
         format!("{found}; passed over: {}", passed_over.join("; "))
     }
@@ -114,12 +139,26 @@ impl fmt::Display for Choice {
 /// A choice that was considered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
+    /// The model.
+    pub model: ModelId,
     /// The choice.
     pub choice: Choice,
     /// The model ID that workloads would use, or `None` if the catalog does not have it.
     pub id: Option<Arc<str>>,
     /// Whether the choice was taken, and if not, why.
     pub outcome: CandidateOutcome,
+}
+
+impl Candidate {
+    /// Returns what tells it from the request's other candidates: the choice, after the model if that is a fallback.
+    #[must_use]
+    pub fn name(&self, request: &Request) -> String {
+        if self.model == request.model {
+            self.choice.to_string()
+        } else {
+            format!("{} {}", self.model, self.choice)
+        }
+    }
 }
 
 /// Whether a candidate was taken, and if not, why.
@@ -140,6 +179,10 @@ pub enum CandidateOutcome {
     ModelsUnknown(SourceKind),
     /// The candidate is a fallback that would break a residency limit.
     NotAllowed(Outside),
+    /// The life of the model has ended on this day.
+    Ended(Date),
+    /// It is not known whether an earlier model serves the request, so that this one is not taken.
+    NotConsidered,
     /// An earlier candidate serves the request.
     NotNeeded,
 }
@@ -172,6 +215,10 @@ impl fmt::Display for CandidateOutcome {
                 source.as_str()
             ),
             Self::NotAllowed(outside) => write!(f, "breaks the residency limit: {outside}"),
+            Self::Ended(end) => write!(f, "its life ended on {end}"),
+            Self::NotConsidered => {
+                f.write_str("not considered, because it is not known whether an earlier model serves")
+            }
             Self::NotNeeded => f.write_str("not needed"),
         }
     }
@@ -198,132 +245,228 @@ impl Unresolved {
     }
 }
 
+/// What is known when a request is resolved.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What can be called from the source region.
+    pub catalog: &'a Catalog,
+    /// The residency limits that apply.
+    pub limits: &'a Limits,
+    /// The embedded data: for messages, judgements, and the lifecycles of models where the catalog is a snapshot.
+    pub embedded: &'a Embedded,
+    /// Today, in UTC.
+    pub day: Date,
+}
+
 /// Returns the route that serves a request.
 ///
-/// The wanted geography is chosen if it is callable, whatever the limits say: the caller decides what follows from their
-/// judgement. A fallback is chosen only if the limits allow it; on demand is considered after all geographies. The reason
-/// depends only on the catalog; `hints` are only used in messages and judgements.
+/// For each model in turn, the geographies are considered in order, and then on demand. The wanted geography of the wanted
+/// model is chosen if it is callable, whatever the limits say: the caller decides what follows from their judgement. A
+/// fallback is chosen only if the limits allow it. A model whose life has ended is passed over; if nothing else serves the
+/// request, it is chosen if a live listing still has it. A snapshot proves nothing after the end of a model's life.
 ///
 /// # Errors
-/// Returns [`Unresolved`] if no allowed geography has a profile of the model that is callable from the source region, and the
-/// model is not, or must not be, invoked on demand there.
-pub fn resolve(
-    request: &Request,
-    catalog: &Catalog,
-    limits: &Limits,
-    hints: &Embedded,
-) -> Result<Resolution, Unresolved> {
-    let mut candidates = Vec::new();
-    let mut chosen: Option<(Route, Judgement)> = None;
-    for (position, geography) in request.geographies().enumerate() {
-        let profile = catalog.find(&request.model, geography);
-        let outcome = match profile {
-            None => CandidateOutcome::NotCallable {
-                callable_from: hints::callable_from(hints, &request.model, geography),
-                last_listed: hints::last_listed(hints, &request.model, geography),
-            },
-            Some(_) if chosen.is_some() => CandidateOutcome::NotNeeded,
-            Some(profile) => {
-                let route = profile.route(&request.source_region);
-                let judgement = limits.judge(&route, hints);
-                match judgement.verdict {
-                    Verdict::RegionNotAllowed { outside, .. } if position > 0 => {
-                        CandidateOutcome::NotAllowed(outside)
-                    }
-                    _ => {
-                        chosen = Some((route, judgement));
-                        CandidateOutcome::Chosen
-                    }
-                }
-            }
-        };
-        candidates.push(Candidate {
-            choice: Choice::Geography(geography.clone()),
-            id: profile.map(|profile| profile.id.clone().into()),
-            outcome,
-        });
+/// Returns [`Unresolved`] if nothing that the request allows is callable from the source region.
+pub fn resolve(request: &Request, context: &Context<'_>) -> Result<Resolution, Unresolved> {
+    let mut search = Search {
+        request,
+        context,
+        candidates: Vec::new(),
+        chosen: None,
+        is_open: true,
+    };
+    let (alive, ended): (Vec<&ModelId>, Vec<&ModelId>) = request
+        .models()
+        .partition(|model| context.ended(model).is_none());
+    for model in alive {
+        search.model(model);
     }
-    if request.on_demand {
-        let outcome = if chosen.is_some() {
-            CandidateOutcome::NotNeeded
-        } else {
-            match on_demand(request, catalog, limits, hints) {
-                Ok(found) => {
-                    chosen = Some(found);
-                    CandidateOutcome::Chosen
-                }
-                Err(why_not) => why_not,
-            }
-        };
-        candidates.push(Candidate {
-            choice: Choice::OnDemand,
-            id: is_on_demand(request, catalog).then(|| request.model.clone().into()),
-            outcome,
-        });
+    for model in ended {
+        search.ended_model(model);
     }
+    let Search {
+        chosen, candidates, ..
+    } = search;
     match chosen {
         Some((route, judgement)) => Ok(Resolution {
             route,
             judgement,
             candidates,
         }),
-        None => Err(unresolved(request, catalog, hints, candidates)),
+        None => Err(unresolved(request, context, candidates)),
     }
 }
 
-/// Returns the route to the model on demand, with the limits' judgement of it.
-///
-/// # Errors
-/// Returns why on demand does not serve the request.
-fn on_demand(
-    request: &Request,
-    catalog: &Catalog,
-    limits: &Limits,
-    hints: &Embedded,
-) -> Result<(Route, Judgement), CandidateOutcome> {
-    if catalog.models().is_none() {
-        return Err(CandidateOutcome::ModelsUnknown(catalog.source()));
+impl Context<'_> {
+    /// Returns the lifecycle of a model if its life has ended.
+    fn ended(&self, model: &ModelId) -> Option<(Date, Known)> {
+        let known = lifecycle::known(self.catalog, self.embedded, model)?;
+        Some((lifecycle::ended(&known.lifecycle, self.day)?, known))
     }
-    if !is_on_demand(request, catalog) {
-        return Err(CandidateOutcome::NotOnDemand);
-    }
-    let route = Route::on_demand(request.model.clone(), request.source_region.clone());
-    let judgement = limits.judge(&route, hints);
-    match judgement.verdict {
-        Verdict::RegionNotAllowed { outside, .. } => Err(CandidateOutcome::NotAllowed(outside)),
-        _ => Ok((route, judgement)),
+
+    fn is_on_demand(&self, model: &ModelId) -> bool {
+        let model = self.catalog.model(model);
+        model.is_some_and(|model| model.on_demand)
     }
 }
 
-fn is_on_demand(request: &Request, catalog: &Catalog) -> bool {
-    let model = catalog.model(&request.model);
-    model.is_some_and(|model| model.on_demand)
+/// A search for the route that serves a request, under way.
+struct Search<'a> {
+    request: &'a Request,
+    context: &'a Context<'a>,
+    candidates: Vec<Candidate>,
+    chosen: Option<(Route, Judgement)>,
+    /// False once it is not known whether a model serves the request: no later model is taken in its place.
+    is_open: bool,
 }
 
-/// Returns at most three models that can replace a request's model, the most similar first.
+impl Search<'_> {
+    /// Considers a model whose life has ended. Only a live listing can say that it is callable all the same.
+    fn ended_model(&mut self, model: &ModelId) {
+        let is_last_choice = self.chosen.is_none() && self.is_open;
+        if is_last_choice && self.context.catalog.source().is_live() {
+            return self.model(model);
+        }
+        let Some((end, _)) = self.context.ended(model) else {
+            return;
+        };
+        for geography in self.request.geographies() {
+            let profile = self.context.catalog.find(model, geography);
+            let id = profile.map(|profile| profile.id.clone().into());
+            let choice = Choice::Geography(geography.clone());
+            self.note(model, choice, id, CandidateOutcome::Ended(end));
+        }
+        if self.request.on_demand {
+            self.note(model, Choice::OnDemand, None, CandidateOutcome::Ended(end));
+        }
+    }
+
+    fn model(&mut self, model: &ModelId) {
+        let was_open = self.is_open;
+        for geography in self.request.geographies() {
+            let profile = self.context.catalog.find(model, geography);
+            let outcome = match profile {
+                None => CandidateOutcome::NotCallable {
+                    callable_from: hints::callable_from(self.context.embedded, model, geography),
+                    last_listed: hints::last_listed(self.context.embedded, model, geography),
+                },
+                Some(_) if self.chosen.is_some() => CandidateOutcome::NotNeeded,
+                Some(_) if !was_open => CandidateOutcome::NotConsidered,
+                Some(profile) => {
+                    let is_fallback =
+                        *model != self.request.model || *geography != self.request.geography;
+                    self.judge(profile.route(&self.request.source_region), is_fallback)
+                }
+            };
+            let id = profile.map(|profile| profile.id.clone().into());
+            self.note(model, Choice::Geography(geography.clone()), id, outcome);
+        }
+        if self.request.on_demand {
+            let is_on_demand = self.context.is_on_demand(model);
+            let outcome = if self.chosen.is_some() {
+                CandidateOutcome::NotNeeded
+            } else if !was_open {
+                CandidateOutcome::NotConsidered
+            } else if self.context.catalog.models().is_none() {
+                self.is_open = false;
+                CandidateOutcome::ModelsUnknown(self.context.catalog.source())
+            } else if is_on_demand {
+                let region = self.request.source_region.clone();
+                self.judge(Route::on_demand(model.clone(), region), true)
+            } else {
+                CandidateOutcome::NotOnDemand
+            };
+            let id = is_on_demand.then(|| model.clone().into());
+            self.note(model, Choice::OnDemand, id, outcome);
+        }
+    }
+
+    /// Chooses a route, unless it is a fallback that a limit forbids.
+    fn judge(&mut self, route: Route, is_fallback: bool) -> CandidateOutcome {
+        let judgement = self.context.limits.judge(&route, self.context.embedded);
+        match judgement.verdict {
+            Verdict::RegionNotAllowed { outside, .. } if is_fallback => {
+                CandidateOutcome::NotAllowed(outside)
+            }
+            _ => {
+                self.chosen = Some((route, judgement));
+                CandidateOutcome::Chosen
+            }
+        }
+    }
+
+    fn note(
+        &mut self,
+        model: &ModelId,
+        choice: Choice,
+        id: Option<Arc<str>>,
+        outcome: CandidateOutcome,
+    ) {
+        self.candidates.push(Candidate {
+            model: model.clone(),
+            choice,
+            id,
+            outcome,
+        });
+    }
+}
+
+/// Returns every route that the request and the limits allow, whether or not another one comes before it. A snapshot gives none
+/// of a model whose life has ended.
 #[must_use]
-pub fn successors(request: &Request, hints: &Embedded) -> Vec<ModelId> {
-    let mut successors = hints::successors(request, hints);
+pub fn allowed_routes(request: &Request, context: &Context<'_>) -> Vec<Route> {
+    let Context {
+        catalog,
+        limits,
+        embedded,
+        day,
+    } = *context;
+    let of_model = |model: &ModelId| {
+        let profiles = request
+            .geographies()
+            .filter_map(|geography| catalog.find(model, geography))
+            .map(|profile| profile.route(&request.source_region));
+        let on_demand = (request.on_demand && context.is_on_demand(model))
+            .then(|| Route::on_demand(model.clone(), request.source_region.clone()));
+        profiles.chain(on_demand).collect::<Vec<_>>()
+    };
+    request
+        .models()
+        .filter(|model| lifecycle::outlived(catalog, embedded, model, day).is_none())
+        .flat_map(of_model)
+        .filter(|route| limits.judge(route, embedded).permits())
+        .collect()
+}
+
+/// Returns at most three models that can replace a model for a request: active, callable from its source region as it asks, and
+/// allowed by the limits. The most similar comes first.
+#[must_use]
+pub fn successors(model: &ModelId, request: &Request, context: &Context<'_>) -> Vec<ModelId> {
+    let mut successors = hints::successors(model, request, context);
     successors.truncate(hints::SUGGESTIONS);
     successors
 }
 
-fn unresolved(
-    request: &Request,
-    catalog: &Catalog,
-    hints: &Embedded,
-    candidates: Vec<Candidate>,
-) -> Unresolved {
+fn unresolved(request: &Request, context: &Context<'_>, candidates: Vec<Candidate>) -> Unresolved {
+    let Context {
+        catalog, embedded, ..
+    } = *context;
     let available = catalog.profiles_of(&request.model);
-    let (reason, mut message) = if catalog.profiles().is_empty() {
+    let is_on_demand = context.is_on_demand(&request.model);
+    let (reason, mut message) = if let Some((end, known)) = context.ended(&request.model) {
+        (
+            Reason::ModelUnsupported,
+            hints::life_ended(request, end, &known, context),
+        )
+    } else if catalog.profiles().is_empty() {
         (
             Reason::SourceRegionUnsupported,
-            hints::no_profiles_from(&request.source_region, hints),
+            hints::no_profiles_from(&request.source_region, embedded),
         )
     } else if available.is_empty() {
         (
             Reason::ModelUnsupported,
-            hints::no_profile_of_model(request, hints),
+            hints::no_profile_of_model(request, context),
         )
     } else {
         (
@@ -331,9 +474,11 @@ fn unresolved(
             hints::no_profile_in_geography(request, available, &candidates),
         )
     };
-    if let Some(on_demand) = hints::on_demand(request, is_on_demand(request, catalog), &candidates)
-    {
+    if let Some(on_demand) = hints::on_demand(request, is_on_demand, &candidates) {
         message = format!("{message}; {on_demand}");
+    }
+    if let Some(models) = hints::fallback_models(request, &candidates) {
+        message = format!("{message}; {models}");
     }
     Unresolved {
         reason,

@@ -1,3 +1,5 @@
+use jiff::civil::date;
+
 use super::*;
 use crate::{
     catalog::{FoundationModel, Lifecycle},
@@ -7,6 +9,7 @@ use crate::{
 fn request(model: &str, geography: &str, fallbacks: &[&str], from: &str) -> Request {
     Request {
         model: model.parse().expect(model),
+        fallback_models: Vec::new(),
         geography: geography.parse().expect(geography),
         fallbacks: fallbacks
             .iter()
@@ -18,15 +21,21 @@ fn request(model: &str, geography: &str, fallbacks: &[&str], from: &str) -> Requ
 }
 
 fn resolved(request: &Request, limits: &Limits) -> Result<Resolution, Unresolved> {
-    let embedded = Embedded::load();
-    resolve(
-        request,
-        &embedded.catalog(&request.source_region),
-        limits,
-        embedded,
-    )
+    let catalog = Embedded::load().catalog(&request.source_region);
+    resolve(request, &context(&catalog, limits))
 }
 
+fn context<'a>(catalog: &'a Catalog, limits: &'a Limits) -> Context<'a> {
+    Context {
+        catalog,
+        limits,
+        embedded: Embedded::load(),
+        day: DAY,
+    }
+}
+
+/// A day on which no model of the embedded profiles has reached its end of life.
+const DAY: Date = date(2026, 8, 1);
 const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 #[test]
@@ -160,7 +169,7 @@ fn every_current_route_resolves_to_itself_and_no_other() {
                 source.as_str(),
             );
             let resolution =
-                resolve(&request, &catalog, &Limits::default(), embedded).expect("current route");
+                resolve(&request, &context(&catalog, &Limits::default())).expect("current route");
             assert_eq!(resolution.route, listed.route(&request.source_region));
             routes += 1;
         }
@@ -174,7 +183,7 @@ fn with_models(models: Option<&[(&str, bool)]>) -> Catalog {
     let profiles = Embedded::load().catalog(&region).profiles().to_vec();
     let model = |(id, on_demand): &(&str, bool)| FoundationModel {
         id: id.parse().expect("model"),
-        lifecycle: Lifecycle::Active,
+        lifecycle: Lifecycle::ACTIVE,
         on_demand: *on_demand,
     };
     Catalog::new(SourceKind::Bedrock, region, None, None, profiles)
@@ -349,7 +358,7 @@ fn on_demand_comes_last_and_only_if_it_is_allowed_and_known() {
         };
         let limits = Limits::all([Limit::parse(LimitOrigin::Binding, &[limit])]);
         let (found, certain, message) =
-            match resolve(&request, &with_models(models), &limits, Embedded::load()) {
+            match resolve(&request, &context(&with_models(models), &limits)) {
                 Ok(resolution) => (
                     resolution.reason(&request),
                     true,
@@ -373,7 +382,7 @@ fn a_region_without_profiles_has_models_on_demand() {
     let region: Region = "eu-west-1".parse().expect("region");
     let model = FoundationModel {
         id: SONNET.parse().expect("model"),
-        lifecycle: Lifecycle::Active,
+        lifecycle: Lifecycle::ACTIVE,
         on_demand: true,
     };
     let catalog = Catalog::new(SourceKind::Bedrock, region, None, None, Vec::new())
@@ -382,9 +391,245 @@ fn a_region_without_profiles_has_models_on_demand() {
         on_demand: true,
         ..request(SONNET, "eu", &[], "eu-west-1")
     };
-    let resolution =
-        resolve(&request, &catalog, &Limits::default(), Embedded::load()).expect("on demand");
+    let resolution = resolve(&request, &context(&catalog, &Limits::default())).expect("on demand");
     assert_eq!(resolution.route.invocation, Invocation::OnDemand);
     assert_eq!(resolution.route.id(), SONNET);
     assert_eq!(resolution.route.destinations.to_string(), "eu-west-1");
+}
+
+/// Returns the listed profiles of eu-west-1, with the model of each: what is on demand, and when its life ends.
+fn with_lives(source: SourceKind, models: &[(&str, bool, Option<Date>)]) -> Catalog {
+    let region: Region = "eu-west-1".parse().expect("region");
+    let profiles = Embedded::load().catalog(&region).profiles().to_vec();
+    let as_of = (!source.is_live()).then(|| "2026-08-01".to_owned());
+    let models = models
+        .iter()
+        .map(|(id, on_demand, end_of_life)| FoundationModel {
+            id: id.parse().expect(id),
+            lifecycle: Lifecycle {
+                end_of_life: *end_of_life,
+                ..Lifecycle::ACTIVE
+            },
+            on_demand: *on_demand,
+        });
+    Catalog::new(source, region, None, as_of, profiles).with_models(Some(models.collect()))
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn a_fallback_model_serves_where_the_model_does_not() {
+    const GONE: &str = "anthropic.claude-3-5-sonnet-20240620-v1:0";
+    const OPUS: &str = "anthropic.claude-opus-5-5";
+    const BARE: &str = "amazon.bare-v1:0";
+    let passed = Some(date(2026, 7, 31));
+    let listed = with_lives(
+        SourceKind::Bedrock,
+        &[(SONNET, false, passed), (BARE, true, None)],
+    );
+    let alive = with_lives(
+        SourceKind::Bedrock,
+        &[(SONNET, false, Some(date(2026, 8, 2)))],
+    );
+    let unknown = listed.clone().with_models(None);
+    let eu = |model: &str| format!("eu.{model}");
+    // Catalog, model, geography, fallback models, onDemand, limit -> ID, reason, part of the message.
+    for (catalog, model, geography, fallbacks, on_demand, limit, id, reason, part) in [
+        (
+            &listed,
+            OPUS,
+            "eu",
+            &[SONNET][..],
+            false,
+            "*",
+            Some(eu(OPUS)),
+            Reason::ProfileFound,
+            "callable",
+        ),
+        (
+            &listed,
+            GONE,
+            "eu",
+            &[BARE, OPUS],
+            false,
+            "*",
+            Some(eu(OPUS)),
+            Reason::FallbackModelUsed,
+            "in the place of anthropic.claude-3-5-sonnet-20240620-v1:0, as fallback.models allows; passed over: eu: last listed on 2026-03-31; amazon.bare-v1:0 eu: no such profile is known",
+        ),
+        (
+            &listed,
+            GONE,
+            "eu",
+            &[BARE],
+            true,
+            "*",
+            Some(BARE.to_owned()),
+            Reason::FallbackModelUsed,
+            "on demand",
+        ),
+        // The life of the model has ended: what is still listed serves only where nothing else does.
+        (
+            &listed,
+            SONNET,
+            "eu",
+            &[OPUS],
+            false,
+            "*",
+            Some(eu(OPUS)),
+            Reason::FallbackModelUsed,
+            "eu: its life ended on 2026-07-31",
+        ),
+        (
+            &listed,
+            SONNET,
+            "eu",
+            &[BARE],
+            false,
+            "*",
+            Some(eu(SONNET)),
+            Reason::ProfileFound,
+            "callable",
+        ),
+        (
+            &listed,
+            SONNET,
+            "eu",
+            &[],
+            false,
+            "*",
+            Some(eu(SONNET)),
+            Reason::ProfileFound,
+            "callable",
+        ),
+        (
+            &alive,
+            SONNET,
+            "eu",
+            &[OPUS],
+            false,
+            "*",
+            Some(eu(SONNET)),
+            Reason::ProfileFound,
+            "callable",
+        ),
+        // A fallback that breaks the limit is passed over.
+        (
+            &listed,
+            GONE,
+            "global",
+            &[OPUS],
+            false,
+            "@eu",
+            None,
+            Reason::ModelUnsupported,
+            "fallback.models: anthropic.claude-opus-5-5 global: breaks the residency limit",
+        ),
+        // It is not known whether the model is on demand: nothing takes its place.
+        (
+            &unknown,
+            GONE,
+            "eu",
+            &[OPUS],
+            true,
+            "*",
+            None,
+            Reason::ModelUnsupported,
+            "anthropic.claude-opus-5-5 eu: not considered",
+        ),
+    ] {
+        let request = Request {
+            fallback_models: fallbacks.iter().map(|id| id.parse().expect(id)).collect(),
+            on_demand,
+            ..request(model, geography, &[], "eu-west-1")
+        };
+        let limits = Limits::all([Limit::parse(LimitOrigin::Binding, &[limit])]);
+        let what = format!("{model} {fallbacks:?} {on_demand} {limit}");
+        let (found, why, message, candidates) = match resolve(&request, &context(catalog, &limits))
+        {
+            Ok(found) => (
+                Some(found.route.id().to_owned()),
+                found.reason(&request),
+                found.message(&request),
+                found.candidates.len(),
+            ),
+            Err(none) => (None, none.reason, none.message, none.candidates.len()),
+        };
+        assert_eq!((found, why), (id, reason), "{what}: {message}");
+        assert!(message.contains(part), "{what}: {part:?} in {message:?}");
+        let choices = 1 + usize::from(on_demand);
+        assert_eq!(candidates, choices * (1 + fallbacks.len()), "{what}");
+    }
+}
+
+#[test]
+fn a_snapshot_proves_nothing_after_the_end_of_a_life() {
+    const OLD: &str = "anthropic.claude-sonnet-4-20250514-v1:0";
+    let request = request(OLD, "eu", &[], "eu-west-1");
+    let limits = Limits::default();
+    let of = |source| with_lives(source, &[(OLD, true, Some(date(2027, 1, 1)))]);
+    for source in [SourceKind::Embedded, SourceKind::Directory] {
+        let catalog = of(source);
+        let on = |day| {
+            let context = Context {
+                day,
+                ..context(&catalog, &limits)
+            };
+            resolve(&request, &context)
+        };
+        assert!(on(date(2026, 10, 13)).is_ok());
+        let ended = on(date(2026, 10, 14)).expect_err("its life ended");
+        assert_eq!(ended.reason, Reason::ModelUnsupported);
+        assert!(ended.is_definite());
+        for part in [
+            "ended on 2026-10-14",
+            "embedded data of 2026-11-27",
+            "catalog of 2026-08-01 proves nothing",
+            "successors: anthropic.claude-sonnet-5-5,",
+        ] {
+            assert!(
+                ended.message.contains(part),
+                "{part:?} in {:?}",
+                ended.message
+            );
+        }
+    }
+    let live = of(SourceKind::Bedrock);
+    let context = Context {
+        day: date(2026, 10, 14),
+        ..context(&live, &limits)
+    };
+    assert!(
+        resolve(&request, &context).is_ok(),
+        "a live listing is believed"
+    );
+}
+
+#[test]
+fn successors_are_active_callable_and_allowed() {
+    let lives = [
+        (
+            "anthropic.claude-sonnet-5-5",
+            false,
+            Some(date(2026, 8, 20)),
+        ),
+        ("anthropic.claude-sonnet-5", false, None),
+        ("anthropic.claude-sonnet-4-6", false, None),
+        ("anthropic.on-demand", true, None),
+    ];
+    let catalog = with_lives(SourceKind::Bedrock, &lives);
+    let limit = |text| Limits::all([Limit::parse(LimitOrigin::Binding, &[text])]);
+    for (geography, on_demand, limit, first) in [
+        ("eu", false, limit("*"), Some("anthropic.claude-sonnet-5")),
+        ("eu", false, limit("us-*"), None),
+        ("jp", false, limit("*"), None),
+        ("jp", true, limit("*"), Some("anthropic.on-demand")),
+    ] {
+        let request = Request {
+            on_demand,
+            ..request(SONNET, geography, &[], "eu-west-1")
+        };
+        let found = successors(&request.model, &request, &context(&catalog, &limit));
+        let found = found.first().map(ModelId::as_str);
+        assert_eq!(found, first, "{geography} {on_demand}");
+    }
 }

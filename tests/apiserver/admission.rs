@@ -100,8 +100,10 @@ async fn only_what_a_rule_lists_is_allowed(stage: &Stage) {
         "not allowed in namespace {namespace}: geography us; allowed, under fallback too: eu, apac; choose"
     );
     let no_lite = format!(
-        "not allowed in namespace {namespace}: model amazon.nova-lite-v1:0; allowed: anthropic.*, {NOVA}; choose"
+        "not allowed in namespace {namespace}: model amazon.nova-lite-v1:0; allowed, under fallback too: anthropic.*, {NOVA}; choose"
     );
+    let with_models =
+        |models: Value| json!({"model": SONNET, "geography": "eu", "fallback": {"models": models}});
     assert_answers(
         stage,
         &[
@@ -116,6 +118,9 @@ async fn only_what_a_rule_lists_is_allowed(stage: &Stage) {
             // A dot is a dot, and a name is matched whole.
             (spec("anthropicx.claude", "eu", &[]), Some("model anthropicx.claude")),
             (spec(&format!("{NOVA}:24k"), "eu", &[]), Some("model amazon.nova-pro-v1:0:24k")),
+            (with_models(json!([NOVA, "anthropic.claude-opus-5-5"])), None),
+            (with_models(Value::Null), None),
+            (with_models(json!([NOVA, "amazon.nova-lite-v1:0"])), Some(&no_lite)),
             (with_role(json!(ROLE)), None),
             (with_role(Value::Null), None),
             (

@@ -70,10 +70,16 @@ async fn gives(stage: &Stage, path: PathBuf) {
     let [deployment] = &deployments.expect("the Deployments").items[..] else {
         panic!("{path} holds not one Deployment")
     };
-    let names = config_maps_of(deployment);
-    assert!(!names.is_empty(), "{path}: the pods read no ConfigMap");
-    for name in names {
-        stage.object(&name).await;
+    let read = config_maps_of(deployment);
+    assert!(!read.is_empty(), "{path}: the pods read no ConfigMap");
+    for (name, key) in read {
+        let data = stage.object(&name).await.data.unwrap_or_default();
+        if let Some(key) = key {
+            assert!(
+                data.contains_key(&key),
+                "{path}: {name} has no {key}: {data:?}"
+            );
+        }
     }
 }
 
@@ -90,18 +96,24 @@ async fn warn_of_unrestricted_pods(stage: &Stage) {
         .expect("labelled");
 }
 
-/// Returns the names of the `ConfigMaps` that the pods of a Deployment read.
-fn config_maps_of(deployment: &Deployment) -> Vec<String> {
+/// Returns the names of the `ConfigMaps` that the pods of a Deployment read, each with the key, where they name one.
+fn config_maps_of(deployment: &Deployment) -> Vec<(String, Option<String>)> {
     let spec = deployment.spec.as_ref().expect("a spec");
     let pod = spec.template.spec.as_ref().expect("a pod");
-    let environment = pod
-        .containers
-        .iter()
+    let containers = || pod.containers.iter();
+    let environment = containers()
         .flat_map(|container| container.env_from.iter().flatten())
-        .filter_map(|source| Some(source.config_map_ref.as_ref()?.name.clone()));
+        .filter_map(|source| Some((source.config_map_ref.as_ref()?.name.clone(), None)));
+    let keys = containers()
+        .flat_map(|container| container.env.iter().flatten())
+        .filter_map(|variable| {
+            let reference = variable.value_from.as_ref()?.config_map_key_ref.as_ref()?;
+            Some((reference.name.clone(), Some(reference.key.clone())))
+        });
     let volumes = pod.volumes.iter().flatten();
-    let mounted = volumes.filter_map(|volume| Some(volume.config_map.as_ref()?.name.clone()));
-    environment.chain(mounted).collect()
+    let mounted =
+        volumes.filter_map(|volume| Some((volume.config_map.as_ref()?.name.clone(), None)));
+    environment.chain(keys).chain(mounted).collect()
 }
 
 fn stem(path: &Path) -> String {

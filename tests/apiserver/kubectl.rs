@@ -8,7 +8,7 @@ use crate::{
     case::{Case, cases},
     crd::bound_status,
     operator::Options,
-    stage::{Stage, empty},
+    stage::{Stage, embedded, empty},
     support::eventually,
 };
 
@@ -22,7 +22,8 @@ spec:
 ";
 
 pub fn cases() -> Vec<Case> {
-    cases![empty(
+    let mut cases = cases![embedded(prints_what_the_readme_shows)];
+    cases.extend(cases![empty(
         lists_bindings_by_every_name_of_theirs,
         shows_the_columns,
         shows_the_wide_columns,
@@ -31,7 +32,43 @@ pub fn cases() -> Vec<Case> {
         explains_targets,
         names_an_unknown_field,
         applies_the_crd_within_the_annotation_limit,
-    )]
+    )]);
+    cases
+}
+
+/// But for the age and the width of columns.
+async fn prints_what_the_readme_shows(stage: &Stage) {
+    for example in ["01-smallest", "08-unsupported"] {
+        let path = format!("examples/{example}.yaml");
+        let arguments = ["apply", "-n", &stage.namespace, "-f", &path];
+        stage.cluster.kubectl(&arguments).await.ok();
+    }
+    stage.observed("claude").await;
+    stage.observed("claude-jp-from-ireland").await;
+    let table = stage
+        .cluster
+        .kubectl(&["get", "ipb", "-n", &stage.namespace])
+        .await
+        .ok();
+    let readme = include_str!("../../README.md");
+    let shown = readme
+        .split("$ kubectl get ipb\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("a transcript");
+    let without_age = |table: &str| -> Vec<Vec<String>> {
+        table
+            .lines()
+            .map(words)
+            .map(|row| {
+                row[..row.len() - 1]
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect()
+            })
+            .collect()
+    };
+    assert_eq!(without_age(shown), without_age(&table), "{table}");
 }
 
 async fn lists_bindings_by_every_name_of_theirs(stage: &Stage) {

@@ -22,6 +22,7 @@ mod cleaned;
 mod common;
 mod controllers;
 mod crd;
+mod demo;
 mod evidence;
 mod examples;
 mod faults;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
+            demo::cases(),
             evidence::cases(),
             examples::cases(),
             faults::cases(),

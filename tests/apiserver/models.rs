@@ -1,19 +1,27 @@
 //! Models without a profile, models on their way out, and models that the account can't use.
 
+use std::sync::Arc;
+
+use futures::{StreamExt, future};
 use inference_profile_operator::{
-    api::condition::Reason,
-    catalog::{Lifecycle, Usability},
+    api::{InferenceProfileBinding, condition::Reason},
+    catalog::{Lifecycle, Usability, embedded::Embedded},
 };
-use kube::ResourceExt;
+use kube::{
+    ResourceExt,
+    api::{WatchEvent, WatchParams},
+};
 use serde_json::{Value, json};
 
 use crate::{
     case::{Case, cases},
-    operator::{Options, SONNET, Script},
+    operator::{Options, SONNET, Script, ShiftedClock},
     stage::{ID, REGION, Stage, empty, live, profile_in_use, sonnet, verdict},
     support::eventually,
 };
 
+/// The profile of [`SONNET`] that the region of the cases lists for the EU.
+const EU: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 /// A profile of [`SONNET`] that the region of the cases does not list.
 const JP: &str = "jp.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
@@ -27,6 +35,10 @@ pub fn cases() -> Vec<Case> {
             models_that_cannot_be_listed_take_nothing_back,
         ),
         live(a_legacy_model_is_told_once),
+        empty(
+            each_step_of_a_life_is_one_write_and_one_event,
+            a_fallback_model_takes_over_when_a_life_ends,
+        ),
         empty(whether_a_model_can_be_used_is_asked_rarely),
     ]
 }
@@ -44,14 +56,15 @@ fn limited(limit: &str) -> Value {
 }
 
 fn legacy_until(date: &str) -> Lifecycle {
-    Lifecycle::Legacy {
-        end_of_life: Some(date.into()),
+    Lifecycle {
+        end_of_life: Some(date.parse().expect(date)),
+        ..Lifecycle::LEGACY
     }
 }
 
 /// The set-up of a case with an operator in whose region the model is on demand.
 fn on_demand(stage: &mut Stage) {
-    stage.script.knows(REGION, SONNET, Lifecycle::Active, true);
+    stage.script.knows(REGION, SONNET, Lifecycle::ACTIVE, true);
     stage.start(stage.options());
 }
 
@@ -170,7 +183,7 @@ async fn a_profile_that_appears_replaces_it(stage: &Stage) {
 
 async fn what_is_no_longer_on_demand_stays_written(stage: &Stage) {
     stage.bound("claude", last_of_all()).await;
-    stage.script.knows(REGION, SONNET, Lifecycle::Active, false);
+    stage.script.knows(REGION, SONNET, Lifecycle::ACTIVE, false);
     let why = stage
         .until("claude", "Ready", "False", Reason::ProfileRetired)
         .await;
@@ -179,7 +192,7 @@ async fn what_is_no_longer_on_demand_stays_written(stage: &Stage) {
     }
     stage.settled().await;
     assert_eq!(stage.id("claude").await.as_deref(), Some(SONNET));
-    stage.script.knows(REGION, SONNET, Lifecycle::Active, true);
+    stage.script.knows(REGION, SONNET, Lifecycle::ACTIVE, true);
     stage.ready("claude").await;
     stage
         .until_events(
@@ -216,7 +229,7 @@ async fn models_that_cannot_be_listed_take_nothing_back(stage: &Stage) {
 async fn a_legacy_model_is_told_once(stage: &mut Stage) {
     let bound = stage.bound("claude", sonnet()).await;
     assert_eq!(verdict(&bound, "ModelActive"), None, "not known");
-    stage.script.knows(REGION, SONNET, Lifecycle::Active, false);
+    stage.script.knows(REGION, SONNET, Lifecycle::ACTIVE, false);
     stage
         .until("claude", "ModelActive", "True", Reason::Active)
         .await;
@@ -246,6 +259,141 @@ async fn a_legacy_model_is_told_once(stage: &mut Stage) {
     stage.settled().await;
     assert_eq!(stage.binding("claude").await, before);
     stage.until_events("claude", &told).await;
+}
+
+/// Returns how often a binding was written since this was read.
+async fn writes_since(stage: &Stage, before: &InferenceProfileBinding) -> usize {
+    let version = before.resource_version().expect("a version");
+    let params = WatchParams::default()
+        .fields(&format!("metadata.name={}", before.name_any()))
+        .timeout(1);
+    let bindings = stage.bindings();
+    let events = bindings.watch(&params, &version).await.expect("a watch");
+    events
+        .filter(|event| future::ready(matches!(event, Ok(WatchEvent::Modified(_)))))
+        .count()
+        .await
+}
+
+/// Returns the lifecycle that the embedded data have for the model of these cases.
+fn sonnets_life() -> Lifecycle {
+    let region = REGION.parse().expect("a region");
+    Embedded::load().lifecycle(&SONNET.parse().expect("a model"), &region)
+}
+
+async fn each_step_of_a_life_is_one_write_and_one_event(stage: &mut Stage) {
+    let clock = Arc::new(ShiftedClock::at("2026-11-28T23:59:00Z"));
+    stage.script.knows(REGION, SONNET, sonnets_life(), false);
+    let live = |stage: &Stage| Options {
+        clock: clock.clone(),
+        ..stage.options()
+    };
+    let embedded = || Options {
+        clock: clock.clone(),
+        ..Options::default()
+    };
+    for name in ["live", "embedded"] {
+        clock.set("2026-11-28T23:59:00Z");
+        stage.start(if name == "live" {
+            live(stage)
+        } else {
+            embedded()
+        });
+        let bound = stage.bound(name, sonnet()).await;
+        let first = verdict(&bound, "ModelActive").expect("it is known");
+        assert_eq!(first.1, "LegacyModel", "{first:?}");
+        let mut told = Vec::new();
+        for (time, reason, says) in [
+            (
+                "2027-01-09T00:00:01Z",
+                Reason::ExtendedAccess,
+                "since 2027-01-08",
+            ),
+            (
+                "2027-03-09T00:00:01Z",
+                Reason::EndOfLifeNear,
+                "ends on 2027-04-08",
+            ),
+            (
+                "2027-04-09T00:00:01Z",
+                Reason::EndOfLifePassed,
+                "ended on 2027-04-08",
+            ),
+        ] {
+            stage.settled().await;
+            let before = stage.binding(name).await;
+            clock.set(time);
+            let why = stage.until(name, "ModelActive", "False", reason).await;
+            assert!(why.contains(says), "{says} in {why}");
+            assert!(
+                why.contains("successors: anthropic.claude-sonnet-5-5"),
+                "{why}"
+            );
+            // At the end, a snapshot no longer serves the binding, and the Event for Ready says why.
+            let is_over = reason == Reason::EndOfLifePassed && name == "embedded";
+            let event = if is_over {
+                Reason::ModelUnsupported
+            } else {
+                reason
+            };
+            told.push(("Warning", event.as_str(), 1));
+            stage.until_events(name, &told).await;
+            stage.settled().await;
+            assert_eq!(writes_since(stage, &before).await, 1, "{name} {reason}");
+            let id = stage.id(name).await;
+            assert_eq!(id.as_deref(), Some(EU), "the value stays");
+        }
+        stage.stop().await;
+    }
+    // The life is over: a snapshot gives no new binding a value, a live listing is believed.
+    stage.start(embedded());
+    stage.bind("late", sonnet()).await;
+    let why = stage
+        .until("late", "Ready", "False", Reason::ModelUnsupported)
+        .await;
+    assert!(why.contains("ended on 2027-04-08"), "{why}");
+    assert_eq!(stage.id("late").await, None);
+    stage.restart(live(stage)).await;
+    stage.ready("late").await;
+}
+
+async fn a_fallback_model_takes_over_when_a_life_ends(stage: &mut Stage) {
+    let clock = Arc::new(ShiftedClock::at("2027-04-07T12:00:00Z"));
+    let mut options = Options {
+        clock: clock.clone(),
+        ..Options::default()
+    };
+    stage.start(Options {
+        clock: clock.clone(),
+        ..Options::default()
+    });
+    let mut spec = sonnet();
+    spec["fallback"] = json!({"models": ["anthropic.claude-sonnet-5-5"]});
+    stage.bound("claude", spec).await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    clock.set("2027-04-08T00:00:01Z");
+    stage
+        .until(
+            "claude",
+            "RegionSupported",
+            "True",
+            Reason::FallbackModelUsed,
+        )
+        .await;
+    assert_eq!(
+        stage.id("claude").await.as_deref(),
+        Some("eu.anthropic.claude-sonnet-5-5")
+    );
+    stage
+        .until_events("claude", &[("Normal", "ProfileChanged", 1)])
+        .await;
+    options.follow_embedded = true;
+    stage.restart(options).await;
+    stage.settled().await;
+    assert_eq!(
+        stage.id("claude").await.as_deref(),
+        Some("eu.anthropic.claude-sonnet-5-5")
+    );
 }
 
 async fn whether_a_model_can_be_used_is_asked_rarely(stage: &mut Stage) {

@@ -9,14 +9,17 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use inference_profile_operator::{
     api::{InferenceProfileBinding, condition::Reason},
     catalog::{
         Access, Catalog, CatalogError, FeedKey, FoundationModel, Lifecycle, Profile, Source,
         SourceKind, Usability, embedded::Embedded, roles::AllowedRoles,
     },
-    controller::{Config, Controller, Health},
+    controller::{
+        Config, Controller, Health,
+        clock::{Clock, SystemClock},
+    },
     feeds::{Schedule, admission::FeedLimits},
     leader::Leadership,
     metrics::Metrics,
@@ -58,6 +61,52 @@ pub struct Options {
     pub feed_limits: FeedLimits,
     pub allowed_roles: Vec<String>,
     pub follow_embedded: bool,
+    pub clock: Arc<ShiftedClock>,
+}
+
+/// A clock that runs ahead of the machine's, or behind it, and can be set.
+#[derive(Debug)]
+pub struct ShiftedClock {
+    /// By how many seconds.
+    ahead: watch::Sender<i64>,
+}
+
+impl ShiftedClock {
+    /// Returns a clock that shows this time now.
+    pub fn at(time: &str) -> Self {
+        let clock = Self {
+            ahead: watch::Sender::new(0),
+        };
+        clock.set(time);
+        clock
+    }
+
+    /// Sets the clock.
+    pub fn set(&self, time: &str) {
+        let time: jiff::Timestamp = time.parse().expect("a time");
+        self.ahead
+            .send_replace(time.as_second() - SystemClock.now());
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> i64 {
+        SystemClock.now() + *self.ahead.borrow()
+    }
+
+    fn sleep_until(&self, time: i64) -> BoxFuture<'_, ()> {
+        async move {
+            let mut ahead = self.ahead.subscribe();
+            while self.now() < time {
+                let by_itself = SystemClock.sleep_until(time - *self.ahead.borrow());
+                tokio::select! {
+                    () = by_itself => {}
+                    _ = ahead.changed() => {}
+                }
+            }
+        }
+        .boxed()
+    }
 }
 
 impl Default for Options {
@@ -82,6 +131,8 @@ impl Default for Options {
             feed_limits: FeedLimits::default(),
             allowed_roles: Vec::new(),
             follow_embedded: false,
+            // The lives of the models of these tests end while the tests stay as they are.
+            clock: Arc::new(ShiftedClock::at("2026-11-28T12:00:00Z")),
         }
     }
 }
@@ -103,6 +154,7 @@ impl Operator {
         namespaces.push(namespace.to_owned());
         let config = Config {
             embedded: Embedded::load(),
+            clock: options.clock,
             namespaces,
             selector: options.selector,
             default_region: "eu-west-1".parse().expect("a region"),

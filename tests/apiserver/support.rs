@@ -172,6 +172,11 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// Returns where the pinned kubectl is.
+    pub fn kubectl_path(&self) -> &Path {
+        &self.kubectl
+    }
+
     /// Runs the pinned kubectl against this control plane, with a text as its stdin.
     pub async fn kubectl_reading(&self, stdin: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(&self.kubectl);

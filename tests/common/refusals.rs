@@ -22,7 +22,7 @@ pub const REFUSALS: &[Refusal] = &[
         name: "a_model_without_provider",
         fields: "model: claude-sonnet-4-5",
         at: "spec.model",
-        message: "expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-4-5-20250929-v1:0",
+        message: "expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-5-5",
     },
     Refusal {
         name: "an_upper_case_model",
@@ -271,7 +271,7 @@ suspend: false
     ("limits_with_four_stars", "allowedRegions: ['e*u*-*-*', 'eu-****']"),
     (
         "every_value_name",
-        "targets: [{kind: ConfigMap, name: a, keys: {A: ProfileID, B: ProfileARN, C: FoundationModelID, D: FoundationModelARN, E: Provider, F: Geography, G: SourceRegion, H: DestinationRegions, I: RuntimeEndpoint}}]",
+        "targets: [{kind: ConfigMap, name: a, keys: {A: ProfileID, B: ProfileARN, C: FoundationModelID, D: FoundationModelARN, E: Provider, F: Geography, G: SourceRegion, H: DestinationRegions, I: RuntimeEndpoint, J: OpenAIBaseURL, K: AnthropicBaseURL}}]",
     ),
     (
         "a_configmap_and_a_secret_of_one_name",

@@ -11,7 +11,7 @@ data "aws_iam_policy_document" "bedrock_workload" {
     ]
 
     resources = [
-      "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+      "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.anthropic.claude-sonnet-5-5",
     ]
   }
 
@@ -25,12 +25,12 @@ data "aws_iam_policy_document" "bedrock_workload" {
     ]
 
     resources = [
-      "arn:aws:bedrock:eu-central-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
-      "arn:aws:bedrock:eu-north-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
-      "arn:aws:bedrock:eu-south-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
-      "arn:aws:bedrock:eu-south-2::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
-      "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
-      "arn:aws:bedrock:eu-west-3::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
+      "arn:aws:bedrock:eu-central-1::foundation-model/anthropic.claude-sonnet-5-5",
+      "arn:aws:bedrock:eu-north-1::foundation-model/anthropic.claude-sonnet-5-5",
+      "arn:aws:bedrock:eu-south-1::foundation-model/anthropic.claude-sonnet-5-5",
+      "arn:aws:bedrock:eu-south-2::foundation-model/anthropic.claude-sonnet-5-5",
+      "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-sonnet-5-5",
+      "arn:aws:bedrock:eu-west-3::foundation-model/anthropic.claude-sonnet-5-5",
     ]
 
     condition {
@@ -38,7 +38,7 @@ data "aws_iam_policy_document" "bedrock_workload" {
       variable = "bedrock:InferenceProfileArn"
 
       values = [
-        "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.anthropic.claude-sonnet-5-5",
       ]
     }
   }
@@ -53,7 +53,7 @@ data "aws_iam_policy_document" "bedrock_workload" {
     ]
 
     resources = [
-      "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+      "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.anthropic.claude-sonnet-5-5",
     ]
 
     condition {
@@ -76,7 +76,7 @@ data "aws_iam_policy_document" "bedrock_workload" {
     ]
 
     resources = [
-      "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
+      "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-sonnet-5-5",
     ]
 
     condition {
@@ -93,7 +93,7 @@ data "aws_iam_policy_document" "bedrock_workload" {
       variable = "bedrock:InferenceProfileArn"
 
       values = [
-        "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.anthropic.claude-sonnet-5-5",
       ]
     }
   }
@@ -108,7 +108,7 @@ data "aws_iam_policy_document" "bedrock_workload" {
     ]
 
     resources = [
-      "arn:aws:bedrock:::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
+      "arn:aws:bedrock:::foundation-model/anthropic.claude-sonnet-5-5",
     ]
 
     condition {
@@ -125,7 +125,7 @@ data "aws_iam_policy_document" "bedrock_workload" {
       variable = "bedrock:InferenceProfileArn"
 
       values = [
-        "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.anthropic.claude-sonnet-5-5",
       ]
     }
   }

@@ -23,10 +23,10 @@ use crate::{
 };
 
 const APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/app");
-const PROFILE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
+const PROFILE: &str = "eu.anthropic.claude-sonnet-5-5";
 /// Longest wait for two calls.
 const PATIENCE: Duration = Duration::from_secs(30);
-const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+const MODEL: &str = "anthropic.claude-sonnet-5-5";
 
 type Data = BTreeMap<String, String>;
 
@@ -38,23 +38,24 @@ fn pod(manifest: &str) -> Value {
     deployment.expect("a Deployment")["spec"]["template"]["spec"].clone()
 }
 
-/// Returns the data of each `ConfigMap` that the operator makes for the bindings in a manifest of examples/app/.
+/// Returns the data of each `ConfigMap` that is there once the operator has written what the bindings in a manifest of
+/// examples/app/ ask for.
 fn config_maps(manifest: &str) -> BTreeMap<String, Data> {
+    let path = Path::new(APP).join(manifest);
     let mut command = Command::new(PROGRAM);
-    command
-        .args(["render", "-f"])
-        .arg(Path::new(APP).join(manifest))
-        .env_clear();
+    command.args(["render", "-f"]).arg(&path).env_clear();
     // Each binding is Ready.
-    documents(&Output::of(&mut command, "").ok())
-        .into_iter()
-        .filter(|object| object["kind"] == "ConfigMap")
-        .map(|object| {
+    let written = documents(&Output::of(&mut command, "").ok());
+    let applied = documents(&fs::read_to_string(path).expect("a manifest"));
+    let mut config_maps = BTreeMap::<String, Data>::new();
+    for object in applied.into_iter().chain(written) {
+        if object["kind"] == "ConfigMap" {
             let name = object["metadata"]["name"].as_str().expect("a name");
-            let data = serde_json::from_value(object["data"].clone()).expect("data");
-            (name.to_owned(), data)
-        })
-        .collect()
+            let data: Data = serde_json::from_value(object["data"].clone()).expect("data");
+            config_maps.entry(name.to_owned()).or_default().extend(data);
+        }
+    }
+    config_maps
 }
 
 /// Returns the environment of the only container in the pod of a manifest, as the kubelet makes it.
@@ -70,9 +71,14 @@ fn environment(manifest: &str) -> Data {
         environment.extend(config_maps[name].clone());
     }
     for variable in container["env"].as_array().into_iter().flatten() {
+        let name = variable["name"].as_str().expect("a name").to_owned();
+        let reference = &variable["valueFrom"]["configMapKeyRef"];
         if let Some(value) = variable["value"].as_str() {
-            let name = variable["name"].as_str().expect("a name");
-            environment.insert(name.to_owned(), value.to_owned());
+            environment.insert(name, value.to_owned());
+        } else if let (Some(object), Some(key)) =
+            (reference["name"].as_str(), reference["key"].as_str())
+        {
+            environment.insert(name, config_maps[object][key].clone());
         }
     }
     environment
@@ -257,17 +263,38 @@ fn the_proxy_mounts_a_configuration_that_names_the_profile() {
     assert_eq!(*secret, format!("os.environ/{variable}"));
 }
 
+/// The names are those of <https://code.claude.com/docs/en/model-config> and <https://code.claude.com/docs/en/amazon-bedrock>.
 #[test]
-fn claude_code_finds_model_and_region_under_its_own_names() {
+fn claude_code_gets_every_variable_that_selects_a_model_from_one_object() {
+    let [opus, sonnet, haiku] =
+        ["opus", "sonnet", "haiku"].map(|family| format!("eu.anthropic.claude-{family}-5-5"));
     let environment = environment("claude-code.yaml");
-    for (name, value) in [
+    let expected = [
+        ("ANTHROPIC_DEFAULT_FABLE_MODEL", opus.as_str()),
+        ("ANTHROPIC_DEFAULT_HAIKU_MODEL", &haiku),
+        ("ANTHROPIC_DEFAULT_OPUS_MODEL", &opus),
+        ("ANTHROPIC_DEFAULT_SONNET_MODEL", &sonnet),
+        ("ANTHROPIC_MODEL", &sonnet),
+        ("ANTHROPIC_SMALL_FAST_MODEL", &haiku),
+        ("AWS_REGION", "eu-west-1"),
+        ("CLAUDE_CODE_SUBAGENT_MODEL", &sonnet),
         ("CLAUDE_CODE_USE_BEDROCK", "1"),
-        (
-            "ANTHROPIC_MODEL",
-            "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
-        ),
-        ("AWS_REGION", "us-east-1"),
-    ] {
-        assert_eq!(environment.get(name).map(String::as_str), Some(value));
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let home = ("HOME".to_owned(), "/home/claude".to_owned());
+    assert_eq!(environment, expected.into_iter().chain([home]).collect());
+
+    // Nothing is optional, so the pod waits for what is not written yet.
+    let pod = pod("claude-code.yaml");
+    let container = &pod["containers"][0];
+    assert!(container.get("envFrom").is_none());
+    let config_maps = config_maps("claude-code.yaml");
+    let [data] = config_maps.values().collect::<Vec<_>>()[..] else {
+        panic!("one object: {config_maps:?}")
+    };
+    for key in data.keys() {
+        let reference = serde_json::json!({"name": key, "valueFrom": {"configMapKeyRef": {"name": "claude-code", "key": key}}});
+        let variables = container["env"].as_array().expect("a list");
+        assert!(variables.contains(&reference), "{key}");
     }
 }

@@ -12,7 +12,9 @@ use crate::common::{
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+const SONNET: &str = "anthropic.claude-sonnet-5-5";
+/// Has a profile of the geography `jp`.
+const HAIKU: &str = "anthropic.claude-haiku-5-5";
 const EU_FROM_IRELAND: [&str; 4] = ["--geography", "eu", "--region", "eu-west-1"];
 
 /// Runs the program in an empty environment: no AWS, no cluster, no home.
@@ -294,7 +296,13 @@ fn render_knows_limits_and_accounts() {
 #[test]
 fn explain_is_golden() {
     let explain = |arguments: &[&str]| {
-        let all = [&["explain", SONNET, "--region", "eu-west-1"], arguments].concat();
+        // HAIKU where a profile of the geography jp is asked for: SONNET has none.
+        let model = if arguments.contains(&"jp") {
+            HAIKU
+        } else {
+            SONNET
+        };
+        let all = [&["explain", model, "--region", "eu-west-1"], arguments].concat();
         program(&all)
     };
     for (name, code, arguments) in [
@@ -358,7 +366,7 @@ fn explain_is_golden() {
     let same = iam_policy(&[&["--model", SONNET], &EU_FROM_IRELAND[..]].concat()).ends_with(0);
     let same: serde_json::Value = serde_json::from_str(&same).expect("JSON");
     assert_eq!(policy, same, "as iam-policy prints it");
-    let mistyped = ["explain", "anthropic.claude-sonet-4-5-20250929-v1:0"];
+    let mistyped = ["explain", "anthropic.claude-sonet-5-5"];
     let printed = program(&[&mistyped, &EU_FROM_IRELAND[..]].concat()).ends_with(3);
     assert!(
         printed.contains(SONNET),
@@ -462,8 +470,15 @@ fn catalog_shows_what_a_limit_permits() {
     matrix.says("models left out, because --allowed-regions permits no route to them: ");
     assert_golden("catalog-matrix-eu.txt", &matrix.ends_with(0));
     let sonnet = ["--model", SONNET];
-    let list = ["catalog", "list", "--allowed-regions", "@jp"];
-    let list = program(&[&list[..], &sonnet].concat()).ends_with(0);
+    let list = [
+        "catalog",
+        "list",
+        "--allowed-regions",
+        "@jp",
+        "--model",
+        HAIKU,
+    ];
+    let list = program(&list).ends_with(0);
     assert_golden("catalog-list-jp.txt", &list);
     let nothing = ["catalog", "matrix", "--allowed-regions", "eu-west-1"];
     let nothing = program(&[&nothing[..], &sonnet].concat());
@@ -498,9 +513,9 @@ fn patterns_have_at_most_four_stars() {
     }
 
     let list = |model: &str| program(&["catalog", "list", "--model", model]);
-    let found = list("*a*u*-sonnet-4-5*").ends_with(0);
+    let found = list("*a*u*-sonnet-5-*").ends_with(0);
     assert!(found.contains(SONNET), "{found}");
-    list("*a*u*-sonnet-4-5**").is_misused("it has 5 stars (*), and at most 4 are allowed");
+    list("*a*u*-sonnet-5-**").is_misused("it has 5 stars (*), and at most 4 are allowed");
 }
 
 /// Files that leave out a destination which the embedded data know: every command counts both.
@@ -567,7 +582,7 @@ fn completions_name_every_command() {
 }
 
 /// Returns the commands that --help names.
-fn commands() -> Vec<String> {
+pub fn commands() -> Vec<String> {
     let help = program(&["--help"]).ends_with(0);
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands: Vec<String> = listed
@@ -713,7 +728,7 @@ fn iam_policies_of_bindings_leave_out_and_name_those_without_a_profile() {
 #[test]
 fn iam_policies_are_one_per_partition_and_no_larger_than_iam_takes() {
     let gov = binding("gov", "us-gov", "")
-        .replace(SONNET, "anthropic.claude-3-haiku-20240307-v1:0")
+        .replace(SONNET, "anthropic.claude-sonnet-4-5-20250929-v1:0")
         .replace("eu-west-1", "us-gov-east-1");
     let all = [&["iam-policy", "-f", "-"], &ACCOUNT[..]].concat();
     let output = program_in(&[], &format!("{}{gov}", binding("eu", "eu", "")), &all);
@@ -776,11 +791,14 @@ fn service_control_policies_are_reported_per_check() {
     ];
     let role = ["--principal", "arn:aws:iam::111122223333:role/chat"];
     let exempt = ["--principal", "arn:aws:iam::111122223333:role/break-glass"];
+    let guests = format!("{full},{}", scp("deny-guests"));
     for (name, file, principal, code) in [
         ("denied", &deny, &role[..], 3),
         ("not-denied", &deny, &exempt, 0),
+        // Hardly any workload is exempt, but who knows.
+        ("denied-unless-exempt", &deny, &[], 3),
         // Not knowing is no assurance.
-        ("cant-judge", &deny, &[], 3),
+        ("cant-judge", &guests, &[], 3),
     ] {
         let printed = iam_policy(&[&nova[..], &[file], principal].concat()).ends_with(code);
         assert_golden(&format!("iam-policy-scp-{name}.txt"), &printed);
@@ -794,6 +812,91 @@ fn service_control_policies_are_reported_per_check() {
         &deny,
     ]);
     assert_golden("iam-policy-scp-examples.txt", &output.ends_with(3));
+}
+
+#[test]
+fn service_control_policies_that_only_deny_are_judged_with_full_access() {
+    let only_denies = "tests/iam/scp/organization-region-deny.json";
+    let excepts = "tests/iam/scp/region-deny-except-profiles.json";
+    let sonnet = [
+        "--model",
+        "anthropic.claude-sonnet-4-6",
+        "--region",
+        "eu-west-1",
+        "--geography",
+    ];
+    for (name, arguments, code) in [
+        ("only-denies", &["eu", "--scp", only_denies][..], 3),
+        (
+            "only-denies-strict",
+            &["eu", "--scp", only_denies, "--strict"],
+            3,
+        ),
+        ("excepts-profiles", &["eu", "--scp", excepts], 0),
+        ("excepts-profiles-global", &["global", "--scp", excepts], 0),
+    ] {
+        let printed = iam_policy(&[&sonnet[..], arguments].concat()).ends_with(code);
+        assert_golden(&format!("iam-policy-scp-{name}.txt"), &printed);
+    }
+    // Once, for all levels and all requests.
+    let both = format!("{only_denies},{excepts}");
+    let full = "tests/iam/scp/full-access.json";
+    let levels = ["--scp", &both, "--scp", full, "--scp", excepts];
+    let printed = iam_policy(&[&["-f", "examples/"], &levels[..]].concat()).ends_with(3);
+    let said = format!(
+        "No policy of level 1 ({only_denies}, {excepts}) or level 3 ({excepts}) allows anything"
+    );
+    assert_eq!(printed.matches("FullAWSAccess").count(), 1, "{printed}");
+    assert!(printed.starts_with(&said), "{printed}");
+}
+
+#[test]
+fn iam_policy_of_a_model_on_demand_needs_no_account() {
+    let nova = [
+        "iam-policy",
+        "--model",
+        "amazon.nova-pro-v1:0",
+        "--region",
+        "us-east-1",
+        "--geography",
+        "jp",
+        "--on-demand",
+    ];
+    let arn = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0";
+    let printed = program(&nova).ends_with(0);
+    assert!(printed.contains("OnDemandModels") && printed.contains(arn));
+    let scp = ["--scp", "tests/iam/scp/region-deny.json"];
+    let printed = program(&[&nova[..], &scp].concat()).ends_with(3);
+    assert!(printed.contains("DENIED in us-east-1"), "{printed}");
+    program(&[&nova[..], &["--actions", "batch"]].concat())
+        .fails_with(2, "the account is unknown: ARNs of batch jobs name one");
+}
+
+#[test]
+fn iam_policy_with_fallbacks_covers_the_model_on_demand() {
+    let nova = [
+        "--model",
+        "amazon.nova-pro-v1:0",
+        "--region",
+        "us-east-1",
+        "--geography",
+        "us",
+    ];
+    let on_demand = |arguments: &[&str]| {
+        let printed = iam_policy(&[&nova[..], arguments].concat()).ends_with(0);
+        assert!(printed.contains("GeographicProfiles"), "{printed}");
+        printed.contains("OnDemandModels")
+    };
+    assert!(on_demand(&["--on-demand", "--with-fallbacks"]));
+    // It is not needed now, or never.
+    assert!(!on_demand(&["--on-demand"]));
+    assert!(!on_demand(&["--with-fallbacks"]));
+    let bound = binding("a", "us", ", fallback: {onDemand: true}")
+        .replace(SONNET, "amazon.nova-pro-v1:0")
+        .replace("eu-west-1", "us-east-1");
+    let all = [&["iam-policy", "-f", "-", "--with-fallbacks"], &ACCOUNT[..]].concat();
+    let printed = program_in(&[], &bound, &all).ends_with(0);
+    assert!(printed.contains("OnDemandModels"), "{printed}");
 }
 
 #[test]
@@ -827,6 +930,8 @@ fn iam_policy_refuses_bad_input() {
             "is not the ARN of a role or user",
         ),
         (&["-f", "-", "--actions", "train"], "train"),
+        (&["-f", "-", "--strict"], "--scp"),
+        (&["-f", "-", "--on-demand"], "--model"),
     ] {
         iam_policy(arguments).is_misused(message);
     }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use inference_profile_operator::{
@@ -78,13 +79,6 @@ fn metrics(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Metrics that the chart names before the code has them.
-const PENDING: [&str; 3] = [
-    "inference_profile_operator_model_bindings",
-    "inference_profile_operator_model_end_of_life_timestamp_seconds",
-    "inference_profile_operator_model_extended_access_timestamp_seconds",
-];
-
 #[test]
 fn metrics_are_those_of_the_code() {
     let root = Path::new(ROOT);
@@ -97,16 +91,13 @@ fn metrics_are_those_of_the_code() {
         code,
         "docs/operations.md"
     );
-    for pending in PENDING {
-        assert!(!code.contains(pending), "{pending} is no longer pending");
-    }
     let chart = root.join(CHART);
     for folder in ["files", "templates"] {
         for entry in fs::read_dir(chart.join(folder)).expect(folder) {
             let path = entry.expect("an entry").path();
             if path.is_file() {
-                let mut unknown = metrics(&text(&path));
-                unknown.retain(|name| !code.contains(name) && !PENDING.contains(&name.as_str()));
+                let unknown: Vec<String> =
+                    metrics(&text(&path)).difference(&code).cloned().collect();
                 assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
             }
         }
@@ -168,7 +159,7 @@ fn anchors(document: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_relative_link_leads_to_a_file_or_a_heading() {
+fn every_relative_link_leads_to_a_file_and_a_heading_in_it() {
     let mut headings = 0;
     for document in documents() {
         let folder = document.parent().expect("a folder");
@@ -197,6 +188,161 @@ fn every_relative_link_leads_to_a_file_or_a_heading() {
         }
     }
     assert!(headings > 5, "the links to headings were not found");
+}
+
+#[test]
+fn every_reason_is_reached_from_the_troubleshooting_page() {
+    let root = Path::new(ROOT);
+    let page = text(&root.join("docs/troubleshooting.md"));
+    let conditions = text(&root.join("docs/conditions.md"));
+    for reason in Reason::ALL {
+        let link = format!("[`{reason}`](conditions.md#");
+        let anchors: Vec<&str> = page
+            .split(&link)
+            .skip(1)
+            .map(|rest| rest.split(')').next().expect("an anchor"))
+            .collect();
+        assert!(
+            !anchors.is_empty(),
+            "docs/troubleshooting.md has no {link}...)"
+        );
+        for anchor in anchors {
+            let section = section(&conditions, anchor);
+            assert!(
+                section.contains(&format!("`{reason}`")),
+                "docs/troubleshooting.md: conditions.md#{anchor} does not explain {reason}"
+            );
+        }
+    }
+}
+
+/// Returns the section of second level with this anchor, up to the next one.
+fn section<'a>(document: &'a str, anchor: &str) -> &'a str {
+    document
+        .split("\n## ")
+        .find(|section| anchors(&format!("## {section}")).contains(anchor))
+        .unwrap_or_else(|| panic!("no section {anchor}"))
+}
+
+#[test]
+fn the_start_page_leads_to_every_page() {
+    let folder = Path::new(ROOT).join("docs");
+    let start = text(&folder.join("README.md"));
+    for page in documents()
+        .iter()
+        .filter(|page| page.parent() == Some(&folder))
+    {
+        let name = page
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name");
+        assert!(
+            name == "README.md" || start.contains(&format!("]({name})")),
+            "docs/README.md does not lead to {name}"
+        );
+    }
+}
+
+#[test]
+fn the_readme_is_short_and_names_both_commands_first() {
+    let readme = text(&Path::new(ROOT).join("README.md"));
+    let words = readme.split_whitespace().count();
+    assert!(
+        words <= 900,
+        "README.md has {words} words, and may have 900"
+    );
+    let introduction = readme.split("\n## ").next().expect("an introduction");
+    for command in ["\nmake demo ", "\nmake test "] {
+        assert!(introduction.contains(command), "{command:?}");
+    }
+}
+
+/// How a transcript calls the program.
+const PROGRAM: &str = "cargo run -q --";
+
+/// Returns a document with what its commands print now in the place of what its transcripts show, and the number of
+/// these commands.
+fn transcribed(document: &str) -> (String, usize) {
+    let mut lines = document.lines().peekable();
+    let (mut transcribed, mut commands) = (String::new(), 0);
+    while let Some(line) = lines.next() {
+        transcribed.push_str(line);
+        transcribed.push('\n');
+        let Some(command) = line
+            .strip_prefix("$ ")
+            .filter(|line| line.starts_with(PROGRAM))
+        else {
+            continue;
+        };
+        commands += 1;
+        while lines
+            .next_if(|line| !line.starts_with("$ ") && *line != "```")
+            .is_some()
+        {}
+        transcribed.push_str(&printed(command));
+    }
+    (transcribed, commands)
+}
+
+/// Returns what a command of a transcript prints, without AWS, cluster and home.
+fn printed(command: &str) -> String {
+    let home = tempfile::tempdir().expect("a folder");
+    let program = env!("CARGO_BIN_EXE_inference-profile-operator");
+    let output = Command::new("sh")
+        .args(["-c", &command.replace(PROGRAM, r#""$PROGRAM""#)])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home.path())
+        .env("PROGRAM", program)
+        .current_dir(ROOT)
+        .output()
+        .expect("sh can be run");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn transcripts_show_what_the_program_prints() {
+    let mut commands = 0;
+    for document in documents() {
+        let shown = text(&document);
+        let (now, here) = transcribed(&shown);
+        commands += here;
+        if now == shown {
+            continue;
+        }
+        if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
+            fs::write(&document, &now).expect("written");
+            continue;
+        }
+        let differs = shown
+            .lines()
+            .zip(now.lines())
+            .position(|(shown, now)| shown != now)
+            .unwrap_or_default();
+        panic!(
+            "{}, line {}, is not what the program prints:\n- {}\n+ {}\nIf the new output is right: UPDATE_GOLDEN=1 cargo test --test it docs::, and read the diff.",
+            document.display(),
+            differs + 1,
+            shown.lines().nth(differs).unwrap_or("(the end)"),
+            now.lines().nth(differs).unwrap_or("(the end)"),
+        );
+    }
+    assert!(commands >= 3, "the transcripts were not found");
+}
+
+#[test]
+fn the_readme_shows_the_example_that_it_renders() {
+    let root = Path::new(ROOT);
+    let example = text(&root.join("examples/01-smallest.yaml"));
+    let readme = text(&root.join("README.md"));
+    let shown = yaml_blocks(&readme)
+        .into_iter()
+        .find(|block| block.starts_with("apiVersion: inferenceprofiles.dev"))
+        .expect("a binding");
+    assert!(
+        example.contains(shown),
+        "examples/01-smallest.yaml is not\n{shown}"
+    );
 }
 
 /// Returns the YAML blocks of a document.

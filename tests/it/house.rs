@@ -18,6 +18,7 @@ const ORDER: &[&str] = &[
     "glob",
     "api",
     "catalog",
+    "lifecycle",
     "residency",
     "resolve",
     "iam",

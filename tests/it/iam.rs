@@ -19,6 +19,7 @@ use inference_profile_operator::{
         format, guardrail, workload,
     },
     residency::{Limit, LimitOrigin, Limits},
+    route::Route,
     types::Region,
 };
 use serde_json::{Value as Json, json};
@@ -45,7 +46,7 @@ impl Request {
             what: format!("{} {}", profile_arn(call), check.checked),
             action: check.action.as_str(),
             resource: check.resource.clone(),
-            context: check.context(&iam::caller(&call.account, principal)),
+            context: check.context(&iam::caller(call.account(), principal)),
         }
     }
 
@@ -89,7 +90,7 @@ fn role() -> Principal {
 
 /// Returns the ARN of the profile that a call goes through.
 fn profile_arn(call: &Call) -> String {
-    call.profile_arn().expect("a profile")
+    call.profile_arn().expect("a profile").to_owned()
 }
 
 fn call(profile: &str, source: &str) -> Call {
@@ -100,10 +101,12 @@ fn call(profile: &str, source: &str) -> Call {
         .iter()
         .find(|one| one.id.as_str() == profile)
         .unwrap_or_else(|| panic!("no {profile} from {source}"));
-    Call {
-        account: ACCOUNT.parse().expect("an account"),
-        route: found.route(&source),
-    }
+    of_account(found.route(&source))
+}
+
+fn of_account(route: Route) -> Call {
+    let account = ACCOUNT.parse().expect("an account");
+    Call::new(route, Some(account)).expect("the account is known")
 }
 
 /// Returns every route of the embedded catalog.
@@ -112,10 +115,7 @@ fn calls() -> Vec<Call> {
     data.source_regions()
         .flat_map(|source| {
             let catalog = data.catalog(source);
-            let of = |profile: &Arc<Profile>| Call {
-                account: ACCOUNT.parse().expect("an account"),
-                route: profile.route(source),
-            };
+            let of = |profile: &Arc<Profile>| of_account(profile.route(source));
             catalog.profiles().iter().map(of).collect::<Vec<_>>()
         })
         .collect()
@@ -487,14 +487,14 @@ const SITUATIONS: &[Situation] = &[
         expected: &[
             (
                 "model in eu-north-1",
-                "can't judge: DenyOtherRegions of region-deny depends on aws:PrincipalARN",
+                "DenyOtherRegions of region-deny, except for principals that it names",
             ),
             (
                 "model in eu-west-3",
-                "can't judge: DenyOtherRegions of region-deny depends on aws:PrincipalARN",
+                "DenyOtherRegions of region-deny, except for principals that it names",
             ),
         ],
-        because: "some roles are exempt, and it is not known which one calls",
+        because: "some roles are exempt, but the workload's is hardly one of them",
     },
     Situation {
         levels: &[&["full-access", "region-deny"]],
@@ -874,6 +874,220 @@ const SITUATIONS: &[Situation] = &[
         ],
         because: "addresses are not compared",
     },
+    // What follows has levels whose policies only deny.
+    Situation {
+        levels: &[&["control-tower-region-deny"]],
+        principal: None,
+        profile: JP,
+        source: "ap-northeast-1",
+        expected: &[(
+            "model in ap-northeast-3",
+            "GRREGIONDENY of control-tower-region-deny, except for principals that it names",
+        )],
+        because: "AWS attaches FullAWSAccess beside it",
+    },
+    Situation {
+        levels: &[&["control-tower-region-deny"]],
+        principal: Some("arn:aws:iam::111122223333:role/AWSControlTowerExecution"),
+        profile: JP,
+        source: "ap-northeast-1",
+        expected: &[],
+        because: "the role that sets up accounts is exempt",
+    },
+    Situation {
+        levels: &[&["control-tower-ou-region-deny"]],
+        principal: None,
+        profile: PRO,
+        source: "eu-central-1",
+        expected: &[],
+        because: "the actions are among those that the control exempts by its parameter",
+    },
+    Situation {
+        levels: &[&["control-tower-ou-region-deny-with-principals"]],
+        principal: None,
+        profile: PRO,
+        source: "eu-central-1",
+        expected: &[
+            (
+                "model in eu-north-1",
+                "CTMULTISERVICEPV1 of control-tower-ou-region-deny-with-principals, except for principals that it names",
+            ),
+            (
+                "model in eu-west-3",
+                "CTMULTISERVICEPV1 of control-tower-ou-region-deny-with-principals, except for principals that it names",
+            ),
+        ],
+        because: "its parameters exempt principals, not actions",
+    },
+    Situation {
+        levels: &[
+            &["control-tower-region-deny"],
+            &["control-tower-ou-region-deny"],
+        ],
+        principal: Some(ROLE),
+        profile: JP,
+        source: "ap-northeast-1",
+        expected: &[(
+            "model in ap-northeast-3",
+            "GRREGIONDENY of control-tower-region-deny",
+        )],
+        because: "an exception on one level does not undo the denial of another",
+    },
+    Situation {
+        levels: &[&["region-deny-except-eu-profiles"]],
+        principal: None,
+        profile: PRO,
+        source: "eu-central-1",
+        expected: &[],
+        because: "a multi-account organization lets destinations pass through its profiles",
+    },
+    Situation {
+        levels: &[&["region-deny-except-eu-profiles"]],
+        principal: None,
+        profile: JP,
+        source: "ap-northeast-1",
+        expected: &[
+            (
+                "profile in ap-northeast-1",
+                "DenyInferenceElsewhere of region-deny-except-eu-profiles",
+            ),
+            (
+                "model in ap-northeast-1 (source)",
+                "DenyInferenceElsewhere of region-deny-except-eu-profiles",
+            ),
+            (
+                "model in ap-northeast-3",
+                "DenyInferenceElsewhere of region-deny-except-eu-profiles",
+            ),
+        ],
+        because: "profiles of other geographies are not excepted",
+    },
+    Situation {
+        levels: &[&["listed-regions-except-bedrock"]],
+        principal: None,
+        profile: PRO,
+        source: "eu-central-1",
+        expected: &[],
+        because: "the first repair spares Bedrock in the regions that it lists",
+    },
+    Situation {
+        levels: &[&[
+            "listed-regions-except-bedrock",
+            "listed-regions-only-by-profile",
+        ]],
+        principal: None,
+        profile: PRO,
+        source: "eu-central-1",
+        expected: &[],
+        because: "the second repair lets models pass through a profile; both fit on one level",
+    },
+    Situation {
+        levels: &[&["without-sids"]],
+        principal: None,
+        profile: PRO,
+        source: "eu-central-1",
+        expected: &[
+            ("model in eu-north-1", "statement 2 of without-sids"),
+            ("model in eu-west-3", "statement 2 of without-sids"),
+        ],
+        because: "a statement without a name has a number",
+    },
+    Situation {
+        levels: &[&["organization-region-deny"]],
+        principal: None,
+        profile: GLOBAL,
+        source: "eu-west-1",
+        expected: &[(
+            "model anywhere (unspecified)",
+            "RegionDeny of organization-region-deny, except for principals that it names",
+        )],
+        because: "unspecified is none of the regions",
+    },
+    Situation {
+        levels: &[&["organization-region-deny"], &["deny-global"]],
+        principal: None,
+        profile: GLOBAL,
+        source: "eu-west-1",
+        expected: &[("model anywhere (unspecified)", "DenyGlobal of deny-global")],
+        because: "what denies everybody says more than what exempts somebody",
+    },
+    Situation {
+        levels: &[&["organization-region-deny"], &["allow-storage-only"]],
+        principal: None,
+        profile: PRO,
+        source: "eu-central-1",
+        expected: &[
+            (
+                "profile in eu-central-1",
+                "no statement of level 2 (allow-storage-only) allows it",
+            ),
+            (
+                "model in eu-central-1 (source)",
+                "no statement of level 2 (allow-storage-only) allows it",
+            ),
+            (
+                "model in eu-north-1",
+                "RegionDeny of organization-region-deny, except for principals that it names",
+            ),
+            (
+                "model in eu-west-1",
+                "no statement of level 2 (allow-storage-only) allows it",
+            ),
+            (
+                "model in eu-west-3",
+                "RegionDeny of organization-region-deny, except for principals that it names",
+            ),
+        ],
+        because: "an explicit denial comes first, and a level that allows something is judged as it is",
+    },
+    Situation {
+        levels: &[&["region-deny-except-profiles"]],
+        principal: None,
+        profile: GLOBAL,
+        source: "eu-west-1",
+        expected: &[],
+        because: "the models of a global profile are checked with its ARN, too",
+    },
+    Situation {
+        levels: &[&["region-deny-except-profiles"]],
+        principal: None,
+        profile: PRO,
+        source: "eu-west-1",
+        expected: &[],
+        because: "all destinations are reached through a profile",
+    },
+    Situation {
+        levels: &[&["deny-guests"]],
+        principal: None,
+        profile: JP,
+        source: "ap-northeast-1",
+        expected: &[
+            (
+                "profile in ap-northeast-1",
+                "can't judge: DenyGuests of deny-guests depends on aws:PrincipalArn",
+            ),
+            (
+                "model in ap-northeast-1 (source)",
+                "can't judge: DenyGuests of deny-guests depends on aws:PrincipalArn",
+            ),
+            (
+                "model in ap-northeast-3",
+                "can't judge: DenyGuests of deny-guests depends on aws:PrincipalArn",
+            ),
+        ],
+        because: "it denies some roles, and it is not known which one calls",
+    },
+    Situation {
+        levels: &[&["called-via-only"]],
+        principal: None,
+        profile: PRO,
+        source: "eu-central-1",
+        expected: &[
+            ("model in eu-north-1", "DenyDirectCalls of called-via-only"),
+            ("model in eu-west-3", "DenyDirectCalls of called-via-only"),
+        ],
+        because: "no service calls in the name of a workload",
+    },
 ];
 
 fn in_words(decision: &Decision) -> String {
@@ -891,6 +1105,7 @@ fn in_words(decision: &Decision) -> String {
 fn published_service_control_policies() {
     let (mut asked, mut expected) = (Vec::new(), Vec::new());
     let mut used: Vec<&str> = Vec::new();
+    let (_, full_json) = scp("full-access");
     for situation in SITUATIONS {
         let read: Vec<Vec<(Policy, Json)>> = situation
             .levels
@@ -898,14 +1113,17 @@ fn published_service_control_policies() {
             .map(|files| files.iter().map(|name| scp(name)).collect())
             .collect();
         used.extend(situation.levels.iter().copied().flatten());
-        let levels: Vec<Level> = read
+        let mut levels: Vec<Level> = read
             .iter()
             .map(|level| level.iter().map(|(policy, _)| policy.clone()).collect())
             .collect();
-        let json: Vec<Vec<&Json>> = read
+        let mut json: Vec<Vec<&Json>> = read
             .iter()
             .map(|level| level.iter().map(|(_, json)| json).collect())
             .collect();
+        for index in evaluate::add_full_access(&mut levels) {
+            json[index].push(&full_json);
+        }
         let principal: Option<Principal> = situation
             .principal
             .map(|arn| arn.parse().expect("a principal"));

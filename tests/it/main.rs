@@ -13,11 +13,13 @@ mod chart;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+mod controlplane;
 mod docs;
 mod generated;
 mod gitops;
 mod house;
 mod iam;
 mod input;
+mod models_in_use;
 mod python;
 mod residency;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, sync::LazyLock};
 use inference_profile_operator::{
     catalog::{Catalog, Profile, embedded::Embedded},
     residency::{Limit, LimitOrigin, Limits, Outside, Verdict, sets::SETS},
-    resolve::{Request, resolve},
+    resolve::{Context, Request, resolve},
     route::Destinations,
     types::Region,
 };
@@ -21,11 +21,19 @@ fn verdict(catalog: &Catalog, profile: &Profile, allowed: &[&str]) -> Verdict {
         on_demand: false,
         model: profile.model.clone(),
         geography: profile.geography.clone(),
+        fallback_models: Vec::new(),
         fallbacks: Vec::new(),
         source_region: source.clone(),
     };
     let limits = Limits::all([Limit::parse(LimitOrigin::Binding, allowed)]);
-    let found = resolve(&request, catalog, &limits, Embedded::load()).expect("it is listed");
+    let context = Context {
+        catalog,
+        limits: &limits,
+        embedded: Embedded::load(),
+        // No life of a listed model has ended on this day.
+        day: jiff::civil::date(2026, 8, 1),
+    };
+    let found = resolve(&request, &context).expect("it is listed");
     assert_eq!(found.route.id(), profile.id.as_str());
     found.judgement.verdict
 }

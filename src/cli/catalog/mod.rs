@@ -1,6 +1,7 @@
-//! `catalog list`, `catalog matrix` and `catalog export`: what can be called from where.
+//! `catalog list`, `catalog matrix`, `catalog lifecycle` and `catalog export`: what can be called from where, and until when.
 
 mod export;
+mod lifecycle;
 mod list;
 mod matrix;
 mod selection;
@@ -9,7 +10,7 @@ use std::{collections::BTreeSet, io::Write, str::FromStr, sync::Arc};
 
 use clap::{Args, Subcommand};
 
-use self::{export::ExportArgs, list::ListArgs, matrix::MatrixArgs};
+use self::{export::ExportArgs, lifecycle::LifecycleArgs, list::ListArgs, matrix::MatrixArgs};
 use super::{
     Error,
     catalogs::Catalogs,
@@ -30,6 +31,8 @@ pub enum CatalogCommand {
     List(ListArgs),
     /// Shows which geographies have a profile of each model
     Matrix(MatrixArgs),
+    /// Shows when models become legacy, and when their lives end
+    Lifecycle(LifecycleArgs),
     /// Writes listings into a directory, for --catalog directory:PATH
     Export(ExportArgs),
 }
@@ -93,6 +96,7 @@ pub async fn run(
     let (text, remark) = match command {
         CatalogCommand::List(args) => list::run(args).await?,
         CatalogCommand::Matrix(args) => matrix::run(args).await?,
+        CatalogCommand::Lifecycle(args) => lifecycle::run(args).await?,
         CatalogCommand::Export(args) => (String::new(), export::run(args).await?),
     };
     out.write_all(text.as_bytes())?;

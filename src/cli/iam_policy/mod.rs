@@ -10,24 +10,24 @@ use clap::{Args, ValueEnum};
 
 use self::{
     policies::{print, print_guardrail, remark},
-    report::report,
+    report::{report, say_what_was_added},
 };
 use super::{
     Error, NOT_READY,
     catalogs::Catalogs,
     input::{Given, Input},
-    options::{AccountOptions, CatalogOptions, LimitOptions, RegionOptions},
+    options::{AccountOptions, CatalogOptions, DayOptions, LimitOptions, RegionOptions},
 };
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
     iam::{
         Action, Call, Principal,
         document::{Document, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT},
-        evaluate::{Level, Policy},
+        evaluate::{self, Level, Policy},
         guardrail, operator, workload,
     },
     residency::Limits,
-    resolve::{self, Request},
+    resolve::{self, Context, Request},
     route::Route,
     types::{AccountId, Geography, ModelId, RoleArn},
 };
@@ -48,6 +48,9 @@ pub struct IamPolicyArgs {
     /// Geography that may be used instead; repeatable, tried in this order
     #[arg(long, value_name = "GEOGRAPHY", requires = "model")]
     fallback: Vec<Geography>,
+    /// Whether the model may be invoked on demand in the source region, if no geography is callable
+    #[arg(long, requires = "model")]
+    on_demand: bool,
     /// Prints the policy of the operator itself, which discovers profiles and invokes none
     #[arg(long, group = "subject")]
     operator: bool,
@@ -73,7 +76,8 @@ pub struct IamPolicyArgs {
         default_value = "invoke,stream"
     )]
     actions: Vec<ActionName>,
-    /// Allows the fallback geographies of each binding too, so that a later fallback needs no new policy
+    /// Allows the fallback geographies of each request too, and the model on demand where that is a fallback, so that a later
+    /// fallback needs no new policy
     #[arg(long)]
     with_fallbacks: bool,
     /// ARN of a role that the operator may assume, where * stands for any text; repeatable
@@ -87,6 +91,9 @@ pub struct IamPolicyArgs {
         conflicts_with_all = ["operator", "guardrail", "output"]
     )]
     scp: Vec<String>,
+    /// Judges service control policies exactly as given, without `FullAWSAccess` beside those of a level that only denies
+    #[arg(long, requires = "scp")]
+    strict: bool,
     /// ARN of the workload's role or user, for service control policies that name principals
     #[arg(long, value_name = "ARN", requires = "scp")]
     principal: Option<Principal>,
@@ -95,7 +102,7 @@ pub struct IamPolicyArgs {
     output: Output,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ActionName {
     Invoke,
     Stream,
@@ -152,7 +159,12 @@ pub(super) async fn run(
         return Ok(0);
     }
     // Before the catalog is asked, so that a file that can't be read is reported at once.
-    let levels = read_levels(&args.scp)?;
+    let mut levels = read_levels(&args.scp)?;
+    let added = if args.strict {
+        Vec::new()
+    } else {
+        evaluate::add_full_access(&mut levels)
+    };
     let wanted = wanted(&args)?;
     let (found, all_found) = find(&args, &wanted, err).await?;
     let mut actions: Vec<Action> = args.actions.iter().map(|name| (*name).into()).collect();
@@ -166,6 +178,7 @@ pub(super) async fn run(
         remark(err, &policies, &actions)?;
         true
     } else {
+        say_what_was_added(out, &args.scp, &added)?;
         report(out, &found, &actions, &levels, args.principal.as_ref())?
     };
     Ok(if all_found && all_allowed {
@@ -181,9 +194,10 @@ fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
         let request = Request {
             model: ModelId::parse_given(model)
                 .map_err(|error| Error::BadInput(error.to_string()))?,
+            fallback_models: Vec::new(),
             geography: geography.clone(),
             fallbacks: args.fallback.clone(),
-            on_demand: false,
+            on_demand: args.on_demand,
             source_region: args.region.required()?,
         };
         return Ok(vec![Wanted {
@@ -235,13 +249,12 @@ async fn find(
             }
             Ok(routes) => {
                 let account = account(args, &catalog)?;
-                found.extend(routes.into_iter().map(|route| NamedCall {
-                    name: one.name.clone(),
-                    call: Call {
-                        account: account.clone(),
-                        route,
-                    },
-                }));
+                for route in routes {
+                    found.push(NamedCall {
+                        name: one.name.clone(),
+                        call: call(args, route, account.clone(), &catalog)?,
+                    });
+                }
             }
         }
     }
@@ -254,18 +267,20 @@ fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Ve
         request, limits, ..
     } = wanted;
     let embedded = Embedded::load();
-    let resolution = resolve::resolve(request, catalog, limits, embedded)
-        .map_err(|unresolved| unresolved.message)?;
+    let context = Context {
+        catalog,
+        limits,
+        embedded,
+        day: DayOptions::default().day(),
+    };
+    let resolution =
+        resolve::resolve(request, &context).map_err(|unresolved| unresolved.message)?;
     if !resolution.judgement.permits() {
         return Err(resolution.judgement.message());
     }
     let mut routes = vec![resolution.route];
     if with_fallbacks {
-        let others = request
-            .geographies()
-            .filter_map(|geography| catalog.find(&request.model, geography))
-            .map(|profile| profile.route(&request.source_region))
-            .filter(|route| limits.judge(route, embedded).permits());
+        let others = resolve::allowed_routes(request, &context);
         for other in others {
             if !routes.contains(&other) {
                 routes.push(other);
@@ -275,8 +290,27 @@ fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Ve
     Ok(routes)
 }
 
-/// Returns the account of the workload: the given one, the principal's, or the catalog's.
-fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<AccountId, Error> {
+/// Returns how the route is called. Only a model that is invoked on demand can be called without knowing the account.
+fn call(
+    args: &IamPolicyArgs,
+    route: Route,
+    account: Option<AccountId>,
+    catalog: &Catalog,
+) -> Result<Call, Error> {
+    let unknown = |what: &str| {
+        Error::BadInput(format!(
+            "the account is unknown: ARNs of {what} name one, and the {} catalog does not; give --account",
+            catalog.source().as_str()
+        ))
+    };
+    if account.is_none() && args.actions.contains(&ActionName::Batch) {
+        return Err(unknown("batch jobs"));
+    }
+    Call::new(route, account).ok_or_else(|| unknown("profiles"))
+}
+
+/// Returns the account of the workload: the given one, the principal's, or the catalog's, if there is any of them.
+fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<Option<AccountId>, Error> {
     let principal = args.principal.as_ref().map(Principal::account);
     let given = args.account.account.as_ref();
     if let (Some(principal), Some(given)) = (principal, given)
@@ -286,12 +320,7 @@ fn account(args: &IamPolicyArgs, catalog: &Catalog) -> Result<AccountId, Error> 
             "--principal belongs to account {principal}, but --account is {given}: a profile is called by principals of its own account"
         )));
     }
-    given.or(principal).or(catalog.account()).cloned().ok_or_else(|| {
-        Error::BadInput(format!(
-            "the account is unknown: ARNs of profiles name one, and the {} catalog does not; give --account",
-            catalog.source().as_str()
-        ))
-    })
+    Ok(given.or(principal).or(catalog.account()).cloned())
 }
 
 fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {

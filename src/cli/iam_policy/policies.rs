@@ -113,10 +113,13 @@ pub(super) fn remark(
         for (index, policy) in policies.iter().enumerate() {
             writeln!(
                 err,
-                "policy {}: partition {}, account {}, {} characters",
+                "policy {}: partition {}, {}, {} characters",
                 index + 1,
                 policy.partition,
-                policy.account,
+                policy.account.as_ref().map_or_else(
+                    || "any account".to_owned(),
+                    |account| format!("account {account}")
+                ),
                 policy.document.size()
             )?;
         }

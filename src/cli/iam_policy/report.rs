@@ -10,7 +10,7 @@ use crate::{
     cli::{Error, tables::table},
     iam::{
         self, Action, Call, Check, CheckedResource, Principal,
-        evaluate::{self, Decision, Level},
+        evaluate::{self, Decision, Denial, Level},
     },
 };
 
@@ -29,6 +29,30 @@ impl JudgedCheck {
             Some(action) => format!("{}, {}", self.checked, action.as_str()),
         }
     }
+}
+
+/// Says which levels are judged with `FullAWSAccess` although it was not given. `added` are indices of `--scp` options.
+pub(super) fn say_what_was_added(
+    out: &mut impl Write,
+    options: &[String],
+    added: &[usize],
+) -> Result<(), Error> {
+    if added.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = added
+        .iter()
+        .map(|index| {
+            let files = options[*index].replace(',', ", ");
+            format!("level {} ({files})", index + 1)
+        })
+        .collect();
+    writeln!(
+        out,
+        "No policy of {} allows anything: judged with FullAWSAccess beside it, which AWS attaches by default; --strict judges without it",
+        names.join(" or ")
+    )?;
+    Ok(())
 }
 
 /// Prints what the policies say to each check, and returns whether all checks are allowed. One that can't be judged is not.
@@ -77,7 +101,7 @@ fn judged_checks(
     levels: &[Level],
     principal: Option<&Principal>,
 ) -> Vec<JudgedCheck> {
-    let caller = iam::caller(&call.account, principal);
+    let caller = iam::caller(call.account(), principal);
     let decide = |check: &Check| {
         let (action, context) = (check.action.as_str(), check.context(&caller));
         evaluate::judge(levels, action, &check.resource, &context)
@@ -124,8 +148,19 @@ fn verdict(checks: &[JudgedCheck]) -> String {
     };
     let denied = regions(|decision| matches!(decision, Decision::Denied(_)));
     if !denied.is_empty() {
+        let exempts = |check: &JudgedCheck| {
+            matches!(
+                check.decision,
+                Decision::Denied(Denial::Statement { exempts: true, .. })
+            )
+        };
+        let hint = if checks.iter().any(exempts) {
+            "; if the workload's role is exempt, give --principal"
+        } else {
+            ""
+        };
         return format!(
-            "DENIED in {denied}: a request fails if one of its checks is denied, even if all others are allowed"
+            "DENIED in {denied}: a request fails if one of its checks is denied, even if all others are allowed{hint}"
         );
     }
     let unknown: BTreeSet<&str> = checks

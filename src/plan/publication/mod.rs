@@ -50,7 +50,7 @@ pub fn must_withdraw(contradicts: bool, certain: bool, residency_violated: bool)
     residency_violated || (contradicts && certain)
 }
 
-/// Says whether a written value contradicts the spec: it is of another model, of a geography that is neither wanted nor a
+/// Says whether a written value contradicts the spec: it is of a model that is neither wanted nor a fallback, of a geography that is neither wanted nor a
 /// fallback, on demand although `fallback.onDemand` is not true, of another source region, or, if it was listed live, of
 /// another account than that of the role.
 #[must_use]
@@ -72,7 +72,7 @@ pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
         }
         Invocation::OnDemand => request.on_demand,
     };
-    route.model != request.model
+    request.models().all(|wanted| *wanted != route.model)
         || route.source_region != request.source_region
         || !allowed
         || other_account()

@@ -323,7 +323,7 @@ fn a_profile_that_appears_takes_the_place_of_the_model_itself() {
                     .profiles()
                     .to_vec(),
             ),
-            Some(vec![sonnet_model(Lifecycle::Active, true)]),
+            Some(vec![sonnet_model(Lifecycle::ACTIVE, true)]),
         ),
         &SETTINGS,
     );

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use crate::{
     api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, SourceKind, embedded::Embedded},
+    lifecycle,
     residency::{Judgement, Limits},
     route::Invocation,
     types::AccountId,
@@ -27,6 +30,7 @@ pub fn hold_back(
     written_judgement: Option<&Judgement>,
     settings: &Settings,
     embedded: &Embedded,
+    day: Date,
 ) -> Answer {
     let binding = &*observed.binding;
     let (Some(written), Some(judgement), Some(catalog)) = (
@@ -42,6 +46,7 @@ pub fn hold_back(
     if settings.follow_embedded
         || written.route == fresh.route
         || !only_the_data_differs(binding, written, catalog)
+        || lifecycle::outlived(catalog, embedded, &written.route.model, day).is_some()
         || !judgement.permits()
         || !is_allowed_as_listed(written, catalog, limits, embedded)
     {

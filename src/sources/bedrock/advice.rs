@@ -6,6 +6,7 @@ use crate::{
 };
 
 use super::{
+    denial::{Denial, PolicyKind},
     error::{CredentialsFailure, ErrorResponse, Failure},
     network::is_public_host,
 };
@@ -306,6 +307,10 @@ fn role_refused(response: &ErrorResponse, asked: Asked) -> CatalogError {
     if response.status == 403 {
         let caller = response.message.as_deref().and_then(caller);
         let caller = caller.as_deref().unwrap_or("the operator's role");
+        let needed = format!("sts:AssumeRole on {role} for {caller}");
+        if let Some(remedy) = assuming_denied(response, "sts:AssumeRole", &needed) {
+            return CatalogError::AccessDenied(format!("role {role} can't be assumed, {remedy}"));
+        }
         let external_id = if asked.external_id {
             "with the external ID that --allow-role-arn gives"
         } else {
@@ -323,7 +328,25 @@ fn role_refused(response: &ErrorResponse, asked: Asked) -> CatalogError {
     ))
 }
 
+/// Returns why a role can't be assumed, and what to change, if an allow in the role's trust policy and in the caller's own is
+/// not enough.
+fn assuming_denied(response: &ErrorResponse, permission: &str, needed: &str) -> Option<String> {
+    let denial = response.message.as_deref().and_then(Denial::read)?;
+    match denial {
+        Denial::Implicit(PolicyKind::RoleTrust) => None,
+        denial => denial.remedy(permission, needed),
+    }
+}
+
 fn web_identity_refused(response: &ErrorResponse) -> CatalogError {
+    let action = "sts:AssumeRoleWithWebIdentity";
+    let needed = format!("{action} on the role in AWS_ROLE_ARN");
+    if let Some(remedy) = assuming_denied(response, action, &needed) {
+        return CatalogError::CredentialsUnavailable(format!(
+            "STS does not accept the token of the operator's service account ({}), {remedy}",
+            response.shown_code()
+        ));
+    }
     let advice = match response.code() {
         "AccessDenied" | "AccessDeniedException" => {
             "the trust policy of the role in AWS_ROLE_ARN must allow sts:AssumeRoleWithWebIdentity for the operator's \
@@ -350,12 +373,19 @@ fn denied(message: Option<&str>, asked: Asked) -> String {
         .and_then(user)
         .and_then(principal)
         .unwrap_or_else(|| ("the operator".to_owned(), "ACCOUNT".to_owned()));
-    let why = message.and_then(reason).unwrap_or_default();
     let Asked { action, region, .. } = asked;
+    let permission = action.permission();
+    let head = format!("{who} may not {} {region}", action.in_words());
+    let needed = format!("{permission} in {region}");
+    if let Some(remedy) = message
+        .and_then(Denial::read)
+        .and_then(|denial| denial.remedy(permission, &needed))
+    {
+        return format!("{head}, {remedy}");
+    }
+    let why = message.and_then(reason).unwrap_or_default();
     format!(
-        "{who} may not {} {region}{why}: allow {} on {}",
-        action.in_words(),
-        action.permission(),
+        "{head}{why}: allow {permission} on {}",
         action.resource(region.partition().name, &account)
     )
 }
@@ -525,13 +555,24 @@ mod tests {
             text(&message("web-identity-token-1", because)),
             text(&message("web-identity-token-2", because))
         );
-        assert!(
-            text(&message(
-                "s",
-                "with an explicit deny in a service control policy"
-            ))
-            .contains(", with an explicit deny in a service control policy: allow")
-        );
+        for (why, change) in [
+            (
+                "with an explicit deny in a service control policy",
+                "the service control policy of the organization must stop denying",
+            ),
+            (
+                "because no permissions boundary allows the bedrock:ListInferenceProfiles action",
+                "the permissions boundary of the caller must allow",
+            ),
+        ] {
+            assert_eq!(
+                text(&message("s", why)),
+                format!(
+                    "the role discovery of account 111122223333 may not list the inference profiles of eu-west-2, {why}: an \
+                     allow elsewhere does not help; {change} bedrock:ListInferenceProfiles in eu-west-2"
+                )
+            );
+        }
         for odd in [
             "",
             "no",
@@ -688,6 +729,19 @@ mod tests {
              arn:aws:iam::111122223333:role/operator sts:AssumeRole (with the external ID that --allow-role-arn gives), and the \
              policy of arn:aws:iam::111122223333:role/operator must allow sts:AssumeRole on it"
         );
+        let denied_by = |why: &str| error(403, "AccessDenied", &format!("{message} {why}"), true);
+        assert_eq!(
+            denied_by("with an explicit deny in a service control policy").to_string(),
+            "role arn:aws:iam::444455556666:role/bedrock can't be assumed, with an explicit deny in a service control policy: an \
+             allow elsewhere does not help; the service control policy of the organization must stop denying sts:AssumeRole on \
+             arn:aws:iam::444455556666:role/bedrock for arn:aws:iam::111122223333:role/operator"
+        );
+        for why in [
+            "because no identity-based policy allows the sts:AssumeRole action",
+            "because no role trust policy allows the sts:AssumeRole action",
+        ] {
+            assert_eq!(denied_by(why).to_string(), denied.to_string());
+        }
         assert!(
             error(403, "AccessDenied", "", false)
                 .to_string()
@@ -725,6 +779,13 @@ mod tests {
             assert_eq!(error.reason(), Reason::CredentialsUnavailable);
             assert!(error.to_string().contains(says), "{error}");
         }
+        let message = "Not authorized to perform sts:AssumeRoleWithWebIdentity with an explicit deny in a resource control policy";
+        let failure = CredentialsFailure::WebIdentity(refusal(403, "AccessDenied", message));
+        let error = in_region(&Failure::Credentials(failure), "eu-west-1").to_string();
+        assert!(
+            error.contains("the resource control policy of the organization must stop denying sts:AssumeRoleWithWebIdentity"),
+            "{error}"
+        );
     }
 
     #[test]

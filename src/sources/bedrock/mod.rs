@@ -2,15 +2,15 @@
 //! AWS SDK.
 //!
 //! `options` says how AWS is asked, `client` by which clients and with whose credentials, `network` how requests travel, and
-//! `requests` which there were.
-//! `error` reduces what happened to a failed request, and `advice` says what that means and what to do. `models` reads AWS's
-//! answers about foundation models.
+//! `requests` which there were. `error` reduces what happened to a failed request, and `advice` says what that means and what
+//! to do; `denial` reads which policy denied a request. `models` reads AWS's answers about foundation models.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>
 
 mod advice;
 mod client;
+mod denial;
 mod error;
 mod models;
 mod network;

@@ -3,8 +3,6 @@
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_FoundationModelSummary.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_GetFoundationModelAvailability.html>
 
-use std::sync::Arc;
-
 use aws_sdk_bedrock::{
     operation::get_foundation_model_availability::GetFoundationModelAvailabilityOutput,
     primitives::DateTime,
@@ -13,6 +11,7 @@ use aws_sdk_bedrock::{
         FoundationModelLifecycleStatus, FoundationModelSummary, InferenceType, RegionAvailability,
     },
 };
+use jiff::{civil::Date, tz::TimeZone};
 
 use crate::{
     catalog::{FoundationModel, Lifecycle, Usability},
@@ -31,21 +30,22 @@ pub(super) fn foundation_model(summary: &FoundationModelSummary) -> Option<Found
     })
 }
 
-/// Returns the state: active, unless AWS calls the model legacy.
+/// Returns the lifecycle: active, unless AWS calls the model legacy, with all dates that AWS states.
 fn lifecycle(lifecycle: Option<&FoundationModelLifecycle>) -> Lifecycle {
-    match lifecycle {
-        Some(known) if *known.status() == FoundationModelLifecycleStatus::Legacy => {
-            Lifecycle::Legacy {
-                end_of_life: known.end_of_life_time().and_then(date),
-            }
-        }
-        _ => Lifecycle::Active,
+    let Some(known) = lifecycle else {
+        return Lifecycle::ACTIVE;
+    };
+    Lifecycle {
+        is_legacy: *known.status() == FoundationModelLifecycleStatus::Legacy,
+        legacy: known.legacy_time().and_then(date),
+        extended_access: known.public_extended_access_time().and_then(date),
+        end_of_life: known.end_of_life_time().and_then(date),
     }
 }
 
-fn date(time: &DateTime) -> Option<Arc<str>> {
+fn date(time: &DateTime) -> Option<Date> {
     let time = jiff::Timestamp::from_second(time.secs()).ok()?;
-    Some(time.strftime("%Y-%m-%d").to_string().into())
+    Some(TimeZone::UTC.to_datetime(time).date())
 }
 
 /// Returns whether a model can be used. A value that is not known here counts as no obstacle.
@@ -126,9 +126,11 @@ mod tests {
 
     #[test]
     fn models_of_a_listing() {
-        let legacy = |end: Option<i64>| {
+        let legacy = |[legacy, extended, end]: [Option<i64>; 3]| {
             FoundationModelLifecycle::builder()
                 .status("LEGACY".into())
+                .set_legacy_time(legacy.map(DateTime::from_secs))
+                .set_public_extended_access_time(extended.map(DateTime::from_secs))
                 .set_end_of_life_time(end.map(DateTime::from_secs))
                 .build()
                 .expect("lifecycle")
@@ -142,12 +144,12 @@ mod tests {
             .build()
             .expect("lifecycle");
         for (summary, lifecycle, on_demand) in [
-            (summary("a.b"), Lifecycle::Active, false),
+            (summary("a.b"), Lifecycle::ACTIVE, false),
             (
                 summary("a.b")
                     .model_lifecycle(active)
                     .inference_types_supported("ON_DEMAND".into()),
-                Lifecycle::Active,
+                Lifecycle::ACTIVE,
                 true,
             ),
             (
@@ -155,21 +157,28 @@ mod tests {
                     .model_lifecycle(in_between)
                     .inference_types_supported("INFERENCE_PROFILE".into())
                     .inference_types_supported("PROVISIONED".into()),
-                Lifecycle::Active,
+                Lifecycle::ACTIVE,
                 false,
             ),
             (
-                summary("a.b").model_lifecycle(legacy(None)),
-                Lifecycle::Legacy { end_of_life: None },
+                summary("a.b").model_lifecycle(legacy([None; 3])),
+                Lifecycle::LEGACY,
                 false,
             ),
             (
                 summary("a.b")
-                    .model_lifecycle(legacy(Some(1_796_083_200)))
+                    .model_lifecycle(legacy([
+                        Some(1_772_323_199),
+                        Some(1_780_272_000),
+                        Some(1_796_083_200),
+                    ]))
                     .inference_types_supported("INFERENCE_PROFILE".into())
                     .inference_types_supported("ON_DEMAND".into()),
-                Lifecycle::Legacy {
-                    end_of_life: Some("2026-12-01".into()),
+                Lifecycle {
+                    legacy: Some(jiff::civil::date(2026, 2, 28)),
+                    extended_access: Some(jiff::civil::date(2026, 6, 1)),
+                    end_of_life: Some(jiff::civil::date(2026, 12, 1)),
+                    ..Lifecycle::LEGACY
                 },
                 true,
             ),

@@ -44,6 +44,49 @@ pub fn all() -> Vec<Scripted> {
 }
 
 #[tokio::test]
+async fn a_denial_says_which_kind_of_policy_must_change() {
+    const SCP: &str = "the service control policy of the organization";
+    let server = server().await;
+    for (context, says) in [
+        (
+            "with an explicit deny in a service control policy",
+            format!("{SCP} must stop denying"),
+        ),
+        (
+            "because no service control policy allows the bedrock:ListInferenceProfiles action",
+            format!("{SCP} must allow"),
+        ),
+        (
+            "with an explicit deny in a VPC endpoint policy",
+            "the policy of the VPC endpoint must stop denying".to_owned(),
+        ),
+    ] {
+        let message = format!(
+            "User: arn:aws:sts::111122223333:assumed-role/r/s is not authorized to perform: bedrock:ListInferenceProfiles on \
+             resource: arn:aws:bedrock:eu-west-1:111122223333:inference-profile/* {context}"
+        );
+        // AWS answers with either.
+        for key in ["message", "Message"] {
+            let fault = Fault::error(403, "AccessDeniedException", "");
+            server.fail([Fault {
+                body: json!({ key: message }).to_string(),
+                ..fault
+            }]);
+            let error = error(&server.url()).await;
+            assert_eq!(error.reason(), Reason::AccessDenied);
+            let text = error.to_string();
+            assert!(
+                text.starts_with(&format!(
+                    "the role r of account 111122223333 may not list the inference profiles of eu-west-1, {context}: an allow \
+                     elsewhere does not help; {says} bedrock:ListInferenceProfiles in eu-west-1"
+                )),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn failures_have_classes_and_say_the_same_each_time() {
     let denied = |session: u32| {
         Fault::access_denied(&format!(

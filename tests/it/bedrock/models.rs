@@ -20,6 +20,7 @@ pub fn wire() -> Vec<Value> {
             "status": "LEGACY",
             "startOfLifeTime": "2025-09-29T00:00:00Z",
             "legacyTime": "2026-06-01T00:00:00Z",
+            "publicExtendedAccessTime": "2026-09-01T00:00:00Z",
             "endOfLifeTime": "2026-12-01T00:00:00.000Z",
         },
     });
@@ -59,18 +60,23 @@ pub fn available() -> Value {
 
 fn rows(models: Option<&[FoundationModel]>) -> Option<Vec<String>> {
     let row = |model: &FoundationModel| {
-        let life = match &model.lifecycle {
-            Lifecycle::Active => "active".to_owned(),
-            Lifecycle::Legacy { end_of_life } => format!("legacy {end_of_life:?}"),
-        };
-        format!("{} {life} {}", model.id, model.on_demand)
+        let Lifecycle {
+            is_legacy,
+            legacy,
+            extended_access,
+            end_of_life,
+        } = model.lifecycle;
+        let state = if is_legacy { "legacy" } else { "active" };
+        let dates = [legacy, extended_access, end_of_life].into_iter().flatten();
+        let dates: Vec<String> = dates.map(|date| format!(" {date}")).collect();
+        format!("{} {state}{} {}", model.id, dates.concat(), model.on_demand)
     };
     models.map(|models| models.iter().map(row).collect())
 }
 
 fn all() -> Vec<String> {
     [
-        "amazon.nova-lite-v1:0 legacy Some(\"2026-12-01\") true",
+        "amazon.nova-lite-v1:0 legacy 2026-06-01 2026-09-01 2026-12-01 true",
         "anthropic.claude-sonnet-4-6 active false",
         "cohere.embed-v4:0 active true",
     ]

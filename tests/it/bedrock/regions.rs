@@ -11,7 +11,7 @@ use inference_profile_operator::{
     api::condition::Reason,
     catalog::{Catalog, CatalogError, Source, embedded::Embedded},
     residency::Limits,
-    resolve::{self, Request},
+    resolve::{self, Context, Request},
     sources::bedrock::{Options, Resolver},
 };
 
@@ -47,12 +47,18 @@ async fn a_region_without_bedrock_is_an_outcome_where_dns_works() {
         let request = Request {
             model: "anthropic.claude-sonnet-4-6".parse().expect("model"),
             geography: "eu".parse().expect("geography"),
+            fallback_models: Vec::new(),
             fallbacks: Vec::new(),
             on_demand: false,
             source_region: region.parse().expect("region"),
         };
-        let unresolved = resolve::resolve(&request, &catalog, &Limits::default(), Embedded::load())
-            .expect_err(region);
+        let context = Context {
+            catalog: &catalog,
+            limits: &Limits::default(),
+            embedded: Embedded::load(),
+            day: jiff::civil::date(2026, 10, 1),
+        };
+        let unresolved = resolve::resolve(&request, &context).expect_err(region);
         assert_eq!(unresolved.reason, Reason::SourceRegionUnsupported);
         assert!(unresolved.message.contains(says), "{}", unresolved.message);
     }
