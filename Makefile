@@ -35,8 +35,9 @@ controlplane: ## Builds etcd, kube-apiserver, kube-controller-manager and kubect
 	@dev/controlplane/build
 
 .PHONY: tools
-tools: ## Builds the tools of the tests
+tools: ## Builds the tools of the tests, and fetches Prometheus
 	@dev/tools/build glua hcl2json helm helm-docs kube-score
+	@dev/tools/prometheus
 
 .PHONY: e2e
 e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)

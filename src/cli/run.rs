@@ -229,7 +229,16 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let allowed_roles = roles.allowed.clone();
     start_logging(args.log_format);
     check_region(&args.catalog, &default_region)?;
-    let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
+    let metrics = Metrics::new();
+    let source: Arc<dyn Source> = args
+        .catalog
+        .open(
+            &default_region,
+            &args.aws,
+            roles,
+            Some(Arc::new(metrics.clone())),
+        )
+        .await?;
     let client = client(cluster_config().await?)?;
     let config = Config {
         namespaces: args.namespaces,
@@ -265,7 +274,6 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         );
     }
     let shutdown = termination()?;
-    let metrics = Metrics::new();
     let mut election = args.election.start(&client, &metrics);
     let leadership = election
         .as_ref()

@@ -96,7 +96,7 @@ async fn a_standby_is_ready(stage: &mut Stage) {
 }
 
 async fn the_process_serves_probes_and_metrics(stage: &Stage) {
-    let (mut program, address) = run(stage, &["--leader-elect", "--lease-namespace"]).await;
+    let (mut program, address) = run(stage, &["--catalog=embedded"], &[]).await;
     stage.bound("a", sonnet()).await;
     assert_eq!(stage.value("a", ID).await.as_deref(), Some(EU));
     for path in ["/healthz", "/readyz"] {
@@ -123,14 +123,20 @@ async fn the_process_serves_probes_and_metrics(stage: &Stage) {
     assert_eq!(held(&leases.get(name).await.expect("a Lease")), None);
 }
 
-/// Runs the program on the stage, the namespace following the last of these options, and returns where it serves.
-async fn run(stage: &Stage, options: &[&str]) -> (Child, String) {
+/// Runs the program on the stage as a candidate for its Lease, with more arguments and variables, and returns where it
+/// serves.
+pub async fn run(
+    stage: &Stage,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Child, String) {
     let mut program = Command::new(PROGRAM)
-        .args(["run", "--catalog=embedded", "--region=eu-west-1"])
-        .args(["--http-addr=127.0.0.1:0", "--namespace", &stage.namespace])
-        .args(options)
-        .arg(&stage.namespace)
+        .args(["run", "--region=eu-west-1", "--http-addr=127.0.0.1:0"])
+        .args(["--namespace", &stage.namespace])
+        .args(["--leader-elect", "--lease-namespace", &stage.namespace])
+        .args(arguments)
         .env("KUBECONFIG", stage.cluster.kubeconfig())
+        .envs(environment.iter().copied())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

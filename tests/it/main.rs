@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod alerts;
 mod app;
 mod bedrock;
 mod catalog_data;

@@ -7,6 +7,7 @@ mod models;
 mod network;
 mod network_servers;
 mod regions;
+mod requests;
 mod roles;
 
 use std::{fs, io, net::IpAddr, process::Command, sync::Arc};
