@@ -4,6 +4,7 @@ use std::{
     io::{self, IsTerminal},
     net::SocketAddr,
     num::NonZeroUsize,
+    path::PathBuf,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -94,6 +95,14 @@ pub struct RunArgs {
     /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: not served]
     #[arg(long, env = "IPO_HTTP_ADDR", value_name = "IP:PORT")]
     http_addr: Option<SocketAddr>,
+    /// File with the bearer token that /metrics asks for, such as a mounted Secret [default: anybody may read it]
+    #[arg(
+        long,
+        env = "IPO_METRICS_TOKEN_FILE",
+        value_name = "PATH",
+        requires = "http_addr"
+    )]
+    metrics_token_file: Option<PathBuf>,
     /// Format of the log lines
     #[arg(
         long,
@@ -283,7 +292,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let controlling = pin!(controller.run(shutdown));
     let outcome = tokio::select! {
         ended = controlling => ended.map_err(Error::from),
-        failed = serve(args.http_addr, health, metrics) => Err(failed),
+        failed = serve(args.http_addr, health, metrics, args.metrics_token_file) => Err(failed),
         () = ended(&mut election) => Err(Error::ElectionEnded),
     };
     // No visit is under way any more: another replica may begin.
@@ -302,11 +311,16 @@ async fn ended(election: &mut Option<Election>) {
 }
 
 /// Serves the endpoints. Returns only if that fails.
-async fn serve(address: Option<SocketAddr>, health: Health, metrics: Metrics) -> Error {
+async fn serve(
+    address: Option<SocketAddr>,
+    health: Health,
+    metrics: Metrics,
+    token_file: Option<PathBuf>,
+) -> Error {
     let Some(address) = address else {
         return std::future::pending().await;
     };
-    let source = server::serve(address, health, metrics)
+    let source = server::serve(address, health, metrics, token_file)
         .await
         .err()
         .unwrap_or_else(|| io::Error::other("the server ended"));
