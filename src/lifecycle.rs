@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, Lifecycle, embedded::Embedded},
+    catalog::{Catalog, Lifecycle, SourceKind, embedded::Embedded},
     types::{ModelId, Region},
 };
 
@@ -113,7 +113,8 @@ impl Known {
 }
 
 /// Returns what is known of a model's lifecycle: by a live listing if that is what the catalog is, else by the embedded data.
-/// Returns `None` if a live listing has no models, or not this one.
+/// Returns `None` if a live listing has no models, or not this one, and if a snapshot does not have the model in its region,
+/// unless the data name that region.
 #[must_use]
 pub fn known(catalog: &Catalog, embedded: &Embedded, model: &ModelId) -> Option<Known> {
     if catalog.source().is_live() {
@@ -122,8 +123,12 @@ pub fn known(catalog: &Catalog, embedded: &Embedded, model: &ModelId) -> Option<
             basis: Basis::Listing,
         });
     }
-    Some(Known {
-        lifecycle: embedded.lifecycle(model, catalog.source_region()),
+    let region = catalog.source_region();
+    let is_there = catalog.model(model).is_some()
+        || !catalog.profiles_of(model).is_empty()
+        || embedded.names_lifecycle(model, region);
+    is_there.then(|| Known {
+        lifecycle: embedded.lifecycle(model, region),
         basis: Basis::Embedded,
     })
 }
@@ -134,8 +139,9 @@ pub fn ended(lifecycle: &Lifecycle, day: Date) -> Option<Date> {
     lifecycle.end_of_life.filter(|end| *end <= day)
 }
 
-/// Returns the day on which a model's life ended if the catalog is a snapshot and that day has come: whatever the snapshot
-/// lists, it proves nothing any more. A live listing is believed.
+/// Returns the day on which a model's life ended if that day has come and the catalog does not count against it. A live listing
+/// counts, and so do files of a directory that are not older than that day. The embedded data do not: they have the end
+/// themselves.
 #[must_use]
 pub fn outlived(
     catalog: &Catalog,
@@ -143,8 +149,19 @@ pub fn outlived(
     model: &ModelId,
     day: Date,
 ) -> Option<Date> {
-    let known = known(catalog, embedded, model)?;
-    ended(&known.lifecycle, day).filter(|_| known.basis == Basis::Embedded)
+    let end = ended(&known(catalog, embedded, model)?.lifecycle, day)?;
+    let counts = match catalog.source() {
+        SourceKind::Bedrock => true,
+        SourceKind::Directory => date_of(catalog).is_some_and(|as_of| as_of >= end),
+        SourceKind::Embedded => false,
+    };
+    (!counts).then_some(end)
+}
+
+/// Returns the date of a snapshot.
+fn date_of(catalog: &Catalog) -> Option<Date> {
+    // A date, or a time that begins with one.
+    catalog.as_of()?.get(..10)?.parse().ok()
 }
 
 /// Returns the number of days from one day to another, which is negative if that is earlier.
@@ -182,9 +199,10 @@ pub fn describe(
     model: &ModelId,
     region: &Region,
     known: &Known,
-    state: State,
+    day: Date,
     embedded: &Embedded,
 ) -> String {
+    let state = State::of(&known.lifecycle, day);
     let Lifecycle {
         legacy,
         extended_access,
@@ -192,7 +210,16 @@ pub fn describe(
         ..
     } = known.lifecycle;
     let on = |date: Option<Date>| date.map_or_else(String::new, |date| format!(" on {date}"));
-    let since = |date: Option<Date>| date.map_or_else(String::new, |date| format!(" since {date}"));
+    let since = |date: Option<Date>| {
+        let past = date.filter(|date| *date <= day);
+        past.map_or_else(String::new, |date| format!(" since {date}"))
+    };
+    let has_been = |what: &str, date: Option<Date>| {
+        let past = date.filter(|date| *date <= day);
+        past.map_or_else(String::new, |date| {
+            format!("; it has been {what} since {date}")
+        })
+    };
     let to_come = || {
         let end = end_of_life.map_or_else(
             || "the date of its end of life is not known".to_owned(),
@@ -215,18 +242,16 @@ pub fn describe(
             to_come()
         ),
         State::ExtendedAccess => format!(
-            "{model} is in public extended access in {region}{}: the provider may charge more; it has been legacy{}; {}",
+            "{model} is in public extended access in {region}{}: the provider may charge more{}; {}",
             since(extended_access),
-            since(legacy),
+            has_been("legacy", legacy),
             to_come()
         ),
         State::EndOfLifeNear => format!(
-            "the life of {model} in {region} ends{}: requests fail from then on; it has been legacy{}{}",
+            "the life of {model} in {region} ends{}: requests fail from then on{}{}",
             on(end_of_life),
-            since(legacy),
-            extended_access.map_or_else(String::new, |date| {
-                format!(" and in public extended access since {date}")
-            }),
+            has_been("legacy", legacy),
+            has_been("in public extended access", extended_access),
         ),
         State::EndOfLifePassed => format!(
             "the life of {model} in {region} ended{}: requests fail",
@@ -303,7 +328,7 @@ mod tests {
         let mut day = date(2026, 10, 8);
         while day < date(2027, 5, 1) {
             let state = State::of(&known.lifecycle, day);
-            let text = describe(&model, &region, &known, state, Embedded::load());
+            let text = describe(&model, &region, &known, day, Embedded::load());
             if texts.last() != Some(&(state, text.clone())) {
                 texts.push((state, text));
             }
@@ -315,7 +340,7 @@ mod tests {
             [
                 "a.b is legacy in eu-west-1 since 2026-10-08: it is closed to new customers, and accounts that do not use it may lose it; from 2027-01-08 the provider may charge more (public extended access); on 2027-04-08 its life ends and requests fail",
                 "a.b is in public extended access in eu-west-1 since 2027-01-08: the provider may charge more; it has been legacy since 2026-10-08; on 2027-04-08 its life ends and requests fail",
-                "the life of a.b in eu-west-1 ends on 2027-04-08: requests fail from then on; it has been legacy since 2026-10-08 and in public extended access since 2027-01-08",
+                "the life of a.b in eu-west-1 ends on 2027-04-08: requests fail from then on; it has been legacy since 2026-10-08; it has been in public extended access since 2027-01-08",
                 "the life of a.b in eu-west-1 ended on 2027-04-08: requests fail",
             ]
         );
@@ -327,8 +352,7 @@ mod tests {
         let region: Region = "eu-west-1".parse().expect("a region");
         let of = |lifecycle, basis| {
             let known = Known { lifecycle, basis };
-            let state = State::of(&lifecycle, date(2026, 11, 1));
-            describe(&model, &region, &known, state, Embedded::load())
+            describe(&model, &region, &known, date(2026, 11, 1), Embedded::load())
         };
         let legacy = of(Lifecycle::LEGACY, Basis::Embedded);
         assert!(
@@ -351,6 +375,37 @@ mod tests {
             of(announced, Basis::Listing),
             "a.b is active in eu-west-1; it becomes legacy on 2027-01-01"
         );
+    }
+
+    #[test]
+    fn nothing_is_said_to_have_been_that_is_to_come() {
+        let model: ModelId = "a.b".parse().expect("a model");
+        let region: Region = "eu-west-1".parse().expect("a region");
+        let only_the_end = Lifecycle {
+            end_of_life: Some(date(2026, 12, 10)),
+            ..Lifecycle::ACTIVE
+        };
+        let later = Lifecycle {
+            legacy: Some(date(2026, 12, 20)),
+            ..Lifecycle::LEGACY
+        };
+        for (lifecycle, says) in [
+            (
+                only_the_end,
+                "the life of a.b in eu-west-1 ends on 2026-12-10: requests fail from then on",
+            ),
+            (
+                later,
+                "a.b is legacy in eu-west-1: it is closed to new customers, and accounts that do not use it may lose it; the date of its end of life is not known",
+            ),
+        ] {
+            let known = Known {
+                lifecycle,
+                basis: Basis::Listing,
+            };
+            let text = describe(&model, &region, &known, date(2026, 12, 1), Embedded::load());
+            assert_eq!(text, says);
+        }
     }
 
     #[test]

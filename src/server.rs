@@ -1,6 +1,6 @@
 //! The HTTP endpoints of a running operator: `/healthz`, `/readyz` and `/metrics`.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -17,17 +17,19 @@ use crate::{
     metrics::{self, Metrics},
 };
 
+/// Reads the bearer token that `/metrics` asks for. It is called at each request, so that a mounted Secret can be changed.
+pub type ReadToken = Arc<dyn Fn() -> io::Result<String> + Send + Sync>;
+
 /// The state that the endpoints share.
 #[derive(Clone)]
 struct AppState {
     health: Health,
     metrics: Metrics,
-    /// The file with the token that `/metrics` asks for. `None` if anybody may read it.
-    token_file: Option<Arc<PathBuf>>,
+    /// What reads the token that `/metrics` asks for. `None` if anybody may read it.
+    token: Option<ReadToken>,
 }
 
-/// Serves the endpoints for as long as it is polled. With a file, `/metrics` answers only who gives the token in it as a bearer
-/// token; the file is read each time, so that a mounted Secret can be changed.
+/// Serves the endpoints for as long as it is polled. With a token, `/metrics` answers only who gives it.
 ///
 /// # Errors
 /// Returns an error if the address can't be listened on.
@@ -35,7 +37,7 @@ pub async fn serve(
     address: SocketAddr,
     health: Health,
     metrics: Metrics,
-    token_file: Option<PathBuf>,
+    token: Option<ReadToken>,
 ) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /healthz, /readyz and /metrics");
@@ -51,16 +53,13 @@ pub async fn serve(
         .route(
             "/metrics",
             get(async |State(app): State<AppState>, headers: HeaderMap| {
-                match authorized(&app, &headers).await {
-                    Ok(()) => page(&app.metrics),
-                    Err(refusal) => refusal,
-                }
+                refusal(&app, &headers).unwrap_or_else(|| page(&app.metrics))
             }),
         )
         .with_state(AppState {
             health,
             metrics,
-            token_file: token_file.map(Arc::new),
+            token,
         });
     axum::serve(listener, router).await
 }
@@ -72,26 +71,24 @@ fn probe(answer: Result<(), &'static str>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Returns the answer to who may not read the metrics.
-async fn authorized(app: &AppState, headers: &HeaderMap) -> Result<(), Response> {
-    let Some(path) = &app.token_file else {
-        return Ok(());
-    };
-    let token = match tokio::fs::read_to_string(path.as_ref()).await {
+/// Returns the answer to who may not read the metrics, or `None` to who may.
+fn refusal(app: &AppState, headers: &HeaderMap) -> Option<Response> {
+    let read = app.token.as_ref()?;
+    let token = match read() {
         Ok(token) => token,
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the token of /metrics can't be read");
+            tracing::warn!(%error, "the token of /metrics can't be read: check --metrics-token-file");
             let why = "the token that this endpoint asks for can't be read";
-            return Err((StatusCode::SERVICE_UNAVAILABLE, why).into_response());
+            return Some((StatusCode::SERVICE_UNAVAILABLE, why).into_response());
         }
     };
     let given = headers.get(header::AUTHORIZATION);
     let given = given.and_then(|value| value.to_str().ok());
     if is_authorized(given, &token) {
-        return Ok(());
+        return None;
     }
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-    Err((StatusCode::UNAUTHORIZED, challenge, "give the bearer token").into_response())
+    Some((StatusCode::UNAUTHORIZED, challenge, "give the bearer token").into_response())
 }
 
 /// Says whether an `Authorization` header gives this token. White space around the token in the file does not count. An empty

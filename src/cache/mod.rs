@@ -13,6 +13,8 @@ use std::{
     sync::Arc,
 };
 
+use jiff::civil::Date;
+
 use crate::{
     api::{
         condition::{ConditionStatus, ConditionType, Reason},
@@ -29,7 +31,7 @@ use crate::{
     queue::Lane,
     residency::NamespaceLimit,
     resolve::Request,
-    types::ModelId,
+    types::{ModelId, Region},
 };
 
 use pool::Pool;
@@ -67,6 +69,25 @@ struct Versioned<T> {
 
 /// The bindings of a feed, including suspended ones, by the model that they ask for.
 type Audience = HashMap<ModelId, HashSet<ObjectKey>>;
+
+/// The life of a model that bindings use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Life {
+    /// The first day of public extended access.
+    pub extended_access: Option<Date>,
+    /// The day on which requests begin to fail.
+    pub end_of_life: Option<Date>,
+    /// How many bindings use it.
+    pub bindings: usize,
+}
+
+/// Returns the earlier of two dates: bindings that were visited at different times can have different ones.
+fn earlier(one: Option<Date>, other: Option<Date>) -> Option<Date> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
 
 /// Bindings, targets and Namespace limits, with their indexes.
 #[derive(Debug, Default)]
@@ -119,6 +140,33 @@ impl Cache {
             *counts.entry(key).or_default() += 1;
         }
         counts
+    }
+
+    /// Returns the lives of the models that bindings use, by model and source region, as their statuses have them, each with the
+    /// number of these bindings. Models without any known date are left out.
+    #[must_use]
+    pub fn lives(&self) -> BTreeMap<(ModelId, Region), Life> {
+        let mut lives: BTreeMap<(ModelId, Region), Life> = BTreeMap::new();
+        for known in self.bindings.values() {
+            let (spec, status) = (&known.value.spec, &known.value.status);
+            let in_use = status.route.as_ref().map(|it| &it.route.source_region);
+            let asked = spec.request.as_ref().ok().map(|it| &it.source_region);
+            let (Some(details), Some(region)) = (&status.lifecycle, in_use.or(asked)) else {
+                continue;
+            };
+            let Some(model) = &details.model else {
+                continue;
+            };
+            let (extended_access, end_of_life) = (details.extended_access, details.end_of_life);
+            if extended_access.or(end_of_life).is_none() {
+                continue;
+            }
+            let life = lives.entry((model.clone(), region.clone())).or_default();
+            life.extended_access = earlier(life.extended_access, extended_access);
+            life.end_of_life = earlier(life.end_of_life, end_of_life);
+            life.bindings += 1;
+        }
+        lives
     }
 
     /// Applies a binding from a watch event.
@@ -484,24 +532,6 @@ impl Cache {
     pub fn models_of(&self, feed: &FeedKey) -> Vec<ModelId> {
         let audience = self.audiences.get(feed);
         audience.map_or_else(Vec::new, |audience| audience.keys().cloned().collect())
-    }
-
-    /// Returns how many bindings of a feed use a model: their values are made of it, or nothing is written yet and they ask for
-    /// it.
-    #[must_use]
-    pub fn users_of(&self, feed: &FeedKey, model: &ModelId) -> usize {
-        let asking = self.audiences.get(feed).and_then(|it| it.get(model));
-        let uses = |key: &&ObjectKey| {
-            self.bindings.get(key).is_some_and(|known| {
-                let (spec, status) = (&known.value.spec, &known.value.status);
-                match (&status.route, &spec.request) {
-                    (Some(written), _) => written.route.model == *model,
-                    (None, Ok(request)) => request.model == *model,
-                    (None, Err(_)) => false,
-                }
-            })
-        };
-        asking.into_iter().flatten().filter(uses).count()
     }
 
     /// Assumes a status that was written, until its event arrives.

@@ -210,6 +210,14 @@ impl Embedded {
             .map_or(Lifecycle::ACTIVE, |known| known.lifecycle)
     }
 
+    /// Returns whether an entry about a model's lifecycle names this region.
+    #[must_use]
+    pub fn names_lifecycle(&self, model: &ModelId, region: &Region) -> bool {
+        let known = self.lifecycles.get(model).into_iter().flatten();
+        let mut named = known.filter_map(|known| known.regions.as_ref());
+        named.any(|regions| regions.binary_search(region).is_ok())
+    }
+
     /// Returns the models that are not active everywhere, or have dates, with each lifecycle and the regions where it holds,
     /// sorted by model. `None` stands for all regions that no other lifecycle of the model names.
     pub fn lifecycles(&self) -> impl Iterator<Item = (&ModelId, Option<&[Region]>, Lifecycle)> {

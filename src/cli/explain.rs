@@ -77,8 +77,8 @@ struct Explanation {
     message: String,
     chosen: Option<Chosen>,
     candidates: Vec<Candidate>,
-    /// The lifecycle of the model that serves the request, or else of the one that was asked for, if it is known.
-    lifecycle: Option<ExplainedLifecycle>,
+    /// The lifecycles that are known: of the model that was asked for, and of a fallback that serves in its place.
+    lifecycles: Vec<ExplainedLifecycle>,
 }
 
 /// A model's state on the day of the question.
@@ -116,7 +116,8 @@ pub(super) async fn run(
         fallbacks: args.fallback,
         on_demand: args.on_demand,
         source_region: args.region.required()?,
-    };
+    }
+    .without_repeats();
     let limit = args.limit.parse()?;
     let key = FeedKey {
         role: None,
@@ -133,16 +134,27 @@ pub(super) async fn run(
     let supported = explanation
         .chosen
         .is_some_and(|chosen| chosen.judgement.permits());
-    let lifecycle = explanation.lifecycle.as_ref();
-    let has_ended = lifecycle.is_some_and(|found| found.state == State::EndOfLifePassed);
-    let problem = lifecycle.and_then(|found| {
-        let end = found.known.lifecycle.end_of_life;
-        args.end_of_life.problem(&found.model, end, day)
-    });
-    if let Some(problem) = &problem {
-        writeln!(err, "{problem}")?;
+    // A fallback comes last: it is the model that serves.
+    let in_use = explanation.lifecycles.last();
+    let has_ended = in_use.is_some_and(|found| found.state == State::EndOfLifePassed);
+    let mut is_long_enough = true;
+    if explanation.lifecycles.is_empty() {
+        let request = &explanation.request;
+        let remark = args
+            .end_of_life
+            .unknown(&request.model, &request.source_region);
+        if let Some(remark) = remark {
+            writeln!(err, "{remark}")?;
+        }
     }
-    Ok(if supported && !has_ended && problem.is_none() {
+    for found in &explanation.lifecycles {
+        let end = found.known.lifecycle.end_of_life;
+        if let Some(problem) = args.end_of_life.problem(&found.model, end, day) {
+            writeln!(err, "{problem}")?;
+            is_long_enough = false;
+        }
+    }
+    Ok(if supported && !has_ended && is_long_enough {
         0
     } else {
         NOT_READY
@@ -177,10 +189,14 @@ fn explain(
             unresolved.candidates,
         ),
     };
-    let model = chosen
+    let fallback = chosen
         .as_ref()
-        .map_or(&request.model, |chosen| &chosen.route.model);
-    let lifecycle = explain_lifecycle(model, &request, &context);
+        .map(|chosen| &chosen.route.model)
+        .filter(|model| **model != request.model);
+    let lifecycles = std::iter::once(&request.model)
+        .chain(fallback)
+        .filter_map(|model| explain_lifecycle(model, &request, &context))
+        .collect();
     Explanation {
         request,
         limit,
@@ -188,7 +204,7 @@ fn explain(
         message,
         chosen,
         candidates,
-        lifecycle,
+        lifecycles,
     }
 }
 
@@ -204,7 +220,7 @@ fn explain_lifecycle(
             model,
             &request.source_region,
             &known,
-            state,
+            context.day,
             context.embedded,
         ),
         successors: if state == State::Active {
@@ -245,9 +261,14 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
     }
     writeln!(out, "Verdict:        {}", explanation.reason)?;
     writeln!(out, "                {}", explanation.message)?;
-    if let Some(lifecycle) = &explanation.lifecycle {
+    for lifecycle in &explanation.lifecycles {
         let origin = lifecycle.known.origin(Embedded::load());
-        writeln!(out, "Lifecycle:      {}{origin}", lifecycle.state)?;
+        let model = if lifecycle.model == request.model {
+            String::new()
+        } else {
+            format!("{} is ", lifecycle.model)
+        };
+        writeln!(out, "Lifecycle:      {model}{}{origin}", lifecycle.state)?;
         if lifecycle.state != State::Active || lifecycle.known.lifecycle.has_dates() {
             writeln!(out, "                {}", lifecycle.message)?;
         }
@@ -323,6 +344,21 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             })
         })
         .collect();
+    let lifecycles: Vec<_> = explanation
+        .lifecycles
+        .iter()
+        .map(|found| {
+            serde_json::json!({
+                "model": found.model,
+                "state": found.state,
+                "legacy": found.known.lifecycle.legacy,
+                "publicExtendedAccess": found.known.lifecycle.extended_access,
+                "endOfLife": found.known.lifecycle.end_of_life,
+                "successors": found.successors,
+                "message": found.message,
+            })
+        })
+        .collect();
     let chosen = explanation.chosen.as_ref();
     let value = serde_json::json!({
         "model": explanation.request.model,
@@ -334,15 +370,7 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             "geography": chosen.route.geography(),
             "destinationRegions": chosen.judgement.reachable.names(),
         })),
-        "lifecycle": explanation.lifecycle.as_ref().map(|found| serde_json::json!({
-            "model": found.model,
-            "state": found.state.reason().as_str(),
-            "legacy": found.known.lifecycle.legacy,
-            "publicExtendedAccess": found.known.lifecycle.extended_access,
-            "endOfLife": found.known.lifecycle.end_of_life,
-            "successors": found.successors,
-            "message": found.message,
-        })),
+        "lifecycles": lifecycles,
         "limit": explanation.limit.as_ref().map(|limit| serde_json::json!({
             "setBy": limit.origin().to_string(),
             "allowedRegions": limit.entries().collect::<Vec<_>>(),

@@ -269,7 +269,7 @@ pub fn region_of_environment() -> Result<Option<Region>, Error> {
 #[derive(Debug, Clone, Default, Args)]
 pub struct DayOptions {
     /// Day on which the lifecycles of models are judged, such as 2027-04-09, to see what is to come [default: today, in UTC]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = date)]
     pub at: Option<Date>,
 }
 
@@ -284,19 +284,41 @@ impl DayOptions {
     /// Returns the day.
     #[must_use]
     pub fn day(&self) -> Date {
-        lifecycle::day_of(self.now())
+        self.at.unwrap_or_else(|| lifecycle::day_of(self.now()))
     }
+}
+
+fn date(text: &str) -> Result<Date, String> {
+    let is_plain = text.len() == 10 && text.starts_with("20");
+    let date = text.parse().ok().filter(|_| is_plain);
+    date.ok_or_else(|| {
+        format!("{text:?} is not a date from 2000 to 2099: expected one such as 2027-04-09")
+    })
+}
+
+fn days(text: &str) -> Result<u32, String> {
+    let expected = || format!("{text:?} is not a number of days: expected one such as 60");
+    text.parse().map_err(|_| expected())
 }
 
 /// How long the models in use must live.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EndOfLifeOptions {
     /// Exits with 3 where the life of a model ends in fewer days
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = days, allow_negative_numbers = true)]
     pub min_days_to_end_of_life: Option<u32>,
 }
 
 impl EndOfLifeOptions {
+    /// Returns a remark for the case that nothing is known of a model's life: it proves nothing that there is no problem.
+    #[must_use]
+    pub fn unknown(&self, model: &ModelId, region: &Region) -> Option<String> {
+        self.min_days_to_end_of_life?;
+        Some(format!(
+            "the life of {model} in {region} is not known, so --min-days-to-end-of-life does not judge it"
+        ))
+    }
+
     /// Returns why a model does not live long enough, or `None` if it does, or if the end of its life is not known.
     #[must_use]
     pub fn problem(&self, model: &ModelId, end: Option<Date>, day: Date) -> Option<String> {

@@ -8,14 +8,16 @@ use std::{
 };
 
 use clap::Args;
+use jiff::civil::Date;
 use kube::Resource;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{CreationPolicy, InferenceProfileBinding, condition::ConditionStatus},
+    api::{CreationPolicy, InferenceProfileBinding, condition::ConditionType},
     cache::{Cache, FeedRules},
-    catalog::{FeedState, embedded::Embedded, roles::AllowedRoles},
+    catalog::{Catalog, FeedState, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
+    lifecycle,
     plan::{
         Problem, Settings, Tried, TriedWrite, Write as PlannedWrite, WriteMode, check_merge,
         identity::{ObjectKey, TargetKey},
@@ -23,7 +25,7 @@ use crate::{
         plan,
         status::Status,
     },
-    types::AccountId,
+    types::{AccountId, ModelId},
 };
 
 use super::{
@@ -112,19 +114,24 @@ pub(super) async fn run(
         let Some(observed) = cache.observe(key, |_| state) else {
             continue;
         };
+        let catalog = observed.feed.catalog.clone();
         let (manifests, status) = render(observed, &settings, &input.objects, now);
-        all_ready &= status
-            .conditions
-            .first()
-            .is_some_and(|ready| ready.status == ConditionStatus::True);
-        if let Some(lifecycle) = status.lifecycle.as_deref()
-            && let Some(model) = &lifecycle.model
-            && let Some(problem) =
-                args.end_of_life
-                    .problem(model, lifecycle.end_of_life, args.day.day())
-        {
+        let mut problems = not_ready(&status);
+        let ends = ends(binding, &status, catalog.as_deref());
+        if let (true, Ok(request)) = (ends.is_empty(), &binding.spec.request) {
+            let remark = args
+                .end_of_life
+                .unknown(&request.model, &request.source_region);
+            if let Some(remark) = remark {
+                writeln!(err, "{key}: {remark}")?;
+            }
+        }
+        for (model, end) in ends {
+            problems.extend(args.end_of_life.problem(&model, end, args.day.day()));
+        }
+        all_ready &= problems.is_empty();
+        for problem in problems {
             writeln!(err, "{key}: {problem}")?;
-            all_ready = false;
         }
         for manifest in manifests {
             write!(out, "---\n{}", yaml(&manifest)?)?;
@@ -132,6 +139,33 @@ pub(super) async fn run(
         write!(out, "---\n{}", yaml(&with_status(wire, key, &status)?)?)?;
     }
     Ok(if all_ready { 0 } else { NOT_READY })
+}
+
+/// Returns why a binding is not Ready, in the words of its condition.
+fn not_ready(status: &Status) -> Vec<String> {
+    let ready = status.finding(ConditionType::Ready);
+    let ready = ready.filter(|ready| !ready.is_true());
+    ready
+        .map(|ready| format!("not Ready: {}: {}", ready.reason, ready.message))
+        .into_iter()
+        .collect()
+}
+
+/// Returns the models that a binding depends on, each with the end of its life if that is known: the one in use, and the one that
+/// the spec asks for, which a fallback may hide.
+fn ends(
+    binding: &Binding,
+    status: &Status,
+    catalog: Option<&Catalog>,
+) -> BTreeMap<ModelId, Option<Date>> {
+    let in_use = status.lifecycle.as_deref();
+    let in_use = in_use.and_then(|in_use| Some((in_use.model.clone()?, in_use.end_of_life)));
+    let asked = || {
+        let request = binding.spec.request.as_deref().ok()?;
+        let known = lifecycle::known(catalog?, Embedded::load(), &request.model)?;
+        Some((request.model.clone(), known.lifecycle.end_of_life))
+    };
+    in_use.into_iter().chain(asked()).collect()
 }
 
 /// Plans a binding and returns the objects it would write, and its status. `now` is in seconds since the Unix epoch.

@@ -1,6 +1,7 @@
 //! `run`: the controller as a process.
 
 use std::{
+    fs,
     io::{self, IsTerminal},
     net::SocketAddr,
     num::NonZeroUsize,
@@ -320,7 +321,9 @@ async fn serve(
     let Some(address) = address else {
         return std::future::pending().await;
     };
-    let source = server::serve(address, health, metrics, token_file)
+    let token =
+        token_file.map(|path| -> server::ReadToken { Arc::new(move || fs::read_to_string(&path)) });
+    let source = server::serve(address, health, metrics, token)
         .await
         .err()
         .unwrap_or_else(|| io::Error::other("the server ended"));

@@ -9,7 +9,10 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-use crate::{catalog::embedded::Embedded, lifecycle, metrics::CONTROLLER, queue::Lane, residency};
+use crate::{
+    cache::Life, catalog::embedded::Embedded, lifecycle, metrics::CONTROLLER, queue::Lane,
+    residency,
+};
 
 use super::state::State;
 
@@ -43,7 +46,7 @@ impl Collector for Gauges {
                 bindings(&state, &mut encoder)?;
                 queue(&state, self.workers, &mut encoder)?;
                 catalogs(&state, self.embedded, &mut encoder)?;
-                lifecycles(&state, self.embedded, &mut encoder)
+                lifecycles(&state, &mut encoder)
             }
             None => Ok(()),
         }
@@ -136,41 +139,10 @@ fn catalogs(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder)
     Ok(())
 }
 
-/// The life of a model that bindings use in a region, where a date of it is known.
-#[derive(Default)]
-struct ModelInUse {
-    extended_access: Option<Date>,
-    end_of_life: Option<Date>,
-    bindings: usize,
-}
-
-fn lifecycles(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder) -> fmt::Result {
-    // Several roles can list one region; the date that comes first counts.
-    let earlier = |a: Option<Date>, b: Option<Date>| match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
-    let mut lives: BTreeMap<(String, String), ModelInUse> = BTreeMap::new();
-    for (feed, catalog) in state.feeds.catalogs_by_key() {
-        let cache = state.cache();
-        for model in cache.models_of(&feed) {
-            let Some(known) = lifecycle::known(&catalog, embedded, &model) else {
-                continue;
-            };
-            let (life, bindings) = (known.lifecycle, cache.users_of(&feed, &model));
-            if bindings == 0 || !life.has_dates() {
-                continue;
-            }
-            let entry = lives
-                .entry((model.to_string(), feed.region.to_string()))
-                .or_default();
-            entry.extended_access = earlier(entry.extended_access, life.extended_access);
-            entry.end_of_life = earlier(entry.end_of_life, life.end_of_life);
-            entry.bindings += bindings;
-        }
-    }
+fn lifecycles(state: &State, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let lives = state.cache().lives();
     let start = |date: Option<Date>| date.map(lifecycle::start_of);
-    let mut encode = |name, help, value: &dyn Fn(&ModelInUse) -> Option<i64>| -> fmt::Result {
+    let mut encode = |name, help, value: &dyn Fn(&Life) -> Option<i64>| -> fmt::Result {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for ((model, region), life) in &lives {
             if let Some(value) = value(life) {

@@ -9,7 +9,7 @@ use crate::{
     catalog::{
         Catalog, FeedState, Freshness, Lifecycle, SourceKind, Usability, embedded::Embedded,
     },
-    lifecycle::{self, State},
+    lifecycle::{self, Basis, Known, State},
     residency::{Judgement, Limits, Verdict},
     resolve::{self, Context},
     route::{Invocation, Route},
@@ -122,21 +122,26 @@ pub fn active(
     let binding = &*observed.binding;
     let request = binding.spec.request.as_deref().ok()?;
     let feed = &observed.feed;
-    let catalog = feed.catalog.as_deref();
-    let Some(catalog) =
-        catalog.filter(|catalog| !catalog.source().is_live() || catalog.models().is_some())
-    else {
-        let finding = earlier_finding(binding, ConditionType::ModelActive, feed)?;
-        return Some((finding, binding.status.lifecycle.clone()));
-    };
     let in_use = match publication {
         Publication::Leave => binding.status.route.as_deref(),
         _ => publication.route(),
     };
     let model = in_use.map_or(&request.model, |written| &written.route.model);
-    let known = lifecycle::known(catalog, embedded, model)?;
+    let before = binding.status.route.as_ref();
+    let same_model = before.is_none_or(|before| before.route.model == *model);
+    let same_region = in_use.is_none_or(|it| it.route.source_region == request.source_region);
+    let catalog = feed.catalog.as_deref();
+    let lists_models =
+        |catalog: &&Catalog| !catalog.source().is_live() || catalog.models().is_some();
+    let Some(catalog) = catalog.filter(|catalog| same_region && lists_models(catalog)) else {
+        let finding = earlier_finding(binding, ConditionType::ModelActive, feed)
+            .filter(|_| same_model && same_region)?;
+        return Some((finding, binding.status.lifecycle.clone()));
+    };
+    let known =
+        lifecycle::known(catalog, embedded, model).or_else(|| remembered(binding, model))?;
     let state = State::of(&known.lifecycle, day);
-    let text = lifecycle::describe(model, &request.source_region, &known, state, embedded);
+    let text = lifecycle::describe(model, &request.source_region, &known, day, embedded);
     if state == State::Active {
         let finding = Finding::new(ConditionStatus::True, state.reason(), text);
         let details = model_lifecycle(model, &known.lifecycle, Box::default());
@@ -151,7 +156,9 @@ pub fn active(
         embedded,
         day,
     };
+    let qualified = resolve::all_successors(model, request, &context);
     let successors = earlier_successors(binding, model, &known.lifecycle, state)
+        .filter(|named| !named.is_empty() && named.iter().all(|it| qualified.contains(it)))
         .unwrap_or_else(|| resolve::successors(model, request, &context).into());
     let message = format!(
         "{text}; successors: {}",
@@ -160,6 +167,22 @@ pub fn active(
     let finding = Finding::new(ConditionStatus::False, state.reason(), message);
     let details = model_lifecycle(model, &known.lifecycle, successors);
     Some((finding, Some(Arc::new(details))))
+}
+
+/// Returns the dates that the status has of a model that is no longer listed: at the end of its life AWS takes it out of its
+/// listings.
+fn remembered(binding: &Binding, model: &ModelId) -> Option<Known> {
+    let details = binding.status.lifecycle.as_deref()?;
+    let before = binding.status.finding(ConditionType::ModelActive)?;
+    (details.model.as_ref() == Some(model)).then(|| Known {
+        lifecycle: Lifecycle {
+            is_legacy: !before.is_true(),
+            legacy: details.legacy,
+            extended_access: details.extended_access,
+            end_of_life: details.end_of_life,
+        },
+        basis: Basis::Listing,
+    })
 }
 
 fn model_lifecycle(
@@ -177,7 +200,7 @@ fn model_lifecycle(
 }
 
 /// Returns the successors that the status names already. They are hints: once named, they stay until the spec, the state or a
-/// date changes, so that newer hints rewrite no status.
+/// date changes, or one of them no longer qualifies, so that newer models rewrite no status.
 fn earlier_successors(
     binding: &Binding,
     model: &ModelId,
@@ -323,12 +346,13 @@ pub fn ready(
 
 #[cfg(test)]
 mod tests {
+    use crate::catalog::FoundationModel;
     use crate::plan::{
         Outcome, plan,
         testing::{
-            NOW, SETTINGS, SONNET, bound, condition, embedded_of, failing, full, listing, observed,
-            profile_id, ready_message, region, sonnet, sonnet_model, succeed, visit, with_models,
-            without,
+            NOW, SETTINGS, SONNET, bound, condition, edited, embedded_of, failing, full, listing,
+            observed, profile_id, ready_message, region, sonnet, sonnet_model, succeed, visit,
+            with_models, without,
         },
     };
 
@@ -511,6 +535,12 @@ mod tests {
             );
         }
         let (gone, ..) = visit(&after, with_models(full(), Some(Vec::new())), &SETTINGS);
+        assert_eq!(
+            gone.status.condition(ConditionType::ModelActive),
+            after.status.condition(ConditionType::ModelActive),
+            "AWS takes a model out of its listings at the end of its life: its dates stay"
+        );
+        let (gone, ..) = visit(&active, with_models(full(), Some(Vec::new())), &SETTINGS);
         assert_eq!(gone.status.condition(ConditionType::ModelActive), None);
 
         let (new, _, outcome) = visit(&sonnet("geography: eu"), feed(legacy(None)), &SETTINGS);
@@ -612,8 +642,11 @@ mod tests {
             catalog: Some(Arc::new(Embedded::load().catalog(&region()))),
             freshness: Freshness::Snapshot,
         };
-        for (feed, first) in [(live, Reason::Active), (embedded, Reason::LegacyModel)] {
-            let start = at("2026-09-01");
+        for (feed, start, first) in [
+            (live, "2026-09-01", Reason::Active),
+            (embedded, "2026-11-01", Reason::LegacyModel),
+        ] {
+            let start = at(start);
             let (mut binding, _) = visit_at(&sonnet("geography: eu"), &feed, start);
             assert_eq!(condition(&binding, ConditionType::ModelActive).1, first);
             let mut told = Vec::new();
@@ -688,5 +721,59 @@ mod tests {
             "it is about the model in use"
         );
         assert_eq!(visit_at(&moved, &feed, after_the_end).1.status, None);
+    }
+
+    #[test]
+    fn not_knowing_moves_nothing_back_to_a_model_whose_life_has_ended() {
+        const NEXT: &str = "anthropic.claude-sonnet-5-5";
+        let model = |id: &str, end: Option<&str>| FoundationModel {
+            id: id.parse().expect(id),
+            lifecycle: Lifecycle {
+                end_of_life: end.map(|end| end.parse().expect(end)),
+                ..Lifecycle::ACTIVE
+            },
+            on_demand: false,
+        };
+        let now = at("2027-01-01");
+        let both = [model(SONNET, Some("2026-12-31")), model(NEXT, None)];
+        let known = with_models(full(), Some(both.to_vec()));
+        let spec = format!("geography: eu, fallback: {{models: [{NEXT}]}}");
+        let (moved, _) = visit_at(&sonnet(&spec), &known, now);
+        assert_eq!(profile_id(&moved), format!("eu.{NEXT}"));
+        for unknown in [
+            with_models(full(), None),
+            with_models(full(), Some(vec![model(NEXT, None)])),
+        ] {
+            let (held, outcome) = visit_at(&moved, &unknown, now);
+            assert_eq!(profile_id(&held), format!("eu.{NEXT}"), "not known");
+            assert!(outcome.notices.is_empty(), "{:?}", outcome.notices);
+            assert_eq!(
+                condition(&held, ConditionType::RegionSupported),
+                (ConditionStatus::True, Reason::FallbackModelUsed)
+            );
+            assert_eq!(visit_at(&held, &unknown, now).1.status, None);
+        }
+        // A longer life, an edit of the spec, or lives that never were known: the wanted model serves.
+        let longer = [model(SONNET, Some("2027-02-01")), model(NEXT, None)];
+        let longer = with_models(full(), Some(longer.to_vec()));
+        assert_eq!(
+            profile_id(&visit_at(&moved, &longer, now).0),
+            format!("eu.{SONNET}")
+        );
+        let edited = edited(&moved, &spec);
+        let unknown = with_models(full(), None);
+        assert_eq!(
+            profile_id(&visit_at(&edited, &unknown, now).0),
+            format!("eu.{SONNET}")
+        );
+        let mut never = moved.clone();
+        never
+            .status
+            .conditions
+            .retain(|condition| condition.kind != ConditionType::ModelActive);
+        assert_eq!(
+            profile_id(&visit_at(&never, &unknown, now).0),
+            format!("eu.{SONNET}")
+        );
     }
 }

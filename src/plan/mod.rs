@@ -15,6 +15,7 @@ mod restarts;
 pub mod status;
 pub mod steps;
 mod targets;
+mod unknown_life;
 mod upgrade;
 mod values_hash;
 
@@ -43,6 +44,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     let written_judgement = written.map(|written| limits.judge(&written.route, embedded));
     let written_judgement = written_judgement.as_ref();
     let answer = answer::answer(&observed, &limits, settings, embedded, now);
+    let answer = unknown_life::hold_back(answer, &observed, &limits, embedded);
     let day = lifecycle::day_of(now);
     let answer = upgrade::hold_back(
         answer,

@@ -138,7 +138,7 @@ fn parse_request(
     let fallback = wire.fallback.as_ref();
     let fallbacks = fallback.and_then(|fallback| fallback.geographies.as_deref());
     let fallback_models = fallback.and_then(|fallback| fallback.models.as_deref());
-    Ok(Request {
+    let request = Request {
         model: ModelId::parse_given(&wire.model)?,
         fallback_models: fallback_models
             .unwrap_or_default()
@@ -158,7 +158,8 @@ fn parse_request(
             Some(name) => name.parse()?,
             None => default_region.clone(),
         },
-    })
+    };
+    Ok(request.without_repeats())
 }
 
 fn parse_target(wire: &crate::api::Target) -> TargetSpec {

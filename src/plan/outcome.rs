@@ -371,10 +371,13 @@ fn ready_event(prior: &Status, status: &Status) -> Option<Notice> {
 fn lifecycle_event(prior: &Status, status: &Status) -> Option<Notice> {
     let before = prior.condition(ConditionType::ModelActive)?;
     let now = status.finding(ConditionType::ModelActive)?;
-    // A snapshot that proves nothing after the end of a life: the Event for Ready says so.
-    let ready = status.condition(ConditionType::Ready)?.reason;
-    let is_said = (now.reason, ready) == (Reason::EndOfLifePassed, Reason::ModelUnsupported);
-    (before.reason != now.reason && !now.is_true() && !is_said).then(|| Notice {
+    let model = |status: &Status| Some(status.route.as_ref()?.route.model.clone());
+    let same_model = model(prior) == model(status);
+    // Where a snapshot does not count after the end of a life, the Event for Ready says so.
+    let is_said = now.reason == Reason::EndOfLifePassed
+        && ready_event(prior, status)
+            .is_some_and(|event| event.reason == Reason::ModelUnsupported.as_str());
+    (same_model && before.reason != now.reason && !now.is_true() && !is_said).then(|| Notice {
         warning: true,
         reason: now.reason.as_str(),
         message: now.message.to_string(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use jiff::civil::Date;
 
 use crate::{
-    catalog::{Catalog, SourceKind, embedded::Embedded, regions::Absence},
+    catalog::{SourceKind, embedded::Embedded, regions::Absence},
     lifecycle::{self, Basis, State},
     route::Route,
     types::{Geography, ModelId, ProfileId, Region},
@@ -342,10 +342,10 @@ pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
 /// Returns the message for a model that has profiles callable from the source region, but of other geographies.
 pub(super) fn no_profile_in_geography(
     request: &Request,
-    catalog: &Catalog,
     candidates: &[Candidate],
-    hints: &Embedded,
+    context: &Context<'_>,
 ) -> String {
+    let (catalog, hints) = (context.catalog, context.embedded);
     let Request {
         model,
         geography,
@@ -353,6 +353,22 @@ pub(super) fn no_profile_in_geography(
         ..
     } = request;
     let available = catalog.profiles_of(model).iter();
+    let permitted: Vec<&str> = available
+        .clone()
+        .filter(|profile| {
+            let route = profile.route(source_region);
+            context.limits.judge(&route, hints).permits()
+        })
+        .map(|profile| profile.geography.as_str())
+        .collect();
+    let advice = if permitted.is_empty() {
+        "none of these is within the residency limits: call from another source region, or widen them".to_owned()
+    } else {
+        format!(
+            "set geography to {}, or list it in fallback.geographies",
+            alternatives(&permitted)
+        )
+    };
     let available = list(available.map(|profile| profile.geography.as_str()), 12);
     let from_data = catalog.source() == SourceKind::Embedded;
     let listed = if from_data {
@@ -393,7 +409,7 @@ pub(super) fn no_profile_in_geography(
     .chain(no_geographies(candidates))
     .chain([format!("{known}{mark}")])
     .chain(passed_over)
-    .chain(["set geography to one of these or list it in fallback.geographies".to_owned()])
+    .chain([advice])
     .collect::<Vec<_>>()
     .join("; ")
 }
@@ -476,15 +492,21 @@ pub(super) fn life_ended(
     let catalog = match known.basis {
         Basis::Listing => String::new(),
         Basis::Embedded => format!(
-            ", so the {} catalog of {} proves nothing",
+            ", so the {} catalog of {} does not count",
             context.catalog.source().as_str(),
             context.catalog.as_of().unwrap_or("an unknown date")
         ),
     };
     let origin = known.origin(context.embedded);
-    let successors = successors_in_words(request, &super::successors(model, request, context));
+    let successors = super::successors(model, request, context);
+    let advice = if successors.is_empty() {
+        ""
+    } else {
+        "; set model to one of them"
+    };
     format!(
-        "the life of {model} in {source_region} ended on {end}{origin}{catalog}; successors: {successors}; set model to one of them"
+        "the life of {model} in {source_region} ended on {end}{origin}{catalog}; successors: {}{advice}",
+        successors_in_words(request, &successors)
     )
 }
 
@@ -523,7 +545,7 @@ pub(super) fn no_profile_of_model(
 
 /// Returns what the embedded data know of a model that has no profile from the source region, and what to do. Returns `None`
 /// for a model that they do not know.
-fn elsewhere(request: &Request, context: &Context<'_>) -> Option<(String, Option<&'static str>)> {
+fn elsewhere(request: &Request, context: &Context<'_>) -> Option<(String, Option<String>)> {
     let (catalog, hints) = (context.catalog, context.embedded);
     let Request {
         model,
@@ -568,7 +590,16 @@ fn elsewhere(request: &Request, context: &Context<'_>) -> Option<(String, Option
         return Some((parts.join("; "), None));
     }
     if let Some(callable) = callable {
-        return Some((callable, Some("set sourceRegion to one of these")));
+        let successors = super::successors(model, request, context);
+        let advice = if successors.is_empty() {
+            "set sourceRegion and geography to these".to_owned()
+        } else {
+            format!(
+                "set sourceRegion and geography to these, or model to one that is callable from {source_region}: {}",
+                successors_in_words(request, &successors)
+            )
+        };
+        return Some((callable, Some(advice)));
     }
     let on_demand = hints.on_demand_regions(model);
     // A listing of models says itself whether this one is on demand here.
@@ -653,6 +684,7 @@ pub(super) fn successors(
     let found: BTreeSet<ModelId> = by_profile
         .chain(on_demand)
         .filter(|route| route.model.provider() == model.provider() && route.model != *model)
+        .filter(|route| kind(&route.model) == kind(model))
         .filter(|route| is_active(&route.model) && limits.judge(route, embedded).permits())
         .map(|route| route.model)
         .collect();
@@ -663,6 +695,20 @@ pub(super) fn successors(
         .collect();
     found.sort_by(|(a_shared, a), (b_shared, b)| b_shared.cmp(a_shared).then_with(|| b.cmp(a)));
     found.into_iter().map(|(_, model)| model).collect()
+}
+
+/// Words in model IDs that tell what a model makes of what, where it is not text of text.
+const KINDS: [&str; 9] = [
+    "canvas", "embed", "image", "marengo", "pegasus", "reel", "rerank", "sonic", "voice",
+];
+
+/// Returns the kind of a model: one of another kind can't replace it.
+fn kind(model: &ModelId) -> Vec<&'static str> {
+    let words = words(model);
+    KINDS
+        .into_iter()
+        .filter(|kind| words.contains(kind))
+        .collect()
 }
 
 /// Describes successors: the first few of them, or where to look for other models if there are none.

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use crate::{
     api::condition::Reason,
     catalog::{Catalog, SourceKind, embedded::Embedded},
-    lifecycle,
+    lifecycle::{self, Basis},
     residency::{Judgement, Limits, Outside, Verdict},
     route::{Invocation, Route},
     types::{Geography, ModelId, ON_DEMAND, Region},
@@ -37,6 +37,18 @@ pub struct Request {
 }
 
 impl Request {
+    /// Returns the request without models and geographies that stand in it before.
+    #[must_use]
+    pub fn without_repeats(mut self) -> Self {
+        let mut models = vec![self.model.clone()];
+        self.fallback_models
+            .retain(|model| note(&mut models, model));
+        let mut geographies = vec![self.geography.clone()];
+        self.fallbacks
+            .retain(|geography| note(&mut geographies, geography));
+        self
+    }
+
     /// Returns the geographies that may be used; the wanted one comes first.
     pub fn geographies(&self) -> impl Iterator<Item = &Geography> {
         std::iter::once(&self.geography).chain(&self.fallbacks)
@@ -46,6 +58,15 @@ impl Request {
     pub fn models(&self) -> impl Iterator<Item = &ModelId> {
         std::iter::once(&self.model).chain(&self.fallback_models)
     }
+}
+
+/// Notes what is not in a list yet, and says whether that was so.
+fn note<T: PartialEq + Clone>(seen: &mut Vec<T>, item: &T) -> bool {
+    let is_new = !seen.contains(item);
+    if is_new {
+        seen.push(item.clone());
+    }
+    is_new
 }
 
 /// The route that serves a request, and what was considered for it.
@@ -221,11 +242,16 @@ pub struct Unresolved {
 }
 
 impl Unresolved {
-    /// Returns whether this is definite. It is not if the model might be available on demand but the models are unknown.
+    /// Returns whether this is definite. It is not if the model might be available on demand but the models are unknown, and not
+    /// if the life of a model has ended by the data, which AWS may have extended.
     #[must_use]
     pub fn is_definite(&self) -> bool {
-        let unknown =
-            |candidate: &Candidate| matches!(candidate.outcome, CandidateOutcome::ModelsUnknown(_));
+        let unknown = |candidate: &Candidate| {
+            matches!(
+                candidate.outcome,
+                CandidateOutcome::ModelsUnknown(_) | CandidateOutcome::Ended(_)
+            )
+        };
         !self.candidates.iter().any(unknown)
     }
 }
@@ -270,8 +296,12 @@ pub fn resolve(request: &Request, context: &Context<'_>) -> Result<Resolution, U
         search.ended_model(model);
     }
     let Search {
-        chosen, candidates, ..
+        chosen,
+        mut candidates,
+        ..
     } = search;
+    // They are told in the order of the spec, whichever was considered first.
+    candidates.sort_by_key(|candidate| request.models().position(|it| *it == candidate.model));
     match chosen {
         Some((route, judgement)) => Ok(Resolution {
             route,
@@ -283,10 +313,15 @@ pub fn resolve(request: &Request, context: &Context<'_>) -> Result<Resolution, U
 }
 
 impl Context<'_> {
-    /// Returns the lifecycle of a model if its life has ended.
+    /// Returns when a model's life ended, and where that is known from. `None` if it has not, or if a later directory has it.
     fn ended(&self, model: &ModelId) -> Option<(Date, lifecycle::Known)> {
         let known = lifecycle::known(self.catalog, self.embedded, model)?;
-        Some((lifecycle::ended(&known.lifecycle, self.day)?, known))
+        let end = if known.basis == Basis::Listing {
+            lifecycle::ended(&known.lifecycle, self.day)
+        } else {
+            lifecycle::outlived(self.catalog, self.embedded, model, self.day)
+        };
+        Some((end?, known))
     }
 
     fn is_on_demand(&self, model: &ModelId) -> bool {
@@ -426,9 +461,15 @@ pub fn allowed_routes(request: &Request, context: &Context<'_>) -> Vec<Route> {
 /// allowed by the limits. The most similar comes first.
 #[must_use]
 pub fn successors(model: &ModelId, request: &Request, context: &Context<'_>) -> Vec<ModelId> {
-    let mut successors = hints::successors(model, request, context);
+    let mut successors = all_successors(model, request, context);
     successors.truncate(hints::SUGGESTIONS);
     successors
+}
+
+/// Returns all models that can replace a model for a request, as [`successors`] does.
+#[must_use]
+pub fn all_successors(model: &ModelId, request: &Request, context: &Context<'_>) -> Vec<ModelId> {
+    hints::successors(model, request, context)
 }
 
 fn unresolved(request: &Request, context: &Context<'_>, candidates: Vec<Candidate>) -> Unresolved {
@@ -437,7 +478,9 @@ fn unresolved(request: &Request, context: &Context<'_>, candidates: Vec<Candidat
     } = *context;
     let available = catalog.profiles_of(&request.model);
     let is_on_demand = context.is_on_demand(&request.model);
-    let (reason, mut message) = if let Some((end, known)) = context.ended(&request.model) {
+    let ended = context.ended(&request.model);
+    let has_ended = ended.is_some();
+    let (reason, mut message) = if let Some((end, known)) = ended {
         (
             Reason::ModelUnsupported,
             hints::life_ended(request, end, &known, context),
@@ -455,10 +498,12 @@ fn unresolved(request: &Request, context: &Context<'_>, candidates: Vec<Candidat
     } else {
         (
             Reason::GeographyUnsupported,
-            hints::no_profile_in_geography(request, catalog, &candidates, embedded),
+            hints::no_profile_in_geography(request, &candidates, context),
         )
     };
-    if let Some(on_demand) = hints::on_demand(request, is_on_demand, &candidates) {
+    // What has reached its end of life is not to be called on demand either.
+    let on_demand = hints::on_demand(request, is_on_demand, &candidates);
+    if let Some(on_demand) = on_demand.filter(|_| !has_ended) {
         message = format!("{message}; {on_demand}");
     }
     if let Some(models) = hints::fallback_models(request, &candidates) {

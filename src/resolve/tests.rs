@@ -441,7 +441,7 @@ fn what_a_listing_says_is_told_from_what_the_data_say() {
             "jp",
             format!(
                 "no jp profile of {SONNET} is callable from eu-west-1; callable from there: eu, global; jp is callable from: \
-                 ap-northeast-1, ap-northeast-3 {DATA}; set geography to one of these or list it in fallback.geographies"
+                 ap-northeast-1, ap-northeast-3 {DATA}; set geography to eu or global, or list it in fallback.geographies"
             ),
         ),
         (
@@ -450,7 +450,7 @@ fn what_a_listing_says_is_told_from_what_the_data_say() {
             "jp",
             format!(
                 "no jp profile of {SONNET} is callable from eu-west-1; the listing of eu-west-1 has: eu, global; jp is callable \
-                 from: ap-northeast-1, ap-northeast-3 {DATA}; set geography to one of these or list it in fallback.geographies"
+                 from: ap-northeast-1, ap-northeast-3 {DATA}; set geography to eu or global, or list it in fallback.geographies"
             ),
         ),
         // Nothing here is from the data.
@@ -460,7 +460,7 @@ fn what_a_listing_says_is_told_from_what_the_data_say() {
             "apac",
             format!(
                 "no apac profile of {SONNET} is callable from eu-west-1; the listing of eu-west-1 has: eu, global; set \
-                 geography to one of these or list it in fallback.geographies"
+                 geography to eu or global, or list it in fallback.geographies"
             ),
         ),
         // The listing contradicts the data: they do not send the reader to the region that he asked for.
@@ -471,7 +471,7 @@ fn what_a_listing_says_is_told_from_what_the_data_say() {
             format!(
                 "no eu profile of {SONNET} is callable from eu-west-1; the listing of eu-west-1 has: global; eu is callable \
                  from: eu-central-1, eu-central-2, eu-north-1, eu-south-1, eu-south-2, eu-west-2, eu-west-3, and was from eu-west-1 {DATA}; set geography \
-                 to one of these or list it in fallback.geographies"
+                 to global, or list it in fallback.geographies"
             ),
         ),
     ] {
@@ -765,11 +765,11 @@ fn a_snapshot_proves_nothing_after_the_end_of_a_life() {
         assert!(on(date(2026, 10, 13)).is_ok());
         let ended = on(date(2026, 10, 14)).expect_err("its life ended");
         assert_eq!(ended.reason, Reason::ModelUnsupported);
-        assert!(ended.is_definite());
+        assert!(!ended.is_definite(), "AWS may have extended the life");
         for part in [
             "ended on 2026-10-14",
             "embedded data of 2026-11-27",
-            "catalog of 2026-08-01 proves nothing",
+            "catalog of 2026-08-01 does not count",
             "successors: anthropic.claude-sonnet-5-5,",
         ] {
             assert!(

@@ -193,5 +193,5 @@ async fn a_tool_that_waits_by_kstatus_sees_success_and_failure(stage: &Stage) {
     assert_ne!(refused.code, Some(0), "{refused:#?}");
     let said = refused.stderr;
     assert!(said.contains("status: Failed"), "{said}");
-    assert!(said.contains("set geography to one of these"), "{said}");
+    assert!(said.contains("set geography to eu or global"), "{said}");
 }

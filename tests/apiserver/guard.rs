@@ -502,6 +502,20 @@ async fn as_operator(stage: &Stage, user: &str, arguments: &[&str]) -> Result<()
     }
 }
 
+/// Returns the arguments that make a binding the controller of a `ConfigMap`. Nothing is kept.
+fn owned_by_a_binding(name: &str) -> Vec<&str> {
+    const PATCH: &str = r#"{"metadata":{"ownerReferences":[{"apiVersion":"inferenceprofiles.dev/v1alpha1","kind":"InferenceProfileBinding","name":"claude","uid":"1","controller":true}]}}"#;
+    vec![
+        "patch",
+        "configmap",
+        name,
+        "--type=merge",
+        "--patch",
+        PATCH,
+        "--dry-run=server",
+    ]
+}
+
 #[allow(clippy::too_many_lines, reason = "a table")]
 async fn a_stolen_token_changes_nothing_of_others(stage: &mut Stage) {
     let user = confined(stage).await;
@@ -588,6 +602,21 @@ async fn a_stolen_token_changes_nothing_of_others(stage: &mut Stage) {
             &namespace,
             restart(r#"{"spec":{"replicas":0}}"#),
             Some("and not change it"),
+        ),
+        (
+            &namespace,
+            restart(r#"{"spec":{"paused":true}}"#),
+            Some("and not change it"),
+        ),
+        (
+            &namespace,
+            restart(r#"{"metadata":{"finalizers":["example.com/stuck"]}}"#),
+            Some("and not change it"),
+        ),
+        (
+            &namespace,
+            owned_by_a_binding("host"),
+            Some("may not change the owners of configmaps/host"),
         ),
     ] {
         let arguments = [&arguments[..], where_to].concat();

@@ -130,11 +130,12 @@ async fn shows_the_wide_columns(stage: &Stage) {
     };
     assert_eq!(
         words(header)[6..],
-        ["MODEL", "SOURCE", "DESTINATIONS", "LIMIT"]
+        ["MODEL", "IN", "USE", "SOURCE", "DESTINATIONS", "LIMIT"]
     );
     assert_eq!(
         words(row)[6..],
         [
+            "anthropic.claude-sonnet-4-5-20250929-v1:0",
             "anthropic.claude-sonnet-4-5-20250929-v1:0",
             "eu-west-1",
             r#"["eu-central-1","eu-west-1"]"#

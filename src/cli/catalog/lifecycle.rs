@@ -196,9 +196,25 @@ fn remark(rows: &[Row], catalogs: &[Arc<Catalog>], embedded: &Embedded, day: Dat
             origins.push(origin);
         }
     }
+    let unknown: Vec<&str> = catalogs
+        .iter()
+        .filter(|catalog| catalog.source().is_live() && catalog.models().is_none())
+        .map(|catalog| catalog.source_region().as_str())
+        .collect();
+    if !unknown.is_empty() {
+        return format!(
+            "the models of {} could not be listed, so nothing is known of their lives: allow bedrock:ListFoundationModels",
+            unknown.join(", ")
+        );
+    }
     let models: BTreeSet<&ModelId> = rows.iter().map(|row| &row.model).collect();
+    let hint = if models.is_empty() {
+        "; no model fits: `catalog list` shows what there is"
+    } else {
+        ""
+    };
     format!(
-        "models: {}, on {day}, by {}",
+        "models: {}, on {day}, by {}; -: AWS names no date{hint}",
         models.len(),
         origins.join(", ")
     )

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Filters,
-    legend::{LEGACY, with_legend},
+    legend::{ENDED, LEGACY, with_legend},
     selection::{ListedRoute, Selection, select},
 };
 use crate::{
@@ -58,10 +58,14 @@ pub(super) async fn run(args: MatrixArgs) -> Result<(String, String), Error> {
         (_, [_]) => Cell::Mark,
         _ => Cell::Count,
     };
+    let numbers = match cell {
+        Cell::Count => "\nnumbers: source regions",
+        Cell::Mark | Cell::Names => "",
+    };
     Ok(match args.output {
         MatrixOutput::Table | MatrixOutput::Wide => (
             printed(&matrix_table(&models, cell, None)),
-            with_legend(remark, &routes),
+            with_legend(remark, &routes) + numbers,
         ),
         MatrixOutput::Json => (json(&models)?, remark),
         MatrixOutput::Yaml => (yaml(&models)?, remark),
@@ -80,6 +84,9 @@ struct ModelRoutes {
     /// Which of all these source regions have the model as a legacy one. `None` if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     legacy: Option<BTreeSet<Region>>,
+    /// In which of these the life of the model has ended.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    ended: BTreeSet<Region>,
 }
 
 /// A model and its routes.
@@ -98,8 +105,12 @@ fn models(routes: &[ListedRoute], models_known: bool) -> Vec<Row> {
             geographies: BTreeMap::new(),
             on_demand: models_known.then(BTreeSet::new),
             legacy: models_known.then(BTreeSet::new),
+            ended: BTreeSet::new(),
         });
         let region = route.source_region.clone();
+        if route.has_ended() {
+            model.ended.insert(region.clone());
+        }
         if route.is_legacy() {
             let legacy = model.legacy.get_or_insert_default();
             legacy.insert(region.clone());
@@ -124,19 +135,25 @@ fn models(routes: &[ListedRoute], models_known: bool) -> Vec<Row> {
 }
 
 impl ModelRoutes {
-    /// Returns the mark of a model that is legacy in all of its source regions, or in so many of them.
+    /// Returns the mark of a model whose life has ended, or that is legacy, in all of its source regions or in so many of them.
     fn mark(&self) -> String {
         let legacy = self.legacy.as_ref().map_or(0, BTreeSet::len);
+        let ended = self.ended.len();
         let regions: BTreeSet<&Region> = self
             .geographies
             .values()
             .chain(&self.on_demand)
             .flatten()
             .collect();
-        match legacy {
+        let (mark, count) = if ended == 0 {
+            (LEGACY, legacy)
+        } else {
+            (ENDED, ended)
+        };
+        match count {
             0 => String::new(),
-            all if all == regions.len() => LEGACY.to_owned(),
-            some => format!("{LEGACY} in {some}"),
+            all if all == regions.len() => mark.to_owned(),
+            some => format!("{mark} in {some}"),
         }
     }
 }

@@ -7,6 +7,7 @@ mod report;
 use std::{collections::BTreeSet, fs, io::Write, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
+use jiff::civil::Date;
 
 use self::{
     policies::{print, print_guardrail, remark},
@@ -26,6 +27,7 @@ use crate::{
         evaluate::{self, Level, Policy},
         guardrail, operator, workload,
     },
+    lifecycle,
     residency::Limits,
     resolve::{self, Context, Request},
     route::Route,
@@ -48,6 +50,9 @@ pub struct IamPolicyArgs {
     /// Geography that may be used instead; repeatable, tried in this order
     #[arg(long, value_name = "GEOGRAPHY", requires = "model")]
     fallback: Vec<Geography>,
+    /// Model that may be used instead; repeatable, tried in this order
+    #[arg(long, value_name = "MODEL", requires = "model")]
+    fallback_model: Vec<String>,
     /// Whether the model may be invoked on demand in the source region, if no geography is callable
     #[arg(long, requires = "model")]
     on_demand: bool,
@@ -194,7 +199,12 @@ fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
         let request = Request {
             model: ModelId::parse_given(model)
                 .map_err(|error| Error::BadInput(error.to_string()))?,
-            fallback_models: Vec::new(),
+            fallback_models: args
+                .fallback_model
+                .iter()
+                .map(|model| ModelId::parse_given(model))
+                .collect::<Result<_, _>>()
+                .map_err(|error| Error::BadInput(error.to_string()))?,
             geography: geography.clone(),
             fallbacks: args.fallback.clone(),
             on_demand: args.on_demand,
@@ -248,6 +258,9 @@ async fn find(
                 all_found = false;
             }
             Ok(routes) => {
+                for remark in routes.iter().filter_map(|it| remark_on_end(it, &catalog)) {
+                    writeln!(err, "{}: {remark}", one.name)?;
+                }
                 let account = account(args, &catalog)?;
                 for route in routes {
                     found.push(NamedCall {
@@ -261,7 +274,8 @@ async fn find(
     Ok((found, all_found))
 }
 
-/// Returns the route that the operator would publish, and those of the fallbacks if they are wanted, or why there is none.
+/// Returns the route that the operator would publish, and those of the fallbacks if they are wanted, or why there is none. The route
+/// to a model whose life has ended is one of them where it is listed: a value that was written before stays.
 fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Vec<Route>, String> {
     let Wanted {
         request, limits, ..
@@ -273,21 +287,44 @@ fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Ve
         embedded,
         day: DayOptions::default().day(),
     };
-    let resolution =
-        resolve::resolve(request, &context).map_err(|unresolved| unresolved.message)?;
-    if !resolution.judgement.permits() {
-        return Err(resolution.judgement.message());
-    }
-    let mut routes = vec![resolution.route];
+    let before_all_ends = Context {
+        day: Date::MIN,
+        ..context
+    };
+    let published = |context: &Context<'_>| {
+        let resolution =
+            resolve::resolve(request, context).map_err(|unresolved| unresolved.message)?;
+        if resolution.judgement.permits() {
+            Ok(resolution.route)
+        } else {
+            Err(resolution.judgement.message())
+        }
+    };
+    let now = published(&context);
+    let mut routes: Vec<Route> = now.clone().into_iter().collect();
+    let mut others: Vec<Route> = published(&before_all_ends).into_iter().collect();
     if with_fallbacks {
-        let others = resolve::allowed_routes(request, &context);
-        for other in others {
-            if !routes.contains(&other) {
-                routes.push(other);
-            }
+        others.extend(resolve::allowed_routes(request, &context));
+    }
+    for other in others {
+        if !routes.contains(&other) {
+            routes.push(other);
         }
     }
-    Ok(routes)
+    match now {
+        Err(why) if routes.is_empty() => Err(why),
+        _ => Ok(routes),
+    }
+}
+
+/// Returns a remark on a route to a model whose life has ended.
+fn remark_on_end(route: &Route, catalog: &Catalog) -> Option<String> {
+    let known = lifecycle::known(catalog, Embedded::load(), &route.model)?;
+    let end = lifecycle::ended(&known.lifecycle, DayOptions::default().day())?;
+    Some(format!(
+        "the life of {} in {} ended on {end}: it is allowed, because a value that was written before stays",
+        route.model, route.source_region
+    ))
 }
 
 /// Returns how the route is called. Only a model that is invoked on demand can be called without knowing the account.

@@ -105,9 +105,10 @@ fn held_back(
         written.provenance.as_of,
         catalog.as_of().unwrap_or_default()
     );
-    let wanted = binding.spec.request.as_ref().ok();
-    let wanted = wanted.map(|request| &request.geography);
+    let request = binding.spec.request.as_ref().ok();
+    let wanted = request.map(|request| &request.geography);
     let reason = match &old.invocation {
+        _ if request.is_some_and(|request| request.model != old.model) => Reason::FallbackModelUsed,
         Invocation::Profile { geography, .. } if wanted == Some(geography) => Reason::ProfileFound,
         Invocation::Profile { .. } => Reason::FallbackGeographyUsed,
         Invocation::OnDemand => Reason::OnDemandFallback,
