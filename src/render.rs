@@ -32,6 +32,10 @@ const TEMPLATE_FUEL: u64 = 50_000;
 /// Most bytes that one template may write.
 const TEMPLATE_OUTPUT: usize = 64 * 1024;
 
+/// Most `+` in the expressions of one template. The engine adds lists without steps: each `+` can double a list, and printing one
+/// takes a time that no budget of steps bounds.
+const TEMPLATE_SUMS: usize = 4;
+
 /// Says why the content of a target cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
@@ -136,8 +140,60 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(TEMPLATE_FUEL));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    // Both let lists grow without steps: one over the turns of a loop, the other beside `+`.
+    environment.remove_global("namespace");
+    environment.remove_filter("chain");
     environment
 });
+
+/// Says what in a template could grow a list beyond any bound, or `None` if nothing could.
+fn unbounded(template: &str) -> Option<String> {
+    let (mut sums, mut rest) = (0, template);
+    while let Some(start) = rest.find(['{']) {
+        rest = &rest[start + 1..];
+        let (end, is_statement) = match rest.chars().next() {
+            Some('{') => ("}}", false),
+            Some('%') => ("%}", true),
+            Some('#') => {
+                rest = rest.split_once("#}").map_or("", |(_, after)| after);
+                continue;
+            }
+            _ => continue,
+        };
+        let (code, after) = code_until(&rest[1..], end);
+        // `{%+` and `+%}` say what happens to white space.
+        sums += code.trim_matches('+').matches('+').count();
+        let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if is_statement && words.any(|word| word == "recursive") {
+            return Some("has a recursive loop: use plain loops".to_owned());
+        }
+        rest = after;
+    }
+    (sums > TEMPLATE_SUMS).then(|| {
+        format!("has {sums} + in its expressions, and may have {TEMPLATE_SUMS}: join texts by ~")
+    })
+}
+
+/// Returns the code of a block up to its end, without what stands in quotes, and the text after the block.
+fn code_until<'a>(text: &'a str, end: &str) -> (String, &'a str) {
+    let (mut code, mut quote) = (String::new(), None);
+    let mut characters = text.char_indices();
+    while let Some((position, character)) = characters.next() {
+        match quote {
+            Some(open) if character == open => quote = None,
+            Some(_) if character == '\\' => {
+                characters.next();
+            }
+            Some(_) => {}
+            None if text[position..].starts_with(end) => {
+                return (code, &text[position + end.len()..]);
+            }
+            None if matches!(character, '\'' | '"') => quote = Some(character),
+            None => code.push(character),
+        }
+    }
+    (code, "")
+}
 
 fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<String, RenderError> {
     let route = values.route;
@@ -163,6 +219,12 @@ fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<Stri
             None => describe(error),
         },
     };
+    if let Some(message) = unbounded(template) {
+        return Err(RenderError::TemplateInvalid {
+            key: key.to_owned(),
+            message,
+        });
+    }
     // The engine drops one newline at the end. This adds one, so that the template's own newline stays.
     let template = format!("{template}\n");
     let template = ENVIRONMENT
@@ -421,6 +483,50 @@ mod tests {
         ] {
             let error = template(source).expect_err(source).to_string();
             assert!(error.contains(part), "{source}: {error}");
+        }
+    }
+
+    /// Each of these would run for hours, or take all memory.
+    #[test]
+    fn lists_can_not_grow_without_bound() {
+        let doubled = "{% set a = ['x'] %}".to_owned() + &"{% set a = a + a %}".repeat(60);
+        let looped = "{% set n = namespace(s=['x']) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}";
+        let recursive = "{% for y in [['x']] recursive %}{% if loop.depth < 60 %}{{ loop([y + y]) }}{% else %}{{ y }}{% endif %}{% endfor %}";
+        let chained = "{% set a = ['x'] %}".to_owned() + &"{% set a = a|chain(a) %}".repeat(60);
+        for (template, says) in [
+            (
+                doubled + "{{ a }}",
+                "has 60 + in its expressions, and may have 4",
+            ),
+            (looped.to_owned(), "unknown function"),
+            (recursive.to_owned(), "has a recursive loop"),
+            (chained + "{{ a }}", "unknown filter"),
+            ("{{ 'x' * 1000000000 }}".to_owned(), "too many steps"),
+            ("{{ range(1000000000)|list }}".to_owned(), ""),
+            (
+                "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"
+                    .to_owned(),
+                "too many steps",
+            ),
+        ] {
+            let error = self::template(&template).expect_err(&template);
+            assert!(error.to_string().contains(says), "{template}: {error}");
+        }
+        // The most that is allowed is quick.
+        let most = "{% set a = range(100000) %}{% set a = a + a %}{% set a = a + a %}{% set a = a + a %}{% set a = a + a %}{{ a }}";
+        assert!(template(most).is_err(), "it is too long");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_sum_counts_as_text() {
+        for (source, expected) in [
+            ("1+1+1+1+1+1", "1+1+1+1+1+1"),
+            ("{{ '+++++++' }}", "+++++++"),
+            ("{# + + + + + + + #}a", "a"),
+            ("{{ 1 + 2 }}{{ \"it's +\" ~ '\\'+' }}", "3it's +'+"),
+            ("{%+ if true +%}a{% endif %}", "a"),
+        ] {
+            assert_eq!(template(source).as_deref(), Ok(expected), "{source}");
         }
     }
 }
