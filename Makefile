@@ -43,6 +43,10 @@ tools: ## Builds the tools of the tests, and fetches Prometheus
 e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
 	@tests/e2e/run
 
+.PHONY: fuzz
+fuzz: ## Tries hostile input of each kind, 100,000 cases each (HOSTILE_CASES)
+	HOSTILE_CASES=$${HOSTILE_CASES:-100000} cargo test --locked --test it -- hostile::
+
 .PHONY: bench
 bench: ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
 	cargo bench --locked --bench operator --no-run

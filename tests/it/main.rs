@@ -18,6 +18,7 @@ mod controlplane;
 mod docs;
 mod generated;
 mod gitops;
+mod hostile;
 mod house;
 mod iam;
 mod input;
