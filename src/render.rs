@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::{
+    Environment, UndefinedBehavior, context,
+    machinery::{Token, tokenize},
+    syntax::SyntaxConfig,
+};
 
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
@@ -31,6 +35,13 @@ const SECRET_KEYS: [(&str, &str); 2] = [("provider", "aws"), ("type", "bedrock")
 const TEMPLATE_FUEL: u64 = 50_000;
 /// Most bytes that one template may write.
 const TEMPLATE_OUTPUT: usize = 64 * 1024;
+
+/// Most words and signs of one expression or statement. The engine nests what stands in a row, such as calls, and needs a stack that
+/// grows with it.
+const TEMPLATE_TOKENS: usize = 256;
+
+/// Most `elif` in one template: the engine nests them, too.
+const TEMPLATE_BRANCHES: usize = 64;
 
 /// Most `+` in the expressions of one template. The engine adds lists without steps: each `+` can double a list, and printing one
 /// takes a time that no budget of steps bounds.
@@ -146,53 +157,36 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment
 });
 
-/// Says what in a template could grow a list beyond any bound, or `None` if nothing could.
+/// Says what in a template could grow a list or the stack beyond any bound, or `None` if nothing could. The engine's own lexer reads
+/// it, so that nothing is code to the one and text to the other.
 fn unbounded(template: &str) -> Option<String> {
-    let (mut sums, mut rest) = (0, template);
-    while let Some(start) = rest.find(['{']) {
-        rest = &rest[start + 1..];
-        let (end, is_statement) = match rest.chars().next() {
-            Some('{') => ("}}", false),
-            Some('%') => ("%}", true),
-            Some('#') => {
-                rest = rest.split_once("#}").map_or("", |(_, after)| after);
-                continue;
+    let (mut sums, mut branches, mut in_block) = (0, 0, 0);
+    // What the lexer refuses is refused when the template is compiled.
+    for (token, _) in tokenize(template, false, SyntaxConfig::default()).map_while(Result::ok) {
+        in_block += 1;
+        match token {
+            Token::VariableStart | Token::BlockStart => in_block = 0,
+            Token::Plus => sums += 1,
+            Token::Ident("elif") => branches += 1,
+            Token::Ident("recursive") => {
+                return Some("has a recursive loop: use plain loops".to_owned());
             }
-            _ => continue,
-        };
-        let (code, after) = code_until(&rest[1..], end);
-        // `{%+` and `+%}` say what happens to white space.
-        sums += code.trim_matches('+').matches('+').count();
-        let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
-        if is_statement && words.any(|word| word == "recursive") {
-            return Some("has a recursive loop: use plain loops".to_owned());
+            _ => {}
         }
-        rest = after;
+        if in_block > TEMPLATE_TOKENS {
+            return Some(format!(
+                "has an expression of more than {TEMPLATE_TOKENS} words and signs: divide it by {{% set %}}"
+            ));
+        }
+    }
+    if branches > TEMPLATE_BRANCHES {
+        return Some(format!(
+            "has {branches} elif, and may have {TEMPLATE_BRANCHES}: use fewer"
+        ));
     }
     (sums > TEMPLATE_SUMS).then(|| {
         format!("has {sums} + in its expressions, and may have {TEMPLATE_SUMS}: join texts by ~")
     })
-}
-
-/// Returns the code of a block up to its end, without what stands in quotes, and the text after the block.
-fn code_until<'a>(text: &'a str, end: &str) -> (String, &'a str) {
-    let (mut code, mut quote) = (String::new(), None);
-    let mut characters = text.char_indices();
-    while let Some((position, character)) = characters.next() {
-        match quote {
-            Some(open) if character == open => quote = None,
-            Some(_) if character == '\\' => {
-                characters.next();
-            }
-            Some(_) => {}
-            None if text[position..].starts_with(end) => {
-                return (code, &text[position + end.len()..]);
-            }
-            None if matches!(character, '\'' | '"') => quote = Some(character),
-            None => code.push(character),
-        }
-    }
-    (code, "")
 }
 
 fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<String, RenderError> {
@@ -517,12 +511,58 @@ mod tests {
         assert!(template(most).is_err(), "it is too long");
     }
 
+    /// The stack of a worker is 2 MiB, as that of a test is: without the bound, the process ends.
+    #[test]
+    fn what_is_nested_does_not_exhaust_the_stack() {
+        const MOST: usize = 16_384;
+        let filled = |before: &str, piece: &str, after: &str, length: usize| {
+            let times = (length - before.len() - after.len()) / piece.len();
+            format!("{before}{}{after}", piece.repeat(times))
+        };
+        for (before, piece, after) in [
+            ("{{ a", "()", "}}"),
+            ("{{ a", ".a", "}}"),
+            ("{{ a", "[0]", "}}"),
+            ("{{ a", "|upper", "}}"),
+            ("{{ a", "~a", "}}"),
+            ("{{ 1", " and 1", "}}"),
+            ("{{ 1", "**1", "}}"),
+            ("{{ 1", "<1", "}}"),
+            ("{{ 1", " is odd", "}}"),
+            ("{{ ", "1 if 1 else ", "1}}"),
+            ("{{ ", "-", "1}}"),
+            ("{{ ", "not ", "1}}"),
+            ("{{ ", "[", "}}"),
+            ("{{ ", "(", "}}"),
+            ("{{ ", "{1:", "}}"),
+            ("", "{% if 1 %}", ""),
+            ("", "{% for a in [] %}", ""),
+            ("", "{% set a %}", ""),
+            ("", "{% filter upper %}", ""),
+            ("{% if 0 %}", "{% elif 0 %}", "{% endif %}"),
+            ("", "{% with a = 1 %}", ""),
+        ] {
+            for length in [MOST, 4 * TEMPLATE_TOKENS, TEMPLATE_TOKENS] {
+                let _ = template(&filled(before, piece, after, length));
+            }
+        }
+        let ifs = "{% if 1 %}".repeat(780) + &"{% endif %}".repeat(780);
+        let _ = template(&ifs);
+        let fors = "{% for a in [1] %}".repeat(400) + &"{% endfor %}".repeat(400);
+        let _ = template(&fors);
+    }
+
     #[test]
     fn what_only_looks_like_a_sum_counts_as_text() {
         for (source, expected) in [
             ("1+1+1+1+1+1", "1+1+1+1+1+1"),
             ("{{ '+++++++' }}", "+++++++"),
             ("{# + + + + + + + #}a", "a"),
+            (
+                "{% raw %}{{ ' + + + + + + {% endraw %}{{ 'a' }}",
+                "{{ ' + + + + + + a",
+            ),
+            ("{{ {'a': {'b': 1}}['a']['b'] }}", "1"),
             ("{{ 1 + 2 }}{{ \"it's +\" ~ '\\'+' }}", "3it's +'+"),
             ("{%+ if true +%}a{% endif %}", "a"),
         ] {
