@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::Metrics, pause};
+use crate::{cache::decode::version, metrics::Metrics, pause};
 
 /// By which share of itself a pause may be longer, so that candidates do not read the Lease at the same time.
 const JITTER: f64 = 0.2;
@@ -89,6 +89,8 @@ impl Term {
 #[derive(Debug, Clone)]
 pub struct Leadership {
     term: watch::Receiver<Term>,
+    /// How many times the version of the Lease went back.
+    restores: watch::Receiver<u64>,
 }
 
 impl Leadership {
@@ -97,6 +99,7 @@ impl Leadership {
     pub fn always() -> Self {
         Self {
             term: watch::Sender::new(Term::Always).subscribe(),
+            restores: watch::Sender::new(0).subscribe(),
         }
     }
 
@@ -116,6 +119,14 @@ impl Leadership {
     pub async fn lost(&self) {
         self.until(|term| term.remaining(Instant::now()).is_none())
             .await;
+    }
+
+    /// Waits until the version of the Lease has gone back since the last call: etcd was put back to an older copy of its data.
+    pub async fn version_went_back(&mut self) {
+        // Without an election it never does.
+        if self.restores.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn until(&self, holds: impl Fn(Term) -> bool) {
@@ -145,17 +156,19 @@ impl Election {
     #[must_use]
     pub fn start(client: Client, candidacy: Candidacy, metrics: Metrics) -> Self {
         let (tell, term) = watch::channel(Term::Never);
+        let (tell_restores, restores) = watch::channel(0);
         let resign = CancellationToken::new();
         metrics.leads(false);
         let campaign = Campaign {
             leases: Api::namespaced(client, &candidacy.namespace),
             candidate: Candidate::new(candidacy),
             term: tell,
+            restores: tell_restores,
             metrics,
             failing: false,
         };
         Self {
-            leadership: Leadership { term },
+            leadership: Leadership { term, restores },
             task: tokio::spawn(campaign.run(resign.clone())),
             resign,
         }
@@ -196,6 +209,8 @@ enum LeaseAction {
 struct Candidate {
     candidacy: Candidacy,
     seen: Option<Lease>,
+    /// The highest version that the Lease had.
+    version: u64,
     /// When the Lease was first seen in its present state.
     since: Instant,
 }
@@ -205,18 +220,24 @@ impl Candidate {
         Self {
             candidacy,
             seen: None,
+            version: 0,
             since: Instant::now(),
         }
     }
 
-    /// Records the Lease as the apiserver has it.
-    fn observe(&mut self, lease: Option<Lease>, now: Instant) {
+    /// Records the Lease as the apiserver has it. Returns whether its version went back: every change of etcd has a higher one
+    /// than all before it, also a Lease that is created again.
+    fn observe(&mut self, lease: Option<Lease>, now: Instant) -> bool {
+        let version = lease.as_ref().map(|lease| version(&lease.metadata));
+        let went_back = version.is_some_and(|version| version < self.version);
+        self.version = version.unwrap_or(self.version);
         let spec = |lease: &Option<Lease>| lease.as_ref().and_then(|lease| lease.spec.clone());
         // Anyone may change the metadata: only a change of the spec shows that the holder is alive.
         if spec(&self.seen) != spec(&lease) {
             self.since = now;
         }
         self.seen = lease;
+        went_back
     }
 
     fn holder(&self) -> Option<&str> {
@@ -288,6 +309,7 @@ struct Campaign {
     leases: Api<Lease>,
     candidate: Candidate,
     term: watch::Sender<Term>,
+    restores: watch::Sender<u64>,
     metrics: Metrics,
     /// Whether the last call failed. Only the first of consecutive failures is logged.
     failing: bool,
@@ -336,7 +358,7 @@ impl Campaign {
                 .call(self.leases.get_opt(&self.candidate.candidacy.name))
                 .await
             {
-                Ok(lease) => self.candidate.observe(lease, Instant::now()),
+                Ok(lease) => self.observe(lease),
                 Err(error) => return self.failed("can't be read", &error),
             }
         }
@@ -355,7 +377,7 @@ impl Campaign {
         match answer {
             Ok(lease) => {
                 self.failing = false;
-                self.candidate.observe(Some(lease), Instant::now());
+                self.observe(Some(lease));
                 self.begin(start + self.candidate.candidacy.timing.renew_deadline);
             }
             // Another replica was faster, or someone changed the metadata: reading the Lease again shows which.
@@ -374,12 +396,18 @@ impl Campaign {
             .call(self.leases.get_opt(&self.candidate.candidacy.name))
             .await
         {
-            Ok(lease) => self.candidate.observe(lease, Instant::now()),
+            Ok(lease) => self.observe(lease),
             Err(error) => return self.failed("can't be read", &error),
         }
         let mine = self.candidate.holder() == Some(&self.candidate.candidacy.identity);
         if leading && !mine {
             self.end("the Lease is gone, or another replica holds it");
+        }
+    }
+
+    fn observe(&mut self, lease: Option<Lease>) {
+        if self.candidate.observe(lease, Instant::now()) {
+            self.restores.send_modify(|restores| *restores += 1);
         }
     }
 
@@ -498,6 +526,24 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_goes_back_is_noticed_once() {
+        let mut me = candidate("me");
+        let mut observe = |version: Option<&str>| {
+            let lease = version.map(|version| {
+                let mut lease = held_by("me", 1);
+                lease.metadata.resource_version = Some(version.to_owned());
+                lease
+            });
+            me.observe(lease, Instant::now())
+        };
+        assert!(!observe(Some("900")));
+        assert!(!observe(Some("900")));
+        assert!(!observe(None), "it was deleted");
+        assert!(observe(Some("200")), "and what is created later is newer");
+        assert!(!observe(Some("201")));
+    }
+
+    #[test]
     fn the_duration_is_the_one_that_the_holder_set() {
         let start = Instant::now();
         let mut me = candidate("me");
@@ -553,6 +599,7 @@ mod tests {
         let tell = watch::Sender::new(Term::Never);
         let leadership = Leadership {
             term: tell.subscribe(),
+            restores: watch::Sender::new(0).subscribe(),
         };
         assert_eq!(leadership.remaining(), None);
         tell.send_replace(Term::Until(Instant::now() + seconds(10)));

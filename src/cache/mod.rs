@@ -3,7 +3,9 @@
 //!
 //! The cache is updated from two sides: by watch events, and by the operator's own writes, which it *assumes* before
 //! their events arrive. Resource versions keep the two in order: an object older than the known one changes nothing, so that
-//! the event of the operator's own write wakes no binding.
+//! the event of the operator's own write wakes no binding. A complete list replaces what is known whatever the versions say: an
+//! etcd that was put back to an older copy has lower ones. Only our own writes that were answered after the list was asked
+//! for stand against it, because they are of the same etcd.
 
 pub mod decode;
 mod pool;
@@ -59,10 +61,55 @@ pub struct FeedRules {
     pub lists: usize,
 }
 
+/// The moment when a list was asked for. See [`Cache::begin_list`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct ListStart(u64);
+
+/// How an object came to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// By an event of a watch.
+    Event,
+    /// In a complete list.
+    List(ListStart),
+}
+
+/// A complete list.
+#[derive(Debug)]
+pub struct CompleteList<'a, K> {
+    /// When it was asked for.
+    pub start: ListStart,
+    /// The version that it is of.
+    pub version: u64,
+    /// What is in it.
+    pub seen: &'a HashSet<K>,
+}
+
 #[derive(Debug)]
 struct Versioned<T> {
     value: Arc<T>,
     version: u64,
+    /// The last list that was asked for before our own write of this was answered. The first when a watch has shown it.
+    assumed: ListStart,
+}
+
+impl<T> Versioned<T> {
+    fn seen(value: T, version: u64) -> Self {
+        Self {
+            value: Arc::new(value),
+            version,
+            assumed: ListStart::default(),
+        }
+    }
+
+    /// Says whether an object of this version may replace this one.
+    fn is_replaced_by(&self, version: u64, via: Via) -> bool {
+        match via {
+            // etcd may have been put back to an older copy: what the list says counts, also if it is older.
+            Via::List(start) if self.assumed < start => true,
+            Via::Event | Via::List(_) => version > self.version || version == 0,
+        }
+    }
 }
 
 /// The bindings of a feed, including suspended ones, by the model that they ask for.
@@ -85,6 +132,8 @@ pub struct Cache {
     audiences: HashMap<FeedKey, Audience>,
     /// Targets with a write in flight -> version at which the target disappeared in the meantime, or 0.
     in_flight: HashMap<TargetKey, u64>,
+    /// The last list that was asked for.
+    lists: ListStart,
     texts: Pool<str>,
     requests: Pool<Request>,
     routes: Pool<WrittenRoute>,
@@ -121,20 +170,27 @@ impl Cache {
         counts
     }
 
-    /// Applies a binding from a watch event.
-    pub fn apply_binding(&mut self, mut binding: Binding, version: u64) -> FollowUp {
+    /// Records that a list is about to be asked for. Must be called before the request is sent.
+    pub fn begin_list(&mut self) -> ListStart {
+        self.lists.0 += 1;
+        self.lists
+    }
+
+    /// Applies a binding from a watch.
+    pub fn apply_binding(&mut self, mut binding: Binding, version: u64, via: Via) -> FollowUp {
         self.share(&mut binding);
         let key = binding.key.clone();
         let before = self.bindings.get(&key);
-        if before.is_some_and(|known| version <= known.version && version != 0) {
+        if before.is_some_and(|known| !known.is_replaced_by(version, via)) {
             return FollowUp::default();
         }
         let before = before.map(|known| known.value.clone());
         if before.as_deref() == Some(&binding) {
             // Only the version changed.
-            self.bindings
-                .entry(key)
-                .and_modify(|known| known.version = version);
+            self.bindings.entry(key).and_modify(|known| {
+                known.version = version;
+                known.assumed = ListStart::default();
+            });
             return FollowUp::default();
         }
         let mut follow_up = FollowUp::default();
@@ -162,13 +218,7 @@ impl Cache {
                 self.wake_rivals(before, &mut follow_up);
             }
         }
-        self.bindings.insert(
-            key,
-            Versioned {
-                value: Arc::new(binding),
-                version,
-            },
-        );
+        self.bindings.insert(key, Versioned::seen(binding, version));
         follow_up.cancel_out()
     }
 
@@ -249,14 +299,20 @@ impl Cache {
         }
     }
 
-    /// Applies a target from a watch event.
-    pub fn apply_target(&mut self, key: &TargetKey, view: TargetView, version: u64) -> FollowUp {
+    /// Applies a target from a watch.
+    pub fn apply_target(
+        &mut self,
+        key: &TargetKey,
+        view: TargetView,
+        version: u64,
+        via: Via,
+    ) -> FollowUp {
         let known = self.targets.get(key);
-        if known.is_some_and(|known| version <= known.version && version != 0) {
+        if known.is_some_and(|known| !known.is_replaced_by(version, via)) {
             return FollowUp::default();
         }
         let same = known.is_some_and(|known| *known.value == view);
-        self.put_target(key, view, version);
+        self.put_target(key, Versioned::seen(view, version));
         if same {
             FollowUp::default()
         } else {
@@ -281,19 +337,29 @@ impl Cache {
         follow_up
     }
 
-    /// Removes the targets of a kind and namespace, or of all namespaces, that a complete list did not contain.
+    /// Removes the targets of a kind and namespace, or of all namespaces, that a complete list did not contain. What was
+    /// written after the list was asked for, and is newer, stays.
     pub fn retain_targets(
         &mut self,
         kind: crate::api::TargetKind,
         namespace: Option<&str>,
-        seen: &HashSet<TargetKey>,
+        list: &CompleteList<'_, TargetKey>,
     ) -> FollowUp {
+        let in_scope = |key: &TargetKey| {
+            key.kind == kind
+                && namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace)
+        };
+        for (key, vanished) in &mut self.in_flight {
+            if in_scope(key) && !list.seen.contains(key) {
+                *vanished = list.version.max(*vanished);
+            }
+        }
         let gone: Vec<TargetKey> = self
             .targets
-            .keys()
-            .filter(|key| key.kind == kind && !seen.contains(*key))
-            .filter(|key| namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace))
-            .cloned()
+            .iter()
+            .filter(|(key, _)| in_scope(key) && !list.seen.contains(*key))
+            .filter(|(_, known)| known.assumed < list.start || known.version <= list.version)
+            .map(|(key, _)| key.clone())
             .collect();
         gone.iter().fold(FollowUp::default(), |follow_up, key| {
             follow_up.and(self.delete_target(key, 0))
@@ -531,11 +597,12 @@ impl Cache {
         let mut binding = (*known.value).clone();
         change(&mut binding);
         self.share(&mut binding);
+        let assumed = self.lists;
         self.bindings.insert(
             key.clone(),
             Versioned {
-                value: Arc::new(binding),
-                version,
+                assumed,
+                ..Versioned::seen(binding, version)
             },
         );
     }
@@ -560,7 +627,14 @@ impl Cache {
             .get(key)
             .is_none_or(|known| known.version < version)
         {
-            self.put_target(key, view, version);
+            let assumed = self.lists;
+            self.put_target(
+                key,
+                Versioned {
+                    assumed,
+                    ..Versioned::seen(view, version)
+                },
+            );
         }
         false
     }
@@ -576,24 +650,19 @@ impl Cache {
         }
     }
 
-    fn put_target(&mut self, key: &TargetKey, mut view: TargetView, version: u64) {
+    fn put_target(&mut self, key: &TargetKey, mut known: Versioned<TargetView>) {
         self.remove_target(key);
+        let view = Arc::make_mut(&mut known.value);
         for holding in view.ours.iter_mut().chain(view.foreign.iter_mut()) {
             self.texts.share(&mut holding.holder);
         }
-        for owner in owners(key, &view) {
+        for owner in owners(key, view) {
             self.held_objects
                 .entry(owner)
                 .or_default()
                 .push(key.clone());
         }
-        self.targets.insert(
-            key.clone(),
-            Versioned {
-                value: Arc::new(view),
-                version,
-            },
-        );
+        self.targets.insert(key.clone(), known);
     }
 
     fn remove_target(&mut self, key: &TargetKey) {

@@ -22,6 +22,9 @@ pub enum CallError {
     /// The call was not made or was abandoned, because another replica may lead now.
     #[error("this replica no longer leads")]
     NotLeading,
+    /// The call was not made, because what is known may be of a cluster that is no longer so.
+    #[error("the watches list anew")]
+    NotSynced,
 }
 
 impl CallError {
@@ -177,7 +180,7 @@ impl CallError {
                 format!("the apiserver answered {} {}", status.code, status.reason)
             }
             Self::Failed(_) => "the apiserver could not be reached".to_owned(),
-            Self::TimedOut | Self::NotLeading => self.to_string(),
+            Self::TimedOut | Self::NotLeading | Self::NotSynced => self.to_string(),
         }
     }
 }

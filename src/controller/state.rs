@@ -13,10 +13,14 @@ use crate::{
     queue::{Corrections, Lane, WorkQueue},
 };
 
+use super::sync_gate::SyncGate;
+
 /// What the tasks of the controller share.
 pub(super) struct State {
     cache: Mutex<Cache>,
     corrections: Mutex<Corrections<ObjectKey>>,
+    /// Whether what the cache holds is current.
+    pub gate: SyncGate,
     /// The bindings to visit.
     pub queue: WorkQueue<ObjectKey>,
     /// The catalogs.
@@ -28,6 +32,7 @@ impl State {
         Self {
             cache: Mutex::new(cache),
             corrections: Mutex::default(),
+            gate: SyncGate::new(),
             queue,
             feeds,
         }

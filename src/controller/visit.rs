@@ -35,6 +35,7 @@ impl Visitor {
     /// # Errors
     /// Returns [`CallError`] if the binding's own object could not be written. Nothing is lost: the next visit repeats it.
     pub async fn visit(&self, key: &ObjectKey) -> Result<Retry, CallError> {
+        let list = self.state.gate.list();
         let Some(observed) = self.gather(key) else {
             self.restarts.forget(key);
             return Ok(Retry::OnChange);
@@ -56,6 +57,10 @@ impl Visitor {
         let removals = removals.into_iter();
         let removals = join_all(removals.map(|it| self.writer.remove(&binding, it))).await;
         let restarts = self.restarts.trigger(&binding, restarts).await;
+        if self.state.gate.list() != list {
+            // What was observed may be of a cluster that is no longer so, and an action that was not tried is no failure.
+            return Err(CallError::NotSynced);
+        }
         let mut outcome = finishing.conclude(removals, restarts, now);
         if let Some(status) = outcome.status.take() {
             log_decision(&outcome, &status);

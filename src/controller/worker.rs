@@ -51,16 +51,24 @@ impl Workers {
         let queue = &self.state.queue;
         loop {
             tokio::select! {
-                () = self.leadership.acquired() => {}
+                () = self.may_work() => {}
                 () = queue.closed() => return None,
             }
             let (key, lane) = queue.next().await?;
-            if self.leadership.remaining().is_some() {
+            if self.leadership.remaining().is_some() && self.state.gate.is_open() {
                 return Some(key);
             }
-            // The term ended while this worker waited.
+            // The term ended, or a watch lost its place, while this worker waited.
             queue.push(key.clone(), lane);
             queue.done(&key);
+        }
+    }
+
+    /// Waits until this replica leads and knows what is in the cluster.
+    async fn may_work(&self) {
+        while !(self.leadership.remaining().is_some() && self.state.gate.is_open()) {
+            self.leadership.acquired().await;
+            self.state.gate.opened().await;
         }
     }
 
@@ -78,6 +86,11 @@ impl Workers {
         match error {
             Some(error) if error.is_not_found() || error.is_replaced() => {
                 (VisitResult::Success, Retry::OnChange)
+            }
+            // It is visited when everything is listed.
+            Some(CallError::NotSynced) => {
+                self.state.queue.push(key.clone(), Lane::Low);
+                (VisitResult::Requeued, Retry::OnChange)
             }
             // Another replica leads now; this binding is visited again if this replica leads again.
             Some(CallError::NotLeading) => (VisitResult::Requeued, Retry::Soon),

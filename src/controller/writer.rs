@@ -81,8 +81,8 @@ impl Writer {
         }
     }
 
-    /// Awaits a call that changes something in the cluster. The call is not started if this replica does not lead, and it is
-    /// abandoned if the replica's term ends during the call.
+    /// Awaits a call that changes something in the cluster. The call is not started if this replica does not lead, or does not
+    /// know what is in the cluster, and it is abandoned if the replica's term ends during the call.
     async fn change_in_cluster<T>(
         &self,
         kind: &'static str,
@@ -92,6 +92,9 @@ impl Writer {
         let Some(remaining) = self.leadership.remaining() else {
             return Err(CallError::NotLeading);
         };
+        if !self.state.gate.is_open() {
+            return Err(CallError::NotSynced);
+        }
         let outcome = match tokio::time::timeout(remaining.min(CALL_TIMEOUT), call).await {
             Ok(answer) => answer.map_err(CallError::Failed),
             Err(_) if remaining < CALL_TIMEOUT => Err(CallError::NotLeading),

@@ -41,6 +41,7 @@ mod probes;
 mod published;
 mod reasons;
 mod residency;
+mod restore;
 mod rollout;
 mod secrets;
 mod stage;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
             published::cases(),
             reasons::cases(),
             residency::cases(),
+            restore::cases(),
             rollout::cases(),
             secrets::cases(),
             steady::cases(),
