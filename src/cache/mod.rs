@@ -570,6 +570,27 @@ impl Cache {
         asking.into_iter().flatten().filter(uses).count()
     }
 
+    /// Returns the version of a target that was judged, or `None` if it has changed since.
+    #[must_use]
+    pub fn version_of_target(&self, key: &TargetKey, judged: &TargetView) -> Option<u64> {
+        let known = self.targets.get(key)?;
+        (*known.value == *judged).then_some(known.version)
+    }
+
+    /// Returns the version of a binding that was judged, or `None` if it has changed since. Our finalizer does not count: it may
+    /// have been added during the visit.
+    #[must_use]
+    pub fn version_of_binding(&self, judged: &Binding) -> Option<u64> {
+        let known = self.bindings.get(&judged.key)?;
+        let unchanged = known.value.finalizer == judged.finalizer && *known.value == *judged
+            || *known.value
+                == Binding {
+                    finalizer: known.value.finalizer,
+                    ..judged.clone()
+                };
+        unchanged.then_some(known.version)
+    }
+
     /// Assumes a status that was written, until its event arrives.
     pub fn assume_status(&mut self, key: &ObjectKey, uid: &str, status: Status, version: u64) {
         self.assume_binding(key, uid, version, |binding| binding.status = status);

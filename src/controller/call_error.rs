@@ -25,6 +25,9 @@ pub enum CallError {
     /// The call was not made, because what is known may be of a cluster that is no longer so.
     #[error("the watches list anew")]
     NotSynced,
+    /// The call was not made, because the object has changed since it was judged.
+    #[error("it changed in the meantime")]
+    Outdated,
 }
 
 impl CallError {
@@ -53,6 +56,13 @@ impl CallError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
+    }
+
+    /// Returns whether the object has changed since it was judged, so that it must be looked at again.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        matches!(self, Self::Outdated)
+            || (self.is_conflict() && self.conflicting_managers().is_empty())
     }
 
     /// Returns whether another object has taken the name: the apiserver refuses a UID that is not the object's own.
@@ -180,7 +190,9 @@ impl CallError {
                 format!("the apiserver answered {} {}", status.code, status.reason)
             }
             Self::Failed(_) => "the apiserver could not be reached".to_owned(),
-            Self::TimedOut | Self::NotLeading | Self::NotSynced => self.to_string(),
+            Self::TimedOut | Self::NotLeading | Self::NotSynced | Self::Outdated => {
+                self.to_string()
+            }
         }
     }
 }

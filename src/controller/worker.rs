@@ -1,6 +1,6 @@
 //! Workers: each visits one binding after another and decides when a binding is visited again.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -14,6 +14,9 @@ use crate::{
 };
 
 use super::{call_error::CallError, health::Heartbeat, state::State, visit::Visitor};
+
+/// Longest pause before a binding is visited again that changed while it was visited.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What the workers share.
 pub(super) struct Workers {
@@ -33,7 +36,7 @@ impl Workers {
             let start = Instant::now();
             let (visit, retry) = self.visit(&key).await;
             self.metrics.visited(visit, start.elapsed());
-            match retry.longest_pause() {
+            match retry {
                 None => self.backoff.lock().reset(&key),
                 Some(cap) => {
                     let random = fastrand::f64();
@@ -72,35 +75,38 @@ impl Workers {
         }
     }
 
-    async fn visit(&self, key: &ObjectKey) -> (VisitResult, Retry) {
+    /// Visits a binding. Returns the longest pause before it is visited again, or `None` if only a change is worth it.
+    async fn visit(&self, key: &ObjectKey) -> (VisitResult, Option<Duration>) {
         let visit = AssertUnwindSafe(self.visitor.visit(key))
             .catch_unwind()
             .await;
         let error = match visit {
-            Ok(Ok(Retry::OnChange)) => return (VisitResult::Success, Retry::OnChange),
-            Ok(Ok(retry)) => return (VisitResult::Requeued, retry),
+            Ok(Ok(Retry::OnChange)) => return (VisitResult::Success, None),
+            Ok(Ok(retry)) => return (VisitResult::Requeued, retry.longest_pause()),
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
         self.visitor.forget_restarts(key);
         match error {
             Some(error) if error.is_not_found() || error.is_replaced() => {
-                (VisitResult::Success, Retry::OnChange)
+                (VisitResult::Success, None)
             }
+            // It is looked at again at once; the event of the change may arrive a little later.
+            Some(error) if error.is_outdated() => (VisitResult::Requeued, Some(LOOK_AGAIN)),
             // It is visited when everything is listed.
             Some(CallError::NotSynced) => {
                 self.state.queue.push(key.clone(), Lane::Low);
-                (VisitResult::Requeued, Retry::OnChange)
+                (VisitResult::Requeued, None)
             }
             // Another replica leads now; this binding is visited again if this replica leads again.
-            Some(CallError::NotLeading) => (VisitResult::Requeued, Retry::Soon),
+            Some(CallError::NotLeading) => (VisitResult::Requeued, Retry::Soon.longest_pause()),
             Some(error) => {
                 tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed and is retried{}", error.hint());
-                (VisitResult::Error, Retry::Soon)
+                (VisitResult::Error, Retry::Soon.longest_pause())
             }
             None => {
                 tracing::error!(binding = %key, "a visit panicked and is retried");
-                (VisitResult::Error, Retry::Soon)
+                (VisitResult::Error, Retry::Soon.longest_pause())
             }
         }
     }

@@ -2,6 +2,10 @@
 //!
 //! A first write is create-only; every other write carries the UID of the object that was judged. So neither an object of
 //! others nor an object that has since taken the same name is ever written to.
+//!
+//! Updates of owned targets and of statuses also carry the version that was judged, so that a write that arrives late, in the
+//! term of another leader, changes nothing. Merges do not: others may write their object all the time, and many bindings may
+//! share it, so that each write would refuse those beside it. Its fields are guarded by their field managers.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -46,8 +50,8 @@ const BINDING_KIND: &str = "InferenceProfileBinding";
 enum ApplyMode<'a> {
     /// Creates the object; fails if it exists.
     Create,
-    /// Changes the object with this UID, and takes over fields of other field managers.
-    Force(&'a str),
+    /// Changes the object with this UID, of this version and no other, and takes over fields of other field managers.
+    Force(&'a str, u64),
     /// Changes the object with this UID; fails if another field manager holds a field.
     NoForce(&'a str),
 }
@@ -109,10 +113,7 @@ impl Writer {
         let outcome = match &write.mode {
             WriteMode::Unchanged(view) => Ok(view.uid.clone()),
             WriteMode::Create => self.create(binding, &write).await,
-            WriteMode::Update(view) => self
-                .apply(binding, &write, ApplyMode::Force(&view.uid), Some(view))
-                .await
-                .map_err(|error| error.problem(&write.key)),
+            WriteMode::Update(view) => self.update(binding, &write, view).await,
             WriteMode::Merge(view) => self.merge(binding, &write, view).await,
             WriteMode::MergeUnseen => self.merge_unseen(binding, &write).await,
         };
@@ -122,8 +123,24 @@ impl Writer {
         }
     }
 
+    /// Updates an owned object. If it has changed since it was judged, it is looked at again, once.
+    async fn update(&self, binding: &Binding, write: &Write, view: &TargetView) -> WriteOutcome {
+        let judged = self.state.cache().version_of_target(&write.key, view);
+        let outcome = match judged {
+            Some(version) => {
+                let mode = ApplyMode::Force(&view.uid, version);
+                self.apply(binding, write, mode, Some(view)).await
+            }
+            None => Err(CallError::Outdated),
+        };
+        match outcome {
+            Err(error) if error.is_outdated() => self.judge_again(binding, write, judged).await,
+            outcome => outcome.map_err(|error| error.problem(&write.key)),
+        }
+    }
+
     async fn merge_unseen(&self, binding: &Binding, write: &Write) -> WriteOutcome {
-        let view = self
+        let (view, _) = self
             .read_metadata(&write.key)
             .await
             .map_err(|error| error.problem(&write.key))?;
@@ -135,11 +152,20 @@ impl Writer {
     /// faster, or the object belongs to others.
     async fn create(&self, binding: &Binding, write: &Write) -> WriteOutcome {
         match self.apply(binding, write, ApplyMode::Create, None).await {
-            Err(error) if error.is_conflict() => {}
-            outcome => return outcome.map_err(|error| error.problem(&write.key)),
+            Err(error) if error.is_conflict() => self.judge_again(binding, write, None).await,
+            outcome => outcome.map_err(|error| error.problem(&write.key)),
         }
-        let view = match self.read_metadata(&write.key).await {
-            Ok(view) => view,
+    }
+
+    /// Writes an owned object as its metadata, read anew, allow. `judged` is the version that was judged before.
+    async fn judge_again(
+        &self,
+        binding: &Binding,
+        write: &Write,
+        judged: Option<u64>,
+    ) -> WriteOutcome {
+        let (view, version) = match self.read_metadata(&write.key).await {
+            Ok(found) => found,
             Err(error) if error.is_not_found() => {
                 return Err(Problem {
                     reason: Reason::Retrying,
@@ -149,9 +175,19 @@ impl Writer {
             }
             Err(error) => return Err(error.problem(&write.key)),
         };
+        if judged.is_some_and(|judged| version < judged) {
+            // No object gets older, unless etcd was put back to an older copy.
+            self.state.gate.list_anew();
+            return Err(CallError::NotSynced.problem(&write.key));
+        }
         match ownership::judge(binding, &write.key, &view) {
             Ownership::Ours | Ownership::Adoptable => self
-                .apply(binding, write, ApplyMode::Force(&view.uid), Some(&view))
+                .apply(
+                    binding,
+                    write,
+                    ApplyMode::Force(&view.uid, version),
+                    Some(&view),
+                )
                 .await
                 .map_err(|error| error.problem(&write.key)),
             // The watches only see objects with our label.
@@ -191,7 +227,7 @@ impl Writer {
         before: Option<&TargetView>,
     ) -> Result<Arc<str>, CallError> {
         let mut params = PatchParams::apply(&names::target_manager(&binding.key.name));
-        params.force = matches!(mode, ApplyMode::Force(_));
+        params.force = matches!(mode, ApplyMode::Force(..));
         let body = target_body(binding, write, &mode);
         self.state.cache().begin_write(&write.key);
         let written = self.patch(&write.key, &params, &body).await;
@@ -227,7 +263,7 @@ impl Writer {
         let view = match &removal.view {
             Some(view) => view.clone(),
             None => match self.read_metadata(&removal.key).await {
-                Ok(view) => Arc::new(view),
+                Ok((view, _)) => Arc::new(view),
                 Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) => return Err(error.problem(&removal.key)),
             },
@@ -319,10 +355,11 @@ impl Writer {
         }
     }
 
-    /// Reads the metadata of a target, but never its values.
-    async fn read_metadata(&self, key: &TargetKey) -> Result<TargetView, CallError> {
+    /// Reads the metadata of a target, but never its values. Returns its version too.
+    async fn read_metadata(&self, key: &TargetKey) -> Result<(TargetView, u64), CallError> {
         let found = with_timeout(self.targets(key).get_metadata(&key.name)).await?;
-        Ok(target_view(&found.metadata, |_| None))
+        let view = target_view(&found.metadata, |_| None);
+        Ok((view, version(&found.metadata)))
     }
 
     /// Patches a target. Only its metadata are returned.
@@ -349,9 +386,12 @@ impl Writer {
         Api::namespaced_with(self.client.clone(), &key.namespace, &kind)
     }
 
-    /// Writes the status and has the cache assume it.
+    /// Writes the status and has the cache assume it. Fails if the binding has changed since it was judged.
     pub async fn write_status(&self, binding: &Binding, status: Status) -> Result<(), CallError> {
+        let judged = self.state.cache().version_of_binding(binding);
+        let judged = judged.ok_or(CallError::Outdated)?;
         let mut body = binding_body(binding);
+        body["metadata"]["resourceVersion"] = json!(judged.to_string());
         body["status"] = serde_json::to_value(status.to_wire()).unwrap_or_default();
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
         let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
@@ -487,7 +527,11 @@ fn target_body(binding: &Binding, write: &Write, mode: &ApplyMode<'_>) -> Value 
     match mode {
         // With a resource version, an apply creates an object only if it is absent, and answers 409 otherwise.
         ApplyMode::Create => metadata["resourceVersion"] = json!("1"),
-        ApplyMode::Force(uid) | ApplyMode::NoForce(uid) => metadata["uid"] = json!(uid),
+        ApplyMode::Force(uid, version) => {
+            metadata["uid"] = json!(uid);
+            metadata["resourceVersion"] = json!(version.to_string());
+        }
+        ApplyMode::NoForce(uid) => metadata["uid"] = json!(uid),
     }
     body
 }
