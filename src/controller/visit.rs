@@ -41,11 +41,23 @@ impl Visitor {
             return Ok(Retry::OnChange);
         };
         let now = self.clock.now();
-        let plan = plan(observed, &self.settings, self.embedded, now);
-        let binding = plan.binding().clone();
+        let mut plan = plan(observed, &self.settings, self.embedded, now);
         if plan.needs_finalizer() {
-            self.writer.set_finalizer(&binding, true).await?;
+            self.writer.set_finalizer(plan.binding(), true).await?;
         }
+        if let Some(status) = plan.mark(now) {
+            match self
+                .writer
+                .write_status(plan.binding(), status.clone())
+                .await
+            {
+                Ok(()) => plan = plan.marked(status),
+                // What breaks a limit is replaced, also if a restart may be missed for it.
+                Err(error) if plan.residency_violated() && !error.is_outdated() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let binding = plan.binding().clone();
         if plan.corrects() {
             tracing::info!(binding = %key, "others changed a target, and it is corrected");
             self.state.note_correction(key.clone());
