@@ -124,6 +124,8 @@ pub struct Cache {
     bindings: BTreeMap<ObjectKey, Versioned<Binding>>,
     /// The residency limits of the Namespaces that the operator may read.
     namespaces: HashMap<Arc<str>, NamespaceLimit>,
+    /// The Namespaces, each or (`None`) all, whose watch does not work: their limits may be others by now.
+    unreadable: HashSet<Option<Arc<str>>>,
     targets: HashMap<TargetKey, Versioned<TargetView>>,
     /// Target -> bindings whose spec names it.
     claimants: HashMap<TargetKey, Vec<ObjectKey>>,
@@ -270,17 +272,59 @@ impl Cache {
         }
     }
 
-    /// Removes the Namespaces, all or only this one, that a complete list did not contain.
-    pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> FollowUp {
+    /// Takes in that the Namespaces, all or only this one, can't be watched: their limits are not known.
+    pub fn namespaces_unreadable(&mut self, only: Option<&Arc<str>>) -> FollowUp {
+        if self.unreadable.insert(only.cloned()) {
+            self.wake_scope(only)
+        } else {
+            FollowUp::default()
+        }
+    }
+
+    /// Removes the Namespaces, all or only this one, that a complete list did not contain. The others can be read.
+    pub fn retain_namespaces(
+        &mut self,
+        only: Option<&Arc<str>>,
+        seen: &HashSet<Arc<str>>,
+    ) -> FollowUp {
+        let readable_again = if self.unreadable.remove(&only.cloned()) {
+            self.wake_scope(only)
+        } else {
+            FollowUp::default()
+        };
         let gone: Vec<Arc<str>> = self
             .namespaces
             .keys()
-            .filter(|name| only.is_none_or(|only| name.as_ref() == only) && !seen.contains(*name))
+            .filter(|name| only.is_none_or(|only| *name == only) && !seen.contains(*name))
             .cloned()
             .collect();
-        gone.iter().fold(FollowUp::default(), |follow_up, name| {
+        gone.iter().fold(readable_again, |follow_up, name| {
             follow_up.and(self.delete_namespace(name))
         })
+    }
+
+    /// Wakes all bindings of all namespaces, or only of this one.
+    fn wake_scope(&self, only: Option<&Arc<str>>) -> FollowUp {
+        match only {
+            Some(namespace) => self.wake_namespace(namespace),
+            None => FollowUp {
+                wake: self
+                    .bindings
+                    .keys()
+                    .map(|key| (key.clone(), Lane::Low))
+                    .collect(),
+                ..FollowUp::default()
+            },
+        }
+    }
+
+    /// Returns the limit of a Namespace.
+    fn namespace_limit(&self, namespace: &Arc<str>) -> NamespaceLimit {
+        let scopes = [None, Some(namespace.clone())];
+        if scopes.iter().any(|scope| self.unreadable.contains(scope)) {
+            return NamespaceLimit::Unknown;
+        }
+        self.namespaces.get(namespace).cloned().unwrap_or_default()
     }
 
     /// Wakes all bindings of a namespace.
@@ -517,10 +561,9 @@ impl Cache {
                 freshness: Freshness::Failed { reason, message },
             },
         };
-        let namespace = self.namespaces.get(&key.namespace);
         Some(Observed {
             usability: None,
-            namespace: namespace.cloned().unwrap_or_default(),
+            namespace: self.namespace_limit(&key.namespace),
             binding,
             feed,
             targets,

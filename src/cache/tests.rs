@@ -616,3 +616,29 @@ fn a_list_of_what_is_known_wakes_nobody() {
     let follow_up = cache.apply_target(&target("a"), owned_by("a"), 2, via);
     assert_eq!(follow_up, FollowUp::default());
 }
+
+#[test]
+fn a_limit_that_cannot_be_watched_is_unknown() {
+    let namespace: Arc<str> = "n".into();
+    for only in [None, Some(&namespace)] {
+        let mut cache = default_cache();
+        cache.apply_binding(visited(binding("a")), 1, Via::Event);
+        cache.apply_namespace(&namespace, NamespaceLimit::Unset);
+        let limit = |cache: &Cache| {
+            let observed = cache.observe(&key("a"), |_| FeedState::pending());
+            observed.expect("a binding").namespace
+        };
+        assert_eq!(limit(&cache), NamespaceLimit::Unset);
+        let follow_up = cache.namespaces_unreadable(only);
+        assert_eq!(woken(&follow_up), [("a", Lane::Low)]);
+        assert_eq!(cache.namespaces_unreadable(only), FollowUp::default());
+        assert_eq!(limit(&cache), NamespaceLimit::Unknown);
+        // What is listed is known, and counts when the list is complete.
+        cache.apply_namespace(&namespace, NamespaceLimit::of_annotation(Some("us-*")));
+        assert_eq!(limit(&cache), NamespaceLimit::Unknown);
+        let seen = HashSet::from([namespace.clone()]);
+        let follow_up = cache.retain_namespaces(only, &seen);
+        assert_eq!(woken(&follow_up), [("a", Lane::Low)]);
+        assert!(matches!(limit(&cache), NamespaceLimit::Set(_)));
+    }
+}

@@ -216,7 +216,7 @@ impl EventHandler for Namespaces {
     }
 
     fn list_complete(&self, seen: &HashSet<Arc<str>>, _: ListStart, _: u64) {
-        let only = self.only.as_deref();
+        let only = self.only.as_ref();
         self.state
             .change(|cache| cache.retain_namespaces(only, seen));
     }
@@ -224,6 +224,11 @@ impl EventHandler for Namespaces {
     /// Plans treat a limit that the operator may not read as unknown.
     fn is_optional(&self) -> bool {
         true
+    }
+
+    fn is_unreadable(&self) {
+        let only = self.only.as_ref();
+        self.state.change(|cache| cache.namespaces_unreadable(only));
     }
 }
 
