@@ -28,6 +28,9 @@ use crate::{cache::decode::version, metrics::Metrics, pause};
 /// By which share of itself a pause may be longer, so that candidates do not read the Lease at the same time.
 const JITTER: f64 = 0.2;
 
+/// At which failure in a row that is told: an apiserver that has just started refuses what it will allow a moment later.
+const TOLD_AT: u32 = 3;
+
 /// Durations of the election. The defaults are those of controller-runtime.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
@@ -165,7 +168,7 @@ impl Election {
             term: tell,
             restores: tell_restores,
             metrics,
-            failing: false,
+            failing: 0,
         };
         Self {
             leadership: Leadership { term, restores },
@@ -311,19 +314,22 @@ struct Campaign {
     term: watch::Sender<Term>,
     restores: watch::Sender<u64>,
     metrics: Metrics,
-    /// Whether the last call failed. Only the first of consecutive failures is logged.
-    failing: bool,
+    /// How many times in a row the apiserver refused or failed. One line is logged, at [`TOLD_AT`].
+    failing: u32,
 }
 
 impl Campaign {
     async fn run(mut self, resign: CancellationToken) {
         loop {
+            let begun = Instant::now();
             tokio::select! {
                 () = resign.cancelled() => break,
                 () = self.round() => {}
             }
             let retry_period = self.candidate.candidacy.timing.retry_period;
             let pause = pause::prolonged(retry_period, JITTER, fastrand::f64());
+            // A call that got no answer has taken its pause already.
+            let pause = pause.saturating_sub(begun.elapsed()).max(retry_period / 10);
             tokio::select! {
                 () = resign.cancelled() => break,
                 () = sleep(pause) => {}
@@ -368,7 +374,7 @@ impl Campaign {
         let name = &self.candidate.candidacy.name;
         let answer = match self.candidate.next_action(start) {
             LeaseAction::Wait => {
-                self.failing = false;
+                self.failing = 0;
                 return;
             }
             LeaseAction::Create => self.call(self.leases.create(&params, &wanted)).await,
@@ -376,7 +382,7 @@ impl Campaign {
         };
         match answer {
             Ok(lease) => {
-                self.failing = false;
+                self.failing = 0;
                 self.observe(Some(lease));
                 self.begin(start + self.candidate.candidacy.timing.renew_deadline);
             }
@@ -412,7 +418,9 @@ impl Campaign {
     }
 
     async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-        let longest = self.candidate.candidacy.timing.renew_deadline / 2;
+        // Two tries fit into a term, and after an outage the next one begins within 5 s.
+        let timing = &self.candidate.candidacy.timing;
+        let longest = (timing.renew_deadline / 2).min(timing.retry_period * 2);
         match timeout(longest, call).await {
             Ok(answer) => answer.map_err(CallError::Failed),
             Err(_) => Err(CallError::TimedOut),
@@ -435,7 +443,14 @@ impl Campaign {
     }
 
     fn failed(&mut self, what: &str, error: &CallError) {
-        if !std::mem::replace(&mut self.failing, true) {
+        // That the apiserver does not answer is told where its watches are followed.
+        let answered = matches!(error, CallError::Failed(kube::Error::Api(_)));
+        if !answered {
+            tracing::debug!(error = error as &dyn std::error::Error, "the Lease {what}");
+            return;
+        }
+        self.failing = self.failing.saturating_add(1);
+        if self.failing == TOLD_AT {
             let candidacy = &self.candidate.candidacy;
             tracing::warn!(
                 lease = %candidacy.name,

@@ -42,11 +42,36 @@ const STEADY: Duration = Duration::from_secs(1);
 /// Pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause. With [`START`] it bounds how long after an outage the watch is back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 /// Longest pause after a refusal, which only a change of rights or kinds can cure.
 const LONGEST_PAUSE_REFUSED: Duration = Duration::from_secs(5);
 /// By which share of itself a pause may be longer.
 const JITTER: f64 = 0.2;
+
+/// The pauses between attempts.
+#[derive(Debug, Default)]
+struct Pauses {
+    failures: u32,
+    refused: bool,
+}
+
+impl Pauses {
+    /// Returns the pause after one more failure. `random` is in 0..1.
+    fn next(&mut self, refused: bool, random: f64) -> Duration {
+        // The first refusal after an outage is that of an apiserver that has just started.
+        if std::mem::replace(&mut self.refused, refused) != refused {
+            self.failures = 0;
+        }
+        let longest = if refused {
+            LONGEST_PAUSE_REFUSED
+        } else {
+            LONGEST_PAUSE
+        };
+        let pause = pause::doubled(FIRST_PAUSE, self.failures, longest);
+        self.failures = self.failures.saturating_add(1);
+        pause::prolonged(pause, JITTER, random)
+    }
+}
 
 /// How a watch ended.
 enum End {
@@ -95,18 +120,18 @@ impl<H: EventHandler> WatchLoop<H> {
 
     /// Keeps the objects of the watch in the cache for as long as it is polled.
     pub async fn run(mut self) {
-        let mut failures = 0;
+        let mut pauses = Pauses::default();
         loop {
             let begun = Instant::now();
             let end = self.follow_until_told().await;
             let lasted = begun.elapsed();
             let failure = match end {
                 End::Resumable if lasted >= STEADY || self.position.is_none() => {
-                    failures = 0;
+                    pauses = Pauses::default();
                     continue;
                 }
                 End::Failed(_) if lasted >= STEADY && self.position.is_some() => {
-                    failures = 0;
+                    pauses = Pauses::default();
                     continue;
                 }
                 End::Resumable => None,
@@ -127,13 +152,8 @@ impl<H: EventHandler> WatchLoop<H> {
                     Some(failure)
                 }
             };
-            let longest = match failure {
-                Some(WatchFailure::Refused(_)) => LONGEST_PAUSE_REFUSED,
-                _ => LONGEST_PAUSE,
-            };
-            let pause = pause::doubled(FIRST_PAUSE, failures, longest);
-            failures = failures.saturating_add(1);
-            sleep(pause::prolonged(pause, JITTER, fastrand::f64())).await;
+            let refused = matches!(failure, Some(WatchFailure::Refused(_)));
+            sleep(pauses.next(refused, fastrand::f64())).await;
         }
     }
 
@@ -280,4 +300,31 @@ fn failure(error: kube::Error) -> WatchFailure {
 
 fn refuses_streaming_lists(status: &Status) -> bool {
     status.code == 422 || (status.code == 400 && status.message.contains("sendInitialEvents"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_back_within_5_s_however_long_the_outage_was() {
+        let mut pauses = Pauses::default();
+        let mut longest = Duration::ZERO;
+        for _ in 0..1000 {
+            longest = longest.max(pauses.next(false, 1.0));
+        }
+        // The attempt that was under way when the apiserver came back, and the pause after it.
+        assert!(START + longest <= Duration::from_secs(5));
+        assert!(pauses.next(true, 1.0) < Duration::from_millis(200));
+        for _ in 0..1000 {
+            longest = longest.max(pauses.next(true, 1.0));
+        }
+        assert!(longest <= Duration::from_secs(6));
+    }
+
+    #[test]
+    fn silence_is_noticed_within_30_s_and_not_before_the_server_speaks() {
+        assert!(SILENCE + START < Duration::from_secs(30));
+        assert!(Duration::from_secs(WATCH_SECONDS.into()) + Duration::from_secs(2) < SILENCE);
+    }
 }

@@ -267,16 +267,17 @@ async fn a_late_write_changes_nothing(stage: &Stage) {
 
 /// A way to the apiserver that can be cut: what was sent and not yet passed on stays unanswered, without an error. It can also
 /// hold what is sent, and pass it on later.
-struct Wire {
-    client: Client,
+pub struct Wire {
+    pub client: Client,
     cut: watch::Sender<bool>,
     holds: watch::Sender<bool>,
     led_on: Arc<AtomicUsize>,
     held: Arc<AtomicUsize>,
+    silent: Arc<AtomicUsize>,
 }
 
 impl Wire {
-    async fn to(cluster: &Cluster) -> Self {
+    pub async fn to(cluster: &Cluster) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (client, server) = cluster.through(port).await;
@@ -284,18 +285,21 @@ impl Wire {
         let holds = watch::Sender::new(false);
         let led_on = Arc::new(AtomicUsize::new(0));
         let held = Arc::new(AtomicUsize::new(0));
+        let silent = Arc::new(AtomicUsize::new(0));
+        let fallen_silent = Arc::clone(&silent);
         let (is_cut, count) = (cut.subscribe(), Arc::clone(&led_on));
         let (is_held, waiting) = (holds.subscribe(), Arc::clone(&held));
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let mut is_cut = is_cut.clone();
                 let (is_held, waiting) = (is_held.clone(), Arc::clone(&waiting));
+                let silent = Arc::clone(&fallen_silent);
                 let (count, server) = (Arc::clone(&count), server.clone());
                 tokio::spawn(async move {
                     // While cut, a new connection is not led on.
                     until(&mut is_cut, false).await;
                     count.fetch_add(1, Ordering::SeqCst);
-                    lead(near, &server, is_cut, is_held, &waiting).await;
+                    lead(near, &server, is_cut, is_held, &waiting, &silent).await;
                 });
             }
         });
@@ -305,6 +309,7 @@ impl Wire {
             holds,
             led_on,
             held,
+            silent,
         }
     }
 
@@ -318,17 +323,22 @@ impl Wire {
         self.holds.send_replace(false);
     }
 
+    /// Returns how many connections were cut and are still open.
+    pub fn silent(&self) -> usize {
+        self.silent.load(Ordering::SeqCst)
+    }
+
     /// Returns how many connections hold something.
     fn held(&self) -> usize {
         self.held.load(Ordering::SeqCst)
     }
 
-    fn cut(&self) {
+    pub fn cut(&self) {
         self.led_on.store(0, Ordering::SeqCst);
         self.cut.send_replace(true);
     }
 
-    fn mend(&self) {
+    pub fn mend(&self) {
         self.cut.send_replace(false);
     }
 
@@ -351,6 +361,7 @@ async fn lead(
     mut is_cut: watch::Receiver<bool>,
     mut is_held: watch::Receiver<bool>,
     held: &AtomicUsize,
+    silent: &AtomicUsize,
 ) {
     let Ok(far) = TcpStream::connect(server).await else {
         return;
@@ -379,6 +390,7 @@ async fn lead(
         _ = async { tokio::join!(up, down) } => {}
         () = until(&mut is_cut, true) => {
             // Nothing goes on, and nobody is told: not even that the connection is over.
+            silent.fetch_add(1, Ordering::SeqCst);
             std::future::pending::<()>().await;
         }
     }

@@ -36,6 +36,7 @@ mod manifests;
 mod merge;
 mod models;
 mod operator;
+mod outages;
 mod ownership;
 mod probes;
 mod published;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
             manifests::cases(),
             merge::cases(),
             models::cases(),
+            outages::cases(),
             ownership::cases(),
             probes::cases(),
             published::cases(),
