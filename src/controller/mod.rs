@@ -7,6 +7,7 @@ pub mod clock;
 mod gauges;
 mod health;
 mod lifecycles;
+mod recovery;
 mod restarts;
 mod rollout_status;
 mod state;

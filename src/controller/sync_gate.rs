@@ -69,7 +69,14 @@ struct Members {
     all: Vec<Member>,
     /// Since when there has been an outage, which is logged once.
     outage: Option<Instant>,
+    /// When the last outage was over.
+    outage_over: Option<Instant>,
+    /// When a call that failed for an outage was logged last.
+    failure_logged: Option<Instant>,
 }
+
+/// How long calls that fail for an outage are not logged again.
+const QUIET: Duration = Duration::from_mins(1);
 
 impl SyncGate {
     /// Returns a gate that is closed.
@@ -196,6 +203,25 @@ impl SyncGate {
         lasts && self.alone(members, number)
     }
 
+    /// Says whether an outage was over only a moment ago, so that the apiserver may not know all rights yet.
+    pub fn has_just_recovered(&self) -> bool {
+        let over = self.members.lock().outage_over;
+        over.is_some_and(|over| over.elapsed() < GRACE)
+    }
+
+    /// Says whether a call that failed for an outage is to be logged: not where the outage is, and else once in a minute.
+    pub fn permits_log(&self) -> bool {
+        let now = Instant::now();
+        let mut members = self.members.lock();
+        let last = members.failure_logged;
+        let is_quiet = last.is_some_and(|last| now.saturating_duration_since(last) < QUIET);
+        if is_quiet || members.outage.is_some() || !self.is_open() {
+            return false;
+        }
+        members.failure_logged = Some(now);
+        true
+    }
+
     /// Says whether all other watches are complete.
     #[expect(clippy::unused_self, reason = "it reads as a question to the gate")]
     fn alone(&self, members: &Members, number: usize) -> bool {
@@ -208,6 +234,7 @@ impl SyncGate {
             return;
         }
         if let Some(since) = members.outage.take() {
+            members.outage_over = Some(Instant::now());
             let seconds = since.elapsed().as_secs();
             tracing::info!(
                 seconds,

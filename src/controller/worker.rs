@@ -18,6 +18,9 @@ use super::{call_error::CallError, health::Heartbeat, state::State, visit::Visit
 /// Longest pause before a binding is visited again that changed while it was visited.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// Longest pause of a binding that finds out for others whether the cause of their failures is over.
+const SCOUT: Duration = Duration::from_secs(15);
+
 /// What the workers share.
 pub(super) struct Workers {
     pub state: Arc<State>,
@@ -37,8 +40,14 @@ impl Workers {
             let (visit, retry) = self.visit(&key).await;
             self.metrics.visited(visit, start.elapsed());
             match retry {
-                None => self.backoff.lock().reset(&key),
+                None => {
+                    self.backoff.lock().reset(&key);
+                    self.state.recovery().left(&key);
+                }
                 Some(cap) => {
+                    // One binding finds out for all when a right has come back.
+                    let is_scout = self.state.recovery().is_scout(&key);
+                    let cap = if is_scout { cap.min(SCOUT) } else { cap };
                     let random = fastrand::f64();
                     let delay = self.backoff.lock().failed(key.clone(), cap, random);
                     self.state.queue.push_after(key.clone(), Lane::Low, delay);
@@ -100,6 +109,14 @@ impl Workers {
             }
             // Another replica leads now; this binding is visited again if this replica leads again.
             Some(CallError::NotLeading) => (VisitResult::Requeued, Retry::Soon.longest_pause()),
+            // One line says that the apiserver can't be reached; a binding whose call failed for it adds nothing.
+            Some(error)
+                if error.is_unreachable()
+                    || (error.is_outage() && !self.state.gate.permits_log()) =>
+            {
+                tracing::debug!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed and is retried");
+                (VisitResult::Error, Retry::Soon.longest_pause())
+            }
             Some(error) => {
                 tracing::warn!(binding = %key, error = &error as &dyn std::error::Error, "a visit failed and is retried{}", error.hint());
                 (VisitResult::Error, Retry::Soon.longest_pause())

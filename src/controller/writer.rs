@@ -39,7 +39,7 @@ use crate::{
     queue::Lane,
 };
 
-use super::{call_error::CallError, rollout_status::Workload, state::State};
+use super::{call_error::CallError, recovery::Cause, rollout_status::Workload, state::State};
 
 /// Longest wait for an answer of the apiserver.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -89,6 +89,7 @@ impl Writer {
     /// know what is in the cluster, and it is abandoned if the replica's term ends during the call.
     async fn change_in_cluster<T>(
         &self,
+        binding: &ObjectKey,
         kind: &'static str,
         operation: Operation,
         call: impl Future<Output = kube::Result<T>>,
@@ -105,7 +106,43 @@ impl Writer {
             Err(_) => Err(CallError::TimedOut),
         };
         self.metrics.wrote(kind, operation, outcome.is_ok());
-        outcome
+        match outcome {
+            Err(CallError::Failed(error))
+                if matches!(&error, kube::Error::Api(status) if status.is_forbidden())
+                    && self.state.gate.has_just_recovered() =>
+            {
+                self.state.recovery().failed(binding, Cause::Outage);
+                Err(CallError::JustStarted(error))
+            }
+            outcome => {
+                self.note_cause(binding, kind, &outcome);
+                outcome
+            }
+        }
+    }
+
+    /// Notes for what a binding waits, and wakes those that waited for what this call shows to be over.
+    fn note_cause<T>(
+        &self,
+        binding: &ObjectKey,
+        kind: &'static str,
+        outcome: &Result<T, CallError>,
+    ) {
+        match outcome {
+            Ok(_) => {
+                self.state.recovered(Cause::Outage);
+                self.state.recovered(Cause::Forbidden(kind));
+            }
+            Err(error) if error.is_outage() => {
+                self.state.recovery().failed(binding, Cause::Outage);
+            }
+            Err(error) if error.is_forbidden() => {
+                self.state
+                    .recovery()
+                    .failed(binding, Cause::Forbidden(kind));
+            }
+            Err(_) => {}
+        }
     }
 
     /// Writes a target as planned.
@@ -230,7 +267,8 @@ impl Writer {
         params.force = matches!(mode, ApplyMode::Force(..));
         let body = target_body(binding, write, &mode);
         self.state.cache().begin_write(&write.key);
-        let written = self.patch(&write.key, &params, &body).await;
+        let owner = &binding.key;
+        let written = self.patch(owner, &write.key, &params, &body).await;
         let assumed = written.as_ref().ok().map(|meta| {
             let content = fingerprints(write.key.kind, &write.content);
             // Other bindings may hold keys in the same target.
@@ -273,14 +311,14 @@ impl Writer {
         }
         match removal.policy {
             CreationPolicy::Owner => match ownership::judge(binding, &removal.key, &view) {
-                Ownership::Ours | Ownership::Adoptable => self.delete(removal).await,
+                Ownership::Ours | Ownership::Adoptable => self.delete(&binding.key, removal).await,
                 Ownership::Foreign { .. } => Ok(()),
             },
             CreationPolicy::Merge => self.remove_keys(binding, removal, &view).await,
         }
     }
 
-    async fn delete(&self, removal: &Removal) -> Result<(), Problem> {
+    async fn delete(&self, binding: &ObjectKey, removal: &Removal) -> Result<(), Problem> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(removal.uid.to_string()),
@@ -292,7 +330,7 @@ impl Writer {
         let api = self.targets(key);
         let call = api.delete(&key.name, &params);
         let outcome = self
-            .change_in_cluster(key.kind.as_str(), Operation::Remove, call)
+            .change_in_cluster(binding, key.kind.as_str(), Operation::Remove, call)
             .await;
         match outcome {
             Ok(_) => {
@@ -318,7 +356,7 @@ impl Writer {
             "metadata": {"name": key.name.as_ref(), "namespace": key.namespace.as_ref(), "uid": removal.uid.as_ref()},
         });
         let params = PatchParams::apply(&names::target_manager(&binding.key.name)).force();
-        let meta = match self.patch(key, &params, &body).await {
+        let meta = match self.patch(&binding.key, key, &params, &body).await {
             Ok(meta) => meta,
             Err(error)
                 if error.is_not_found()
@@ -365,6 +403,7 @@ impl Writer {
     /// Patches a target. Only its metadata are returned.
     async fn patch(
         &self,
+        binding: &ObjectKey,
         key: &TargetKey,
         params: &PatchParams,
         body: &Value,
@@ -372,7 +411,7 @@ impl Writer {
         let (api, patch) = (self.targets(key), Patch::Apply(body));
         let call = api.patch_metadata(&key.name, params, &patch);
         let patched = self
-            .change_in_cluster(key.kind.as_str(), Operation::Apply, call)
+            .change_in_cluster(binding, key.kind.as_str(), Operation::Apply, call)
             .await?;
         Ok(patched.metadata)
     }
@@ -397,7 +436,7 @@ impl Writer {
         let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
         let call = api.patch_status(&binding.key.name, &params, &patch);
         let written = self
-            .change_in_cluster(BINDING_KIND, Operation::Apply, call)
+            .change_in_cluster(&binding.key, BINDING_KIND, Operation::Apply, call)
             .await?;
         self.state.cache().assume_status(
             &binding.key,
@@ -420,7 +459,7 @@ impl Writer {
         let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
         let call = api.patch_metadata(&binding.key.name, &params, &patch);
         let written = self
-            .change_in_cluster(BINDING_KIND, Operation::Apply, call)
+            .change_in_cluster(&binding.key, BINDING_KIND, Operation::Apply, call)
             .await?;
         self.state.cache().assume_finalizer(
             &binding.key,
@@ -449,7 +488,7 @@ impl Writer {
         };
         let (api, patch) = (self.workloads(workload), Patch::Merge(&body));
         let call = api.patch_metadata(&workload.name, &params, &patch);
-        self.change_in_cluster(workload.kind.as_str(), Operation::Apply, call)
+        self.change_in_cluster(binding, workload.kind.as_str(), Operation::Apply, call)
             .await
             .map(drop)
     }
@@ -487,8 +526,10 @@ impl Writer {
         };
         let call = self.recorder.publish(&event, &reference);
         if let Err(error) = self
-            .change_in_cluster("Event", Operation::Apply, call)
+            .change_in_cluster(&binding.key, "Event", Operation::Apply, call)
             .await
+            && !error.is_unreachable()
+            && (!error.is_outage() || self.state.gate.permits_log())
         {
             tracing::warn!(binding = %binding.key, error = &error as &dyn std::error::Error, "an Event was not published");
         }
