@@ -71,9 +71,8 @@ impl CallError {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::TimedOut | Self::JustStarted(_) => true,
             Self::Failed(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
-            Self::Failed(_) => true,
+            Self::Failed(_) | Self::TimedOut | Self::JustStarted(_) => true,
             Self::NotLeading | Self::NotSynced | Self::Outdated => false,
         }
     }

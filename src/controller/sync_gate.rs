@@ -36,8 +36,8 @@ enum Progress {
     Listing,
     /// Its list is complete, and it follows the changes.
     Complete,
-    /// It can't list, because the apiserver does not answer.
-    Failing { since: Instant },
+    /// It can't list. `since` is when it began to be the only one, but for others that are refused.
+    Failing { since: Instant, is_refused: bool },
     /// It is refused, and the others do not wait for it.
     Refused,
 }
@@ -158,49 +158,45 @@ impl SyncGate {
         self.open_if_complete(&mut members);
     }
 
-    /// Records that a watch can't list. Returns whether it has been so for [`GRACE`] while all others are complete.
+    /// Records that a watch can't list. Returns whether it has been so for [`GRACE`] while the apiserver answered the others.
     pub fn failed(&self, number: usize, failure: &WatchFailure) -> bool {
         let now = Instant::now();
         let mut members = self.members.lock();
         let members = &mut *members;
-        let member = &mut members.all[number];
-        if member.progress == Progress::Complete {
+        if members.all[number].progress == Progress::Complete {
             self.list_all(members);
         }
+        let in_an_outage = members.others_wait(number);
         let member = &mut members.all[number];
         let since = match member.progress {
-            Progress::Failing { since } => since,
-            Progress::Listing | Progress::Complete => now,
-            Progress::Refused => return self.alone(members, number),
+            Progress::Failing { since, .. } if !in_an_outage => since,
+            Progress::Failing { .. } | Progress::Listing | Progress::Complete => now,
+            Progress::Refused => return !in_an_outage,
         };
-        member.progress = Progress::Failing { since };
         let lasts = now.saturating_duration_since(since) >= GRACE;
-        let refused = matches!(failure, WatchFailure::Refused(_));
-        match failure {
-            // A refusal is told once it counts; a watch that was never complete can only be helped by telling it.
-            WatchFailure::Refused(status) if lasts || !member.listed => member.log(status),
-            WatchFailure::Refused(_) => {}
-            WatchFailure::Unreachable(_) | WatchFailure::Silent if members.outage.is_none() => {
-                members.outage = Some(now);
-                let error = failure as &dyn std::error::Error;
-                tracing::warn!(
-                    kind = member.kind,
-                    error,
-                    "a watch failed: the apiserver does not answer; nothing is written until it does"
-                );
-            }
-            WatchFailure::Unreachable(_) | WatchFailure::Silent => {}
-        }
-        let waits_no_longer = match (member.optional, member.listed) {
-            (true, false) => refused,
-            (true, true) => lasts,
-            (false, listed) => listed && refused && lasts,
+        let is_refused = matches!(failure, WatchFailure::Refused(_));
+        member.progress = match (member.optional, member.listed) {
+            (true, false) if is_refused => Progress::Refused,
+            (true, true) if lasts => Progress::Refused,
+            (false, true) if lasts && is_refused => Progress::Refused,
+            _ => Progress::Failing { since, is_refused },
         };
-        if waits_no_longer {
-            member.progress = Progress::Refused;
-            self.open_if_complete(members);
+        if let WatchFailure::Refused(status) = failure {
+            // A refusal is told when it counts; a watch that was never complete needs it told to be cured.
+            if lasts || !member.listed {
+                member.log(status);
+            }
+        } else if members.outage.is_none() {
+            members.outage = Some(now);
+            let error = failure as &dyn std::error::Error;
+            tracing::warn!(
+                kind = member.kind,
+                error,
+                "a watch failed: the apiserver does not answer; nothing is written until it does"
+            );
         }
-        lasts && self.alone(members, number)
+        self.open_if_complete(members);
+        lasts
     }
 
     /// Says whether an outage was over only a moment ago, so that the apiserver may not know all rights yet.
@@ -222,13 +218,6 @@ impl SyncGate {
         true
     }
 
-    /// Says whether all other watches are complete.
-    #[expect(clippy::unused_self, reason = "it reads as a question to the gate")]
-    fn alone(&self, members: &Members, number: usize) -> bool {
-        let mut others = members.all.iter().enumerate();
-        others.all(|(other, member)| other == number || member.is_settled())
-    }
-
     fn open_if_complete(&self, members: &mut Members) {
         if !members.all.iter().all(Member::is_settled) {
             return;
@@ -245,6 +234,21 @@ impl SyncGate {
     }
 }
 
+impl Members {
+    /// Says whether another watch lists, or waits for an apiserver that does not answer.
+    fn others_wait(&self, number: usize) -> bool {
+        let mut others = self.all.iter().enumerate();
+        others.any(|(other, member)| {
+            let waits = match member.progress {
+                Progress::Listing => true,
+                Progress::Failing { is_refused, .. } => !is_refused,
+                Progress::Complete | Progress::Refused => false,
+            };
+            other != number && waits
+        })
+    }
+}
+
 impl Member {
     /// Says whether the others need not wait for it.
     fn is_settled(&self) -> bool {
@@ -252,9 +256,10 @@ impl Member {
     }
 
     fn log(&mut self, status: &Status) {
-        if self.logged.replace(status.code) == Some(status.code) {
+        if self.logged == Some(status.code) {
             return;
         }
+        self.logged = Some(status.code);
         let hint = match status.code {
             404 => "the cluster does not know the kind: apply the CRD (crds/)",
             403 => "allow the operator's service account to list and watch this kind",
@@ -265,5 +270,121 @@ impl Member {
             error = status.message,
             "a watch failed: {hint}"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BINDINGS: usize = 0;
+    const NAMESPACES: usize = 1;
+
+    fn refused() -> WatchFailure {
+        let status = Status::failure("no", "Forbidden").with_code(403);
+        WatchFailure::Refused(Box::new(status))
+    }
+
+    /// Returns a gate with a watch that is waited for and one that is not.
+    fn gate() -> SyncGate {
+        let gate = SyncGate::new();
+        assert_eq!(gate.join("Binding".to_owned(), false), BINDINGS);
+        assert_eq!(gate.join("Namespace".to_owned(), true), NAMESPACES);
+        gate
+    }
+
+    fn complete(gate: &SyncGate) {
+        for number in [BINDINGS, NAMESPACES] {
+            gate.complete(number, gate.list());
+        }
+        assert!(gate.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_opens_when_all_lists_are_complete() {
+        let gate = gate();
+        gate.complete(BINDINGS, 0);
+        assert!(!gate.is_open());
+        gate.complete(NAMESPACES, 0);
+        assert!(gate.is_open());
+        gate.opened().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_one_watch_loses_its_place_all_list_once() {
+        let gate = gate();
+        gate.lost(BINDINGS);
+        assert_eq!(gate.list(), 0, "it was never complete");
+        complete(&gate);
+        gate.lost(BINDINGS);
+        gate.lost(NAMESPACES);
+        assert_eq!((gate.list(), gate.is_open()), (1, false));
+        gate.complete(BINDINGS, 0);
+        gate.complete(NAMESPACES, 1);
+        assert!(!gate.is_open(), "a list that began before does not count");
+        gate.complete(BINDINGS, 1);
+        assert!(gate.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_keeps_it_closed_for_as_long_as_it_lasts() {
+        let gate = gate();
+        complete(&gate);
+        for _ in 0..100 {
+            for number in [BINDINGS, NAMESPACES] {
+                assert!(!gate.failed(number, &WatchFailure::Silent));
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(!gate.is_open() && !gate.permits_log());
+        gate.complete(BINDINGS, gate.list());
+        assert!(!gate.failed(NAMESPACES, &refused()), "it has just started");
+        assert!(!gate.is_open(), "limits may have been set meanwhile");
+        complete(&gate);
+        assert!(gate.has_just_recovered() && gate.permits_log());
+        assert!(!gate.permits_log(), "once in a minute");
+        tokio::time::advance(QUIET).await;
+        assert!(!gate.has_just_recovered() && gate.permits_log());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_is_not_waited_for_longer_than_its_grace() {
+        for number in [BINDINGS, NAMESPACES] {
+            let gate = gate();
+            complete(&gate);
+            assert!(!gate.failed(number, &refused()));
+            gate.complete(BINDINGS + NAMESPACES - number, 1);
+            tokio::time::advance(GRACE / 2).await;
+            assert!(!gate.failed(number, &refused()) && !gate.is_open());
+            tokio::time::advance(GRACE / 2).await;
+            assert!(gate.failed(number, &refused()) && gate.is_open());
+            assert!(gate.failed(number, &refused()), "it stays so");
+            gate.complete(number, 1);
+            assert!(gate.is_open());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_that_are_refused_do_not_wait_for_each_other() {
+        let gate = gate();
+        complete(&gate);
+        for _ in 0..12 {
+            gate.failed(BINDINGS, &refused());
+            gate.failed(NAMESPACES, &refused());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(gate.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_never_was_is_waited_for_unless_it_is_optional() {
+        let gate = gate();
+        gate.failed(NAMESPACES, &refused());
+        gate.failed(BINDINGS, &refused());
+        tokio::time::advance(GRACE * 2).await;
+        gate.failed(BINDINGS, &refused());
+        assert!(!gate.is_open());
+        gate.complete(BINDINGS, 0);
+        assert!(gate.is_open(), "no right to read Namespaces");
     }
 }
