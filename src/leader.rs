@@ -23,10 +23,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::Metrics, pause};
+use crate::{cache::decode::version, metrics::Metrics, pause};
 
 /// By which share of itself a pause may be longer, so that candidates do not read the Lease at the same time.
 const JITTER: f64 = 0.2;
+
+/// At which failure in a row that is told: an apiserver that has just started refuses what it will allow a moment later.
+const TOLD_AT: u32 = 3;
 
 /// Durations of the election. The defaults are those of controller-runtime.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +92,8 @@ impl Term {
 #[derive(Debug, Clone)]
 pub struct Leadership {
     term: watch::Receiver<Term>,
+    /// How many times the version of the Lease went back.
+    restores: watch::Receiver<u64>,
 }
 
 impl Leadership {
@@ -97,6 +102,7 @@ impl Leadership {
     pub fn always() -> Self {
         Self {
             term: watch::Sender::new(Term::Always).subscribe(),
+            restores: watch::Sender::new(0).subscribe(),
         }
     }
 
@@ -116,6 +122,14 @@ impl Leadership {
     pub async fn lost(&self) {
         self.until(|term| term.remaining(Instant::now()).is_none())
             .await;
+    }
+
+    /// Waits until the version of the Lease has gone back since the last call: etcd was put back to an older copy of its data.
+    pub async fn version_went_back(&mut self) {
+        // Without an election it never does.
+        if self.restores.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn until(&self, holds: impl Fn(Term) -> bool) {
@@ -145,17 +159,19 @@ impl Election {
     #[must_use]
     pub fn start(client: Client, candidacy: Candidacy, metrics: Metrics) -> Self {
         let (tell, term) = watch::channel(Term::Never);
+        let (tell_restores, restores) = watch::channel(0);
         let resign = CancellationToken::new();
         metrics.leads(false);
         let campaign = Campaign {
             leases: Api::namespaced(client, &candidacy.namespace),
             candidate: Candidate::new(candidacy),
             term: tell,
+            restores: tell_restores,
             metrics,
-            failing: false,
+            failing: 0,
         };
         Self {
-            leadership: Leadership { term },
+            leadership: Leadership { term, restores },
             task: tokio::spawn(campaign.run(resign.clone())),
             resign,
         }
@@ -196,6 +212,8 @@ enum LeaseAction {
 struct Candidate {
     candidacy: Candidacy,
     seen: Option<Lease>,
+    /// The highest version that the Lease had.
+    version: u64,
     /// When the Lease was first seen in its present state.
     since: Instant,
 }
@@ -205,18 +223,24 @@ impl Candidate {
         Self {
             candidacy,
             seen: None,
+            version: 0,
             since: Instant::now(),
         }
     }
 
-    /// Records the Lease as the apiserver has it.
-    fn observe(&mut self, lease: Option<Lease>, now: Instant) {
+    /// Records the Lease as the apiserver has it. Returns whether its version went back: every change of etcd has a higher one
+    /// than all before it, also a Lease that is created again.
+    fn observe(&mut self, lease: Option<Lease>, now: Instant) -> bool {
+        let version = lease.as_ref().map(|lease| version(&lease.metadata));
+        let went_back = version.is_some_and(|version| version < self.version);
+        self.version = version.unwrap_or(self.version);
         let spec = |lease: &Option<Lease>| lease.as_ref().and_then(|lease| lease.spec.clone());
         // Anyone may change the metadata: only a change of the spec shows that the holder is alive.
         if spec(&self.seen) != spec(&lease) {
             self.since = now;
         }
         self.seen = lease;
+        went_back
     }
 
     fn holder(&self) -> Option<&str> {
@@ -288,20 +312,24 @@ struct Campaign {
     leases: Api<Lease>,
     candidate: Candidate,
     term: watch::Sender<Term>,
+    restores: watch::Sender<u64>,
     metrics: Metrics,
-    /// Whether the last call failed. Only the first of consecutive failures is logged.
-    failing: bool,
+    /// How many times in a row the apiserver refused or failed. One line is logged, at [`TOLD_AT`].
+    failing: u32,
 }
 
 impl Campaign {
     async fn run(mut self, resign: CancellationToken) {
         loop {
+            let begun = Instant::now();
             tokio::select! {
                 () = resign.cancelled() => break,
                 () = self.round() => {}
             }
             let retry_period = self.candidate.candidacy.timing.retry_period;
             let pause = pause::prolonged(retry_period, JITTER, fastrand::f64());
+            // A call that got no answer has taken its pause already.
+            let pause = pause.saturating_sub(begun.elapsed()).max(retry_period / 10);
             tokio::select! {
                 () = resign.cancelled() => break,
                 () = sleep(pause) => {}
@@ -336,7 +364,7 @@ impl Campaign {
                 .call(self.leases.get_opt(&self.candidate.candidacy.name))
                 .await
             {
-                Ok(lease) => self.candidate.observe(lease, Instant::now()),
+                Ok(lease) => self.observe(lease),
                 Err(error) => return self.failed("can't be read", &error),
             }
         }
@@ -346,7 +374,7 @@ impl Campaign {
         let name = &self.candidate.candidacy.name;
         let answer = match self.candidate.next_action(start) {
             LeaseAction::Wait => {
-                self.failing = false;
+                self.failing = 0;
                 return;
             }
             LeaseAction::Create => self.call(self.leases.create(&params, &wanted)).await,
@@ -354,8 +382,8 @@ impl Campaign {
         };
         match answer {
             Ok(lease) => {
-                self.failing = false;
-                self.candidate.observe(Some(lease), Instant::now());
+                self.failing = 0;
+                self.observe(Some(lease));
                 self.begin(start + self.candidate.candidacy.timing.renew_deadline);
             }
             // Another replica was faster, or someone changed the metadata: reading the Lease again shows which.
@@ -374,7 +402,7 @@ impl Campaign {
             .call(self.leases.get_opt(&self.candidate.candidacy.name))
             .await
         {
-            Ok(lease) => self.candidate.observe(lease, Instant::now()),
+            Ok(lease) => self.observe(lease),
             Err(error) => return self.failed("can't be read", &error),
         }
         let mine = self.candidate.holder() == Some(&self.candidate.candidacy.identity);
@@ -383,8 +411,16 @@ impl Campaign {
         }
     }
 
+    fn observe(&mut self, lease: Option<Lease>) {
+        if self.candidate.observe(lease, Instant::now()) {
+            self.restores.send_modify(|restores| *restores += 1);
+        }
+    }
+
     async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-        let longest = self.candidate.candidacy.timing.renew_deadline / 2;
+        // Two tries fit into a term, and after an outage the next one begins within 5 s.
+        let timing = &self.candidate.candidacy.timing;
+        let longest = (timing.renew_deadline / 2).min(timing.retry_period * 2);
         match timeout(longest, call).await {
             Ok(answer) => answer.map_err(CallError::Failed),
             Err(_) => Err(CallError::TimedOut),
@@ -407,7 +443,14 @@ impl Campaign {
     }
 
     fn failed(&mut self, what: &str, error: &CallError) {
-        if !std::mem::replace(&mut self.failing, true) {
+        // That the apiserver does not answer is told where its watches are followed.
+        let answered = matches!(error, CallError::Failed(kube::Error::Api(_)));
+        if !answered {
+            tracing::debug!(error = error as &dyn std::error::Error, "the Lease {what}");
+            return;
+        }
+        self.failing = self.failing.saturating_add(1);
+        if self.failing == TOLD_AT {
             let candidacy = &self.candidate.candidacy;
             tracing::warn!(
                 lease = %candidacy.name,
@@ -498,6 +541,24 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_goes_back_is_noticed_once() {
+        let mut me = candidate("me");
+        let mut observe = |version: Option<&str>| {
+            let lease = version.map(|version| {
+                let mut lease = held_by("me", 1);
+                lease.metadata.resource_version = Some(version.to_owned());
+                lease
+            });
+            me.observe(lease, Instant::now())
+        };
+        assert!(!observe(Some("900")));
+        assert!(!observe(Some("900")));
+        assert!(!observe(None), "it was deleted");
+        assert!(observe(Some("200")), "and what is created later is newer");
+        assert!(!observe(Some("201")));
+    }
+
+    #[test]
     fn the_duration_is_the_one_that_the_holder_set() {
         let start = Instant::now();
         let mut me = candidate("me");
@@ -553,6 +614,7 @@ mod tests {
         let tell = watch::Sender::new(Term::Never);
         let leadership = Leadership {
             term: tell.subscribe(),
+            restores: watch::Sender::new(0).subscribe(),
         };
         assert_eq!(leadership.remaining(), None);
         tell.send_replace(Term::Until(Instant::now() + seconds(10)));

@@ -3,7 +3,9 @@
 //!
 //! The cache is updated from two sides: by watch events, and by the operator's own writes, which it *assumes* before
 //! their events arrive. Resource versions keep the two in order: an object older than the known one changes nothing, so that
-//! the event of the operator's own write wakes no binding.
+//! the event of the operator's own write wakes no binding. A complete list replaces what is known whatever the versions say: an
+//! etcd that was put back to an older copy has lower ones. Only our own writes that were answered after the list was asked
+//! for stand against it, because they are of the same etcd.
 
 pub mod decode;
 mod pool;
@@ -61,10 +63,55 @@ pub struct FeedRules {
     pub lists: usize,
 }
 
+/// The moment when a list was asked for. See [`Cache::begin_list`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct ListStart(u64);
+
+/// How an object came to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// By an event of a watch.
+    Event,
+    /// In a complete list.
+    List(ListStart),
+}
+
+/// A complete list.
+#[derive(Debug)]
+pub struct CompleteList<'a, K> {
+    /// When it was asked for.
+    pub start: ListStart,
+    /// The version that it is of.
+    pub version: u64,
+    /// What is in it.
+    pub seen: &'a HashSet<K>,
+}
+
 #[derive(Debug)]
 struct Versioned<T> {
     value: Arc<T>,
     version: u64,
+    /// The last list that was asked for before our own write of this was answered. The first when a watch has shown it.
+    assumed: ListStart,
+}
+
+impl<T> Versioned<T> {
+    fn seen(value: T, version: u64) -> Self {
+        Self {
+            value: Arc::new(value),
+            version,
+            assumed: ListStart::default(),
+        }
+    }
+
+    /// Says whether an object of this version may replace this one.
+    fn is_replaced_by(&self, version: u64, via: Via) -> bool {
+        match via {
+            // etcd may have been put back to an older copy: what the list says counts, also if it is older.
+            Via::List(start) if self.assumed < start => true,
+            Via::Event | Via::List(_) => version > self.version || version == 0,
+        }
+    }
 }
 
 /// The bindings of a feed, including suspended ones, by the model that they ask for.
@@ -98,6 +145,8 @@ pub struct Cache {
     bindings: BTreeMap<ObjectKey, Versioned<Binding>>,
     /// The residency limits of the Namespaces that the operator may read.
     namespaces: HashMap<Arc<str>, NamespaceLimit>,
+    /// The Namespaces, each or (`None`) all, whose watch does not work: their limits may be others by now.
+    unreadable: HashSet<Option<Arc<str>>>,
     targets: HashMap<TargetKey, Versioned<TargetView>>,
     /// Target -> bindings whose spec names it.
     claimants: HashMap<TargetKey, Vec<ObjectKey>>,
@@ -106,6 +155,8 @@ pub struct Cache {
     audiences: HashMap<FeedKey, Audience>,
     /// Targets with a write in flight -> version at which the target disappeared in the meantime, or 0.
     in_flight: HashMap<TargetKey, u64>,
+    /// The last list that was asked for.
+    lists: ListStart,
     texts: Pool<str>,
     requests: Pool<Request>,
     routes: Pool<WrittenRoute>,
@@ -169,20 +220,27 @@ impl Cache {
         lives
     }
 
-    /// Applies a binding from a watch event.
-    pub fn apply_binding(&mut self, mut binding: Binding, version: u64) -> FollowUp {
+    /// Records that a list is about to be asked for. Must be called before the request is sent.
+    pub fn begin_list(&mut self) -> ListStart {
+        self.lists.0 += 1;
+        self.lists
+    }
+
+    /// Applies a binding from a watch.
+    pub fn apply_binding(&mut self, mut binding: Binding, version: u64, via: Via) -> FollowUp {
         self.share(&mut binding);
         let key = binding.key.clone();
         let before = self.bindings.get(&key);
-        if before.is_some_and(|known| version <= known.version && version != 0) {
+        if before.is_some_and(|known| !known.is_replaced_by(version, via)) {
             return FollowUp::default();
         }
         let before = before.map(|known| known.value.clone());
         if before.as_deref() == Some(&binding) {
             // Only the version changed.
-            self.bindings
-                .entry(key)
-                .and_modify(|known| known.version = version);
+            self.bindings.entry(key).and_modify(|known| {
+                known.version = version;
+                known.assumed = ListStart::default();
+            });
             return FollowUp::default();
         }
         let mut follow_up = FollowUp::default();
@@ -210,13 +268,7 @@ impl Cache {
                 self.wake_rivals(before, &mut follow_up);
             }
         }
-        self.bindings.insert(
-            key,
-            Versioned {
-                value: Arc::new(binding),
-                version,
-            },
-        );
+        self.bindings.insert(key, Versioned::seen(binding, version));
         follow_up.cancel_out()
     }
 
@@ -268,17 +320,59 @@ impl Cache {
         }
     }
 
-    /// Removes the Namespaces, all or only this one, that a complete list did not contain.
-    pub fn retain_namespaces(&mut self, only: Option<&str>, seen: &HashSet<Arc<str>>) -> FollowUp {
+    /// Takes in that the Namespaces, all or only this one, can't be watched: their limits are not known.
+    pub fn namespaces_unreadable(&mut self, only: Option<&Arc<str>>) -> FollowUp {
+        if self.unreadable.insert(only.cloned()) {
+            self.wake_scope(only)
+        } else {
+            FollowUp::default()
+        }
+    }
+
+    /// Removes the Namespaces, all or only this one, that a complete list did not contain. The others can be read.
+    pub fn retain_namespaces(
+        &mut self,
+        only: Option<&Arc<str>>,
+        seen: &HashSet<Arc<str>>,
+    ) -> FollowUp {
+        let readable_again = if self.unreadable.remove(&only.cloned()) {
+            self.wake_scope(only)
+        } else {
+            FollowUp::default()
+        };
         let gone: Vec<Arc<str>> = self
             .namespaces
             .keys()
-            .filter(|name| only.is_none_or(|only| name.as_ref() == only) && !seen.contains(*name))
+            .filter(|name| only.is_none_or(|only| *name == only) && !seen.contains(*name))
             .cloned()
             .collect();
-        gone.iter().fold(FollowUp::default(), |follow_up, name| {
+        gone.iter().fold(readable_again, |follow_up, name| {
             follow_up.and(self.delete_namespace(name))
         })
+    }
+
+    /// Wakes all bindings of all namespaces, or only of this one.
+    fn wake_scope(&self, only: Option<&Arc<str>>) -> FollowUp {
+        match only {
+            Some(namespace) => self.wake_namespace(namespace),
+            None => FollowUp {
+                wake: self
+                    .bindings
+                    .keys()
+                    .map(|key| (key.clone(), Lane::Low))
+                    .collect(),
+                ..FollowUp::default()
+            },
+        }
+    }
+
+    /// Returns the limit of a Namespace.
+    fn namespace_limit(&self, namespace: &Arc<str>) -> NamespaceLimit {
+        let scopes = [None, Some(namespace.clone())];
+        if scopes.iter().any(|scope| self.unreadable.contains(scope)) {
+            return NamespaceLimit::Unknown;
+        }
+        self.namespaces.get(namespace).cloned().unwrap_or_default()
     }
 
     /// Wakes all bindings of a namespace.
@@ -297,14 +391,20 @@ impl Cache {
         }
     }
 
-    /// Applies a target from a watch event.
-    pub fn apply_target(&mut self, key: &TargetKey, view: TargetView, version: u64) -> FollowUp {
+    /// Applies a target from a watch.
+    pub fn apply_target(
+        &mut self,
+        key: &TargetKey,
+        view: TargetView,
+        version: u64,
+        via: Via,
+    ) -> FollowUp {
         let known = self.targets.get(key);
-        if known.is_some_and(|known| version <= known.version && version != 0) {
+        if known.is_some_and(|known| !known.is_replaced_by(version, via)) {
             return FollowUp::default();
         }
         let same = known.is_some_and(|known| *known.value == view);
-        self.put_target(key, view, version);
+        self.put_target(key, Versioned::seen(view, version));
         if same {
             FollowUp::default()
         } else {
@@ -329,19 +429,29 @@ impl Cache {
         follow_up
     }
 
-    /// Removes the targets of a kind and namespace, or of all namespaces, that a complete list did not contain.
+    /// Removes the targets of a kind and namespace, or of all namespaces, that a complete list did not contain. What was
+    /// written after the list was asked for, and is newer, stays.
     pub fn retain_targets(
         &mut self,
         kind: crate::api::TargetKind,
         namespace: Option<&str>,
-        seen: &HashSet<TargetKey>,
+        list: &CompleteList<'_, TargetKey>,
     ) -> FollowUp {
+        let in_scope = |key: &TargetKey| {
+            key.kind == kind
+                && namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace)
+        };
+        for (key, vanished) in &mut self.in_flight {
+            if in_scope(key) && !list.seen.contains(key) {
+                *vanished = list.version.max(*vanished);
+            }
+        }
         let gone: Vec<TargetKey> = self
             .targets
-            .keys()
-            .filter(|key| key.kind == kind && !seen.contains(*key))
-            .filter(|key| namespace.is_none_or(|namespace| key.namespace.as_ref() == namespace))
-            .cloned()
+            .iter()
+            .filter(|(key, _)| in_scope(key) && !list.seen.contains(*key))
+            .filter(|(_, known)| known.assumed < list.start || known.version <= list.version)
+            .map(|(key, _)| key.clone())
             .collect();
         gone.iter().fold(FollowUp::default(), |follow_up, key| {
             follow_up.and(self.delete_target(key, 0))
@@ -499,10 +609,9 @@ impl Cache {
                 freshness: Freshness::Failed { reason, message },
             },
         };
-        let namespace = self.namespaces.get(&key.namespace);
         Some(Observed {
             usability: None,
-            namespace: namespace.cloned().unwrap_or_default(),
+            namespace: self.namespace_limit(&key.namespace),
             binding,
             feed,
             targets,
@@ -534,6 +643,27 @@ impl Cache {
         audience.map_or_else(Vec::new, |audience| audience.keys().cloned().collect())
     }
 
+    /// Returns the version of a target that was judged, or `None` if it has changed since.
+    #[must_use]
+    pub fn version_of_target(&self, key: &TargetKey, judged: &TargetView) -> Option<u64> {
+        let known = self.targets.get(key)?;
+        (*known.value == *judged).then_some(known.version)
+    }
+
+    /// Returns the version of a binding that was judged, or `None` if it has changed since. Our finalizer does not count: it may
+    /// have been added during the visit.
+    #[must_use]
+    pub fn version_of_binding(&self, judged: &Binding) -> Option<u64> {
+        let known = self.bindings.get(&judged.key)?;
+        let unchanged = known.value.finalizer == judged.finalizer && *known.value == *judged
+            || *known.value
+                == Binding {
+                    finalizer: known.value.finalizer,
+                    ..judged.clone()
+                };
+        unchanged.then_some(known.version)
+    }
+
     /// Assumes a status that was written, until its event arrives.
     pub fn assume_status(&mut self, key: &ObjectKey, uid: &str, status: Status, version: u64) {
         self.assume_binding(key, uid, version, |binding| binding.status = status);
@@ -561,11 +691,12 @@ impl Cache {
         let mut binding = (*known.value).clone();
         change(&mut binding);
         self.share(&mut binding);
+        let assumed = self.lists;
         self.bindings.insert(
             key.clone(),
             Versioned {
-                value: Arc::new(binding),
-                version,
+                assumed,
+                ..Versioned::seen(binding, version)
             },
         );
     }
@@ -590,7 +721,14 @@ impl Cache {
             .get(key)
             .is_none_or(|known| known.version < version)
         {
-            self.put_target(key, view, version);
+            let assumed = self.lists;
+            self.put_target(
+                key,
+                Versioned {
+                    assumed,
+                    ..Versioned::seen(view, version)
+                },
+            );
         }
         false
     }
@@ -606,24 +744,19 @@ impl Cache {
         }
     }
 
-    fn put_target(&mut self, key: &TargetKey, mut view: TargetView, version: u64) {
+    fn put_target(&mut self, key: &TargetKey, mut known: Versioned<TargetView>) {
         self.remove_target(key);
+        let view = Arc::make_mut(&mut known.value);
         for holding in view.ours.iter_mut().chain(view.foreign.iter_mut()) {
             self.texts.share(&mut holding.holder);
         }
-        for owner in owners(key, &view) {
+        for owner in owners(key, view) {
             self.held_objects
                 .entry(owner)
                 .or_default()
                 .push(key.clone());
         }
-        self.targets.insert(
-            key.clone(),
-            Versioned {
-                value: Arc::new(view),
-                version,
-            },
-        );
+        self.targets.insert(key.clone(), known);
     }
 
     fn remove_target(&mut self, key: &TargetKey) {

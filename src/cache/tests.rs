@@ -91,20 +91,23 @@ fn visited(mut binding: Binding) -> Binding {
 fn new_and_edited_bindings_go_first() {
     let mut cache = default_cache();
     assert_eq!(
-        woken(&cache.apply_binding(binding("a"), 1)),
+        woken(&cache.apply_binding(binding("a"), 1, Via::Event)),
         [("a", Lane::High)]
     );
     assert_eq!(
-        woken(&cache.apply_binding(visited(binding("a")), 2)),
+        woken(&cache.apply_binding(visited(binding("a")), 2, Via::Event)),
         [("a", Lane::Low)]
     );
     let edited = Binding {
         generation: 2,
         ..visited(binding("a"))
     };
-    assert_eq!(woken(&cache.apply_binding(edited, 3)), [("a", Lane::High)]);
     assert_eq!(
-        woken(&default_cache().apply_binding(visited(binding("a")), 1)),
+        woken(&cache.apply_binding(edited, 3, Via::Event)),
+        [("a", Lane::High)]
+    );
+    assert_eq!(
+        woken(&default_cache().apply_binding(visited(binding("a")), 1, Via::Event)),
         [("a", Lane::Low)]
     );
 }
@@ -112,21 +115,30 @@ fn new_and_edited_bindings_go_first() {
 #[test]
 fn an_own_write_wakes_no_binding() {
     let mut cache = default_cache();
-    cache.apply_binding(binding("a"), 5);
+    cache.apply_binding(binding("a"), 5, Via::Event);
     let after = visited(binding("a"));
     cache.assume_status(&key("a"), "uid-a", after.status.clone(), 7);
     assert_eq!(observe(&cache, "a").binding.status, after.status);
     // Older events arrive late, then the write's own.
-    assert_eq!(cache.apply_binding(binding("a"), 6), FollowUp::default());
-    assert_eq!(cache.apply_binding(after.clone(), 7), FollowUp::default());
+    assert_eq!(
+        cache.apply_binding(binding("a"), 6, Via::Event),
+        FollowUp::default()
+    );
+    assert_eq!(
+        cache.apply_binding(after.clone(), 7, Via::Event),
+        FollowUp::default()
+    );
     assert_eq!(observe(&cache, "a").binding.status, after.status);
     // A new version in which only labels of others changed.
-    assert_eq!(cache.apply_binding(after, 8), FollowUp::default());
+    assert_eq!(
+        cache.apply_binding(after, 8, Via::Event),
+        FollowUp::default()
+    );
 
     cache.begin_write(&target("a"));
     assert!(!cache.end_write(&target("a"), Some((owned_by("a"), 9))));
     assert_eq!(
-        cache.apply_target(&target("a"), owned_by("a"), 9),
+        cache.apply_target(&target("a"), owned_by("a"), 9, Via::Event),
         FollowUp::default()
     );
 }
@@ -134,7 +146,7 @@ fn an_own_write_wakes_no_binding() {
 #[test]
 fn a_status_is_assumed_only_of_the_object_it_was_written_to() {
     let mut cache = default_cache();
-    cache.apply_binding(binding("a"), 5);
+    cache.apply_binding(binding("a"), 5, Via::Event);
     cache.assume_status(
         &key("a"),
         "uid-of-a-predecessor",
@@ -147,7 +159,7 @@ fn a_status_is_assumed_only_of_the_object_it_was_written_to() {
 #[test]
 fn drift_wakes_the_bindings_that_name_the_target_or_wrote_to_it() {
     let mut cache = default_cache();
-    cache.apply_binding(binding("a"), 1);
+    cache.apply_binding(binding("a"), 1, Via::Event);
     cache.apply_binding(
         binding_from(
             "b",
@@ -155,15 +167,16 @@ fn drift_wakes_the_bindings_that_name_the_target_or_wrote_to_it() {
             "{model: a.b, geography: eu, targets: [{kind: ConfigMap, name: x}]}",
         ),
         2,
+        Via::Event,
     );
     assert_eq!(
-        woken(&cache.apply_target(&target("x"), owned_by("a"), 3)),
+        woken(&cache.apply_target(&target("x"), owned_by("a"), 3, Via::Event)),
         [("a", Lane::Low), ("b", Lane::Low)]
     );
     let mut drifted = owned_by("a");
     drifted.ours[0].keys[0].1 = 2;
     assert_eq!(
-        woken(&cache.apply_target(&target("x"), drifted, 4)),
+        woken(&cache.apply_target(&target("x"), drifted, 4, Via::Event)),
         [("a", Lane::Low), ("b", Lane::Low)]
     );
     assert_eq!(
@@ -181,7 +194,7 @@ fn drift_wakes_the_bindings_that_name_the_target_or_wrote_to_it() {
 #[test]
 fn a_target_that_disappeared_during_its_write_is_not_assumed_to_exist() {
     let mut cache = default_cache();
-    cache.apply_binding(binding("a"), 1);
+    cache.apply_binding(binding("a"), 1, Via::Event);
     cache.begin_write(&target("a"));
     // Written as version 5; deleted as version 6 before the answer to the write was read.
     cache.delete_target(&target("a"), 6);
@@ -214,10 +227,10 @@ fn feeds_run_while_a_binding_needs_them() {
         region: "eu-west-1".parse().expect("a region"),
     };
     assert_eq!(
-        cache.apply_binding(binding("a"), 1).hold,
+        cache.apply_binding(binding("a"), 1, Via::Event).hold,
         std::slice::from_ref(&feed)
     );
-    assert_eq!(cache.apply_binding(binding("b"), 2).hold, []);
+    assert_eq!(cache.apply_binding(binding("b"), 2, Via::Event).hold, []);
     assert_eq!(cache.delete_binding(&key("a")).release, []);
     let suspended = binding_from(
         "b",
@@ -225,7 +238,7 @@ fn feeds_run_while_a_binding_needs_them() {
         "{model: a.b, geography: eu, suspend: true}",
     );
     assert_eq!(
-        cache.apply_binding(suspended, 3).release,
+        cache.apply_binding(suspended, 3, Via::Event).release,
         std::slice::from_ref(&feed)
     );
     assert_eq!(
@@ -234,7 +247,7 @@ fn feeds_run_while_a_binding_needs_them() {
         "a suspended binding still follows the feed"
     );
     let edited = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
-    let follow_up = cache.apply_binding(edited, 4);
+    let follow_up = cache.apply_binding(edited, 4, Via::Event);
     assert_eq!((follow_up.hold.len(), follow_up.release.len()), (1, 0));
     assert!(cache.audience(&feed, None).is_empty());
 }
@@ -242,12 +255,12 @@ fn feeds_run_while_a_binding_needs_them() {
 #[test]
 fn an_edit_within_a_feed_neither_ends_nor_starts_it() {
     let mut cache = default_cache();
-    cache.apply_binding(binding("a"), 1);
+    cache.apply_binding(binding("a"), 1, Via::Event);
     let edited = Binding {
         generation: 2,
         ..binding_from("a", "eu-west-1", "{model: a.c, geography: eu}")
     };
-    let follow_up = cache.apply_binding(edited, 2);
+    let follow_up = cache.apply_binding(edited, 2, Via::Event);
     assert_eq!((follow_up.hold, follow_up.release), (vec![], vec![]));
 }
 
@@ -274,10 +287,11 @@ fn roles_have_feeds_only_if_the_catalog_is_live() {
 #[test]
 fn a_model_wakes_its_own_audience() {
     let mut cache = default_cache();
-    cache.apply_binding(binding("a"), 1);
+    cache.apply_binding(binding("a"), 1, Via::Event);
     cache.apply_binding(
         binding_from("b", "eu-west-1", "{model: c.d, geography: eu}"),
         2,
+        Via::Event,
     );
     let feed = cache.feed_of(&binding("a")).expect("a feed");
     let models = BTreeSet::from(["c.d".parse().expect("a model")]);
@@ -288,13 +302,18 @@ fn a_model_wakes_its_own_audience() {
 fn rivals_are_woken_when_a_claim_ends() {
     let mut cache = default_cache();
     let claim = "{model: a.b, geography: eu, targets: [{kind: ConfigMap, name: x}]}";
-    cache.apply_binding(visited(binding_from("a", "eu-west-1", claim)), 1);
+    cache.apply_binding(
+        visited(binding_from("a", "eu-west-1", claim)),
+        1,
+        Via::Event,
+    );
     cache.apply_binding(
         visited(Binding {
             created: 2,
             ..binding_from("b", "eu-west-1", claim)
         }),
         2,
+        Via::Event,
     );
     assert_eq!(observe(&cache, "a").targets[0].claimed_by, None);
     assert_eq!(
@@ -308,14 +327,19 @@ fn rivals_are_woken_when_a_claim_ends() {
 #[test]
 fn a_complete_list_removes_what_it_does_not_contain() {
     let mut cache = default_cache();
-    cache.apply_binding(binding("a"), 1);
-    cache.apply_binding(binding("b"), 2);
-    cache.apply_target(&target("a"), owned_by("a"), 3);
+    cache.apply_binding(binding("a"), 1, Via::Event);
+    cache.apply_binding(binding("b"), 2, Via::Event);
+    cache.apply_target(&target("a"), owned_by("a"), 3, Via::Event);
     cache.retain_bindings(Some("other"), &HashSet::new());
     assert_eq!(cache.bindings(), 2);
     cache.retain_bindings(Some("n"), &HashSet::from([key("b")]));
     assert_eq!(cache.bindings(), 1);
-    let follow_up = cache.retain_targets(TargetKind::ConfigMap, None, &HashSet::new());
+    let empty = CompleteList {
+        start: cache.begin_list(),
+        version: 4,
+        seen: &HashSet::new(),
+    };
+    let follow_up = cache.retain_targets(TargetKind::ConfigMap, None, &empty);
     assert_eq!(woken(&follow_up), [], "its binding is gone");
     assert!(cache.targets.is_empty());
 }
@@ -325,8 +349,8 @@ fn nothing_is_left_after_everything_is_deleted() {
     let mut cache = default_cache();
     for round in 0..100_u64 {
         let name = format!("b{round}");
-        cache.apply_binding(binding(&name), round * 3 + 1);
-        cache.apply_target(&target(&name), owned_by(&name), round * 3 + 2);
+        cache.apply_binding(binding(&name), round * 3 + 1, Via::Event);
+        cache.apply_target(&target(&name), owned_by(&name), round * 3 + 2, Via::Event);
         cache.delete_binding(&key(&name));
         cache.delete_target(&target(&name), round * 3 + 3);
     }
@@ -373,14 +397,14 @@ fn a_role_that_is_not_permitted_gets_no_feed() {
         ),
     ] {
         let mut cache = allowing(entry);
-        let follow_up = cache.apply_binding(with_role("a"), 1);
+        let follow_up = cache.apply_binding(with_role("a"), 1, Via::Event);
         assert_eq!(follow_up.hold.len(), usize::from(permitted), "{entry}");
         let refused = (!permitted).then_some(Reason::RoleNotAllowed);
         assert_eq!(reason(&observe(&cache, "a")), refused, "{entry}");
         // It may not use the catalog that bindings elsewhere get by the role either.
         let mut suspended = with_role("a");
         suspended.spec.suspend = true;
-        cache.apply_binding(suspended, 2);
+        cache.apply_binding(suspended, 2, Via::Event);
         assert_eq!(reason(&observe(&cache, "a")), refused, "{entry}");
     }
 }
@@ -394,9 +418,9 @@ fn a_binding_beyond_the_limit_waits_for_another_to_go() {
         },
         ..FeedRules::default()
     });
-    cache.apply_binding(binding("a"), 1);
+    cache.apply_binding(binding("a"), 1, Via::Event);
     let other = || binding_from("b", "us-east-1", "{model: a.b, geography: us}");
-    let follow_up = cache.apply_binding(other(), 2);
+    let follow_up = cache.apply_binding(other(), 2, Via::Event);
     assert_eq!(
         (follow_up.hold.len(), woken(&follow_up)),
         (0, vec![("b", Lane::High)])
@@ -429,10 +453,10 @@ fn an_edit_that_does_not_change_the_feed_keeps_it() {
             &format!("{{model: {model}, geography: eu}}"),
         )
     };
-    cache.apply_binding(holding("a.b"), 1);
+    cache.apply_binding(holding("a.b"), 1, Via::Event);
     let older = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
-    cache.apply_binding(older, 2);
-    let follow_up = cache.apply_binding(holding("a.c"), 3);
+    cache.apply_binding(older, 2, Via::Event);
+    let follow_up = cache.apply_binding(holding("a.c"), 3, Via::Event);
     assert_eq!((follow_up.hold, follow_up.release), (vec![], vec![]));
     assert_eq!(reason(&observe(&cache, "a")), None);
 }
@@ -447,7 +471,10 @@ fn a_changed_annotation_asks_for_a_listing() {
     let mut version = 0;
     let mut refreshes = |binding: Binding| {
         version += 1;
-        cache.apply_binding(binding, version).refresh.len()
+        cache
+            .apply_binding(binding, version, Via::Event)
+            .refresh
+            .len()
     };
     assert_eq!(refreshes(asking(Some(1))), 0, "present at the start");
     assert_eq!(refreshes(asking(Some(1))), 0);
@@ -484,11 +511,15 @@ fn nothing_is_held_before_all_lists_are_complete() {
     let held = binding_from("b", "us-east-1", "{model: a.b, geography: us}");
     assert_eq!(
         cache
-            .apply_binding(waited(binding("a"), Reason::FeedLimitReached), 1)
+            .apply_binding(
+                waited(binding("a"), Reason::FeedLimitReached),
+                1,
+                Via::Event
+            )
             .hold,
         []
     );
-    cache.apply_binding(waited(held, Reason::Throttled), 2);
+    cache.apply_binding(waited(held, Reason::Throttled), 2, Via::Event);
     assert_eq!(
         reason(&observe(&cache, "a")),
         None,
@@ -501,4 +532,113 @@ fn nothing_is_held_before_all_lists_are_complete() {
         reason(&observe(&cache, "a")),
         Some(Reason::FeedLimitReached)
     );
+}
+
+/// Lists these targets of a version, as the watch does.
+fn list_targets(cache: &mut Cache, start: ListStart, version: u64, listed: &[(&str, u64)]) {
+    for (name, version) in listed {
+        cache.apply_target(&target(name), owned_by(name), *version, Via::List(start));
+    }
+    let seen = listed.iter().map(|(name, _)| target(name)).collect();
+    let list = CompleteList {
+        start,
+        version,
+        seen: &seen,
+    };
+    cache.retain_targets(TargetKind::ConfigMap, None, &list);
+}
+
+fn versions(cache: &Cache) -> Vec<(&str, u64)> {
+    let mut versions: Vec<(&str, u64)> = cache
+        .targets
+        .iter()
+        .map(|(key, known)| (key.name.as_ref(), known.version))
+        .collect();
+    versions.sort_unstable();
+    versions
+}
+
+#[test]
+fn a_complete_list_replaces_what_is_newer() {
+    let mut cache = default_cache();
+    cache.apply_binding(binding("a"), 100, Via::Event);
+    let edited = binding_from("a", "eu-west-1", "{model: a.b, geography: us}");
+    cache.apply_binding(edited.clone(), 900, Via::Event);
+    cache.assume_status(&key("a"), "uid-a", visited(binding("a")).status, 901);
+    for name in ["a", "late"] {
+        cache.begin_write(&target(name));
+        cache.end_write(&target(name), Some((owned_by(name), 902)));
+    }
+    // etcd is put back to its copy of version 200.
+    let start = cache.begin_list();
+    let follow_up = cache.apply_binding(binding("a"), 100, Via::List(start));
+    assert_eq!(woken(&follow_up), [("a", Lane::High)]);
+    list_targets(&mut cache, start, 200, &[("a", 101)]);
+    assert_eq!(versions(&cache), [("a", 101)]);
+    // From now on the lower versions are the new ones.
+    cache.apply_binding(edited, 201, Via::Event);
+    assert_eq!(cache.bindings[&key("a")].version, 201);
+    cache.delete_target(&target("a"), 202);
+    assert_eq!(versions(&cache), []);
+}
+
+#[test]
+fn what_was_written_while_the_list_was_under_way_stands_if_it_is_newer() {
+    let mut cache = default_cache();
+    cache.begin_write(&target("waiting"));
+    let start = cache.begin_list();
+    for (name, version) in [("newer", 210), ("older", 190), ("replaced", 220)] {
+        cache.begin_write(&target(name));
+        cache.end_write(&target(name), Some((owned_by(name), version)));
+    }
+    list_targets(&mut cache, start, 200, &[("replaced", 195)]);
+    assert_eq!(
+        versions(&cache),
+        [("newer", 210), ("replaced", 220)],
+        "what is older than the list and not in it is gone"
+    );
+    let vanished = cache.end_write(&target("waiting"), Some((owned_by("waiting"), 199)));
+    assert!(vanished, "it was written before the list, which has it not");
+    cache.begin_write(&target("waiting"));
+    let vanished = cache.end_write(&target("waiting"), Some((owned_by("waiting"), 230)));
+    assert!(!vanished);
+}
+
+#[test]
+fn a_list_of_what_is_known_wakes_nobody() {
+    let mut cache = default_cache();
+    cache.apply_binding(visited(binding("a")), 1, Via::Event);
+    cache.apply_target(&target("a"), owned_by("a"), 2, Via::Event);
+    let start = cache.begin_list();
+    let via = Via::List(start);
+    let follow_up = cache.apply_binding(visited(binding("a")), 1, via);
+    assert_eq!(follow_up, FollowUp::default());
+    let follow_up = cache.apply_target(&target("a"), owned_by("a"), 2, via);
+    assert_eq!(follow_up, FollowUp::default());
+}
+
+#[test]
+fn a_limit_that_cannot_be_watched_is_unknown() {
+    let namespace: Arc<str> = "n".into();
+    for only in [None, Some(&namespace)] {
+        let mut cache = default_cache();
+        cache.apply_binding(visited(binding("a")), 1, Via::Event);
+        cache.apply_namespace(&namespace, NamespaceLimit::Unset);
+        let limit = |cache: &Cache| {
+            let observed = cache.observe(&key("a"), |_| FeedState::pending());
+            observed.expect("a binding").namespace
+        };
+        assert_eq!(limit(&cache), NamespaceLimit::Unset);
+        let follow_up = cache.namespaces_unreadable(only);
+        assert_eq!(woken(&follow_up), [("a", Lane::Low)]);
+        assert_eq!(cache.namespaces_unreadable(only), FollowUp::default());
+        assert_eq!(limit(&cache), NamespaceLimit::Unknown);
+        // What is listed is known, and counts when the list is complete.
+        cache.apply_namespace(&namespace, NamespaceLimit::of_annotation(Some("us-*")));
+        assert_eq!(limit(&cache), NamespaceLimit::Unknown);
+        let seen = HashSet::from([namespace.clone()]);
+        let follow_up = cache.retain_namespaces(only, &seen);
+        assert_eq!(woken(&follow_up), [("a", Lane::Low)]);
+        assert!(matches!(limit(&cache), NamespaceLimit::Set(_)));
+    }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, condition::ConditionType},
-    cache::{Cache, FeedRules},
+    cache::{Cache, FeedRules, Via},
     catalog::{Catalog, FeedState, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
     lifecycle,
@@ -92,7 +92,7 @@ pub(super) async fn run(
     for Given { binding, .. } in &input.bindings {
         let namespace = &binding.key.namespace;
         cache.apply_namespace(namespace, input.limit_of(namespace));
-        cache.apply_binding(binding.clone(), 1);
+        cache.apply_binding(binding.clone(), 1, Via::Event);
     }
     let mut catalogs = Catalogs::new(&args.catalog);
     let now = args.day.now();

@@ -35,6 +35,9 @@ use super::{
 /// How long to wait for a connection to the apiserver.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What is logged by default. The client has a line for each call that fails; the operator has one for an outage.
+const LOG_FILTER: &str = "info,kube_client=error,kube_client::client::builder=off";
+
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -358,7 +361,7 @@ pub(super) fn client(mut config: kube::Config) -> Result<Client, Error> {
 
 /// Starts logging to standard error. `RUST_LOG` sets the filter; the default is info.
 fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -22,6 +22,15 @@ pub enum CallError {
     /// The call was not made or was abandoned, because another replica may lead now.
     #[error("this replica no longer leads")]
     NotLeading,
+    /// The call was not made, because what is known may be of a cluster that is no longer so.
+    #[error("the watches list anew")]
+    NotSynced,
+    /// The apiserver has just started, and refuses what it will allow a moment later.
+    #[error("the apiserver has just started, and refuses the call for now")]
+    JustStarted(#[source] kube::Error),
+    /// The call was not made, because the object has changed since it was judged.
+    #[error("it changed in the meantime")]
+    Outdated,
 }
 
 impl CallError {
@@ -40,6 +49,12 @@ impl CallError {
         details.into_iter().flat_map(|details| &details.causes)
     }
 
+    /// Returns whether the apiserver refuses the call.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.status().is_some_and(Status::is_forbidden)
+    }
+
     /// Returns whether the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -50,6 +65,29 @@ impl CallError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
+    }
+
+    /// Returns whether the apiserver did not answer or failed itself, which all calls have in common.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Failed(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
+            Self::Failed(_) | Self::TimedOut | Self::JustStarted(_) => true,
+            Self::NotLeading | Self::NotSynced | Self::Outdated => false,
+        }
+    }
+
+    /// Returns whether the apiserver could not be reached. The watches notice that too.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Failed(_)) && self.status().is_none()
+    }
+
+    /// Returns whether the object has changed since it was judged, so that it must be looked at again.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        matches!(self, Self::Outdated)
+            || (self.is_conflict() && self.conflicting_managers().is_empty())
     }
 
     /// Returns whether another object has taken the name: the apiserver refuses a UID that is not the object's own.
@@ -177,7 +215,11 @@ impl CallError {
                 format!("the apiserver answered {} {}", status.code, status.reason)
             }
             Self::Failed(_) => "the apiserver could not be reached".to_owned(),
-            Self::TimedOut | Self::NotLeading => self.to_string(),
+            Self::TimedOut
+            | Self::NotLeading
+            | Self::NotSynced
+            | Self::JustStarted(_)
+            | Self::Outdated => self.to_string(),
         }
     }
 }

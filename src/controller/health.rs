@@ -79,7 +79,7 @@ impl Health {
         let heartbeat = &self.heartbeat;
         let depth = self.state.queue.depth();
         let works = depth.high + depth.low + depth.busy > 0
-            && heartbeat.synced.load(Ordering::Relaxed)
+            && self.state.gate.is_open()
             && self.leadership.remaining().is_some();
         if works && heartbeat.silence() > STUCK {
             return Err(

@@ -7,17 +7,19 @@ pub mod clock;
 mod gauges;
 mod health;
 mod lifecycles;
+mod recovery;
 mod restarts;
 mod rollout_status;
 mod state;
+mod sync_gate;
 mod visit;
 mod watch;
+mod watch_loop;
 mod worker;
 mod writer;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::join_all;
 use kube::Client;
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -211,7 +213,7 @@ impl Controller {
         } = self;
         let leadership = workers.leadership.clone();
         let mut essential = JoinSet::new();
-        let synced = watch::start(&client, &config, &state, &mut essential);
+        watch::start(&client, &config, &state, &mut essential);
         essential.spawn(catalog_changes::follow_feeds(state.clone(), feed_changes));
         essential.spawn(catalog_changes::follow_access(
             state.clone(),
@@ -220,8 +222,9 @@ impl Controller {
         ));
         essential.spawn(catalog_changes::follow_leadership(
             state.clone(),
-            leadership,
+            leadership.clone(),
         ));
+        essential.spawn(list_anew_after_a_restore(state.clone(), leadership));
         essential.spawn(lifecycles::follow_lifecycles(
             state.clone(),
             config.clock.clone(),
@@ -230,7 +233,7 @@ impl Controller {
         essential.spawn(restarts.follow(begun_restarts));
         let mut working = JoinSet::new();
         let visits = async {
-            join_all(synced).await;
+            state.gate.opened().await;
             workers.heartbeat.synced();
             tracing::info!(
                 bindings = state.cache().bindings(),
@@ -258,5 +261,15 @@ impl Controller {
             );
         }
         ended
+    }
+}
+
+/// Has the watches list anew whenever the Lease shows that etcd was put back to an older copy: a watch that is resumed after a
+/// version of the future sees nothing.
+async fn list_anew_after_a_restore(state: Arc<State>, mut leadership: Leadership) {
+    loop {
+        leadership.version_went_back().await;
+        tracing::warn!("etcd was put back to an older copy of its data: everything is listed anew");
+        state.gate.list_anew();
     }
 }

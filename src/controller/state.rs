@@ -13,10 +13,18 @@ use crate::{
     queue::{Corrections, Lane, WorkQueue},
 };
 
+use super::{
+    recovery::{Cause, Recovery},
+    sync_gate::SyncGate,
+};
+
 /// What the tasks of the controller share.
 pub(super) struct State {
     cache: Mutex<Cache>,
     corrections: Mutex<Corrections<ObjectKey>>,
+    recovery: Mutex<Recovery<ObjectKey>>,
+    /// Whether what the cache holds is current.
+    pub gate: SyncGate,
     /// The bindings to visit.
     pub queue: WorkQueue<ObjectKey>,
     /// The catalogs.
@@ -28,6 +36,8 @@ impl State {
         Self {
             cache: Mutex::new(cache),
             corrections: Mutex::default(),
+            recovery: Mutex::default(),
+            gate: SyncGate::new(),
             queue,
             feeds,
         }
@@ -41,6 +51,19 @@ impl State {
     /// Records that a target of a binding is corrected after others changed it.
     pub fn note_correction(&self, key: ObjectKey) {
         self.corrections.lock().note(key, Instant::now());
+    }
+
+    /// Locks what is known of the bindings that wait for a cause to end.
+    pub fn recovery(&self) -> MutexGuard<'_, Recovery<ObjectKey>> {
+        self.recovery.lock()
+    }
+
+    /// Wakes the bindings that waited for this cause to end, because a call shows that it has.
+    pub fn recovered(&self, cause: Cause) {
+        let woken = self.recovery().succeeded(cause, Instant::now());
+        for (key, delay) in woken {
+            self.queue.push_after(key, Lane::Low, delay);
+        }
     }
 
     /// Queues these bindings in the low lane.

@@ -35,16 +35,29 @@ impl Visitor {
     /// # Errors
     /// Returns [`CallError`] if the binding's own object could not be written. Nothing is lost: the next visit repeats it.
     pub async fn visit(&self, key: &ObjectKey) -> Result<Retry, CallError> {
+        let list = self.state.gate.list();
         let Some(observed) = self.gather(key) else {
             self.restarts.forget(key);
             return Ok(Retry::OnChange);
         };
         let now = self.clock.now();
-        let plan = plan(observed, &self.settings, self.embedded, now);
-        let binding = plan.binding().clone();
+        let mut plan = plan(observed, &self.settings, self.embedded, now);
         if plan.needs_finalizer() {
-            self.writer.set_finalizer(&binding, true).await?;
+            self.writer.set_finalizer(plan.binding(), true).await?;
         }
+        if let Some(status) = plan.mark(now) {
+            match self
+                .writer
+                .write_status(plan.binding(), status.clone())
+                .await
+            {
+                Ok(()) => plan = plan.marked(status),
+                // What breaks a limit is replaced, also if a restart may be missed for it.
+                Err(error) if plan.residency_violated() && !error.is_outdated() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let binding = plan.binding().clone();
         if plan.corrects() {
             tracing::info!(binding = %key, "others changed a target, and it is corrected");
             self.state.note_correction(key.clone());
@@ -56,6 +69,10 @@ impl Visitor {
         let removals = removals.into_iter();
         let removals = join_all(removals.map(|it| self.writer.remove(&binding, it))).await;
         let restarts = self.restarts.trigger(&binding, restarts).await;
+        if self.state.gate.list() != list {
+            // What was observed may be of a cluster that is no longer so, and an action that was not tried is no failure.
+            return Err(CallError::NotSynced);
+        }
         let mut outcome = finishing.conclude(removals, restarts, now);
         if let Some(status) = outcome.status.take() {
             log_decision(&outcome, &status);

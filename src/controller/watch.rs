@@ -1,23 +1,26 @@
-//! The watches: streams from the apiserver into the cache. One loop serves all kinds; an [`EventHandler`] holds what differs.
+//! The watches: which there are, and what their events mean for the cache. One loop serves all kinds; an [`EventHandler`] holds
+//! what differs.
 
 use std::{
-    collections::HashSet, fmt::Debug, future::ready, hash::Hash, marker::PhantomData, sync::Arc,
+    collections::HashSet,
+    fmt::Debug,
+    hash::Hash,
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use futures::{Stream, StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client, Resource, core::NamespaceResourceScope, core::Status};
-use kube_runtime::{
-    WatchStreamExt,
-    watcher::{self, Event},
-};
+use kube::{Api, Client, Resource, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     api::TargetKind,
     cache::{
-        Cache,
+        Cache, CompleteList, ListStart, Via,
         decode::{WatchedBinding, WatchedNamespace, WatchedTarget},
         target_selector,
     },
@@ -25,54 +28,40 @@ use crate::{
     types::Region,
 };
 
-use super::{Config, state::State};
+use super::{Config, state::State, sync_gate::SyncGate, watch_loop::WatchLoop};
 
-/// Sends once that the first list of a watch is complete.
-type Synced = oneshot::Sender<()>;
-
-/// Starts the watches. Each returned receiver resolves when the first list of its watch is complete.
-pub(super) fn start(
-    client: &Client,
-    config: &Config,
-    state: &Arc<State>,
-    tasks: &mut JoinSet<()>,
-) -> Vec<oneshot::Receiver<()>> {
+/// Starts the watches. They tell the gate of the state how far they are.
+pub(super) fn start(client: &Client, config: &Config, state: &Arc<State>, tasks: &mut JoinSet<()>) {
     let scopes: Vec<Option<String>> = match config.namespaces.as_slice() {
         [] => vec![None],
         namespaces => namespaces.iter().cloned().map(Some).collect(),
     };
-    let mut synced = Vec::new();
-    let mut wait = || {
-        let (tell, told) = oneshot::channel();
-        synced.push(told);
-        tell
-    };
     for namespace in scopes {
         let namespaces = Namespaces {
             state: state.clone(),
-            only: namespace.clone(),
+            only: namespace.as_deref().map(Arc::from),
         };
-        tasks.spawn(follow(Api::all(client.clone()), namespaces, wait()));
+        tasks.spawn(WatchLoop::new(Api::all(client.clone()), namespaces).run());
         let bindings = Bindings {
             state: state.clone(),
             namespace: namespace.clone(),
             selector: config.selector.clone(),
             default_region: config.default_region.clone(),
+            first: AtomicBool::new(true),
         };
         let api = scoped(client, namespace.as_deref());
-        tasks.spawn(follow(api, bindings, wait()));
+        tasks.spawn(WatchLoop::new(api, bindings).run());
         let config_maps: Targets<ConfigMap> =
             Targets::new(state, TargetKind::ConfigMap, namespace.as_deref());
         let api = scoped(client, namespace.as_deref());
-        tasks.spawn(follow(api, config_maps, wait()));
+        tasks.spawn(WatchLoop::new(api, config_maps).run());
         if config.settings.enable_secrets {
             let secrets: Targets<Secret> =
                 Targets::new(state, TargetKind::Secret, namespace.as_deref());
             let api = scoped(client, namespace.as_deref());
-            tasks.spawn(follow(api, secrets, wait()));
+            tasks.spawn(WatchLoop::new(api, secrets).run());
         }
     }
-    synced
 }
 
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -85,109 +74,46 @@ where
     }
 }
 
+/// What a watch selects.
+#[derive(Debug, Default)]
+pub(super) struct Selectors {
+    pub labels: Option<String>,
+    pub fields: Option<String>,
+}
+
 /// The objects of a watch, and what each event means for the cache.
-trait EventHandler: Send + 'static {
+pub(super) trait EventHandler: Send + 'static {
     /// The object as the watch sends it.
     type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
     /// Its identity.
-    type Key: Eq + Hash + Send;
+    type Key: Eq + Hash + Send + Sync;
 
+    /// Returns what the tasks share.
+    fn state(&self) -> &State;
     /// Returns the selectors of the watch.
-    fn config(&self) -> watcher::Config;
+    fn selectors(&self) -> Selectors;
     /// Returns the identity of an object.
     fn key(&self, object: &Self::Object) -> Self::Key;
     /// Applies an object that was listed, created or changed.
-    fn apply(&self, object: Self::Object);
+    fn apply(&self, object: Self::Object, via: Via);
     /// Takes in that an object is gone.
     fn forget(&self, object: Self::Object);
-    /// Applies the end of a complete list. `first` is true for the first list of this watch.
-    fn list_complete(&self, seen: &HashSet<Self::Key>, first: bool);
-    /// Returns whether work begins even if the apiserver refuses the watch.
+    /// Applies the end of a complete list of this version.
+    fn list_complete(&self, seen: &HashSet<Self::Key>, start: ListStart, version: u64);
+    /// Returns whether work goes on even if there is no watch.
     fn is_optional(&self) -> bool {
         false
     }
-}
+    /// Takes in that there is no watch, although all others work.
+    fn is_unreadable(&self) {}
 
-/// Keeps the objects of a watch in the cache for as long as it is polled.
-async fn follow<S: EventHandler>(api: Api<S::Object>, handler: S, synced: Synced) {
-    let events = events(api, handler.config());
-    pin_mut!(events);
-    let mut synced = Some(synced);
-    let mut tell = || {
-        // The receiver is dropped when the operator stops.
-        synced.take().is_some_and(|synced| synced.send(()).is_ok())
-    };
-    let mut first = true;
-    let mut seen = HashSet::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Err(error) => {
-                if handler.is_optional() && refusal(&error).is_some() {
-                    tell();
-                }
-            }
-            Ok(Event::Init) => seen.clear(),
-            Ok(Event::InitApply(object)) => {
-                seen.insert(handler.key(&object));
-                handler.apply(object);
-            }
-            Ok(Event::InitDone) => {
-                handler.list_complete(&seen, std::mem::take(&mut first));
-                seen = HashSet::new();
-                tell();
-            }
-            Ok(Event::Apply(object)) => handler.apply(object),
-            Ok(Event::Delete(object)) => handler.forget(object),
-        }
+    /// Returns the gate that waits for the watch.
+    fn gate(&self) -> &SyncGate {
+        &self.state().gate
     }
-}
-
-/// Streams events and failures. After a failure the watch is restarted. A server that does not support streaming lists is
-/// asked for plain lists.
-fn events<K>(
-    api: Api<K>,
-    config: watcher::Config,
-) -> impl Stream<Item = Result<Event<K>, watcher::Error>>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let lists = watcher::watcher(api.clone(), config.clone().streaming_lists());
-    let kind = K::kind(&()).into_owned();
-    let mut fallback = false;
-    let streaming = lists.take_while(move |event| {
-        fallback |= matches!(event, Err(error) if refuses_streaming_lists(error));
-        ready(!fallback)
-    });
-    // Reached only if the server refused streaming lists, which ends the first stream.
-    let plain = watcher::watcher(api, config);
-    streaming
-        .chain(plain)
-        .default_backoff()
-        .map(move |event| event.inspect_err(|error| log_failure(&kind, error)))
-}
-
-fn log_failure(kind: &str, error: &watcher::Error) {
-    let hint = match refusal(error).map(|status| status.code) {
-        Some(404) => "the cluster does not know the kind: apply the CRD (crds/)",
-        Some(403) => "allow the operator's service account to list and watch this kind",
-        _ => "it is restarted",
-    };
-    let error = error as &dyn std::error::Error;
-    tracing::warn!(kind, error, "a watch failed: {hint}");
-}
-
-fn refuses_streaming_lists(error: &watcher::Error) -> bool {
-    refusal(error).is_some_and(|status| {
-        status.code == 422 || (status.code == 400 && status.message.contains("sendInitialEvents"))
-    })
-}
-
-/// Returns the apiserver's answer if it refused to start a watch.
-fn refusal(error: &watcher::Error) -> Option<&Status> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
-        _ => None,
+    /// Takes in that a list begins.
+    fn begin_list(&self) -> ListStart {
+        self.state().cache().begin_list()
     }
 }
 
@@ -197,16 +123,22 @@ struct Bindings {
     namespace: Option<String>,
     selector: Option<String>,
     default_region: Region,
+    /// Whether no list was complete yet.
+    first: AtomicBool,
 }
 
 impl EventHandler for Bindings {
     type Object = WatchedBinding;
     type Key = ObjectKey;
 
-    fn config(&self) -> watcher::Config {
-        watcher::Config {
-            label_selector: self.selector.clone(),
-            ..watcher::Config::default()
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn selectors(&self) -> Selectors {
+        Selectors {
+            labels: self.selector.clone(),
+            fields: None,
         }
     }
 
@@ -214,11 +146,11 @@ impl EventHandler for Bindings {
         binding.key()
     }
 
-    fn apply(&self, watched: WatchedBinding) {
+    fn apply(&self, watched: WatchedBinding, via: Via) {
         let key = watched.key();
         if let Some((binding, version)) = watched.into_binding(&self.default_region) {
             self.state
-                .change(|cache| cache.apply_binding(binding, version));
+                .change(|cache| cache.apply_binding(binding, version, via));
         } else {
             tracing::error!(
                 binding = %key,
@@ -233,11 +165,11 @@ impl EventHandler for Bindings {
             .change(|cache| cache.delete_binding(&binding.key()));
     }
 
-    fn list_complete(&self, seen: &HashSet<ObjectKey>, first: bool) {
+    fn list_complete(&self, seen: &HashSet<ObjectKey>, _: ListStart, _: u64) {
         let namespace = self.namespace.as_deref();
         self.state
             .change(|cache| cache.retain_bindings(namespace, seen));
-        if first {
+        if self.first.swap(false, Ordering::Relaxed) {
             self.state.change(Cache::list_complete);
         }
     }
@@ -246,21 +178,25 @@ impl EventHandler for Bindings {
 /// The residency limits of one Namespace or of all.
 struct Namespaces {
     state: Arc<State>,
-    only: Option<String>,
+    only: Option<Arc<str>>,
 }
 
 impl EventHandler for Namespaces {
     type Object = WatchedNamespace;
     type Key = Arc<str>;
 
-    fn config(&self) -> watcher::Config {
-        watcher::Config {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn selectors(&self) -> Selectors {
+        Selectors {
+            labels: None,
             // RBAC can restrict the operator to single Namespaces, which can only be listed by name.
-            field_selector: self
+            fields: self
                 .only
                 .as_ref()
                 .map(|name| format!("metadata.name={name}")),
-            ..watcher::Config::default()
         }
     }
 
@@ -268,7 +204,7 @@ impl EventHandler for Namespaces {
         namespace.name()
     }
 
-    fn apply(&self, namespace: WatchedNamespace) {
+    fn apply(&self, namespace: WatchedNamespace, _: Via) {
         let (name, limit) = namespace.limit();
         self.state
             .change(|cache| cache.apply_namespace(&name, limit));
@@ -279,8 +215,8 @@ impl EventHandler for Namespaces {
             .change(|cache| cache.delete_namespace(&namespace.name()));
     }
 
-    fn list_complete(&self, seen: &HashSet<Arc<str>>, _: bool) {
-        let only = self.only.as_deref();
+    fn list_complete(&self, seen: &HashSet<Arc<str>>, _: ListStart, _: u64) {
+        let only = self.only.as_ref();
         self.state
             .change(|cache| cache.retain_namespaces(only, seen));
     }
@@ -288,6 +224,11 @@ impl EventHandler for Namespaces {
     /// Plans treat a limit that the operator may not read as unknown.
     fn is_optional(&self) -> bool {
         true
+    }
+
+    fn is_unreadable(&self) {
+        let only = self.only.as_ref();
+        self.state.change(|cache| cache.namespaces_unreadable(only));
     }
 }
 
@@ -318,8 +259,15 @@ where
     type Object = WatchedTarget<K>;
     type Key = TargetKey;
 
-    fn config(&self) -> watcher::Config {
-        watcher::Config::default().labels(&target_selector())
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn selectors(&self) -> Selectors {
+        Selectors {
+            labels: Some(target_selector()),
+            fields: None,
+        }
     }
 
     fn key(&self, target: &WatchedTarget<K>) -> TargetKey {
@@ -331,11 +279,11 @@ where
         }
     }
 
-    fn apply(&self, target: WatchedTarget<K>) {
+    fn apply(&self, target: WatchedTarget<K>, via: Via) {
         let key = self.key(&target);
         let (view, version) = target.into_view();
         self.state
-            .change_target(|cache| cache.apply_target(&key, view, version));
+            .change_target(|cache| cache.apply_target(&key, view, version, via));
     }
 
     fn forget(&self, target: WatchedTarget<K>) {
@@ -345,9 +293,14 @@ where
             .change_target(|cache| cache.delete_target(&key, version));
     }
 
-    fn list_complete(&self, seen: &HashSet<TargetKey>, _: bool) {
+    fn list_complete(&self, seen: &HashSet<TargetKey>, start: ListStart, version: u64) {
         let namespace = self.namespace.as_deref();
+        let list = CompleteList {
+            start,
+            version,
+            seen,
+        };
         self.state
-            .change(|cache| cache.retain_targets(self.kind, namespace, seen));
+            .change(|cache| cache.retain_targets(self.kind, namespace, &list));
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! A first write is create-only; every other write carries the UID of the object that was judged. So neither an object of
 //! others nor an object that has since taken the same name is ever written to.
+//!
+//! Updates of owned targets and of statuses also carry the version that was judged, so that a write that arrives late, in the
+//! term of another leader, changes nothing. Merges do not: others may write their object all the time, and many bindings may
+//! share it, so that each write would refuse those beside it. Its fields are guarded by their field managers.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -35,7 +39,7 @@ use crate::{
     queue::Lane,
 };
 
-use super::{call_error::CallError, rollout_status::Workload, state::State};
+use super::{call_error::CallError, recovery::Cause, rollout_status::Workload, state::State};
 
 /// Longest wait for an answer of the apiserver.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,8 +50,8 @@ const BINDING_KIND: &str = "InferenceProfileBinding";
 enum ApplyMode<'a> {
     /// Creates the object; fails if it exists.
     Create,
-    /// Changes the object with this UID, and takes over fields of other field managers.
-    Force(&'a str),
+    /// Changes the object with this UID, of this version and no other, and takes over fields of other field managers.
+    Force(&'a str, u64),
     /// Changes the object with this UID; fails if another field manager holds a field.
     NoForce(&'a str),
 }
@@ -81,10 +85,11 @@ impl Writer {
         }
     }
 
-    /// Awaits a call that changes something in the cluster. The call is not started if this replica does not lead, and it is
-    /// abandoned if the replica's term ends during the call.
+    /// Awaits a call that changes something in the cluster. The call is not started if this replica does not lead, or does not
+    /// know what is in the cluster, and it is abandoned if the replica's term ends during the call.
     async fn change_in_cluster<T>(
         &self,
+        binding: &ObjectKey,
         kind: &'static str,
         operation: Operation,
         call: impl Future<Output = kube::Result<T>>,
@@ -92,13 +97,52 @@ impl Writer {
         let Some(remaining) = self.leadership.remaining() else {
             return Err(CallError::NotLeading);
         };
+        if !self.state.gate.is_open() {
+            return Err(CallError::NotSynced);
+        }
         let outcome = match tokio::time::timeout(remaining.min(CALL_TIMEOUT), call).await {
             Ok(answer) => answer.map_err(CallError::Failed),
             Err(_) if remaining < CALL_TIMEOUT => Err(CallError::NotLeading),
             Err(_) => Err(CallError::TimedOut),
         };
         self.metrics.wrote(kind, operation, outcome.is_ok());
-        outcome
+        match outcome {
+            Err(CallError::Failed(error))
+                if matches!(&error, kube::Error::Api(status) if status.is_forbidden())
+                    && self.state.gate.has_just_recovered() =>
+            {
+                self.state.recovery().failed(binding, Cause::Outage);
+                Err(CallError::JustStarted(error))
+            }
+            outcome => {
+                self.note_cause(binding, kind, &outcome);
+                outcome
+            }
+        }
+    }
+
+    /// Notes for what a binding waits, and wakes those that waited for what this call shows to be over.
+    fn note_cause<T>(
+        &self,
+        binding: &ObjectKey,
+        kind: &'static str,
+        outcome: &Result<T, CallError>,
+    ) {
+        match outcome {
+            Ok(_) => {
+                self.state.recovered(Cause::Outage);
+                self.state.recovered(Cause::Forbidden(kind));
+            }
+            Err(error) if error.is_outage() => {
+                self.state.recovery().failed(binding, Cause::Outage);
+            }
+            Err(error) if error.is_forbidden() => {
+                self.state
+                    .recovery()
+                    .failed(binding, Cause::Forbidden(kind));
+            }
+            Err(_) => {}
+        }
     }
 
     /// Writes a target as planned.
@@ -106,10 +150,7 @@ impl Writer {
         let outcome = match &write.mode {
             WriteMode::Unchanged(view) => Ok(view.uid.clone()),
             WriteMode::Create => self.create(binding, &write).await,
-            WriteMode::Update(view) => self
-                .apply(binding, &write, ApplyMode::Force(&view.uid), Some(view))
-                .await
-                .map_err(|error| error.problem(&write.key)),
+            WriteMode::Update(view) => self.update(binding, &write, view).await,
             WriteMode::Merge(view) => self.merge(binding, &write, view).await,
             WriteMode::MergeUnseen => self.merge_unseen(binding, &write).await,
         };
@@ -119,8 +160,24 @@ impl Writer {
         }
     }
 
+    /// Updates an owned object. If it has changed since it was judged, it is looked at again, once.
+    async fn update(&self, binding: &Binding, write: &Write, view: &TargetView) -> WriteOutcome {
+        let judged = self.state.cache().version_of_target(&write.key, view);
+        let outcome = match judged {
+            Some(version) => {
+                let mode = ApplyMode::Force(&view.uid, version);
+                self.apply(binding, write, mode, Some(view)).await
+            }
+            None => Err(CallError::Outdated),
+        };
+        match outcome {
+            Err(error) if error.is_outdated() => self.judge_again(binding, write, judged).await,
+            outcome => outcome.map_err(|error| error.problem(&write.key)),
+        }
+    }
+
     async fn merge_unseen(&self, binding: &Binding, write: &Write) -> WriteOutcome {
-        let view = self
+        let (view, _) = self
             .read_metadata(&write.key)
             .await
             .map_err(|error| error.problem(&write.key))?;
@@ -132,11 +189,20 @@ impl Writer {
     /// faster, or the object belongs to others.
     async fn create(&self, binding: &Binding, write: &Write) -> WriteOutcome {
         match self.apply(binding, write, ApplyMode::Create, None).await {
-            Err(error) if error.is_conflict() => {}
-            outcome => return outcome.map_err(|error| error.problem(&write.key)),
+            Err(error) if error.is_conflict() => self.judge_again(binding, write, None).await,
+            outcome => outcome.map_err(|error| error.problem(&write.key)),
         }
-        let view = match self.read_metadata(&write.key).await {
-            Ok(view) => view,
+    }
+
+    /// Writes an owned object as its metadata, read anew, allow. `judged` is the version that was judged before.
+    async fn judge_again(
+        &self,
+        binding: &Binding,
+        write: &Write,
+        judged: Option<u64>,
+    ) -> WriteOutcome {
+        let (view, version) = match self.read_metadata(&write.key).await {
+            Ok(found) => found,
             Err(error) if error.is_not_found() => {
                 return Err(Problem {
                     reason: Reason::Retrying,
@@ -146,9 +212,19 @@ impl Writer {
             }
             Err(error) => return Err(error.problem(&write.key)),
         };
+        if judged.is_some_and(|judged| version < judged) {
+            // No object gets older, unless etcd was put back to an older copy.
+            self.state.gate.list_anew();
+            return Err(CallError::NotSynced.problem(&write.key));
+        }
         match ownership::judge(binding, &write.key, &view) {
             Ownership::Ours | Ownership::Adoptable => self
-                .apply(binding, write, ApplyMode::Force(&view.uid), Some(&view))
+                .apply(
+                    binding,
+                    write,
+                    ApplyMode::Force(&view.uid, version),
+                    Some(&view),
+                )
                 .await
                 .map_err(|error| error.problem(&write.key)),
             // The watches only see objects with our label.
@@ -188,10 +264,11 @@ impl Writer {
         before: Option<&TargetView>,
     ) -> Result<Arc<str>, CallError> {
         let mut params = PatchParams::apply(&names::target_manager(&binding.key.name));
-        params.force = matches!(mode, ApplyMode::Force(_));
+        params.force = matches!(mode, ApplyMode::Force(..));
         let body = target_body(binding, write, &mode);
         self.state.cache().begin_write(&write.key);
-        let written = self.patch(&write.key, &params, &body).await;
+        let owner = &binding.key;
+        let written = self.patch(owner, &write.key, &params, &body).await;
         let assumed = written.as_ref().ok().map(|meta| {
             let content = fingerprints(write.key.kind, &write.content);
             // Other bindings may hold keys in the same target.
@@ -224,7 +301,7 @@ impl Writer {
         let view = match &removal.view {
             Some(view) => view.clone(),
             None => match self.read_metadata(&removal.key).await {
-                Ok(view) => Arc::new(view),
+                Ok((view, _)) => Arc::new(view),
                 Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) => return Err(error.problem(&removal.key)),
             },
@@ -234,14 +311,14 @@ impl Writer {
         }
         match removal.policy {
             CreationPolicy::Owner => match ownership::judge(binding, &removal.key, &view) {
-                Ownership::Ours | Ownership::Adoptable => self.delete(removal).await,
+                Ownership::Ours | Ownership::Adoptable => self.delete(&binding.key, removal).await,
                 Ownership::Foreign { .. } => Ok(()),
             },
             CreationPolicy::Merge => self.remove_keys(binding, removal, &view).await,
         }
     }
 
-    async fn delete(&self, removal: &Removal) -> Result<(), Problem> {
+    async fn delete(&self, binding: &ObjectKey, removal: &Removal) -> Result<(), Problem> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(removal.uid.to_string()),
@@ -253,7 +330,7 @@ impl Writer {
         let api = self.targets(key);
         let call = api.delete(&key.name, &params);
         let outcome = self
-            .change_in_cluster(key.kind.as_str(), Operation::Remove, call)
+            .change_in_cluster(binding, key.kind.as_str(), Operation::Remove, call)
             .await;
         match outcome {
             Ok(_) => {
@@ -279,7 +356,7 @@ impl Writer {
             "metadata": {"name": key.name.as_ref(), "namespace": key.namespace.as_ref(), "uid": removal.uid.as_ref()},
         });
         let params = PatchParams::apply(&names::target_manager(&binding.key.name)).force();
-        let meta = match self.patch(key, &params, &body).await {
+        let meta = match self.patch(&binding.key, key, &params, &body).await {
             Ok(meta) => meta,
             Err(error)
                 if error.is_not_found()
@@ -316,15 +393,17 @@ impl Writer {
         }
     }
 
-    /// Reads the metadata of a target, but never its values.
-    async fn read_metadata(&self, key: &TargetKey) -> Result<TargetView, CallError> {
+    /// Reads the metadata of a target, but never its values. Returns its version too.
+    async fn read_metadata(&self, key: &TargetKey) -> Result<(TargetView, u64), CallError> {
         let found = with_timeout(self.targets(key).get_metadata(&key.name)).await?;
-        Ok(target_view(&found.metadata, |_| None))
+        let view = target_view(&found.metadata, |_| None);
+        Ok((view, version(&found.metadata)))
     }
 
     /// Patches a target. Only its metadata are returned.
     async fn patch(
         &self,
+        binding: &ObjectKey,
         key: &TargetKey,
         params: &PatchParams,
         body: &Value,
@@ -332,7 +411,7 @@ impl Writer {
         let (api, patch) = (self.targets(key), Patch::Apply(body));
         let call = api.patch_metadata(&key.name, params, &patch);
         let patched = self
-            .change_in_cluster(key.kind.as_str(), Operation::Apply, call)
+            .change_in_cluster(binding, key.kind.as_str(), Operation::Apply, call)
             .await?;
         Ok(patched.metadata)
     }
@@ -346,15 +425,18 @@ impl Writer {
         Api::namespaced_with(self.client.clone(), &key.namespace, &kind)
     }
 
-    /// Writes the status and has the cache assume it.
+    /// Writes the status and has the cache assume it. Fails if the binding has changed since it was judged.
     pub async fn write_status(&self, binding: &Binding, status: Status) -> Result<(), CallError> {
+        let judged = self.state.cache().version_of_binding(binding);
+        let judged = judged.ok_or(CallError::Outdated)?;
         let mut body = binding_body(binding);
+        body["metadata"]["resourceVersion"] = json!(judged.to_string());
         body["status"] = serde_json::to_value(status.to_wire()).unwrap_or_default();
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
         let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
         let call = api.patch_status(&binding.key.name, &params, &patch);
         let written = self
-            .change_in_cluster(BINDING_KIND, Operation::Apply, call)
+            .change_in_cluster(&binding.key, BINDING_KIND, Operation::Apply, call)
             .await?;
         self.state.cache().assume_status(
             &binding.key,
@@ -377,7 +459,7 @@ impl Writer {
         let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
         let call = api.patch_metadata(&binding.key.name, &params, &patch);
         let written = self
-            .change_in_cluster(BINDING_KIND, Operation::Apply, call)
+            .change_in_cluster(&binding.key, BINDING_KIND, Operation::Apply, call)
             .await?;
         self.state.cache().assume_finalizer(
             &binding.key,
@@ -406,7 +488,7 @@ impl Writer {
         };
         let (api, patch) = (self.workloads(workload), Patch::Merge(&body));
         let call = api.patch_metadata(&workload.name, &params, &patch);
-        self.change_in_cluster(workload.kind.as_str(), Operation::Apply, call)
+        self.change_in_cluster(binding, workload.kind.as_str(), Operation::Apply, call)
             .await
             .map(drop)
     }
@@ -444,8 +526,10 @@ impl Writer {
         };
         let call = self.recorder.publish(&event, &reference);
         if let Err(error) = self
-            .change_in_cluster("Event", Operation::Apply, call)
+            .change_in_cluster(&binding.key, "Event", Operation::Apply, call)
             .await
+            && !error.is_unreachable()
+            && (!error.is_outage() || self.state.gate.permits_log())
         {
             tracing::warn!(binding = %binding.key, error = &error as &dyn std::error::Error, "an Event was not published");
         }
@@ -484,7 +568,11 @@ fn target_body(binding: &Binding, write: &Write, mode: &ApplyMode<'_>) -> Value 
     match mode {
         // With a resource version, an apply creates an object only if it is absent, and answers 409 otherwise.
         ApplyMode::Create => metadata["resourceVersion"] = json!("1"),
-        ApplyMode::Force(uid) | ApplyMode::NoForce(uid) => metadata["uid"] = json!(uid),
+        ApplyMode::Force(uid, version) => {
+            metadata["uid"] = json!(uid);
+            metadata["resourceVersion"] = json!(version.to_string());
+        }
+        ApplyMode::NoForce(uid) => metadata["uid"] = json!(uid),
     }
     body
 }

@@ -95,6 +95,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
             active: findings::active(&observed, &publication, &limits, embedded, day),
             usable: findings::usable(&observed, settings),
             restarts_enabled: settings.enable_rollout,
+            unmarked: Vec::new(),
             publication,
             binding: observed.binding,
         },

@@ -123,6 +123,13 @@ fn inventory(
         .iter()
         .map(|record| (record.key.clone(), record.clone()))
         .collect();
+    // Where nothing was written no restart is owed: the mark is taken back.
+    for key in writes.refused() {
+        let unmarked = decisions.unmarked.iter().find(|record| record.key == *key);
+        if let Some(before) = unmarked {
+            records.insert(key.clone(), before.clone());
+        }
+    }
     for removal in removals {
         if is_final(removal) {
             records.remove(&removal.what.key);

@@ -18,7 +18,7 @@ use super::{
     outcome::{self, Outcome},
     publication::Publication,
     restarts::{self, Restart},
-    status::{Finding, ModelLifecycle, TargetRecord},
+    status::{Finding, ModelLifecycle, Status, TargetRecord},
     values_hash::values_hash,
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Decisions {
     /// Whether the value that is written before this plan breaks a residency limit.
     pub residency_violated: bool,
     pub restarts_enabled: bool,
+    /// The inventory before restarts were marked in it. Empty if none were.
+    pub unmarked: Vec<TargetRecord>,
     pub supported: Finding,
     pub residency: Finding,
     pub catalog: Finding,
@@ -76,6 +78,36 @@ impl Plan {
             let record = status.record(&write.key);
             record.is_some_and(|record| *record.hash == *values_hash(&write.content))
         })
+    }
+
+    /// Says whether the written value breaks a residency limit.
+    #[must_use]
+    pub fn residency_violated(&self) -> bool {
+        self.decisions.residency_violated
+    }
+
+    /// Returns the status to record before anything is written, because restarts will be owed for what changes. Returns `None`
+    /// if there is nothing to record. `now` is in seconds since the Unix epoch.
+    #[must_use]
+    pub fn mark(&self, now: i64) -> Option<Status> {
+        if !self.decisions.restarts_enabled {
+            return None;
+        }
+        let binding = &*self.decisions.binding;
+        let targets = restarts::marked(binding, self.writes.iter().flatten(), now)?;
+        Some(Status {
+            targets,
+            ..binding.status.clone()
+        })
+    }
+
+    /// Takes in that the status of [`Plan::mark`] was recorded.
+    #[must_use]
+    pub fn marked(mut self, status: Status) -> Self {
+        let binding = Arc::make_mut(&mut self.decisions.binding);
+        let before = std::mem::replace(&mut binding.status, status);
+        self.decisions.unmarked = before.targets;
+        self
     }
 
     /// Hands out the writes.
@@ -199,6 +231,12 @@ impl WriteOutcomes {
                 .position(|target| target == **key)
         });
         problems.into_iter().map(|(_, problem)| problem).collect()
+    }
+
+    /// Returns the targets that certainly hold what they held before: their write was refused.
+    pub fn refused(&self) -> impl Iterator<Item = &TargetKey> {
+        let definite = self.failures().filter(|(_, it)| it.retry != Retry::Soon);
+        definite.map(|(key, _)| key)
     }
 
     /// Returns the inventory's entries of the targets that could not be written. They hold what they held before.

@@ -255,6 +255,10 @@ pub(super) fn carry_out(
         };
         all.into_iter().map(one).collect()
     }
+    let plan = match plan.mark(now) {
+        Some(status) => plan.marked(status),
+        None => plan,
+    };
     let planned = plan.writes.clone();
     let (writing, writes) = plan.begin();
     let (finishing, removals, restarts) = writing.finish(tried(writes, write)).begin();
@@ -331,7 +335,9 @@ pub(super) fn visit_with_restarts(
 /// Returns a binding after a visit with this outcome.
 fn after(binding: &Binding, outcome: &Outcome) -> Binding {
     Binding {
-        status: outcome.status.as_ref().unwrap_or(&binding.status).clone(),
+        status: (outcome.status.as_ref())
+            .unwrap_or(&outcome.binding.status)
+            .clone(),
         ..binding.clone()
     }
 }

@@ -19,7 +19,7 @@ use kube::{
 };
 use serde_json::json;
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -27,7 +27,7 @@ use tokio::{
 use crate::{
     case::{Case, cases},
     operator::{Operator, Options},
-    stage::{EU, Stage, empty, sonnet},
+    stage::{EU, GLOBAL, Stage, empty, sonnet},
     support::{Cluster, eventually},
 };
 
@@ -46,6 +46,7 @@ pub fn cases() -> Vec<Case> {
         a_replica_that_is_cut_off_stops_before_another_starts,
         a_lease_that_is_taken_away_ends_the_term,
         a_change_of_the_leader_writes_nothing,
+        a_late_write_changes_nothing,
     )]
 }
 
@@ -211,46 +212,133 @@ async fn a_change_of_the_leader_writes_nothing(stage: &Stage) {
     new.1.resign().await;
 }
 
-/// A way to the apiserver that can be cut: what was sent and not yet passed on stays unanswered, without an error.
-struct Wire {
-    client: Client,
+/// What a leader sent before it lost the Lease arrives in the term of the next one.
+async fn a_late_write_changes_nothing(stage: &Stage) {
+    let wire = Wire::to(&stage.cluster).await;
+    let election = stand(wire.client.clone(), &stage.namespace, "first");
+    election.leadership().acquired().await;
+    let mut cluster = stage.cluster.clone();
+    cluster.client = wire.client.clone();
+    let options = Options {
+        leadership: election.leadership(),
+        ..stage.options()
+    };
+    let first = Operator::start(&cluster, &stage.namespace, options);
+    for name in ["owned", "only-status"] {
+        stage.bound(name, sonnet()).await;
+    }
+    wire.hold();
+    stage.edit("owned", json!({"geography": "global"})).await;
+    // Nothing but the status of this one differs.
+    let same = json!({"fallback": {"geographies": ["global"]}});
+    stage.edit("only-status", same).await;
+    eventually("writes are on their way", || async {
+        let held = wire.held();
+        if held > 1 { Ok(()) } else { Err(held) }
+    })
+    .await;
+    let (second, standby) = replica(stage, "second");
+    standby.leadership().acquired().await;
+    stage.until_id("owned", Some(GLOBAL)).await;
+    stage.edit("owned", json!({"geography": "eu"})).await;
+    let mut before = Vec::new();
+    for name in ["owned", "only-status"] {
+        let binding = stage.ready(name).await;
+        assert_eq!(stage.id(name).await.as_deref(), Some(EU));
+        before.push((binding, stage.object(name).await));
+    }
+    wire.release();
+    eventually("the late writes have arrived", || async {
+        let held = wire.held();
+        if held == 0 { Ok(()) } else { Err(held) }
+    })
+    .await;
+    stage.settled().await;
+    let mut after = Vec::new();
+    for name in ["owned", "only-status"] {
+        after.push((stage.binding(name).await, stage.object(name).await));
+    }
+    assert_eq!(after, before);
+    first.stop().await;
+    second.stop().await;
+    standby.resign().await;
+    election.resign().await;
+}
+
+/// A way to the apiserver that can be cut: what was sent and not yet passed on stays unanswered, without an error. It can also
+/// hold what is sent, and pass it on later.
+pub struct Wire {
+    pub client: Client,
     cut: watch::Sender<bool>,
+    holds: watch::Sender<bool>,
     led_on: Arc<AtomicUsize>,
+    held: Arc<AtomicUsize>,
+    silent: Arc<AtomicUsize>,
 }
 
 impl Wire {
-    async fn to(cluster: &Cluster) -> Self {
+    pub async fn to(cluster: &Cluster) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (client, server) = cluster.through(port).await;
         let cut = watch::Sender::new(false);
+        let holds = watch::Sender::new(false);
         let led_on = Arc::new(AtomicUsize::new(0));
+        let held = Arc::new(AtomicUsize::new(0));
+        let silent = Arc::new(AtomicUsize::new(0));
+        let fallen_silent = Arc::clone(&silent);
         let (is_cut, count) = (cut.subscribe(), Arc::clone(&led_on));
+        let (is_held, waiting) = (holds.subscribe(), Arc::clone(&held));
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let mut is_cut = is_cut.clone();
+                let (is_held, waiting) = (is_held.clone(), Arc::clone(&waiting));
+                let silent = Arc::clone(&fallen_silent);
                 let (count, server) = (Arc::clone(&count), server.clone());
                 tokio::spawn(async move {
                     // While cut, a new connection is not led on.
                     until(&mut is_cut, false).await;
                     count.fetch_add(1, Ordering::SeqCst);
-                    lead(near, &server, is_cut).await;
+                    lead(near, &server, is_cut, is_held, &waiting, &silent).await;
                 });
             }
         });
         Self {
             client,
             cut,
+            holds,
             led_on,
+            held,
+            silent,
         }
     }
 
-    fn cut(&self) {
+    /// From now on, what is sent is held.
+    fn hold(&self) {
+        self.holds.send_replace(true);
+    }
+
+    /// Passes on what was held.
+    fn release(&self) {
+        self.holds.send_replace(false);
+    }
+
+    /// Returns how many connections were cut and are still open.
+    pub fn silent(&self) -> usize {
+        self.silent.load(Ordering::SeqCst)
+    }
+
+    /// Returns how many connections hold something.
+    fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
+    }
+
+    pub fn cut(&self) {
         self.led_on.store(0, Ordering::SeqCst);
         self.cut.send_replace(true);
     }
 
-    fn mend(&self) {
+    pub fn mend(&self) {
         self.cut.send_replace(false);
     }
 
@@ -267,12 +355,42 @@ async fn until(is_cut: &mut watch::Receiver<bool>, expected: bool) {
     }
 }
 
-async fn lead(mut near: TcpStream, server: &str, mut is_cut: watch::Receiver<bool>) {
-    let mut far = TcpStream::connect(server).await.expect("the apiserver");
+async fn lead(
+    near: TcpStream,
+    server: &str,
+    mut is_cut: watch::Receiver<bool>,
+    mut is_held: watch::Receiver<bool>,
+    held: &AtomicUsize,
+    silent: &AtomicUsize,
+) {
+    let Ok(far) = TcpStream::connect(server).await else {
+        return;
+    };
+    let (mut from_near, mut to_near) = near.into_split();
+    let (mut from_far, mut to_far) = far.into_split();
+    let up = async {
+        let mut chunk = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = from_near.read(&mut chunk).await {
+            if *is_held.borrow_and_update() {
+                held.fetch_add(1, Ordering::SeqCst);
+                until(&mut is_held, false).await;
+                let _ = to_far.write_all(&chunk[..length]).await;
+                held.fetch_sub(1, Ordering::SeqCst);
+            } else if to_far.write_all(&chunk[..length]).await.is_err() {
+                break;
+            }
+        }
+        let _ = to_far.shutdown().await;
+    };
+    let down = async {
+        let _ = copy(&mut from_far, &mut to_near).await;
+        let _ = to_near.shutdown().await;
+    };
     tokio::select! {
-        _ = copy_bidirectional(&mut near, &mut far) => {}
+        _ = async { tokio::join!(up, down) } => {}
         () = until(&mut is_cut, true) => {
             // Nothing goes on, and nobody is told: not even that the connection is over.
+            silent.fetch_add(1, Ordering::SeqCst);
             std::future::pending::<()>().await;
         }
     }

@@ -37,11 +37,13 @@ mod merge;
 mod models;
 mod monitoring;
 mod operator;
+mod outages;
 mod ownership;
 mod probes;
 mod published;
 mod reasons;
 mod residency;
+mod restore;
 mod rollout;
 mod secrets;
 mod stage;
@@ -92,11 +94,13 @@ fn main() -> ExitCode {
             merge::cases(),
             models::cases(),
             monitoring::cases(),
+            outages::cases(),
             ownership::cases(),
             probes::cases(),
             published::cases(),
             reasons::cases(),
             residency::cases(),
+            restore::cases(),
             rollout::cases(),
             secrets::cases(),
             steady::cases(),

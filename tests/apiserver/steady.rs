@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     case::{Case, cases},
-    operator::{Options, SONNET, Script},
+    operator::{Options, SONNET, Script, ShiftedClock},
     stage::{EU, ID, REGION, Stage, embedded, live, profile_in_use, sonnet, verdict},
     support::eventually,
 };
@@ -243,7 +243,11 @@ async fn as_of_is_when_the_answer_first_appeared(stage: &mut Stage) {
     })
     .await;
     // A restart, a failure, a profile that goes and comes back, another target: the answer is the same.
-    stage.restart(stage.options()).await;
+    let later = Options {
+        clock: Arc::new(ShiftedClock::at("2026-11-28T13:00:00Z")),
+        ..stage.options()
+    };
+    stage.restart(later).await;
     stage.script.fails(REGION);
     stage
         .until("claude", "CatalogFresh", "False", Reason::ServiceError)

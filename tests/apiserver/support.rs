@@ -92,14 +92,23 @@ pub struct Cluster {
 impl Cluster {
     /// Connects to a control plane.
     pub async fn connect(control_plane: &ControlPlane) -> Self {
-        let kubeconfig = Kubeconfig::read_from(&control_plane.kubeconfig).expect("kubeconfig");
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        Self::at(
+            control_plane.kubeconfig.clone(),
+            control_plane.kubectl.clone(),
+        )
+        .await
+    }
+
+    /// Connects to the control plane of a kubeconfig.
+    pub async fn at(kubeconfig: PathBuf, kubectl: PathBuf) -> Self {
+        let found = Kubeconfig::read_from(&kubeconfig).expect("kubeconfig");
+        let config = Config::from_custom_kubeconfig(found, &KubeConfigOptions::default())
             .await
             .expect("client configuration");
         Self {
             client: Client::try_from(config).expect("client"),
-            kubeconfig: control_plane.kubeconfig.clone(),
-            kubectl: control_plane.kubectl.clone(),
+            kubeconfig,
+            kubectl,
         }
     }
 

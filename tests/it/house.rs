@@ -103,6 +103,7 @@ const RESERVED: &[Reserved] = &[
         allowed: Allowed::Places(&[
             "controller/mod",
             "controller/watch",
+            "controller/watch_loop",
             "controller/writer",
             "leader",
             "cli",

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    action::{TriedRestart, Write},
+    action::{TriedRestart, Write, WriteMode},
     identity::WorkloadKey,
     observed::Binding,
+    status::TargetRecord,
     steps::WriteOutcomes,
     values_hash::{changed_keys, entries_of, hex_digits},
 };
@@ -29,6 +30,43 @@ pub enum RestartOutcome {
     Missing,
     /// It waits for other restarts to complete.
     Waiting,
+}
+
+/// Returns the inventory with a mark on every value that the writes are about to change, or `None` if there is nothing to mark.
+/// `now` is in seconds since the Unix epoch.
+///
+/// A mark is a pending restart. It is recorded before the write, so that the restart is owed whatever happens afterwards: the
+/// status may not be written, and the value may change back meanwhile. The time in it makes each change one of its own.
+pub(super) fn marked<'a>(
+    binding: &Binding,
+    writes: impl IntoIterator<Item = &'a Write>,
+    now: i64,
+) -> Option<Vec<TargetRecord>> {
+    if binding.spec.rollout.is_empty() {
+        return None;
+    }
+    let mut records = binding.status.targets.clone();
+    for write in writes {
+        if matches!(write.mode, WriteMode::Unchanged(_)) {
+            continue;
+        }
+        let mut known = records.iter_mut();
+        let Some(record) = known.find(|record| record.key == write.key) else {
+            continue;
+        };
+        let changed: Vec<Arc<str>> = changed_keys(record, &write.content)
+            .into_iter()
+            .map(Arc::from)
+            .collect();
+        let is_new = |key: &Arc<str>| !record.restart_pending.contains(key);
+        if changed.iter().any(is_new) {
+            if record.restart_pending.is_empty() {
+                record.since = Some(now);
+            }
+            record.restart_pending = changed.into();
+        }
+    }
+    (records != binding.status.targets).then_some(records)
 }
 
 /// Returns the restarts that are due after the writes.
