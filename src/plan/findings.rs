@@ -19,7 +19,7 @@ use crate::{
 use super::{
     answer::{Answer, Authority, pending},
     observed::{Binding, Observed, Settings},
-    publication::{Publication, contradicts},
+    publication::{Contradiction, Publication, contradiction},
     status::{Finding, ModelLifecycle, WrittenRoute},
 };
 
@@ -38,7 +38,7 @@ pub fn supported(
             authority,
             definite,
         } => match &binding.status.route {
-            Some(written) if kept && !contradicts(binding, written) => {
+            Some(written) if kept && contradiction(binding, written).is_none() => {
                 let on_demand = written.route.invocation == Invocation::OnDemand;
                 if on_demand && !definite {
                     earlier_finding(binding, ConditionType::RegionSupported, feed)
@@ -46,13 +46,13 @@ pub fn supported(
                 } else if was_listed_live(written, authority) {
                     retired(written, finding)
                 } else {
-                    let message = format!(
-                        "{}; {}, written earlier, stays",
-                        finding.message,
-                        written.route.id()
-                    );
-                    Finding::new(finding.status, finding.reason, message)
+                    and_it_stays(finding, binding, written)
                 }
+            }
+            Some(written)
+                if kept && contradiction(binding, written) == Some(Contradiction::ModelAlone) =>
+            {
+                and_it_stays(finding, binding, written)
             }
             _ => finding.clone(),
         },
@@ -61,11 +61,21 @@ pub fn supported(
     }
 }
 
+/// Returns the finding with a message that says that the written value stays.
+fn and_it_stays(finding: &Finding, binding: &Binding, written: &WrittenRoute) -> Finding {
+    let (message, id) = (&finding.message, written.route.id());
+    let message = match contradiction(binding, written) {
+        None => format!("{message}; {id}, written earlier, stays"),
+        Some(_) => format!("{message}; the value of the old model stays: {id}"),
+    };
+    Finding::new(finding.status, finding.reason, message)
+}
+
 /// Returns the earlier finding of a condition that depends on the catalog, while that finding still applies: as long as AWS
 /// can't be asked, what was known stays known. Returns `None` when the spec now asks for something else.
 fn earlier_finding(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
     let same_request = match &binding.status.route {
-        Some(written) => !contradicts(binding, written),
+        Some(written) => contradiction(binding, written).is_none(),
         None => binding.status.observed_generation == Some(binding.generation),
     };
     // While the first listing is under way every earlier finding stays, even one that is Unknown.
@@ -268,7 +278,13 @@ pub fn residency(
     feed: &FeedState,
 ) -> Finding {
     if let Answer::Yes { judgement, .. } = answer {
-        return judgement_finding(judgement);
+        let finding = judgement_finding(judgement);
+        return match publication {
+            Publication::Keep(written) if !judgement.permits() => {
+                and_it_stays(&finding, binding, written)
+            }
+            _ => finding,
+        };
     }
     if let Some(judgement) = written_judgement.filter(|_| *publication != Publication::Nothing) {
         return judgement_finding(judgement);

@@ -44,20 +44,32 @@ impl Publication {
     }
 }
 
-/// Says whether a written value must be withdrawn. This is the only rule that withdraws one; missing knowledge never does.
-#[must_use]
-pub fn must_withdraw(contradicts: bool, certain: bool, residency_violated: bool) -> bool {
-    residency_violated || (contradicts && certain)
+/// In what a written value contradicts the spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contradiction {
+    /// It is of a model that is neither wanted nor a fallback, and of nothing else that the spec does not allow.
+    ModelAlone,
+    /// It is of a geography that is neither wanted nor a fallback, on demand although `fallback.onDemand` is not true, of
+    /// another source region, or, if it was listed live, of another account than that of the role.
+    Call,
 }
 
-/// Says whether a written value contradicts the spec: it is of a model that is neither wanted nor a fallback, of a geography that is neither wanted nor a
-/// fallback, on demand although `fallback.onDemand` is not true, of another source region, or, if it was listed live, of
-/// another account than that of the role.
+/// Says whether a written value must be withdrawn. This is the only rule that withdraws one; missing knowledge never does,
+/// nor does a model that does not resolve. `certain` says that nothing allowed serves the spec.
 #[must_use]
-pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
-    let Ok(request) = &binding.spec.request else {
-        return true;
-    };
+pub fn must_withdraw(
+    contradiction: Option<Contradiction>,
+    certain: bool,
+    residency_violated: bool,
+) -> bool {
+    residency_violated || (contradiction == Some(Contradiction::Call) && certain)
+}
+
+/// Returns in what a written value contradicts the spec. Returns `None` when it does not, or when the spec is not valid: then
+/// it is not known what is asked for.
+#[must_use]
+pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contradiction> {
+    let request = binding.spec.request.as_ref().ok()?;
     let other_account = || {
         let wanted = binding.spec.role.as_ref().and_then(RoleArn::account);
         // Roles are used for live listings only: the account of a snapshot says nothing about the role.
@@ -72,10 +84,11 @@ pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
         }
         Invocation::OnDemand => request.on_demand,
     };
-    request.models().all(|wanted| *wanted != route.model)
-        || route.source_region != request.source_region
-        || !allowed
-        || other_account()
+    if route.source_region != request.source_region || !allowed || other_account() {
+        return Some(Contradiction::Call);
+    }
+    let is_other_model = request.models().all(|wanted| *wanted != route.model);
+    is_other_model.then_some(Contradiction::ModelAlone)
 }
 
 /// Returns what the targets are to hold. `written_judgement` is the limits' judgement of the written route.
@@ -97,6 +110,8 @@ pub fn decide(
         answer,
         Answer::Yes { judgement, .. } if judgement.verdict == Verdict::LimitUnknown
     );
+    let is_anything_written =
+        !binding.status.targets.is_empty() || !observed.held_objects.is_empty();
     let publication = match (&binding.status.route, fresh) {
         // It is not known what is allowed: nothing is written, and nothing is withdrawn unless a known limit forbids it.
         (written, _) if limit_unknown && !violated => {
@@ -107,20 +122,14 @@ pub fn decide(
             }
         }
         (None, Some(fresh)) => Publication::Publish(fresh),
-        // An inventory without a route: a withdrawal is not complete, or the route in the status could not be read.
-        (None, None) if !binding.status.targets.is_empty() && answer.is_definite() => {
-            Publication::Withdraw {
-                why: reason_of_withdrawal(answer, None),
-            }
-        }
         // A lost status: values are known to be written, and the limits do not allow the route.
-        (None, None)
-            if !observed.held_objects.is_empty() && matches!(answer, Answer::Yes { .. }) =>
-        {
+        (None, None) if is_anything_written && matches!(answer, Answer::Yes { .. }) => {
             Publication::Withdraw {
                 why: reason_of_withdrawal(answer, None),
             }
         }
+        // It is not known which route's values these are, so nothing says that they contradict the spec.
+        (None, None) if is_anything_written => Publication::Leave,
         (None, None) => Publication::Nothing,
         (Some(written), fresh) => {
             decide_on_written(binding, written, fresh, answer, written_judgement, violated)
@@ -147,13 +156,13 @@ fn decide_on_written(
             return Publication::Publish(fresh);
         }
     }
-    let contradicts = contradicts(binding, written);
-    if must_withdraw(contradicts, answer.is_definite(), violated) {
+    let contradiction = contradiction(binding, written);
+    if must_withdraw(contradiction, answer.is_definite(), violated) {
         return Publication::Withdraw {
             why: reason_of_withdrawal(answer, written_judgement),
         };
     }
-    if contradicts {
+    if contradiction == Some(Contradiction::Call) {
         Publication::Leave
     } else {
         Publication::Keep(written.clone())

@@ -16,7 +16,7 @@ use crate::{
 use super::{
     answer::Answer,
     observed::{Binding, Observed, Settings},
-    publication::contradicts,
+    publication::contradiction,
     status::{Finding, WrittenRoute},
 };
 
@@ -66,7 +66,7 @@ fn only_the_data_differs(binding: &Binding, written: &WrittenRoute, catalog: &Ca
         && written.provenance.source == embedded
         && catalog.as_of() != Some(written.provenance.as_of.as_ref())
         && binding.status.observed_generation == Some(binding.generation)
-        && !contradicts(binding, written)
+        && contradiction(binding, written).is_none()
 }
 
 /// Says whether the limits allow the written profile as the catalog lists it now. If it is no longer listed, they do.
