@@ -110,6 +110,9 @@ struct FeedOptions {
     /// How often each catalog is listed, such as 15m or 90s
     #[arg(long, env = "IPO_REFRESH_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = duration)]
     refresh_interval: Duration,
+    /// How old a live catalog may be before `CatalogFresh` says that listings fail, such as 1h; at least two refresh intervals
+    #[arg(long, env = "IPO_CATALOG_GRACE", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    catalog_grace: Duration,
     /// How old a directory or embedded catalog may be before `CatalogFresh` says so, such as 2160h
     #[arg(long, env = "IPO_CATALOG_MAX_AGE", value_name = "DURATION", default_value = "2160h", value_parser = duration)]
     catalog_max_age: Duration,
@@ -135,6 +138,7 @@ impl FeedOptions {
     fn schedule(&self) -> Schedule {
         Schedule {
             interval: self.refresh_interval,
+            grace: self.catalog_grace,
             max_age: self.catalog_max_age,
         }
     }

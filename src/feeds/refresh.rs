@@ -31,31 +31,44 @@ pub(super) struct RefreshState {
 /// What a feed does after an answer.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// What to publish; `None` if nothing changes.
+    /// What to publish at once; `None` if nothing changes.
     pub publish: Option<FeedState>,
+    /// What to publish when the catalog is overdue, unless a listing succeeds before.
+    pub overdue: Option<FeedState>,
     /// How long to wait before listing again.
     pub delay: Duration,
     /// Whether all feeds of the account wait that long.
     pub throttled: bool,
 }
 
+/// The moment of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// The time of day.
+    pub now: Timestamp,
+    /// How long ago the source was last listed successfully, or else how long the feed has been running.
+    pub age: Duration,
+    /// A random number in 0..1.
+    pub random: f64,
+}
+
 impl RefreshState {
-    /// Evaluates an answer. `random` is in 0..1.
+    /// Evaluates an answer.
     pub fn step(
         &mut self,
         before: &FeedState,
         answer: Result<Catalog, CatalogError>,
         kind: SourceKind,
         schedule: Schedule,
-        now: Timestamp,
-        random: f64,
+        moment: Moment,
     ) -> Step {
         let interval = schedule.interval;
         if !self.doubtful && is_doubtful(before, &answer) {
             self.doubtful = true;
             return Step {
                 publish: None,
-                delay: pause::jittered(FIRST_RETRY.min(interval), JITTER, random),
+                overdue: None,
+                delay: pause::jittered(FIRST_RETRY.min(interval), JITTER, moment.random),
                 throttled: false,
             };
         }
@@ -65,42 +78,70 @@ impl RefreshState {
             Ok(_) => 0,
             Err(_) => self.failures.saturating_add(1),
         };
-        let wait = retry_after(&answer);
-        let is_withheld = self.failures == 1
-            && before.catalog.is_some()
-            && !is_overdue(wait.unwrap_or_default(), interval);
+        let delay = next_delay(self.failures, retry_after(&answer), interval, moment.random);
+        let throttled = matches!(answer, Err(CatalogError::Throttled { .. }));
+        let (publish, overdue) = match answer {
+            Ok(catalog) => {
+                let after = listed(before, catalog, kind, schedule.max_age, moment.now);
+                (changed(before, after), None)
+            }
+            Err(error) if kind.is_live() => failed(
+                before,
+                error.reason(),
+                error.to_string().into(),
+                schedule.is_overdue(moment.age),
+            ),
+            // A file that is read while it is replaced is not worth telling.
+            Err(_) if self.failures == 1 && before.catalog.is_some() => (None, None),
+            Err(error) => failed(before, error.reason(), error.to_string().into(), true),
+        };
         Step {
-            delay: next_delay(self.failures, wait, interval, random),
-            throttled: matches!(answer, Err(CatalogError::Throttled { .. })),
-            publish: publication(before, answer, kind, schedule.max_age, now)
-                .filter(|_| !is_withheld),
+            publish,
+            overdue,
+            delay,
+            throttled,
         }
     }
 }
 
-/// Returns whether a catalog is overdue if it cannot be listed for as long as `wait`. If it is not, a single failure is not
-/// worth two writes to every status: it is published only if the next listing fails too.
-fn is_overdue(wait: Duration, interval: Duration) -> bool {
-    wait > interval
-}
-
-/// Returns what a feed publishes while its account is throttled, or `None` if nothing changes. A feed without a catalog says
-/// why it has none, and a feed whose catalog is overdue no longer claims to be fresh.
+/// Returns what a feed publishes while its account is throttled, at once and when its catalog is overdue.
 pub(super) fn while_throttled(
     before: &FeedState,
-    wait: Duration,
-    interval: Duration,
-) -> Option<FeedState> {
-    let failing = matches!(before.freshness, Freshness::Failed { .. });
-    let differs = !failing && (before.catalog.is_none() || is_overdue(wait, interval));
-    differs.then(|| FeedState {
+    overdue: bool,
+) -> (Option<FeedState>, Option<FeedState>) {
+    if before.freshness.failure().is_some() {
+        return (None, None);
+    }
+    let message =
+        "Bedrock limits the rate of requests of this account; the operator tries again by itself";
+    failed(before, Reason::Throttled, message.into(), overdue)
+}
+
+/// Returns what a feed publishes after a failure, at once and when its catalog is overdue. While it is not, a feed with a
+/// catalog publishes nothing, because a short failure is not worth two writes to every status; a feed without one says why
+/// it has none.
+fn failed(
+    before: &FeedState,
+    reason: Reason,
+    message: Arc<str>,
+    overdue: bool,
+) -> (Option<FeedState>, Option<FeedState>) {
+    let state = |freshness| FeedState {
         catalog: before.catalog.clone(),
-        freshness: Freshness::Failed {
-            reason: Reason::Throttled,
-            message: "Bedrock limits the rate of requests of this account; the operator tries again by itself"
-                .into(),
-        },
-    })
+        freshness,
+    };
+    let told = state(Freshness::Failed {
+        reason,
+        message: message.clone(),
+    });
+    if overdue {
+        return (changed(before, told), None);
+    }
+    let at_once = before
+        .catalog
+        .is_none()
+        .then(|| state(Freshness::Interrupted { reason, message }));
+    (at_once.and_then(|after| changed(before, after)), Some(told))
 }
 
 /// Returns whether an answer has to be confirmed by a second one: it is empty, and the catalog was not empty before.
@@ -115,34 +156,35 @@ fn is_doubtful(before: &FeedState, answer: &Result<Catalog, CatalogError>) -> bo
             .is_ok_and(|catalog| catalog.profiles().is_empty())
 }
 
-/// Returns what to publish after an answer, or `None` if nothing changes. A failure keeps the catalog; an equal catalog
-/// stays the same allocation.
-fn publication(
+/// Returns the state of a feed after a listing. An equal catalog stays the same allocation.
+fn listed(
     before: &FeedState,
-    answer: Result<Catalog, CatalogError>,
+    catalog: Catalog,
     kind: SourceKind,
     max_age: Duration,
     now: Timestamp,
-) -> Option<FeedState> {
-    let (catalog, freshness) = match answer {
-        Ok(catalog) => {
-            let same = before.catalog.as_ref().filter(|old| ***old == catalog);
-            let catalog = same.map_or_else(|| Arc::new(catalog), Arc::clone);
-            let freshness = if kind.is_live() {
-                Freshness::Fresh
-            } else {
-                staleness::freshness(&catalog, max_age, now)
-            };
-            (Some(catalog), freshness)
-        }
-        Err(error) => (before.catalog.clone(), Freshness::failed(&error)),
+) -> FeedState {
+    let same = before.catalog.as_ref().filter(|old| ***old == catalog);
+    let catalog = same.map_or_else(|| Arc::new(catalog), Arc::clone);
+    let freshness = if kind.is_live() {
+        Freshness::Fresh
+    } else {
+        staleness::freshness(&catalog, max_age, now)
     };
-    let same_catalog = match (&before.catalog, &catalog) {
+    FeedState {
+        catalog: Some(catalog),
+        freshness,
+    }
+}
+
+/// Returns the state of a feed if it differs from the one before.
+fn changed(before: &FeedState, after: FeedState) -> Option<FeedState> {
+    let same_catalog = match (&before.catalog, &after.catalog) {
         (Some(old), Some(new)) => Arc::ptr_eq(old, new),
         (None, None) => true,
         _ => false,
     };
-    (!same_catalog || before.freshness != freshness).then_some(FeedState { catalog, freshness })
+    (!same_catalog || before.freshness != after.freshness).then_some(after)
 }
 
 fn retry_after(answer: &Result<Catalog, CatalogError>) -> Option<Duration> {
@@ -185,7 +227,7 @@ mod tests {
         }
     }
 
-    fn failed(catalog: Option<Arc<Catalog>>) -> FeedState {
+    fn failing(catalog: Option<Arc<Catalog>>) -> FeedState {
         FeedState {
             catalog,
             freshness: Freshness::Failed {
@@ -241,7 +283,7 @@ mod tests {
                 "first failure",
                 FeedState::pending(),
                 denied(),
-                Some((false, failed(None).freshness)),
+                Some((false, failing(None).freshness)),
             ),
             ("same again", fresh(&["eu"]), live(&["eu"]), None),
             (
@@ -254,17 +296,17 @@ mod tests {
                 "failure keeps the catalog",
                 fresh(&["eu"]),
                 denied(),
-                Some((true, failed(None).freshness)),
+                Some((true, failing(None).freshness)),
             ),
             (
                 "same failure again",
-                failed(fresh(&["eu"]).catalog),
+                failing(fresh(&["eu"]).catalog),
                 denied(),
                 None,
             ),
             (
                 "same catalog after a failure",
-                failed(fresh(&["eu"]).catalog),
+                failing(fresh(&["eu"]).catalog),
                 live(&["eu"]),
                 Some((true, Freshness::Fresh)),
             ),
@@ -301,13 +343,30 @@ mod tests {
         "2026-11-01T00:00:00Z".parse().expect("a time")
     }
 
-    fn publish(before: &FeedState, answer: Answer, kind: SourceKind) -> Option<FeedState> {
-        publication(before, answer, kind, SCHEDULE.max_age, now())
+    /// Evaluates an answer of a source whose catalog is as old as this, without jitter.
+    fn step_of(
+        refresh: &mut RefreshState,
+        before: &FeedState,
+        answer: Answer,
+        kind: SourceKind,
+        age: Duration,
+    ) -> Step {
+        let moment = Moment {
+            now: now(),
+            age,
+            random: 0.5,
+        };
+        refresh.step(before, answer, kind, SCHEDULE, moment)
     }
 
-    /// Evaluates an answer of a live source, without jitter.
+    /// Evaluates an answer of a live source that was just listed, without jitter.
     fn step(refresh: &mut RefreshState, before: &FeedState, answer: Answer) -> Step {
-        refresh.step(before, answer, SourceKind::Bedrock, SCHEDULE, now(), 0.5)
+        step_of(refresh, before, answer, SourceKind::Bedrock, Duration::ZERO)
+    }
+
+    fn publish(before: &FeedState, answer: Answer, kind: SourceKind) -> Option<FeedState> {
+        let overdue = SCHEDULE.grace;
+        step_of(&mut RefreshState::default(), before, answer, kind, overdue).publish
     }
 
     fn throttled(retry_after: Option<Duration>) -> Answer {
@@ -339,50 +398,90 @@ mod tests {
     }
 
     #[test]
-    fn a_single_failure_is_not_shown_where_there_is_a_catalog() {
-        let hours = |hours| Some(Duration::from_hours(hours));
-        let shown = |before: &FeedState, answers: Vec<Answer>| -> Vec<bool> {
-            let mut refresh = RefreshState::default();
-            let answers = answers.into_iter();
-            answers
-                .map(|answer| step(&mut refresh, before, answer).publish.is_some())
-                .collect()
-        };
-        let good = fresh(&["eu"]);
-        for (name, before, answers, expected) in [
-            (
-                "the first listing",
-                &FeedState::pending(),
-                vec![denied()],
-                vec![true],
-            ),
-            (
-                "twice in a row",
-                &good,
-                vec![denied(), denied()],
-                vec![false, true],
-            ),
-            (
-                "with an answer between",
-                &good,
-                vec![denied(), live(&["eu"]), denied()],
-                vec![false, false, false],
-            ),
-            (
-                "asked again within the interval",
-                &good,
-                vec![throttled(Some(INTERVAL))],
-                vec![false],
-            ),
-            (
-                "asked again later",
-                &good,
-                vec![throttled(hours(1))],
-                vec![true],
-            ),
-        ] {
-            assert_eq!(shown(before, answers), expected, "{name}");
+    fn a_failure_is_shown_at_once_only_where_there_is_no_catalog_or_an_overdue_one() {
+        #[derive(Debug, PartialEq)]
+        enum Shown {
+            Nothing,
+            ToBindingsWithoutAnAnswer,
+            ToAll,
         }
+        use Shown::{Nothing, ToAll, ToBindingsWithoutAnAnswer};
+        let good = fresh(&["eu"]);
+        let nothing = FeedState::pending();
+        let last_moment = SCHEDULE.grace - Duration::from_secs(1);
+        for (name, before, age, shown) in [
+            (
+                "no catalog",
+                &nothing,
+                Duration::ZERO,
+                ToBindingsWithoutAnAnswer,
+            ),
+            (
+                "none for long",
+                &nothing,
+                last_moment,
+                ToBindingsWithoutAnAnswer,
+            ),
+            ("none for too long", &nothing, SCHEDULE.grace, ToAll),
+            ("a good catalog", &good, Duration::ZERO, Nothing),
+            ("an old one", &good, last_moment, Nothing),
+            ("an overdue one", &good, SCHEDULE.grace, ToAll),
+        ] {
+            let mut refresh = RefreshState::default();
+            // The second failure in a row shows no more than the first.
+            for answer in [denied(), throttled(Some(INTERVAL * 100)), denied()] {
+                let step = step_of(&mut refresh, before, answer, SourceKind::Bedrock, age);
+                let found = match step.publish.map(|state| state.freshness) {
+                    None => Nothing,
+                    Some(Freshness::Interrupted { .. }) => ToBindingsWithoutAnAnswer,
+                    Some(Freshness::Failed { .. }) => ToAll,
+                    Some(other) => panic!("{name}: {other:?}"),
+                };
+                assert_eq!(found, shown, "{name}");
+                let later = step.overdue.map(|state| state.freshness);
+                assert_eq!(
+                    matches!(later, Some(Freshness::Failed { .. })),
+                    shown != ToAll,
+                    "{name}: shown when it is overdue"
+                );
+            }
+            let step = step_of(
+                &mut refresh,
+                before,
+                live(&["eu"]),
+                SourceKind::Bedrock,
+                age,
+            );
+            assert!(step.overdue.is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn two_intervals_are_the_least_grace() {
+        let of = |grace, interval| Schedule {
+            grace,
+            interval,
+            ..SCHEDULE
+        };
+        let hours = Duration::from_hours;
+        assert_eq!(of(hours(3), hours(1)).overdue_after(), hours(3));
+        assert_eq!(of(hours(1), hours(1)).overdue_after(), hours(2));
+        assert_eq!(of(Duration::ZERO, hours(1)).overdue_after(), hours(2));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_shown_with_the_second_failure() {
+        let before = FeedState {
+            catalog: Some(Arc::new(catalog(SourceKind::Directory, &["eu"]))),
+            freshness: Freshness::Snapshot,
+        };
+        let mut refresh = RefreshState::default();
+        let mut shown = || {
+            let kind = SourceKind::Directory;
+            let step = step_of(&mut refresh, &before, denied(), kind, Duration::ZERO);
+            step.publish.is_some()
+        };
+        assert_eq!([shown(), shown()], [false, true]);
     }
 
     #[test]
@@ -402,21 +501,15 @@ mod tests {
     #[test]
     fn what_is_shown_while_the_account_pauses() {
         let good = fresh(&["eu"]);
-        let longer = INTERVAL + Duration::from_secs(1);
-        for (name, before, wait, shown) in [
-            (
-                "a first listing",
-                &FeedState::pending(),
-                Duration::from_secs(1),
-                true,
-            ),
-            ("a good catalog", &good, INTERVAL, false),
-            ("a good catalog that is late", &good, longer, true),
-            ("another failure", &failed(None), longer, false),
+        for (name, before, overdue, at_once, later) in [
+            ("a first listing", &FeedState::pending(), false, true, true),
+            ("a good catalog", &good, false, false, true),
+            ("an overdue catalog", &good, true, true, false),
+            ("another failure", &failing(None), true, false, false),
         ] {
-            let state = while_throttled(before, wait, INTERVAL);
-            assert_eq!(state.is_some(), shown, "{name}");
-            if let Some(state) = state {
+            let (now, then) = while_throttled(before, overdue);
+            assert_eq!((now.is_some(), then.is_some()), (at_once, later), "{name}");
+            for state in now.into_iter().chain(then) {
                 assert_eq!(state.catalog.is_some(), before.catalog.is_some(), "{name}");
             }
         }
@@ -440,7 +533,12 @@ mod tests {
         let mut state = FeedState::pending();
         let mut read = |hours: i64| {
             let now = now() + jiff::SignedDuration::from_hours(hours);
-            let step = refresh.step(&state, dated(), SourceKind::Directory, SCHEDULE, now, 0.5);
+            let moment = Moment {
+                now,
+                age: Duration::ZERO,
+                random: 0.5,
+            };
+            let step = refresh.step(&state, dated(), SourceKind::Directory, SCHEDULE, moment);
             let shown = step.publish.map(|next| {
                 state = next;
                 state.freshness.clone()

@@ -21,6 +21,7 @@ pub(super) type Answer = Result<Catalog, CatalogError>;
 pub(super) const INTERVAL: Duration = Duration::from_mins(15);
 pub(super) const SCHEDULE: Schedule = Schedule {
     interval: INTERVAL,
+    grace: Duration::from_hours(1),
     max_age: Duration::from_hours(24),
 };
 
@@ -249,27 +250,56 @@ async fn failures_are_retried_soon_and_keep_the_catalog() {
     changes.recv().await.expect("denied");
     assert!(matches!(
         feeds.state(&key()).freshness,
-        Freshness::Failed { .. }
+        Freshness::Interrupted { .. }
     ));
     changes
         .recv()
         .await
         .expect("fresh; the second denial is not published again");
     assert_eq!(source.asked(), 3);
-    changes.recv().await.expect("throttled");
-    assert_eq!(source.asked(), 5, "a single failure is not published");
-    let state = feeds.state(&key());
-    assert!(matches!(
-        state.freshness,
-        Freshness::Failed {
-            reason: Reason::Throttled,
-            ..
-        }
-    ));
-    assert_eq!(listed(&feeds), 1, "kept");
-    changes.recv().await.expect("fresh");
+    sleep(INTERVAL.mul_f64(1.15)).await;
+    assert!(
+        changes.try_recv().is_ok_and(|change| {
+            let catalog = change.after.catalog.expect("a catalog");
+            catalog.profiles().len() == 2 && change.before.freshness == Freshness::Fresh
+        }),
+        "the failures between are not published"
+    );
     assert_eq!(listed(&feeds), 2);
     assert_waits(&source.waits(), &[1.0, 2.0, 900.0, 60.0, 60.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_published_when_the_catalog_is_overdue_whenever_the_next_listing_is() {
+    let (now, before) = (Instant::now, Instant::now());
+    // The second failure asks for a wait that goes on beyond the grace.
+    let source = Fake::new(
+        SourceKind::Bedrock,
+        [live(&["eu"]), denied(), throttled(3600)],
+    );
+    let (feeds, mut changes) = feeds_of(&source);
+    feeds.hold(&key());
+    changes.recv().await.expect("the first listing");
+    let change = changes.recv().await.expect("overdue");
+    assert_eq!(now() - before, SCHEDULE.grace);
+    assert_eq!(source.asked(), 3);
+    let failure = change.after.freshness.failure();
+    assert!(failure.is_some_and(|(reason, _)| reason == Reason::Throttled));
+    assert_eq!(listed(&feeds), 1, "kept");
+
+    // A feed that was never listed counts from its start.
+    let source = Fake::new(SourceKind::Bedrock, []);
+    let (feeds, mut changes) = feeds_of(&source);
+    feeds.hold(&key());
+    let change = changes.recv().await.expect("the first failure");
+    assert!(matches!(
+        change.after.freshness,
+        Freshness::Interrupted { .. }
+    ));
+    let before = now();
+    let change = changes.recv().await.expect("overdue");
+    assert!(matches!(change.after.freshness, Freshness::Failed { .. }));
+    assert_eq!(now() - before, SCHEDULE.grace);
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,7 +317,7 @@ async fn one_throttled_feed_delays_all_feeds_of_its_account() {
         feeds.hold(&of(region));
         let change = changes.recv().await.expect("throttled");
         assert_eq!(change.key, of(region));
-        let Freshness::Failed { reason, .. } = change.after.freshness else {
+        let Freshness::Interrupted { reason, .. } = change.after.freshness else {
             panic!("{:?}", change.after);
         };
         assert_eq!(reason, Reason::Throttled);

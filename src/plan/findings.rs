@@ -262,9 +262,19 @@ pub fn catalog(binding: &Binding, feed: &FeedState) -> Finding {
         Freshness::Failed { reason, message } => {
             Finding::new(ConditionStatus::False, *reason, message.clone())
         }
+        Freshness::Interrupted { reason, message } => still_fresh(binding, feed)
+            .unwrap_or_else(|| Finding::new(ConditionStatus::False, *reason, message.clone())),
         Freshness::Pending => earlier_finding(binding, ConditionType::CatalogFresh, feed)
             .unwrap_or_else(|| pending(binding, &region)),
     }
+}
+
+/// Returns the earlier finding of `CatalogFresh` of a binding that has an answer from a live listing. A short failure is not worth
+/// two writes to every status.
+fn still_fresh(binding: &Binding, feed: &FeedState) -> Option<Finding> {
+    earlier_finding(binding, ConditionType::RegionSupported, feed)?;
+    let before = earlier_finding(binding, ConditionType::CatalogFresh, feed)?;
+    (before.reason == Reason::Fresh).then_some(before)
 }
 
 /// Returns the finding of `ResidencySatisfied`: about the route that would be written if there is one, else about the
@@ -342,9 +352,9 @@ mod tests {
     use crate::plan::{
         Outcome, plan,
         testing::{
-            NOW, SETTINGS, SONNET, bound, condition, embedded_of, failing, full, listing, observed,
-            profile_id, ready_message, region, sonnet, sonnet_model, succeed, visit, with_models,
-            without,
+            NOW, SETTINGS, SONNET, bound, condition, edited, embedded_of, failing, full, listing,
+            observed, profile_id, ready_message, region, sonnet, sonnet_model, succeed, visit,
+            with_models, without,
         },
     };
 
@@ -375,6 +385,34 @@ mod tests {
             condition(&after, ConditionType::RegionSupported),
             (ConditionStatus::False, Reason::GeographyUnsupported)
         );
+    }
+
+    #[test]
+    fn an_interruption_is_shown_only_where_there_is_no_answer() {
+        use ConditionStatus::{False, True};
+        let interrupted = || FeedState {
+            catalog: None,
+            freshness: Freshness::Interrupted {
+                reason: Reason::ServiceError,
+                message: "no".into(),
+            },
+        };
+        let fresh = |after: &Binding| condition(after, ConditionType::CatalogFresh);
+        let (unserved, ..) = visit(&sonnet("geography: jp"), full(), &SETTINGS);
+        for answered in [bound("geography: eu"), unserved] {
+            let (after, actions, outcome) = visit(&answered, interrupted(), &SETTINGS);
+            assert_eq!(fresh(&after), (True, Reason::Fresh));
+            assert_eq!(outcome.status, None, "nothing is written");
+            assert!(actions.removals.is_empty());
+        }
+        let failed = visit(&bound("geography: eu"), failing(), &SETTINGS).0;
+        let snapshot = listing(SourceKind::Embedded, None, Some("2026-10-27"), "none");
+        let dated = visit(&sonnet("geography: eu"), snapshot, &SETTINGS).0;
+        let edited = edited(&bound("geography: eu"), "geography: jp");
+        for other in [sonnet("geography: eu"), failed, dated, edited] {
+            let (after, ..) = visit(&other, interrupted(), &SETTINGS);
+            assert_eq!(fresh(&after), (False, Reason::ServiceError));
+        }
     }
 
     #[test]

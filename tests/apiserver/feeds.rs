@@ -4,7 +4,7 @@ use std::{collections::HashSet, fs, os::unix::fs::symlink, path::Path, sync::Arc
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use inference_profile_operator::{
-    api::condition::Reason,
+    api::{InferenceProfileBinding, condition::Reason},
     catalog::{Catalog, CatalogError, FeedKey, Source, SourceKind, listing},
     feeds::admission::FeedLimits,
     sources::directory::{Directory, MANIFEST},
@@ -12,16 +12,17 @@ use inference_profile_operator::{
 };
 use jiff::Timestamp;
 use kube::{
-    ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    Api, ResourceExt,
+    api::{ListParams, PartialObjectMeta, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
 use crate::{
     case::{Case, cases},
-    operator::{ACCOUNT, Options, SONNET, Script, condition},
+    operator::{ACCOUNT, FAILURES, Options, SONNET, Script, condition},
     stage::{EU, GLOBAL, REGION, Stage, empty, live, message, profile_in_use, sonnet, verdict},
     support::eventually,
+    targets::History,
 };
 
 /// Longer than any case takes: a catalog is listed once, unless something else asks for it.
@@ -39,11 +40,10 @@ pub fn cases() -> Vec<Case> {
             files_that_change_are_read_soon,
             a_snapshot_that_grows_old_is_told_once,
             newer_embedded_data_move_nothing_by_themselves,
+            an_outage_shorter_than_the_grace_writes_nothing,
+            an_outage_longer_than_the_grace_is_told_once_and_its_end_once,
         ),
-        live(
-            a_lower_limit_leaves_values_as_they_are,
-            one_failed_listing_is_not_told,
-        ),
+        live(a_lower_limit_leaves_values_as_they_are,),
     ]
 }
 
@@ -323,18 +323,108 @@ async fn a_changed_annotation_lists_now(stage: &mut Stage) {
     assert_eq!(stage.script.asked_of(REGION), 4, "a start is no change");
 }
 
-async fn one_failed_listing_is_not_told(stage: &Stage) {
-    let before = stage.bound("claude", sonnet()).await;
-    for _ in 0..3 {
-        stage.script.stumbles(REGION);
-        stage.asked(4).await;
+/// How many bindings an outage concerns.
+const CONCERNED: usize = 30;
+
+fn with_grace(stage: &Stage, grace: Duration) -> Options {
+    let mut options = stage.options();
+    options.schedule.grace = grace;
+    options
+}
+
+/// Creates bindings that have an answer, every third of them that there is no profile, and returns their names.
+async fn with_an_answer(stage: &Stage) -> Vec<String> {
+    let name = |number: usize| format!("b{number}");
+    for number in 0..CONCERNED {
+        let geography = ["eu", "global", "jp"][number % 3];
+        let spec = json!({"model": SONNET, "geography": geography});
+        stage.bind(&name(number), spec).await;
+    }
+    for number in 0..CONCERNED {
+        if number % 3 == 2 {
+            let reason = Reason::GeographyUnsupported;
+            stage.until(&name(number), "Ready", "False", reason).await;
+        } else {
+            stage.ready(&name(number)).await;
+        }
     }
     stage.settled().await;
-    assert_eq!(stage.binding("claude").await, before);
+    (0..CONCERNED).map(name).collect()
+}
+
+type Written = History<PartialObjectMeta<InferenceProfileBinding>>;
+
+/// Watches what is written of bindings from now on.
+async fn watch_writes(stage: &Stage) -> Written {
+    let client = stage.cluster.client.clone();
+    History::watch(Api::namespaced(client, &stage.namespace)).await
+}
+
+/// Returns how often these bindings were written.
+fn writes(written: &Written, names: &[String]) -> usize {
+    let states = written.states();
+    let of_these = states
+        .iter()
+        .filter(|state| names.contains(&state.name_any()));
+    of_these.count()
+}
+
+async fn an_outage_shorter_than_the_grace_writes_nothing(stage: &mut Stage) {
+    let options = |stage: &Stage| with_grace(stage, ONCE);
+    stage.start(options(stage));
+    let names = with_an_answer(stage).await;
+    let written = watch_writes(stage).await;
+    for (_, fails, _) in FAILURES {
+        fails(&stage.script, REGION);
+        stage.asked(4).await;
+        stage.script.recovers(REGION);
+        stage.asked(4).await;
+    }
+    // An operator that starts meanwhile knows no catalog at all.
+    stage.stop().await;
     stage.script.fails(REGION);
+    stage.start(options(stage));
+    stage.asked(4).await;
+    // A binding without an answer is told at once; the others have been visited by then.
     stage
-        .until("claude", "CatalogFresh", "False", Reason::ServiceError)
+        .bind("new", json!({"model": SONNET, "geography": "us"}))
         .await;
+    let why = stage
+        .until("new", "CatalogFresh", "False", Reason::ServiceError)
+        .await;
+    assert!(why.contains("by script"), "{why}");
+    stage
+        .until("new", "Ready", "Unknown", Reason::CatalogUnavailable)
+        .await;
+    stage.asked(4).await;
+    stage.script.recovers(REGION);
+    stage
+        .until("new", "CatalogFresh", "True", Reason::Fresh)
+        .await;
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), 0);
+}
+
+async fn an_outage_longer_than_the_grace_is_told_once_and_its_end_once(stage: &mut Stage) {
+    stage.start(with_grace(stage, Duration::from_secs(1)));
+    let names = with_an_answer(stage).await;
+    let written = watch_writes(stage).await;
+    stage.script.denies(REGION);
+    for name in &names {
+        stage
+            .until(name, "CatalogFresh", "False", Reason::AccessDenied)
+            .await;
+    }
+    stage.asked(4).await;
+    assert_eq!(writes(&written, &names), CONCERNED);
+    stage.script.recovers(REGION);
+    for name in &names {
+        stage
+            .until(name, "CatalogFresh", "True", Reason::Fresh)
+            .await;
+    }
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), 2 * CONCERNED);
 }
 
 /// Returns a file of a directory catalog: what the embedded data have for the region, without the profile of an ID.
