@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     catalog::{Source, embedded::Embedded},
     controller::{Config, Controller, Health, clock::SystemClock},
-    feeds::{Schedule, admission::FeedLimits},
+    feeds::{CONFIRMATION, Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
     plan::Settings,
@@ -139,6 +139,7 @@ impl FeedOptions {
         Schedule {
             interval: self.refresh_interval,
             grace: self.catalog_grace,
+            confirmation: CONFIRMATION,
             max_age: self.catalog_max_age,
         }
     }

@@ -40,6 +40,9 @@ const REQUESTED_REFRESH_PAUSE: Duration = Duration::from_secs(10);
 /// How often the version of a source is checked, if the source has one.
 const VERSION_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
+/// About how long what live listings no longer have must be missing before it counts as gone. With its jitter it is less than a
+/// minute, and more than the half minute that a listing can change to and fro.
+pub const CONFIRMATION: Duration = Duration::from_secs(45);
 /// How many refresh intervals pass at least before a catalog is overdue.
 const LEAST_INTERVALS_OF_GRACE: u32 = 2;
 
@@ -50,6 +53,8 @@ pub struct Schedule {
     pub interval: Duration,
     /// How old a live catalog is at most before it is overdue. Two intervals are the least, whatever this is.
     pub grace: Duration,
+    /// About how long what live listings no longer have must be missing before it counts as gone.
+    pub confirmation: Duration,
     /// How old a snapshot may be before it is stale.
     pub max_age: Duration,
 }
@@ -190,6 +195,7 @@ impl Feeds {
         let first_delay = answer.map(|answer| {
             let moment = Moment {
                 now: Timestamp::now(),
+                at: Instant::now(),
                 age: Duration::ZERO,
                 random: fastrand::f64(),
             };
@@ -383,6 +389,7 @@ impl Poll {
         let before = self.published.lock().state.clone();
         let moment = Moment {
             now: Timestamp::now(),
+            at: Instant::now(),
             age: self.age(),
             random: fastrand::f64(),
         };
@@ -394,6 +401,13 @@ impl Poll {
             self.throttled
                 .lock()
                 .record(&self.key, step.delay, Instant::now());
+        }
+        if step.newly_missing > 0 {
+            let (region, role) = (
+                &self.key.region,
+                self.key.role.as_ref().map(RoleArn::as_str),
+            );
+            tracing::info!(%region, role, missing = step.newly_missing, "profiles or models are no longer listed; they count as gone if the next listing agrees");
         }
         if let (None, Some(after)) = (failure, &step.publish) {
             log_change(&self.key, &after.freshness);
@@ -419,10 +433,9 @@ impl Poll {
                 let reason = error.reason();
                 tracing::warn!(%region, role, %reason, message = %error, "listing fails; what is known stays in use, and it is tried again");
             }
-            Some(_) => {}
             None if requested => tracing::info!(%region, role, "listed as requested"),
             None if before.is_some() => tracing::info!(%region, role, "listed again"),
-            None => {}
+            _ => {}
         }
     }
 
@@ -526,11 +539,10 @@ fn region_label(embedded: &'static Embedded, region: &Region) -> &'static str {
 /// Logs what a listing changed.
 fn log_change(key: &FeedKey, freshness: &Freshness) {
     let (region, role) = (&key.region, key.role.as_ref().map(RoleArn::as_str));
-    match freshness.failure() {
-        Some((reason, message)) => {
-            tracing::warn!(%region, role, %reason, %message, "the catalog is too old");
-        }
-        None => tracing::info!(%region, role, "the catalog changed, or is fresh again"),
+    if let Some((reason, message)) = freshness.failure() {
+        tracing::warn!(%region, role, %reason, %message, "the catalog is too old");
+    } else {
+        tracing::info!(%region, role, "the catalog changed, or is fresh again");
     }
 }
 

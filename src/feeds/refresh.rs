@@ -1,18 +1,20 @@
 //! What follows from a source's answer: what the feed publishes, and when it lists again. Pure.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, CatalogError, FeedState, Freshness, SourceKind},
+    catalog::{Catalog, CatalogError, FeedState, FoundationModel, Freshness, Profile, SourceKind},
     pause,
+    types::{ModelId, ProfileId},
 };
 
 use super::{Schedule, staleness};
 
-/// Pause after a first failure, and before a doubtful answer is checked by a second listing.
+/// Pause after a first failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait that a source can ask for, unless the feed's interval is longer.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
@@ -20,12 +22,21 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 const JITTER: f64 = 0.1;
 
 /// What a feed remembers between two answers of its source.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct RefreshState {
     /// Number of consecutive failures.
     failures: u32,
-    /// Whether the last answer was empty and needs to be confirmed by a second one.
-    doubtful: bool,
+    /// What the listings no longer have, and when the first one did not have it. It stays in the catalog until a later
+    /// listing confirms that it is gone.
+    missing: BTreeMap<Missing, Instant>,
+}
+
+/// What a listing had before and no longer has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Missing {
+    Profile(ProfileId),
+    /// A model that was on demand.
+    OnDemand(ModelId),
 }
 
 /// What a feed does after an answer.
@@ -39,6 +50,8 @@ pub(super) struct Step {
     pub delay: Duration,
     /// Whether all feeds of the account wait that long.
     pub throttled: bool,
+    /// By how much the number of profiles and models that the listings no longer have, unconfirmed, has grown.
+    pub newly_missing: usize,
 }
 
 /// The moment of an answer.
@@ -46,6 +59,8 @@ pub(super) struct Step {
 pub(super) struct Moment {
     /// The time of day.
     pub now: Timestamp,
+    /// The time on the monotonic clock.
+    pub at: Instant,
     /// How long ago the source was last listed successfully, or else how long the feed has been running.
     pub age: Duration,
     /// A random number in 0..1.
@@ -62,21 +77,22 @@ impl RefreshState {
         schedule: Schedule,
         moment: Moment,
     ) -> Step {
-        let interval = schedule.interval;
-        if !self.doubtful && is_doubtful(before, &answer) {
-            self.doubtful = true;
-            return Step {
-                publish: None,
-                overdue: None,
-                delay: pause::jittered(FIRST_RETRY.min(interval), JITTER, moment.random),
-                throttled: false,
-            };
-        }
-        // A failure neither confirms nor refutes an empty answer: the next empty one has to be confirmed again.
-        self.doubtful = false;
         self.failures = match &answer {
             Ok(_) => 0,
             Err(_) => self.failures.saturating_add(1),
+        };
+        // Whoever edits a file means it; it is read twice because it may be replaced meanwhile.
+        let confirmation = if kind.is_live() {
+            schedule.confirmation
+        } else {
+            FIRST_RETRY
+        };
+        let unconfirmed = self.missing.len();
+        let answer =
+            answer.map(|catalog| self.keep_missing(before, catalog, confirmation, moment.at));
+        let interval = match &answer {
+            Ok(_) => self.interval(schedule.interval, confirmation, moment.at),
+            Err(_) => schedule.interval,
         };
         let delay = next_delay(self.failures, retry_after(&answer), interval, moment.random);
         let throttled = matches!(answer, Err(CatalogError::Throttled { .. }));
@@ -100,7 +116,88 @@ impl RefreshState {
             overdue,
             delay,
             throttled,
+            newly_missing: self.missing.len().saturating_sub(unconfirmed),
         }
+    }
+}
+
+impl RefreshState {
+    /// Returns the catalog with what was there before, is missing now and is not confirmed to be gone. A failure between two
+    /// listings neither confirms nor refutes.
+    fn keep_missing(
+        &mut self,
+        before: &FeedState,
+        catalog: Catalog,
+        confirmation: Duration,
+        now: Instant,
+    ) -> Catalog {
+        let earlier = std::mem::take(&mut self.missing);
+        let is_other_account = |old: &Catalog| {
+            let (old, new) = (old.account(), catalog.account());
+            old.is_some() && new.is_some() && old != new
+        };
+        let Some(old) = before.catalog.as_ref().filter(|old| !is_other_account(old)) else {
+            return catalog;
+        };
+        // The listing that confirms may come early by its jitter.
+        let least = confirmation.mul_f64(1.0 - 2.0 * JITTER);
+        let mut is_kept = |missing: Missing| {
+            let since = earlier.get(&missing).copied();
+            let is_gone = since.is_some_and(|since| now.saturating_duration_since(since) >= least);
+            if !is_gone {
+                self.missing.insert(missing, since.unwrap_or(now));
+            }
+            !is_gone
+        };
+        let is_listed = |profile: &Profile| {
+            let listed = catalog.profiles_of(&profile.model);
+            listed.iter().any(|listed| listed.id == profile.id)
+        };
+        let missing = old.profiles().iter().filter(|it| !is_listed(it));
+        let mut profiles: Vec<_> = missing
+            .filter(|it| is_kept(Missing::Profile(it.id.clone())))
+            .cloned()
+            .collect();
+        let mut models = Vec::new();
+        if let (Some(before), Some(_)) = (old.models(), catalog.models()) {
+            for model in before.iter().filter(|model| model.on_demand) {
+                let now = catalog.model(&model.id);
+                if !now.is_some_and(|now| now.on_demand)
+                    && is_kept(Missing::OnDemand(model.id.clone()))
+                {
+                    models.push(FoundationModel {
+                        on_demand: true,
+                        ..now.unwrap_or(model).clone()
+                    });
+                }
+            }
+        }
+        if self.missing.is_empty() {
+            return catalog;
+        }
+        profiles.extend_from_slice(catalog.profiles());
+        // Of models with the same ID the first one is kept.
+        let models = catalog.models().map(|listed| {
+            models.extend_from_slice(listed);
+            models
+        });
+        Catalog::new(
+            catalog.source(),
+            catalog.source_region().clone(),
+            catalog.account().or(old.account()).cloned(),
+            catalog.as_of().map(str::to_owned),
+            profiles,
+        )
+        .with_models(models)
+    }
+
+    /// Returns the time until the next listing after a success. What is missing is confirmed soon.
+    fn interval(&self, interval: Duration, confirmation: Duration, now: Instant) -> Duration {
+        let Some(since) = self.missing.values().min() else {
+            return interval;
+        };
+        let wait = (*since + confirmation).saturating_duration_since(now);
+        interval.min(wait.max(FIRST_RETRY))
     }
 }
 
@@ -142,18 +239,6 @@ fn failed(
         .is_none()
         .then(|| state(Freshness::Interrupted { reason, message }));
     (at_once.and_then(|after| changed(before, after)), Some(told))
-}
-
-/// Returns whether an answer has to be confirmed by a second one: it is empty, and the catalog was not empty before.
-fn is_doubtful(before: &FeedState, answer: &Result<Catalog, CatalogError>) -> bool {
-    let had_some = before
-        .catalog
-        .as_ref()
-        .is_some_and(|catalog| !catalog.profiles().is_empty());
-    had_some
-        && answer
-            .as_ref()
-            .is_ok_and(|catalog| catalog.profiles().is_empty())
 }
 
 /// Returns the state of a feed after a listing. An equal catalog stays the same allocation.
@@ -353,6 +438,7 @@ mod tests {
     ) -> Step {
         let moment = Moment {
             now: now(),
+            at: Instant::now(),
             age,
             random: 0.5,
         };
@@ -376,25 +462,178 @@ mod tests {
         })
     }
 
+    /// A feed of a live source on a clock of its own.
+    struct Listed {
+        refresh: RefreshState,
+        state: FeedState,
+        schedule: Schedule,
+        start: Instant,
+    }
+
+    impl Listed {
+        /// Returns a feed that has just listed this.
+        fn of(answer: Answer) -> Self {
+            Self {
+                refresh: RefreshState::default(),
+                state: FeedState {
+                    catalog: answer.ok().map(Arc::new),
+                    freshness: Freshness::Fresh,
+                },
+                schedule: SCHEDULE,
+                start: Instant::now(),
+            }
+        }
+
+        /// Takes an answer so long after the start, and returns when the next one is due.
+        fn at(&mut self, since: Duration, answer: Answer) -> Duration {
+            let moment = Moment {
+                now: now(),
+                at: self.start + since,
+                age: Duration::ZERO,
+                random: 0.5,
+            };
+            let kind = SourceKind::Bedrock;
+            let step = self
+                .refresh
+                .step(&self.state, answer, kind, self.schedule, moment);
+            if let Some(state) = step.publish {
+                self.state = state;
+            }
+            step.delay
+        }
+
+        fn geographies(&self) -> Vec<&str> {
+            let catalog = self.state.catalog.as_deref().expect("a catalog");
+            let profiles = catalog.profiles().iter();
+            profiles.map(|it| it.geography.as_str()).collect()
+        }
+    }
+
+    const SECONDS: fn(u64) -> Duration = Duration::from_secs;
+
     #[test]
-    fn an_empty_answer_is_believed_only_twice_in_a_row() {
-        let before = fresh(&["eu"]);
-        let mut refresh = RefreshState::default();
-        let mut answer = |answer| {
-            let step = step(&mut refresh, &before, answer);
-            (
-                step.publish
-                    .map(|state| state.catalog.expect("catalog").profiles().len()),
-                step.delay,
-            )
+    fn what_vanishes_counts_when_a_second_listing_agrees() {
+        let pause = SCHEDULE.confirmation;
+        assert!(pause < SECONDS(60), "within a minute");
+        for without in [&["us"][..], &[]] {
+            let mut feed = Listed::of(live(&["eu", "us"]));
+            assert_eq!(feed.at(SECONDS(0), live(without)), pause);
+            assert_eq!(feed.geographies(), ["eu", "us"], "one listing");
+            assert_eq!(feed.at(pause, live(without)), INTERVAL);
+            assert_eq!(feed.geographies(), without, "two");
+
+            // A listing that has it refutes the one before.
+            let mut feed = Listed::of(live(&["eu", "us"]));
+            feed.at(SECONDS(0), live(without));
+            assert_eq!(feed.at(pause, live(&["eu", "us"])), INTERVAL);
+            assert_eq!(feed.at(pause * 2, live(without)), pause);
+            assert_eq!(feed.geographies(), ["eu", "us"]);
+
+            // A failure says nothing, and is retried as any other.
+            let mut feed = Listed::of(live(&["eu", "us"]));
+            feed.at(SECONDS(0), live(without));
+            assert_eq!(feed.at(pause, denied()), FIRST_RETRY);
+            assert_eq!(feed.at(pause + SECONDS(1), denied()), FIRST_RETRY * 2);
+            assert_eq!(feed.geographies(), ["eu", "us"]);
+            feed.at(pause + SECONDS(3), live(without));
+            assert_eq!(feed.geographies(), without);
+        }
+    }
+
+    #[test]
+    fn what_appears_counts_at_once_while_something_is_missing() {
+        let mut feed = Listed::of(live(&["eu"]));
+        let pause = SCHEDULE.confirmation;
+        feed.at(SECONDS(0), live(&["us"]));
+        assert_eq!(feed.geographies(), ["eu", "us"]);
+        // What vanishes later is confirmed later.
+        assert_eq!(feed.at(SECONDS(20), live(&["jp"])), SECONDS(25));
+        assert_eq!(feed.at(pause, live(&["jp"])), SECONDS(20));
+        assert_eq!(feed.geographies(), ["jp", "us"]);
+        feed.at(pause + SECONDS(20), live(&["jp"]));
+        assert_eq!(feed.geographies(), ["jp"]);
+    }
+
+    #[test]
+    fn a_catalog_that_flaps_is_never_published() {
+        // Every 2 s for 30 s, wherever in that the first listing falls, and however often it is listed.
+        for interval in [Duration::from_millis(100), SECONDS(1), SECONDS(7), INTERVAL] {
+            for offset in 0..40_u64 {
+                let offset = Duration::from_millis(offset * 100);
+                let mut feed = Listed::of(live(&["eu", "us"]));
+                feed.schedule.interval = interval;
+                let mut since = offset;
+                while since < SECONDS(120) {
+                    let flaps = since < offset + SECONDS(30);
+                    let is_missing = flaps && (since.as_secs() / 2).is_multiple_of(2);
+                    let answer = if is_missing {
+                        &["us"][..]
+                    } else {
+                        &["eu", "us"]
+                    };
+                    since += feed.at(since, live(answer));
+                    assert_eq!(feed.geographies(), ["eu", "us"], "{interval:?} {offset:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_no_longer_on_demand_counts_when_a_second_listing_agrees() {
+        let with = |models: Option<&[bool]>| {
+            let model = |on_demand: &bool| FoundationModel {
+                id: "a.b".parse().expect("a model"),
+                lifecycle: crate::catalog::Lifecycle::ACTIVE,
+                on_demand: *on_demand,
+            };
+            let models = models.map(|models| models.iter().map(model).collect());
+            Ok(catalog(SourceKind::Bedrock, &["eu"]).with_models(models))
         };
-        let soon = Duration::from_secs(1);
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(live(&["eu"])), (None, INTERVAL));
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(denied()), (None, soon), "a first failure");
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(live(&[])), (Some(0), INTERVAL));
+        let is_on_demand = |feed: &Listed| {
+            let catalog = feed.state.catalog.as_ref().expect("a catalog");
+            let model = catalog.model(&"a.b".parse().expect("a model"));
+            model.map(|model| model.on_demand)
+        };
+        let pause = SCHEDULE.confirmation;
+        for (without, after) in [(&[false][..], Some(false)), (&[], None)] {
+            let mut feed = Listed::of(with(Some(&[true])));
+            assert_eq!(feed.at(SECONDS(0), with(Some(without))), pause);
+            assert_eq!(is_on_demand(&feed), Some(true));
+            feed.at(pause, with(Some(without)));
+            assert_eq!(is_on_demand(&feed), after);
+        }
+        // That the models can't be listed is not that one is gone.
+        let mut feed = Listed::of(with(Some(&[true])));
+        assert_eq!(feed.at(SECONDS(0), with(None)), INTERVAL);
+        assert_eq!(is_on_demand(&feed), None);
+    }
+
+    #[test]
+    fn another_account_has_its_own_profiles() {
+        let of = |account: &str, geographies: &[&str]| {
+            let profiles = catalog(SourceKind::Bedrock, geographies)
+                .profiles()
+                .to_vec();
+            let account = account.parse().ok();
+            let region = key().region;
+            Ok(Catalog::new(
+                SourceKind::Bedrock,
+                region,
+                account,
+                None,
+                profiles,
+            ))
+        };
+        let mut feed = Listed::of(of("111122223333", &["eu", "us"]));
+        feed.at(SECONDS(0), of("444455556666", &["us"]));
+        assert_eq!(feed.geographies(), ["us"]);
+        // An empty listing names no account, so the catalog keeps the one that it had.
+        feed.at(SECONDS(1), live(&[]));
+        let catalog = feed.state.catalog.as_deref().expect("a catalog");
+        assert_eq!(
+            catalog.account().map(crate::types::AccountId::as_str),
+            Some("444455556666")
+        );
     }
 
     #[test]
@@ -408,7 +647,7 @@ mod tests {
         use Shown::{Nothing, ToAll, ToBindingsWithoutAnAnswer};
         let good = fresh(&["eu"]);
         let nothing = FeedState::pending();
-        let last_moment = SCHEDULE.grace - Duration::from_secs(1);
+        let last_moment = SCHEDULE.grace.mul_f64(0.999);
         for (name, before, age, shown) in [
             (
                 "no catalog",
@@ -459,8 +698,8 @@ mod tests {
     #[test]
     fn two_intervals_are_the_least_grace() {
         let of = |grace, interval| Schedule {
-            grace,
             interval,
+            grace,
             ..SCHEDULE
         };
         let hours = Duration::from_hours;
@@ -535,6 +774,7 @@ mod tests {
             let now = now() + jiff::SignedDuration::from_hours(hours);
             let moment = Moment {
                 now,
+                at: Instant::now(),
                 age: Duration::ZERO,
                 random: 0.5,
             };

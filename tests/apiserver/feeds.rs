@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs, os::unix::fs::symlink, path::Path, sync::Arc
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use inference_profile_operator::{
     api::{InferenceProfileBinding, condition::Reason},
-    catalog::{Catalog, CatalogError, FeedKey, Source, SourceKind, listing},
+    catalog::{Catalog, CatalogError, FeedKey, Lifecycle, Source, SourceKind, listing},
     feeds::admission::FeedLimits,
     sources::directory::{Directory, MANIFEST},
     types::RoleArn,
@@ -40,6 +40,7 @@ pub fn cases() -> Vec<Case> {
             files_that_change_are_read_soon,
             a_snapshot_that_grows_old_is_told_once,
             newer_embedded_data_move_nothing_by_themselves,
+            a_catalog_that_flaps_moves_and_restarts_nothing,
             an_outage_shorter_than_the_grace_writes_nothing,
             an_outage_longer_than_the_grace_is_told_once_and_its_end_once,
         ),
@@ -304,12 +305,16 @@ async fn a_changed_annotation_lists_now(stage: &mut Stage) {
     stage
         .until("claude", "Ready", "False", Reason::ProfileRetired)
         .await;
-    assert_eq!(stage.script.asked_of(REGION), 2);
+    assert_eq!(
+        stage.script.asked_of(REGION),
+        3,
+        "once more to confirm what is missing"
+    );
     let before = stage.binding("claude").await;
     annotate(stage, "claude", "2").await;
     eventually("another listing", || async {
         match stage.script.asked_of(REGION) {
-            3 => Ok(()),
+            4 => Ok(()),
             asked => Err(asked),
         }
     })
@@ -320,7 +325,62 @@ async fn a_changed_annotation_lists_now(stage: &mut Stage) {
     assert_eq!(stage.script.asked_of("us-east-1"), 1, "only its own region");
     stage.restart(once(stage)).await;
     stage.settled().await;
-    assert_eq!(stage.script.asked_of(REGION), 4, "a start is no change");
+    assert_eq!(stage.script.asked_of(REGION), 5, "a start is no change");
+}
+
+/// What the listing lacks only now and then stays in use: nothing moves to a fallback, neither of geographies nor of models nor
+/// on demand, and no workload restarts.
+async fn a_catalog_that_flaps_moves_and_restarts_nothing(stage: &mut Stage) {
+    const ON_DEMAND: &str = "eu-south-1";
+    let mut options = stage.options();
+    options.enable_rollout = true;
+    options.schedule.confirmation = Duration::from_secs(5);
+    stage
+        .script
+        .knows(ON_DEMAND, SONNET, Lifecycle::ACTIVE, true);
+    stage.start(options);
+    let geography = json!({"geographies": ["global"]});
+    let model = json!({"models": ["amazon.nova-pro-v1:0"]});
+    let bindings = [
+        ("geography", REGION, "eu", geography),
+        ("model", REGION, "eu", model),
+        (
+            "asked",
+            ON_DEMAND,
+            "jp",
+            json!({"onDemand": true, "models": ["amazon.nova-pro-v1:0"]}),
+        ),
+    ];
+    for (name, region, geography, fallback) in &bindings {
+        stage.deployment(name).await;
+        let rollout = json!([{"kind": "Deployment", "name": name}]);
+        stage
+            .bound(name, json!({"model": SONNET, "geography": geography, "sourceRegion": region, "fallback": fallback, "rollout": rollout}))
+            .await;
+    }
+    stage.settled().await;
+    let names = bindings.map(|(name, ..)| name.to_owned());
+    let written = watch_writes(stage).await;
+    for _ in 0..4 {
+        stage.script.lists_without(REGION, EU);
+        stage
+            .script
+            .knows(ON_DEMAND, SONNET, Lifecycle::ACTIVE, false);
+        stage.asked(8).await;
+        stage.script.recovers(REGION);
+        stage
+            .script
+            .knows(ON_DEMAND, SONNET, Lifecycle::ACTIVE, true);
+        stage.asked(8).await;
+    }
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), 0);
+    for name in &names {
+        assert_eq!(stage.restarts(name).await, 0, "{name}");
+    }
+    // What stays away is believed, within a minute.
+    stage.script.lists_without(REGION, EU);
+    stage.until_id("geography", Some(GLOBAL)).await;
 }
 
 /// How many bindings an outage concerns.

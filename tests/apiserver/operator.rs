@@ -127,6 +127,7 @@ impl Default for Options {
                 interval: REFRESH,
                 // Two refreshes, which are the least: scripts take effect at once.
                 grace: Duration::ZERO,
+                confirmation: REFRESH,
                 // The embedded data grows old while the tests stay as they are.
                 max_age: Duration::from_hours(24 * 365 * 100),
             },

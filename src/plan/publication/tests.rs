@@ -118,13 +118,12 @@ fn only_where_and_how_it_is_called_can_take_a_value_away() {
         } else {
             bound("geography: eu")
         };
-        let mut rest = match (on_demand, geography) {
-            // The geography of a value on demand is nothing that a spec can contradict.
-            (true, true) => continue,
-            (true, false) => "geography: jp".to_owned(),
-            (false, true) => "geography: jp".to_owned(),
-            (false, false) => "geography: eu".to_owned(),
-        };
+        // The geography of a value on demand is nothing that a spec can contradict.
+        if on_demand && geography {
+            continue;
+        }
+        let wanted = if on_demand || geography { "jp" } else { "eu" };
+        let mut rest = format!("geography: {wanted}");
         if region {
             rest.push_str(", sourceRegion: xx-west-9");
         }
