@@ -110,6 +110,8 @@ struct Feed {
     refresh_requested: Arc<Notify>,
     /// `None` while paused.
     task: Option<AbortHandle>,
+    /// When the task started.
+    started: Instant,
 }
 
 /// What a feed publishes.
@@ -169,6 +171,7 @@ impl Feeds {
         let mut running = self.running.lock();
         if std::mem::take(&mut running.paused) {
             for (key, feed) in &mut running.feeds {
+                feed.started = Instant::now();
                 feed.task = Some(self.start(key, feed, RefreshState::default(), None));
             }
         }
@@ -214,6 +217,7 @@ impl Feeds {
             })),
             refresh_requested: Arc::default(),
             task: None,
+            started: Instant::now(),
         };
         if !running.paused {
             feed.task = Some(self.start(key, &feed, refresh, first_delay));
@@ -277,6 +281,15 @@ impl Feeds {
             .map_or_else(FeedState::pending, |feed| {
                 feed.published.lock().state.clone()
             })
+    }
+
+    /// Returns for how long the first listing of a feed has been under way, or `None` if none is.
+    #[must_use]
+    pub fn first_listing(&self, key: &FeedKey) -> Option<Duration> {
+        let running = self.running.lock();
+        let feed = running.feeds.get(key).filter(|_| !running.paused)?;
+        let is_pending = feed.published.lock().state.freshness == Freshness::Pending;
+        is_pending.then(|| feed.started.elapsed())
     }
 
     /// Returns whether every running feed has a catalog or is known to fail.

@@ -158,6 +158,28 @@ async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
     assert_eq!(source.asked(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_first_listing_is_under_way_until_an_answer_comes() {
+    let seconds = Duration::from_secs;
+    for answer in [live(&["eu"]), denied()] {
+        let source = Arc::new(Fake {
+            latency: seconds(10),
+            ..Arc::into_inner(Fake::new(SourceKind::Bedrock, [answer])).expect("one")
+        });
+        let (feeds, mut changes) = feeds_of(&source);
+        assert_eq!(feeds.first_listing(&key()), None, "no such feed");
+        feeds.pause();
+        feeds.hold(&key());
+        sleep(seconds(60)).await;
+        assert_eq!(feeds.first_listing(&key()), None, "nobody is asked");
+        feeds.resume();
+        sleep(seconds(4)).await;
+        assert_eq!(feeds.first_listing(&key()), Some(seconds(4)));
+        changes.recv().await.expect("an answer");
+        assert_eq!(feeds.first_listing(&key()), None);
+    }
+}
+
 #[test]
 fn regions_of_specs_do_not_become_labels() {
     assert_eq!(region_label(Embedded::load(), &key().region), "eu-west-1");

@@ -63,6 +63,13 @@ impl Plan {
         self.needs_finalizer
     }
 
+    /// Says whether there is nothing to do but to write the status.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let is_deleting = self.decisions.binding.deleting;
+        self.writes.is_empty() && self.removals.is_empty() && !self.needs_finalizer && !is_deleting
+    }
+
     /// Says whether this plan corrects drift: it writes what was written before and others have changed or removed.
     #[must_use]
     pub fn corrects(&self) -> bool {

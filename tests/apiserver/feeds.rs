@@ -40,6 +40,7 @@ pub fn cases() -> Vec<Case> {
             files_that_change_are_read_soon,
             a_snapshot_that_grows_old_is_told_once,
             newer_embedded_data_move_nothing_by_themselves,
+            the_first_answer_is_waited_for,
             a_catalog_that_flaps_moves_and_restarts_nothing,
             an_outage_shorter_than_the_grace_writes_nothing,
             an_outage_longer_than_the_grace_is_told_once_and_its_end_once,
@@ -326,6 +327,35 @@ async fn a_changed_annotation_lists_now(stage: &mut Stage) {
     stage.restart(once(stage)).await;
     stage.settled().await;
     assert_eq!(stage.script.asked_of(REGION), 5, "a start is no change");
+}
+
+/// A binding whose catalog is being listed costs no status that only says so.
+async fn the_first_answer_is_waited_for(stage: &mut Stage) {
+    let names: Vec<String> = (0..CONCERNED).map(|number| format!("b{number}")).collect();
+    for name in &names {
+        stage.bind(name, sonnet()).await;
+    }
+    let written = watch_writes(stage).await;
+    stage.script.falls_silent();
+    stage.start(stage.options());
+    // Nothing of AWS is waited for here, so the bindings before it have been visited by then.
+    let role = "arn:aws:iam::444455556666:role/none";
+    stage.bind("last", from(REGION, Some(role))).await;
+    stage
+        .until("last", "CatalogFresh", "False", Reason::RoleNotAllowed)
+        .await;
+    assert_eq!(writes(&written, &names), 0);
+    for name in &names {
+        let generation = stage.binding(name).await.status;
+        let generation = generation.and_then(|status| status.observed_generation);
+        assert_eq!(generation, Some(-1), "in progress, as kstatus sees it");
+    }
+    stage.script.answers_again();
+    for name in &names {
+        stage.ready(name).await;
+    }
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), CONCERNED, "one write each");
 }
 
 /// What the listing lacks only now and then stays in use: nothing moves to a fallback, neither of geographies nor of models nor
