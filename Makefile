@@ -18,6 +18,10 @@ crds: ## Generates crds/ and the chart's copy from src/api
 	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
 	@cp crds/inferenceprofilebindings.yaml charts/inference-profile-operator/files/
 
+.PHONY: catalog-data
+catalog-data: ## Regenerates the embedded data from live listings (LISTINGS=FOLDER AS_OF=DATE WITHOUT='REGION...')
+	@dev/catalog-data $(strip $(addprefix --as-of ,$(AS_OF)) $(addprefix --without ,$(WITHOUT)) $(LISTINGS))
+
 .PHONY: chart-docs
 chart-docs: ## Generates the chart's README.md from its values.yaml
 	@dev/tools/build helm-docs
@@ -31,8 +35,9 @@ controlplane: ## Builds etcd, kube-apiserver, kube-controller-manager and kubect
 	@dev/controlplane/build
 
 .PHONY: tools
-tools: ## Builds the tools of the tests
+tools: ## Builds the tools of the tests, and fetches Prometheus
 	@dev/tools/build glua hcl2json helm helm-docs kube-score
+	@dev/tools/prometheus
 
 .PHONY: e2e
 e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)

@@ -11,7 +11,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::api::condition::Reason;
+use crate::{
+    api::condition::Reason,
+    sources::bedrock::{CountRequests, RequestResult},
+};
 
 /// Value of the labels that name the controller.
 pub const CONTROLLER: &str = "inferenceprofilebinding";
@@ -19,6 +22,8 @@ pub const CONTROLLER: &str = "inferenceprofilebinding";
 const VISIT_SECONDS: [f64; 11] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
 ];
+/// Upper bounds of the histogram of times in the queue, in seconds.
+const QUEUE_SECONDS: [f64; 9] = [0.001, 0.01, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
 /// Content type of what [`Metrics::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -73,6 +78,12 @@ struct Ended {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Queued {
+    name: &'static str,
+    priority: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Written {
     kind: &'static str,
     operation: &'static str,
@@ -82,6 +93,12 @@ struct Written {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Listed {
     region: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Requested {
+    operation: &'static str,
     result: &'static str,
 }
 
@@ -97,8 +114,10 @@ pub struct Metrics {
     visits: Family<Ended, Counter>,
     errors: Family<OfController, Counter>,
     seconds: Family<OfController, Histogram>,
+    queued: Family<Queued, Histogram>,
     writes: Family<Written, Counter>,
     listings: Family<Listed, Counter>,
+    requests: Family<Requested, Counter>,
     leading: Family<Named, Gauge>,
 }
 
@@ -123,8 +142,10 @@ impl Metrics {
             visits: Family::default(),
             errors: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(VISIT_SECONDS)),
+            queued: Family::new_with_constructor(|| Histogram::new(QUEUE_SECONDS)),
             writes: Family::default(),
             listings: Family::default(),
+            requests: Family::default(),
             leading: Family::default(),
         };
         let mut registry = metrics.registry.lock();
@@ -144,6 +165,11 @@ impl Metrics {
             metrics.seconds.clone(),
         );
         registry.register(
+            "workqueue_queue_duration_seconds",
+            "Time that bindings waited for their visit, by priority",
+            metrics.queued.clone(),
+        );
+        registry.register(
             "inference_profile_operator_writes",
             "Writes to the apiserver, by kind of object",
             metrics.writes.clone(),
@@ -153,6 +179,11 @@ impl Metrics {
             "Listings of inference profiles: success, or the reason that CatalogFresh gives; region is other if the \
              embedded data do not contain it",
             metrics.listings.clone(),
+        );
+        registry.register(
+            "inference_profile_operator_aws_requests",
+            "Requests to Bedrock, by operation and result; each attempt counts",
+            metrics.requests.clone(),
         );
         registry.register(
             "leader_election_master_status",
@@ -188,6 +219,17 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Counts a binding that waited so long for its visit. `priority` must come from a closed set.
+    pub fn waited(&self, priority: &'static str, waited: Duration) {
+        let labels = Queued {
+            name: CONTROLLER,
+            priority,
+        };
+        self.queued
+            .get_or_create(&labels)
+            .observe(waited.as_secs_f64());
+    }
+
     /// Counts a write to the apiserver, successful or not.
     pub fn wrote(&self, kind: &'static str, operation: Operation, succeeded: bool) {
         let labels = Written {
@@ -200,10 +242,11 @@ impl Metrics {
 
     /// Counts a listing: a success, or a failure with its reason. `region` must come from a closed set.
     pub fn listed(&self, region: &'static str, failure: Option<Reason>) {
-        let result = failure.map_or("success", Reason::as_str);
-        self.listings
-            .get_or_create(&Listed { region, result })
-            .inc();
+        const SUCCESS: &str = "success";
+        let count = |result| self.listings.get_or_create(&Listed { region, result });
+        // The first success after failures must be seen as an increase, which a new series is not.
+        count(SUCCESS).inc_by(0);
+        count(failure.map_or(SUCCESS, Reason::as_str)).inc();
     }
 
     /// Records whether this replica holds the Lease.
@@ -230,6 +273,15 @@ impl Metrics {
     }
 }
 
+impl CountRequests for Metrics {
+    fn requested(&self, operation: &'static str, result: RequestResult) {
+        let result = result.as_str();
+        self.requests
+            .get_or_create(&Requested { operation, result })
+            .inc();
+    }
+}
+
 const OF_CONTROLLER: OfController = OfController {
     controller: CONTROLLER,
 };
@@ -252,8 +304,10 @@ mod tests {
         metrics.visited(VisitResult::Error, Duration::from_millis(3));
         metrics.wrote("ConfigMap", Operation::Apply, true);
         metrics.clone().wrote("ConfigMap", Operation::Apply, true);
+        metrics.waited("high", Duration::from_millis(3));
         metrics.listed("eu-west-1", None);
         metrics.listed("eu-west-1", Some(Reason::Throttled));
+        metrics.listed("eu-west-3", Some(Reason::AccessDenied));
         metrics.leads(true);
         let page = metrics.encode().expect("a page");
         for line in [
@@ -263,6 +317,8 @@ mod tests {
             r#"controller_runtime_reconcile_time_seconds_bucket{le="0.005",controller="inferenceprofilebinding"} 2"#,
             r#"inference_profile_operator_writes_total{kind="ConfigMap",operation="apply",result="success"} 2"#,
             r#"inference_profile_operator_catalog_listings_total{region="eu-west-1",result="Throttled"} 1"#,
+            r#"inference_profile_operator_catalog_listings_total{region="eu-west-3",result="success"} 0"#,
+            r#"workqueue_queue_duration_seconds_bucket{le="0.01",name="inferenceprofilebinding",priority="high"} 1"#,
             r#"leader_election_master_status{name="inference-profile-operator"} 1"#,
             concat!(
                 "inference_profile_operator_build_info{version=\"",

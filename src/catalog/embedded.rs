@@ -22,25 +22,21 @@ use crate::{
     types::{Geography, ModelId, ProfileId, Region},
 };
 
-const PROFILES: &str = include_str!("embedded/profiles.txt");
-const MODELS: &str = include_str!("embedded/models.txt");
-const LIFECYCLES: &str = include_str!("embedded/lifecycles.txt");
+/// The files that are compiled in, in the order in which they are parsed.
+const FILES: [&str; 3] = [
+    include_str!("embedded/profiles.txt"),
+    include_str!("embedded/models.txt"),
+    include_str!("embedded/lifecycles.txt"),
+];
 
 static EMBEDDED: LazyLock<Embedded> = LazyLock::new(|| {
     let mut data = Parser::default();
-    for line in lines() {
+    for line in FILES.into_iter().flat_map(str::lines) {
         // A test parses every line that is compiled in, so there is no error to report.
         let _ = data.line(line);
     }
     data.finish()
 });
-
-/// Returns all lines that are compiled in.
-fn lines() -> impl Iterator<Item = &'static str> {
-    [PROFILES, MODELS, LIFECYCLES]
-        .into_iter()
-        .flat_map(str::lines)
-}
 
 /// The catalogs of all regions, and what hints are made from.
 #[derive(Debug)]
@@ -57,7 +53,7 @@ pub struct Embedded {
     models: BTreeSet<ModelId>,
     on_demand: BTreeMap<ModelId, Arc<[Region]>>,
     lifecycles_as_of: &'static str,
-    /// The models that are not active everywhere.
+    /// The models that are not active everywhere, or have dates. Of a model, the lifecycle of all other regions is the last.
     lifecycles: BTreeMap<ModelId, Vec<RegionalLifecycle>>,
     source_regions: BTreeSet<Region>,
     regions: Regions,
@@ -77,7 +73,7 @@ struct CurrentProfile {
 /// A lifecycle, and where it holds.
 #[derive(Debug)]
 struct RegionalLifecycle {
-    /// Sorted. `None` means everywhere.
+    /// Sorted. `None` means all regions that no other lifecycle of the model names.
     regions: Option<Vec<Region>>,
     lifecycle: Lifecycle,
 }
@@ -87,6 +83,16 @@ impl RegionalLifecycle {
         let regions = self.regions.as_ref();
         regions.is_none_or(|regions| regions.binary_search(region).is_ok())
     }
+}
+
+/// A line that says nothing that the data can hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{line:?}: {problem}")]
+pub struct LineError {
+    /// The line.
+    pub line: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
 }
 
 /// A profile that public data once listed and no longer list.
@@ -105,6 +111,20 @@ impl Embedded {
     #[must_use]
     pub fn load() -> &'static Self {
         &EMBEDDED
+    }
+
+    /// Returns the data that files say, given as profiles.txt, models.txt and lifecycles.txt: other ones than those compiled in,
+    /// as `dev/catalog-data` writes them.
+    ///
+    /// # Errors
+    /// [`LineError`] for the first line that says nothing.
+    pub fn parse(files: [&'static str; 3]) -> Result<Self, LineError> {
+        let mut data = Parser::default();
+        for line in files.into_iter().flat_map(str::lines) {
+            data.line(line)
+                .map_err(|problem| LineError { line, problem })?;
+        }
+        Ok(data.finish())
     }
 
     /// Returns the date of the data, an RFC 3339 date.
@@ -190,8 +210,8 @@ impl Embedded {
             .map_or(Lifecycle::ACTIVE, |known| known.lifecycle)
     }
 
-    /// Returns the models that are not active everywhere, with each lifecycle and the regions where it holds, sorted by model.
-    /// `None` stands for all regions.
+    /// Returns the models that are not active everywhere, or have dates, with each lifecycle and the regions where it holds,
+    /// sorted by model. `None` stands for all regions that no other lifecycle of the model names.
     pub fn lifecycles(&self) -> impl Iterator<Item = (&ModelId, Option<&[Region]>, Lifecycle)> {
         self.lifecycles.iter().flat_map(|(model, known)| {
             let known = known.iter();
@@ -354,11 +374,11 @@ impl Parser {
                 self.on_demand.insert(model, regions.into());
             }
             ("lifecycles-as-of", [date]) => self.lifecycles_as_of = date,
-            ("lifecycle", [model, legacy, extended_access, end_of_life, regions]) => {
+            ("lifecycle" | "active", [model, legacy, extended_access, end_of_life, regions]) => {
                 let model = model.parse().map_err(|_| "not a model ID")?;
                 let model = self.models.get(&model).cloned().unwrap_or(model);
                 let lifecycle = Lifecycle {
-                    is_legacy: true,
+                    is_legacy: kind == "lifecycle",
                     legacy: date(legacy)?,
                     extended_access: date(extended_access)?,
                     end_of_life: date(end_of_life)?,
@@ -425,6 +445,9 @@ impl Parser {
         self.retired
             .sort_by(|(a, x), (b, y)| (a, &x.geography).cmp(&(b, &y.geography)));
         self.unconfirmed.sort();
+        for known in self.lifecycles.values_mut() {
+            known.sort_by_key(|known| known.regions.is_none());
+        }
         let source_regions = self
             .current
             .iter()
@@ -478,7 +501,7 @@ mod tests {
     #[test]
     fn every_line_parses() {
         let mut parser = Parser::default();
-        for line in lines() {
+        for line in FILES.into_iter().flat_map(str::lines) {
             assert_eq!(parser.line(line), Ok(()), "{line}");
         }
         for date in [parser.as_of, parser.lifecycles_as_of] {
@@ -504,6 +527,7 @@ mod tests {
             "lifecycle a.b | - | - | - |",
             "lifecycle a.b | - | - | soon | *",
             "lifecycle a.b | - | - | 2027-01-01 | europe",
+            "active a.b | 2027-01-01 | - | -",
             "sometimes eu.a.b",
         ] {
             assert!(Parser::default().line(line).is_err(), "{line}");
@@ -656,6 +680,45 @@ mod tests {
         assert_eq!(data.lifecycles().count(), 21);
         let nowhere = data.catalog(&region("cn-north-1"));
         assert_eq!(nowhere.models().map(<[_]>::len), Some(0));
+    }
+
+    #[test]
+    fn a_lifecycle_holds_where_it_is_said() {
+        let data = Embedded::parse([
+            "",
+            "",
+            "lifecycle a.b | - | - | - | *\n\
+             lifecycle a.b | 2026-01-01 | - | 2027-01-01 | us-east-1\n\
+             active a.b | 2027-02-01 | 2027-05-01 | 2027-08-01 | eu-west-1 eu-north-1\n\
+             active a.b | - | - | - | ca-central-1",
+        ])
+        .expect("data");
+        let announced = Lifecycle {
+            legacy: Some(jiff::civil::date(2027, 2, 1)),
+            extended_access: Some(jiff::civil::date(2027, 5, 1)),
+            end_of_life: Some(jiff::civil::date(2027, 8, 1)),
+            ..Lifecycle::ACTIVE
+        };
+        let ending = Lifecycle {
+            legacy: Some(jiff::civil::date(2026, 1, 1)),
+            end_of_life: Some(jiff::civil::date(2027, 1, 1)),
+            ..Lifecycle::LEGACY
+        };
+        for (source, lifecycle) in [
+            ("us-east-1", ending),
+            ("eu-north-1", announced),
+            ("eu-west-1", announced),
+            ("ca-central-1", Lifecycle::ACTIVE),
+            ("us-west-2", Lifecycle::LEGACY),
+        ] {
+            let found = data.lifecycle(&model("a.b"), &region(source));
+            assert_eq!(found, lifecycle, "{source}");
+        }
+        let error = Embedded::parse(["", "on-demand a.b", ""]).expect_err("no regions");
+        assert_eq!(
+            error.to_string(),
+            r#""on-demand a.b": a model without regions"#
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! none. They tell a mistyped region from a network failure, and they feed messages. The first lines of
 //! `embedded/regions.txt` explain its format.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use crate::types::Region;
 
@@ -19,6 +19,39 @@ pub struct Facts {
     pub bedrock: bool,
     /// Whether it has a FIPS endpoint too.
     pub fips: bool,
+}
+
+/// Why nothing can be listed in a region, according to the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Absence {
+    /// AWS has no region of this name.
+    NoRegion {
+        /// The date of the data, an RFC 3339 date.
+        as_of: &'static str,
+        /// Names of regions that are most similar.
+        nearest: Vec<&'static str>,
+    },
+    /// The region exists, and the control plane of Bedrock has no endpoint there.
+    NoBedrock {
+        /// The date of the data, an RFC 3339 date.
+        as_of: &'static str,
+    },
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRegion { as_of, nearest } => write!(
+                f,
+                "AWS had no such region on {as_of} (by the embedded data); nearest: {}",
+                nearest.join(", ")
+            ),
+            Self::NoBedrock { as_of } => write!(
+                f,
+                "Amazon Bedrock had no endpoint there on {as_of} (by the embedded data)"
+            ),
+        }
+    }
 }
 
 /// The regions of AWS on one date.
@@ -43,6 +76,19 @@ impl Regions {
     #[must_use]
     pub fn facts(&self, region: &Region) -> Option<Facts> {
         self.facts.get(region.as_str()).copied()
+    }
+
+    /// Returns why nothing can be listed in a region, or `None` if Bedrock has an endpoint there.
+    #[must_use]
+    pub fn absence(&self, region: &Region) -> Option<Absence> {
+        match self.facts(region) {
+            Some(facts) if facts.bedrock => None,
+            Some(_) => Some(Absence::NoBedrock { as_of: self.as_of }),
+            None => Some(Absence::NoRegion {
+                as_of: self.as_of,
+                nearest: self.nearest(region),
+            }),
+        }
     }
 
     /// Returns the date of the data, an RFC 3339 date.
@@ -168,6 +214,27 @@ mod tests {
             ["eu-west-1", "eu-west-2", "eu-west-3"]
         );
         assert_eq!(regions.nearest(&region("us-esat-1"))[0], "us-east-1");
+    }
+
+    #[test]
+    fn a_region_that_does_not_exist_is_told_from_one_without_bedrock() {
+        let regions = Regions::load();
+        for (name, expected) in [
+            (
+                "eu-west-9",
+                Some(
+                    "AWS had no such region on 2026-11-01 (by the embedded data); nearest: eu-west-1, eu-west-2, eu-west-3",
+                ),
+            ),
+            (
+                "cn-north-1",
+                Some("Amazon Bedrock had no endpoint there on 2026-11-01 (by the embedded data)"),
+            ),
+            ("eu-west-1", None),
+        ] {
+            let why = regions.absence(&region(name)).map(|why| why.to_string());
+            assert_eq!(why.as_deref(), expected);
+        }
     }
 
     #[test]

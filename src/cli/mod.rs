@@ -162,7 +162,8 @@ pub async fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(&error));
+            let lines: Vec<String> = chain(&error).lines().map(printable).collect();
+            eprintln!("error: {}", lines.join("\n"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -217,9 +218,32 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Returns a text as one line that moves no cursor, colours nothing and turns no line around: names of files, and what is in
+/// them, are those of others.
+fn printable(text: &str) -> String {
+    let turns_around = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns_around(c) || matches!(c, '\u{2028}' | '\u{2029}') {
+            printable.extend(c.escape_default());
+        } else {
+            printable.push(c);
+        }
+    }
+    printable
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_printed_has_no_control_characters() {
+        assert_eq!(
+            printable("\u{1b}[31mä\u{301}\n\u{202e}b\u{85} \"c\".yaml"),
+            "\\u{1b}[31mä\u{301}\\n\\u{202e}b\\u{85} \"c\".yaml"
+        );
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -10,7 +10,7 @@ use crate::{
     lifecycle,
     residency::{Limit, LimitOrigin},
     sources::{
-        bedrock::{self, Bedrock, SessionName},
+        bedrock::{self, Bedrock, CountRequests, SessionName},
         directory::Directory,
     },
     types::{AccountId, ModelId, Region},
@@ -49,7 +49,7 @@ impl CatalogSource {
         matches!(self, Self::Bedrock)
     }
 
-    /// Opens the source. `region` is where the live service obtains credentials.
+    /// Opens the source. `region` is where the live service obtains credentials; `counter` counts the requests to it.
     ///
     /// # Errors
     /// [`CatalogError::SnapshotInvalid`] if a directory can't be read, [`CatalogError::EndpointUnreachable`] if the file in
@@ -59,6 +59,7 @@ impl CatalogSource {
         region: &Region,
         aws: &AwsOptions,
         roles: Roles,
+        counter: Option<Arc<dyn CountRequests>>,
     ) -> Result<Arc<dyn Source>, CatalogError> {
         Ok(match self {
             Self::Bedrock => {
@@ -68,6 +69,7 @@ impl CatalogSource {
                     allowed_roles: roles.allowed,
                     session_name: roles.session_name.unwrap_or(defaults.session_name.clone()),
                     ca_bundle: ca_bundle()?,
+                    counter,
                     ..defaults
                 };
                 Arc::new(Bedrock::connect(options).await?)
@@ -197,7 +199,9 @@ impl CatalogOptions {
     /// # Errors
     /// See [`CatalogSource::open`].
     pub async fn open(&self, region: &Region) -> Result<Arc<dyn Source>, CatalogError> {
-        self.catalog.open(region, &self.aws, Roles::default()).await
+        self.catalog
+            .open(region, &self.aws, Roles::default(), None)
+            .await
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) async fn run(
         follow_embedded: false,
     };
     let region = args.region.optional()?;
-    let input = Input::read(&args.paths, &args.namespace, region.as_ref())?;
+    let input = Input::read("render", &args.paths, &args.namespace, region.as_ref())?;
     let mut cache = Cache::new(FeedRules {
         roles: args.catalog.catalog.is_live().then(AllowedRoles::default),
         limits: FeedLimits::NONE,

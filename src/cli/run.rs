@@ -4,6 +4,7 @@ use std::{
     io::{self, IsTerminal},
     net::SocketAddr,
     num::NonZeroUsize,
+    path::PathBuf,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -15,14 +16,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    catalog::{Source, embedded::Embedded},
+    catalog::{Source, embedded::Embedded, regions::Absence},
     controller::{Config, Controller, Health, clock::SystemClock},
     feeds::{CONFIRMATION, Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
     plan::Settings,
     server,
-    types::AccountId,
+    types::{AccountId, Region},
 };
 
 use super::{
@@ -94,6 +95,14 @@ pub struct RunArgs {
     /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: not served]
     #[arg(long, env = "IPO_HTTP_ADDR", value_name = "IP:PORT")]
     http_addr: Option<SocketAddr>,
+    /// File with the bearer token that /metrics asks for, such as a mounted Secret [default: anybody may read it]
+    #[arg(
+        long,
+        env = "IPO_METRICS_TOKEN_FILE",
+        value_name = "PATH",
+        requires = "http_addr"
+    )]
+    metrics_token_file: Option<PathBuf>,
     /// Format of the log lines
     #[arg(
         long,
@@ -211,6 +220,21 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration above zero".to_owned())
 }
 
+/// Refuses a source region that does not exist, by the embedded data if they are the catalog. Another catalog may know newer
+/// regions, so that one is only warned of.
+fn check_region(catalog: &CatalogSource, region: &Region) -> Result<(), Error> {
+    match Embedded::load().regions().absence(region) {
+        Some(why @ Absence::NoRegion { .. }) if *catalog == CatalogSource::Embedded => {
+            Err(Error::BadInput(format!("--region {region}: {why}")))
+        }
+        Some(why) => {
+            tracing::warn!(%region, "bindings that name no sourceRegion will probably find nothing: {why}");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Runs the controller until SIGTERM or SIGINT.
 pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let default_region = args.region.required()?;
@@ -218,7 +242,17 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let roles = args.roles.parse()?;
     let allowed_roles = roles.allowed.clone();
     start_logging(args.log_format);
-    let source: Arc<dyn Source> = args.catalog.open(&default_region, &args.aws, roles).await?;
+    check_region(&args.catalog, &default_region)?;
+    let metrics = Metrics::new();
+    let source: Arc<dyn Source> = args
+        .catalog
+        .open(
+            &default_region,
+            &args.aws,
+            roles,
+            Some(Arc::new(metrics.clone())),
+        )
+        .await?;
     let client = client(cluster_config().await?)?;
     let config = Config {
         namespaces: args.namespaces,
@@ -254,7 +288,6 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         );
     }
     let shutdown = termination()?;
-    let metrics = Metrics::new();
     let mut election = args.election.start(&client, &metrics);
     let leadership = election
         .as_ref()
@@ -264,7 +297,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let controlling = pin!(controller.run(shutdown));
     let outcome = tokio::select! {
         ended = controlling => ended.map_err(Error::from),
-        failed = serve(args.http_addr, health, metrics) => Err(failed),
+        failed = serve(args.http_addr, health, metrics, args.metrics_token_file) => Err(failed),
         () = ended(&mut election) => Err(Error::ElectionEnded),
     };
     // No visit is under way any more: another replica may begin.
@@ -283,11 +316,16 @@ async fn ended(election: &mut Option<Election>) {
 }
 
 /// Serves the endpoints. Returns only if that fails.
-async fn serve(address: Option<SocketAddr>, health: Health, metrics: Metrics) -> Error {
+async fn serve(
+    address: Option<SocketAddr>,
+    health: Health,
+    metrics: Metrics,
+    token_file: Option<PathBuf>,
+) -> Error {
     let Some(address) = address else {
         return std::future::pending().await;
     };
-    let source = server::serve(address, health, metrics)
+    let source = server::serve(address, health, metrics, token_file)
         .await
         .err()
         .unwrap_or_else(|| io::Error::other("the server ended"));

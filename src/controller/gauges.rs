@@ -9,7 +9,7 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-use crate::{catalog::embedded::Embedded, lifecycle, metrics::CONTROLLER, residency};
+use crate::{catalog::embedded::Embedded, lifecycle, metrics::CONTROLLER, queue::Lane, residency};
 
 use super::state::State;
 
@@ -73,9 +73,20 @@ fn queue(state: &State, workers: usize, encoder: &mut DescriptorEncoder) -> fmt:
         None,
         MetricType::Gauge,
     )?;
-    for (priority, waiting) in [("high", depth.high), ("low", depth.low)] {
-        let labels = [("name", CONTROLLER), ("priority", priority)];
+    for (lane, waiting) in [(Lane::High, depth.high), (Lane::Low, depth.low)] {
+        let labels = [("name", CONTROLLER), ("priority", lane.as_str())];
         gauge(waiting).encode(metric.encode_family(&labels)?)?;
+    }
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_queue_age_seconds",
+        "Time that the binding has waited for its visit that waits longest, by priority",
+        None,
+        MetricType::Gauge,
+    )?;
+    for lane in [Lane::High, Lane::Low] {
+        let age = state.queue.age(lane).as_secs_f64();
+        let labels = [("priority", lane.as_str())];
+        ConstGauge::new(age).encode(metric.encode_family(&labels)?)?;
     }
     let gauges = [
         (
@@ -127,7 +138,7 @@ fn catalogs(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder)
 
 /// The life of a model that bindings use in a region, where a date of it is known.
 #[derive(Default)]
-struct Life {
+struct ModelInUse {
     extended_access: Option<Date>,
     end_of_life: Option<Date>,
     bindings: usize,
@@ -139,7 +150,7 @@ fn lifecycles(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncode
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     };
-    let mut lives: BTreeMap<(String, String), Life> = BTreeMap::new();
+    let mut lives: BTreeMap<(String, String), ModelInUse> = BTreeMap::new();
     for (feed, catalog) in state.feeds.catalogs_by_key() {
         let cache = state.cache();
         for model in cache.models_of(&feed) {
@@ -159,7 +170,7 @@ fn lifecycles(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncode
         }
     }
     let start = |date: Option<Date>| date.map(lifecycle::start_of);
-    let mut encode = |name, help, value: &dyn Fn(&Life) -> Option<i64>| -> fmt::Result {
+    let mut encode = |name, help, value: &dyn Fn(&ModelInUse) -> Option<i64>| -> fmt::Result {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for ((model, region), life) in &lives {
             if let Some(value) = value(life) {

@@ -28,7 +28,8 @@ pub(super) struct Workers {
 impl Workers {
     /// Visits one binding after another until the controller stops. A visit that fails or panics affects only its own binding.
     pub async fn work(self: Arc<Self>) {
-        while let Some(key) = self.next().await {
+        let mut leads_since = Instant::now();
+        while let Some(key) = self.next(&mut leads_since).await {
             self.heartbeat.beat();
             let start = Instant::now();
             let (visit, retry) = self.visit(&key).await;
@@ -47,15 +48,20 @@ impl Workers {
     }
 
     /// Waits for a binding to visit. Returns `None` when the controller stops.
-    async fn next(&self) -> Option<ObjectKey> {
+    async fn next(&self, leads_since: &mut Instant) -> Option<ObjectKey> {
         let queue = &self.state.queue;
         loop {
-            tokio::select! {
-                () = self.leadership.acquired() => {}
-                () = queue.closed() => return None,
+            if self.leadership.remaining().is_none() {
+                tokio::select! {
+                    () = self.leadership.acquired() => *leads_since = Instant::now(),
+                    () = queue.closed() => return None,
+                }
             }
-            let (key, lane) = queue.next().await?;
+            let (key, lane, waited) = queue.next().await?;
             if self.leadership.remaining().is_some() {
+                // While this replica stood by, nothing waited for it.
+                let waited = waited.min(leads_since.elapsed());
+                self.metrics.waited(lane.as_str(), waited);
                 return Some(key);
             }
             // The term ended while this worker waited.

@@ -14,6 +14,17 @@ pub enum Lane {
     High,
 }
 
+impl Lane {
+    /// Returns the lane as a label of metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::High => "high",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyState {
     WaitingHigh,

@@ -71,6 +71,8 @@ struct Shared<K> {
 #[derive(Debug)]
 struct State<K> {
     queue: Queue<K>,
+    /// Since when each object waits, and in which lane; also of objects that were pushed again while a worker has them.
+    waiting: HashMap<K, (Lane, Instant)>,
     delays: DelayQueue<K>,
     delayed: HashMap<K, (delay_queue::Key, Lane)>,
 }
@@ -87,6 +89,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue: Queue::new(workers),
+                waiting: HashMap::new(),
                 delays: DelayQueue::new(),
                 delayed: HashMap::new(),
             }),
@@ -102,7 +105,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
 
     /// Requests a visit as soon as a worker is free; see [`Queue::push`].
     pub fn push(&self, key: K, lane: Lane) {
-        self.shared.state.lock().queue.push(key, lane);
+        self.shared.state.lock().push(key, lane);
         self.shared.ready.notify_one();
     }
 
@@ -112,8 +115,9 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
         self.shared.state.lock().delay(key, lane, due);
     }
 
-    /// Waits for an object to work on. Returns `None` once the queue is closed. Dropping the future loses no object.
-    pub async fn next(&self) -> Option<(K, Lane)> {
+    /// Waits for an object to work on, and returns it with its lane and the time that it waited there. Returns `None` once the
+    /// queue is closed. Dropping the future loses no object.
+    pub async fn next(&self) -> Option<(K, Lane, Duration)> {
         loop {
             if self.shared.closed.is_cancelled() {
                 return None;
@@ -155,24 +159,47 @@ impl<K: Clone + Eq + Hash + Send + 'static> WorkQueue<K> {
             delayed: state.delayed.len(),
         }
     }
+
+    /// Returns how long the object has waited that waits longest in a lane; zero where none waits.
+    #[must_use]
+    pub fn age(&self, lane: Lane) -> Duration {
+        let state = self.shared.state.lock();
+        let of_lane = state
+            .waiting
+            .values()
+            .filter(|(waits_in, _)| *waits_in == lane);
+        let oldest = of_lane.map(|(_, since)| *since).min();
+        oldest.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 impl<K: Clone + Eq + Hash> Shared<K> {
-    fn pop(&self) -> Option<(K, Lane)> {
+    fn pop(&self) -> Option<(K, Lane, Duration)> {
         let mut state = self.state.lock();
-        let next = state.queue.pop()?;
-        state.drop_delay(&next.0);
+        let (key, lane) = state.queue.pop()?;
+        state.drop_delay(&key);
+        let since = state.waiting.remove(&key);
+        let waited = since.map_or(Duration::ZERO, |(_, since)| since.elapsed());
         let more = state.queue.is_ready();
         drop(state);
         if more {
             // Notifications do not add up while no worker waits, so each worker that finds more wakes the next.
             self.ready.notify_one();
         }
-        Some(next)
+        Some((key, lane, waited))
     }
 }
 
 impl<K: Clone + Eq + Hash> State<K> {
+    fn push(&mut self, key: K, lane: Lane) {
+        let now = (lane, Instant::now());
+        let waits = self.waiting.entry(key.clone()).or_insert(now);
+        if lane > waits.0 {
+            *waits = now;
+        }
+        self.queue.push(key, lane);
+    }
+
     fn delay(&mut self, key: K, mut lane: Lane, due: Instant) {
         match self.delayed.entry(key) {
             Entry::Vacant(entry) => {
@@ -204,7 +231,7 @@ impl<K: Clone + Eq + Hash> State<K> {
         while let Poll::Ready(Some(expired)) = self.delays.poll_expired(context) {
             let key = expired.into_inner();
             if let Some((_, lane)) = self.delayed.remove(&key) {
-                self.queue.push(key, lane);
+                self.push(key, lane);
                 any = Poll::Ready(());
             }
         }
@@ -231,23 +258,27 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    async fn next(queue: &WorkQueue<&'static str>) -> Option<(&'static str, Lane)> {
+        let (key, lane, _) = queue.next().await?;
+        Some((key, lane))
+    }
+
     /// Waits on the queue in a task of its own, as a worker does, but with a timeout.
     fn worker(
         queue: &Arc<WorkQueue<&'static str>>,
     ) -> impl Future<Output = Option<(&'static str, Lane)>> + use<> {
         let queue = Arc::clone(queue);
         let task =
-            tokio::spawn(async move { tokio::time::timeout(seconds(100_000), queue.next()).await });
+            tokio::spawn(async move { tokio::time::timeout(seconds(100_000), next(&queue)).await });
         async move { task.await.unwrap().expect("the worker was never woken") }
     }
 
     /// Takes what is ready now.
     async fn take_ready(queue: &WorkQueue<&'static str>) -> Vec<(&'static str, Lane)> {
         let mut taken = Vec::new();
-        while let Ok(Some(next)) =
-            tokio::time::timeout(Duration::from_millis(1), queue.next()).await
+        while let Ok(Some(one)) = tokio::time::timeout(Duration::from_millis(1), next(queue)).await
         {
-            taken.push(next);
+            taken.push(one);
         }
         taken
     }
@@ -277,9 +308,9 @@ mod tests {
         queue.push_after("later", Lane::Low, seconds(60));
         queue.push_after("sooner", Lane::High, seconds(30));
         assert_eq!(queue.depth().delayed, 2);
-        assert_eq!(queue.next().await, Some(("sooner", Lane::High)));
+        assert_eq!(next(&queue).await, Some(("sooner", Lane::High)));
         assert_eq!(start.elapsed().as_secs(), 30);
-        assert_eq!(queue.next().await, Some(("later", Lane::Low)));
+        assert_eq!(next(&queue).await, Some(("later", Lane::Low)));
         assert_eq!(start.elapsed().as_secs(), 60);
         assert_eq!(queue.depth().delayed, 0);
     }
@@ -294,7 +325,7 @@ mod tests {
                 sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(queue.depth().delayed, 1);
-            assert_eq!(queue.next().await, Some(("a", Lane::Low)));
+            assert_eq!(next(&queue).await, Some(("a", Lane::Low)));
             assert_eq!(start.elapsed().as_secs(), 30, "{delays:?}");
             queue.done(&"a");
             sleep(seconds(1000)).await;
@@ -307,7 +338,7 @@ mod tests {
         let queue = WorkQueue::new(4);
         queue.push_after("a", Lane::Low, seconds(5));
         queue.push_after("a", Lane::High, seconds(60));
-        assert_eq!(queue.next().await, Some(("a", Lane::High)));
+        assert_eq!(next(&queue).await, Some(("a", Lane::High)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -315,7 +346,7 @@ mod tests {
         let queue = WorkQueue::new(4);
         queue.push_after("a", Lane::Low, seconds(10));
         queue.push("a", Lane::High);
-        assert_eq!(queue.next().await, Some(("a", Lane::High)));
+        assert_eq!(next(&queue).await, Some(("a", Lane::High)));
         assert_eq!(queue.depth().delayed, 0);
         queue.done(&"a");
         sleep(seconds(60)).await;
@@ -326,11 +357,11 @@ mod tests {
     async fn a_delay_asked_for_during_a_visit_stands() {
         let queue = WorkQueue::new(4);
         queue.push("a", Lane::High);
-        assert_eq!(queue.next().await, Some(("a", Lane::High)));
+        assert_eq!(next(&queue).await, Some(("a", Lane::High)));
         let start = Instant::now();
         queue.push_after("a", Lane::Low, seconds(10));
         queue.done(&"a");
-        assert_eq!(queue.next().await, Some(("a", Lane::Low)));
+        assert_eq!(next(&queue).await, Some(("a", Lane::Low)));
         assert_eq!(start.elapsed().as_secs(), 10);
     }
 
@@ -338,7 +369,7 @@ mod tests {
     async fn a_delay_that_ends_during_a_visit_leads_to_one_visit_after_it() {
         let queue = WorkQueue::new(4);
         queue.push("a", Lane::High);
-        assert_eq!(queue.next().await, Some(("a", Lane::High)));
+        assert_eq!(next(&queue).await, Some(("a", Lane::High)));
         queue.push_after("a", Lane::Low, seconds(10));
         sleep(seconds(60)).await;
         assert_eq!(take_ready(&queue).await, []);
@@ -369,6 +400,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn waiting_is_measured_by_lane_from_the_push_that_counts() {
+        let queue = WorkQueue::new(2);
+        assert_eq!(queue.age(Lane::High), Duration::ZERO);
+        queue.push("moved", Lane::Low);
+        queue.push("low", Lane::Low);
+        queue.push_after("delayed", Lane::Low, seconds(20));
+        sleep(seconds(10)).await;
+        queue.push("moved", Lane::High);
+        queue.push("low", Lane::Low);
+        sleep(seconds(5)).await;
+        assert_eq!(queue.age(Lane::High).as_secs(), 5);
+        assert_eq!(queue.age(Lane::Low).as_secs(), 15);
+        let taken = async || {
+            let (key, lane, waited) = queue.next().await.expect("open");
+            (key, lane, waited.as_secs())
+        };
+        assert_eq!(taken().await, ("moved", Lane::High, 5));
+        assert_eq!(taken().await, ("low", Lane::Low, 15));
+        // Pushed while a worker has it, it waits at once.
+        queue.push("moved", Lane::High);
+        sleep(seconds(3)).await;
+        queue.done(&"moved");
+        sleep(seconds(4)).await;
+        assert_eq!(queue.age(Lane::High).as_secs(), 7);
+        assert_eq!(taken().await, ("moved", Lane::High, 7));
+        queue.done(&"low");
+        // A delay is no waiting; what follows it is.
+        assert_eq!(taken().await, ("delayed", Lane::Low, 2));
+        assert_eq!(queue.age(Lane::Low), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn closing_ends_waiting_and_later_workers() {
         let queue = Arc::new(WorkQueue::new(4));
         let worker = worker(&queue);
@@ -376,7 +439,7 @@ mod tests {
         queue.close();
         assert_eq!(worker.await, None);
         queue.push("a", Lane::High);
-        assert_eq!(queue.next().await, None);
+        assert_eq!(next(&queue).await, None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -384,7 +447,7 @@ mod tests {
         let queue = Arc::new(WorkQueue::new(2)); // the low lane gets one worker
         queue.push("a", Lane::Low);
         queue.push("b", Lane::Low);
-        assert_eq!(queue.next().await, Some(("a", Lane::Low)));
+        assert_eq!(next(&queue).await, Some(("a", Lane::Low)));
         let worker = worker(&queue);
         sleep(seconds(1)).await;
         queue.done(&"a");
@@ -417,7 +480,7 @@ mod tests {
             .map(|_| {
                 let (queue, objects) = (Arc::clone(&queue), Arc::clone(&objects));
                 tokio::spawn(async move {
-                    while let Some((key, _)) = queue.next().await {
+                    while let Some((key, ..)) = queue.next().await {
                         let object: &Object = &objects[key];
                         assert!(!object.busy.swap(true, SeqCst), "two workers at once");
                         let asked = object.asked.load(SeqCst);

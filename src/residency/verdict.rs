@@ -15,7 +15,17 @@ impl Limits {
     #[must_use]
     pub fn judge(&self, route: &Route, embedded: &Embedded) -> Judgement {
         let reachable = reachable(route, embedded);
+        let unlisted = match (&route.destinations, &reachable) {
+            (Destinations::Regions(listed), Destinations::Regions(all)) => all
+                .iter()
+                .filter(|region| !listed.contains(region))
+                .cloned()
+                .collect(),
+            _ => Vec::new(),
+        };
         Judgement {
+            unlisted,
+            as_of: embedded.as_of(),
             verdict: self.verdict(&route.source_region, &reachable),
             source_region: route.source_region.clone(),
             reachable,
@@ -194,6 +204,10 @@ pub struct Judgement {
     pub source_region: Region,
     /// Every region that is known to serve requests.
     pub reachable: Destinations,
+    /// Those of them that the embedded data have and the listing does not.
+    unlisted: Vec<Region>,
+    /// The date of the embedded data, an RFC 3339 date.
+    as_of: &'static str,
 }
 
 impl Judgement {
@@ -212,7 +226,16 @@ impl Judgement {
     /// Returns the verdict in words.
     #[must_use]
     pub fn message(&self) -> String {
-        self.verdict.message(&self.source_region, &self.reachable)
+        let message = self.verdict.message(&self.source_region, &self.reachable);
+        if self.unlisted.is_empty() {
+            return message;
+        }
+        let unlisted: Vec<&str> = self.unlisted.iter().map(Region::as_str).collect();
+        format!(
+            "{message}; not in the listing: {} (by the embedded data of {})",
+            unlisted.join(", "),
+            self.as_of
+        )
     }
 }
 
@@ -424,6 +447,24 @@ mod tests {
             "{both:?}"
         );
         assert_eq!(listed_as("eu.example.new-v1:0", &listed), listed);
+        let judged = limits(&["eu-west-1"]).judge(
+            &Route {
+                invocation: Invocation::Profile {
+                    id: id.parse().expect("an ID"),
+                    geography: "eu".parse().expect("a geography"),
+                },
+                model: "amazon.nova-lite-v1:0".parse().expect("a model"),
+                source_region: region("eu-west-1"),
+                destinations: route(&["eu-west-1", "eu-central-1"]),
+            },
+            embedded,
+        );
+        let message = judged.message();
+        let marked = format!(
+            "widen the limit; not in the listing: eu-north-1, eu-west-3 (by the embedded data of {})",
+            embedded.as_of()
+        );
+        assert!(message.ends_with(&marked), "{message}");
         assert_eq!(
             listed_as(id, &Destinations::Anywhere),
             Destinations::Anywhere

@@ -1,12 +1,12 @@
 //! The messages of unresolved requests: what is available instead, and what to do next.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use jiff::civil::Date;
 
 use crate::{
-    catalog::{Profile, embedded::Embedded},
-    lifecycle::{self, Basis, Known, State},
+    catalog::{Catalog, SourceKind, embedded::Embedded, regions::Absence},
+    lifecycle::{self, Basis, State},
     route::Route,
     types::{Geography, ModelId, ProfileId, Region},
 };
@@ -16,29 +16,289 @@ use super::{Candidate, CandidateOutcome, Choice, Context, Request};
 /// Most suggestions in a message; people do not read more.
 pub(super) const SUGGESTIONS: usize = 3;
 
-/// Returns the source regions from which a model's profile of this geography is callable, according to the embedded data.
-pub(super) fn callable_from(
-    hints: &Embedded,
-    model: &ModelId,
-    geography: &Geography,
-) -> Vec<Region> {
-    hints
-        .current_routes(model)
-        .remove(geography)
-        .unwrap_or_default()
+/// What the embedded data say of a profile that the catalog does not list for a request's source region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The date of the data, an RFC 3339 date.
+    as_of: &'static str,
+    /// Other source regions from which the profile is callable.
+    callable_from: Vec<Region>,
+    /// Whether the data have it from the request's own source region, which the listing contradicts.
+    listed_here: bool,
+    /// When the data last saw the profile, an RFC 3339 date, if it is no longer listed.
+    last_listed: Option<&'static str>,
+    /// Why the geography is none, if neither the catalog nor the data know it.
+    not_a_geography: Option<String>,
 }
 
-/// Returns the date on which the embedded data last saw a model's profile of this geography, or `None` if the profile is still
-/// listed or never was.
-pub(super) fn last_listed(
-    hints: &Embedded,
-    model: &ModelId,
-    geography: &Geography,
-) -> Option<&'static str> {
-    hints
-        .retired(model)
-        .find(|profile| profile.geography == *geography)
-        .map(|profile| profile.last_seen)
+impl Known {
+    pub(super) fn of(
+        model: &ModelId,
+        geography: &Geography,
+        request: &Request,
+        context: &Context<'_>,
+    ) -> Self {
+        let (catalog, hints) = (context.catalog, context.embedded);
+        let mut callable_from = hints
+            .current_routes(model)
+            .remove(geography)
+            .unwrap_or_default();
+        let all = callable_from.len();
+        callable_from.retain(|region| *region != request.source_region);
+        let is_listed = catalog
+            .profiles()
+            .iter()
+            .any(|profile| profile.geography == *geography);
+        Self {
+            as_of: hints.as_of(),
+            listed_here: callable_from.len() < all,
+            callable_from,
+            last_listed: hints
+                .retired(model)
+                .find(|profile| profile.geography == *geography)
+                .map(|profile| profile.last_seen),
+            not_a_geography: (!is_listed)
+                .then(|| not_a_geography(geography, hints))
+                .flatten(),
+        }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            as_of,
+            callable_from,
+            listed_here,
+            last_listed,
+            not_a_geography,
+        } = self;
+        if let Some(why) = not_a_geography {
+            return f.write_str(why);
+        }
+        match (callable_from.as_slice(), listed_here, last_listed) {
+            ([], true, _) => f.write_str("not listed there any more, or not for this account"),
+            ([], false, Some(date)) => write!(f, "last listed on {date}"),
+            ([], false, None) => f.write_str("no such profile is known"),
+            (regions, ..) => {
+                let regions = list(regions.iter().map(Region::as_str), 8);
+                write!(f, "callable only from {regions}")
+            }
+        }?;
+        write!(f, " {}", by_the_data(as_of))
+    }
+}
+
+/// Marks what goes before as taken from the embedded data, which a listing may contradict.
+fn by_the_data(as_of: &str) -> String {
+    format!("(by the embedded data of {as_of})")
+}
+
+/// What people write for a part of the world, and the geographies that serve it.
+struct Guess {
+    names: &'static [&'static str],
+    place: &'static str,
+    geographies: &'static [&'static str],
+    /// Whether there are geographies for this place. If not, these serve it together with others.
+    own: bool,
+}
+
+/// Names that are no geographies of Bedrock. A test insists that the geographies in it are.
+const GUESSES: &[Guess] = &[
+    Guess {
+        names: &[
+            "ap",
+            "asia",
+            "apj",
+            "asia-pacific",
+            "ap-northeast",
+            "ap-southeast",
+            "ap-south",
+            "ap-east",
+        ],
+        place: "Asia",
+        geographies: &["apac", "jp", "au", "in"],
+        own: true,
+    },
+    Guess {
+        names: &["japan", "jpn", "ja", "tokyo", "osaka"],
+        place: "Japan",
+        geographies: &["jp"],
+        own: true,
+    },
+    Guess {
+        names: &["australia", "aus", "anz", "nz", "sydney"],
+        place: "Australia",
+        geographies: &["au"],
+        own: true,
+    },
+    Guess {
+        names: &["india", "ind", "mumbai"],
+        place: "India",
+        geographies: &["in"],
+        own: true,
+    },
+    Guess {
+        names: &[
+            "europe",
+            "eur",
+            "eea",
+            "emea",
+            "eu-west",
+            "eu-central",
+            "eu-north",
+            "eu-south",
+            "de",
+            "germany",
+            "fr",
+            "france",
+            "ie",
+            "ireland",
+        ],
+        place: "Europe",
+        geographies: &["eu"],
+        own: true,
+    },
+    Guess {
+        names: &[
+            "america",
+            "americas",
+            "usa",
+            "na",
+            "amer",
+            "nam",
+            "north-america",
+            "us-east",
+            "us-west",
+        ],
+        place: "North America",
+        geographies: &["us", "ca"],
+        own: true,
+    },
+    Guess {
+        names: &["canada", "can", "ca-central", "ca-west"],
+        place: "Canada",
+        geographies: &["ca"],
+        own: true,
+    },
+    Guess {
+        names: &[
+            "gov",
+            "govcloud",
+            "usgov",
+            "us-govcloud",
+            "us-gov-west",
+            "us-gov-east",
+        ],
+        place: "AWS GovCloud (US)",
+        geographies: &["us-gov"],
+        own: true,
+    },
+    Guess {
+        names: &[
+            "world",
+            "worldwide",
+            "ww",
+            "any",
+            "all",
+            "anywhere",
+            "default",
+            "auto",
+        ],
+        place: "any region",
+        geographies: &["global"],
+        own: true,
+    },
+    Guess {
+        names: &[
+            "uk",
+            "gb",
+            "britain",
+            "england",
+            "london",
+            "ch",
+            "switzerland",
+        ],
+        place: "the United Kingdom and Switzerland",
+        geographies: &["eu", "global"],
+        own: false,
+    },
+    Guess {
+        names: &["kr", "korea", "sg", "singapore", "id", "indonesia"],
+        place: "Korea, Singapore and Indonesia",
+        geographies: &["apac", "global"],
+        own: false,
+    },
+    Guess {
+        names: &[
+            "sa",
+            "latam",
+            "south-america",
+            "br",
+            "brazil",
+            "mx",
+            "mexico",
+        ],
+        place: "Latin America",
+        geographies: &["global"],
+        own: false,
+    },
+    Guess {
+        names: &["me", "mea", "af", "africa", "middle-east", "za"],
+        place: "Africa and the Middle East",
+        geographies: &["global"],
+        own: false,
+    },
+];
+
+/// Returns why a name is not a geography, with those that may be meant, as the rest of a sentence that begins with
+/// "NAME is". Returns `None` for a geography that the embedded data know.
+#[must_use]
+pub fn not_a_geography(geography: &Geography, hints: &Embedded) -> Option<String> {
+    let known = geographies(hints);
+    if known.contains(geography) {
+        return None;
+    }
+    let guess = GUESSES
+        .iter()
+        .find(|guess| guess.names.contains(&geography.as_str()));
+    Some(match guess {
+        Some(guess) if guess.own => format!(
+            "not a geography of Bedrock; for {} it is {}",
+            guess.place,
+            alternatives(guess.geographies)
+        ),
+        Some(guess) => format!(
+            "not a geography of Bedrock; none is for {} alone, which {} may serve",
+            guess.place,
+            alternatives(guess.geographies)
+        ),
+        None => format!(
+            "not a geography of Bedrock; there are {} {}",
+            list(known.iter().map(Geography::as_str), 12),
+            by_the_data(hints.as_of())
+        ),
+    })
+}
+
+/// Returns the geographies that the embedded data have, or had, a profile of.
+fn geographies(hints: &Embedded) -> BTreeSet<Geography> {
+    let of = |model| {
+        let retired = hints
+            .retired(model)
+            .map(|profile| profile.geography.clone());
+        hints.current_routes(model).into_keys().chain(retired)
+    };
+    hints.models().flat_map(of).collect()
+}
+
+/// Joins names with commas, and the last two with "or".
+fn alternatives(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    }
 }
 
 /// Joins the first `most` names with commas and counts the rest.
@@ -55,20 +315,11 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> Str
 /// Returns the message for a source region without any profile.
 pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
     let advice = "set sourceRegion to the region that the workload calls Bedrock from";
-    let regions = hints.regions();
-    let why = match regions.facts(region) {
-        None => {
-            return format!(
-                "no inference profile is callable from {region}: AWS had no such region on {}; nearest: {}; {advice}",
-                regions.as_of(),
-                regions.nearest(region).join(", ")
-            );
-        }
-        Some(facts) if !facts.bedrock => format!(
-            ": Amazon Bedrock had no endpoint there on {}",
-            regions.as_of()
-        ),
-        Some(_) => String::new(),
+    let head = format!("no inference profile is callable from {region}");
+    let why = match hints.regions().absence(region) {
+        Some(why @ Absence::NoRegion { .. }) => return format!("{head}: {why}; {advice}"),
+        Some(why) => format!(": {why}"),
+        None => String::new(),
     };
     let area = region.as_str().split('-').next().unwrap_or_default();
     let nearby: Vec<&str> = hints
@@ -80,18 +331,20 @@ pub(super) fn no_profiles_from(region: &Region, hints: &Embedded) -> String {
         String::new()
     } else {
         format!(
-            "; regions of this area that are source regions: {}",
-            list(nearby.into_iter(), 12)
+            "; regions of this area that are source regions: {} {}",
+            list(nearby.into_iter(), 12),
+            by_the_data(hints.as_of())
         )
     };
-    format!("no inference profile is callable from {region}{why}{instead}; {advice}")
+    format!("{head}{why}{instead}; {advice}")
 }
 
 /// Returns the message for a model that has profiles callable from the source region, but of other geographies.
 pub(super) fn no_profile_in_geography(
     request: &Request,
-    available: &[std::sync::Arc<Profile>],
+    catalog: &Catalog,
     candidates: &[Candidate],
+    hints: &Embedded,
 ) -> String {
     let Request {
         model,
@@ -99,24 +352,33 @@ pub(super) fn no_profile_in_geography(
         source_region,
         ..
     } = request;
-    let from_there = list(
-        available.iter().map(|profile| profile.geography.as_str()),
-        12,
-    );
-    let head = format!(
-        "no {geography} profile of {model} is callable from {source_region}; callable from there: {from_there}"
-    );
-    let details = candidates
+    let available = catalog.profiles_of(model).iter();
+    let available = list(available.map(|profile| profile.geography.as_str()), 12);
+    let from_data = catalog.source() == SourceKind::Embedded;
+    let listed = if from_data {
+        format!("callable from there: {available}")
+    } else {
+        format!("the listing of {source_region} has: {available}")
+    };
+    let elsewhere: Vec<String> = candidates
         .iter()
-        .filter(|candidate| candidate.model == *model)
         .filter_map(|candidate| match &candidate.outcome {
-            CandidateOutcome::NotCallable { callable_from, .. } if !callable_from.is_empty() => {
-                Some(format!(
-                    "{} is callable from: {}",
-                    candidate.choice,
-                    list(callable_from.iter().map(Region::as_str), 8)
-                ))
-            }
+            CandidateOutcome::NotCallable { known } => known.in_words(&candidate.choice, request),
+            _ => None,
+        })
+        .collect();
+    let mark = if from_data || !elsewhere.is_empty() {
+        format!(" {}", by_the_data(hints.as_of()))
+    } else {
+        String::new()
+    };
+    let known = std::iter::once(listed)
+        .chain(elsewhere)
+        .collect::<Vec<_>>()
+        .join("; ");
+    let passed_over = candidates
+        .iter()
+        .filter_map(|candidate| match &candidate.outcome {
             CandidateOutcome::NotAllowed(outside) if candidate.choice != Choice::OnDemand => {
                 Some(format!(
                     "fallback {} passed over, because it breaks the residency limit: {outside}",
@@ -125,12 +387,44 @@ pub(super) fn no_profile_in_geography(
             }
             _ => None,
         });
-    let advice = "set geography to one of these or list it in fallback.geographies".to_owned();
-    std::iter::once(head)
-        .chain(details)
-        .chain([advice])
-        .collect::<Vec<_>>()
-        .join("; ")
+    std::iter::once(format!(
+        "no {geography} profile of {model} is callable from {source_region}"
+    ))
+    .chain(no_geographies(candidates))
+    .chain([format!("{known}{mark}")])
+    .chain(passed_over)
+    .chain(["set geography to one of these or list it in fallback.geographies".to_owned()])
+    .collect::<Vec<_>>()
+    .join("; ")
+}
+
+impl Known {
+    /// Returns from where else the profile is callable, without the mark of the embedded data.
+    fn in_words(&self, choice: &Choice, request: &Request) -> Option<String> {
+        let from = &request.source_region;
+        let regions = list(self.callable_from.iter().map(Region::as_str), 8);
+        match (self.callable_from.is_empty(), self.listed_here) {
+            (true, false) => None,
+            (true, true) => Some(format!("{choice} was callable from {from}")),
+            (false, false) => Some(format!("{choice} is callable from: {regions}")),
+            (false, true) => Some(format!(
+                "{choice} is callable from: {regions}, and was from {from}"
+            )),
+        }
+    }
+}
+
+/// Returns a sentence for each requested geography that is none.
+fn no_geographies(candidates: &[Candidate]) -> impl Iterator<Item = String> {
+    candidates
+        .iter()
+        .filter_map(|candidate| match &candidate.outcome {
+            CandidateOutcome::NotCallable { known } => {
+                let why = known.not_a_geography.as_ref()?;
+                Some(format!("{} is {why}", candidate.choice))
+            }
+            _ => None,
+        })
 }
 
 /// Returns what to add about the model on demand if no profile serves: how to use it, or why it cannot be used.
@@ -171,7 +465,7 @@ pub(super) fn fallback_models(request: &Request, candidates: &[Candidate]) -> Op
 pub(super) fn life_ended(
     request: &Request,
     end: Date,
-    known: &Known,
+    known: &lifecycle::Known,
     context: &Context<'_>,
 ) -> String {
     let Request {
@@ -195,64 +489,107 @@ pub(super) fn life_ended(
 }
 
 /// Returns the message for a model without any profile that is callable from the source region.
-pub(super) fn no_profile_of_model(request: &Request, context: &Context<'_>) -> String {
+pub(super) fn no_profile_of_model(
+    request: &Request,
+    candidates: &[Candidate],
+    context: &Context<'_>,
+) -> String {
     let hints = context.embedded;
     let Request {
         model,
         source_region,
         ..
     } = request;
-    let head = format!("no inference profile of {model} is callable from {source_region}");
     if let Some((geography, meant)) = as_profile_id(model, hints) {
         return format!(
             "{model} is a profile ID, not a foundation model ID; set model to {meant} and geography to {geography}"
         );
     }
-    let routes: Vec<String> = hints
-        .current_routes(model)
+    let head = format!("no inference profile of {model} is callable from {source_region}");
+    let mark = by_the_data(hints.as_of());
+    let message = match elsewhere(request, context) {
+        Some((known, None)) => format!("{head}; {known} {mark}"),
+        Some((known, Some(advice))) => format!("{head}; {known} {mark}; {advice}"),
+        None => format!(
+            "{head}, and none is known; nearest model IDs: {} {mark}",
+            nearest(model, hints).join(", ")
+        ),
+    };
+    std::iter::once(message)
+        .chain(no_geographies(candidates))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// Returns what the embedded data know of a model that has no profile from the source region, and what to do. Returns `None`
+/// for a model that they do not know.
+fn elsewhere(request: &Request, context: &Context<'_>) -> Option<(String, Option<&'static str>)> {
+    let (catalog, hints) = (context.catalog, context.embedded);
+    let Request {
+        model,
+        source_region,
+        ..
+    } = request;
+    let current = hints.current_routes(model);
+    let was_here = current
+        .values()
+        .any(|regions| regions.contains(source_region));
+    let routes: Vec<String> = current
         .iter()
-        .map(|(geography, regions)| {
-            format!(
-                "{geography} from {}",
-                list(regions.iter().map(Region::as_str), 6)
-            )
+        .filter_map(|(geography, regions)| {
+            let others = regions.iter().filter(|region| *region != source_region);
+            let others = list(others.map(Region::as_str), 6);
+            (!others.is_empty()).then(|| format!("{geography} from {others}"))
         })
         .collect();
-    let elsewhere = format!("it is callable as {}", routes.join("; "));
+    let callable = (!routes.is_empty()).then(|| format!("it is callable as {}", routes.join("; ")));
     let wanted = |geography: &Geography| request.geographies().any(|wanted| wanted == geography);
     let retired: Vec<_> = hints
         .retired(model)
-        .filter(|profile| routes.is_empty() || wanted(&profile.geography))
+        .filter(|profile| current.is_empty() || wanted(&profile.geography))
         .collect();
     if let Some(last) = retired.iter().max_by_key(|profile| profile.last_seen) {
         let ids: Vec<&str> = retired.iter().map(|profile| profile.id.as_str()).collect();
-        let elsewhere = if routes.is_empty() {
-            String::new()
-        } else {
-            format!("; {elsewhere}")
-        };
-        return format!(
-            "{head}; {} was last listed on {}; successors: {}{elsewhere}",
+        let gone = format!(
+            "{} was last listed on {}; successors: {}",
             ids.join(", "),
             last.last_seen,
             successors_in_words(request, &super::successors(model, request, context))
         );
+        let parts: Vec<String> = std::iter::once(gone).chain(callable).collect();
+        return Some((parts.join("; "), None));
     }
-    if !routes.is_empty() {
-        return format!("{head}; {elsewhere}; set sourceRegion to one of these");
+    if was_here {
+        let gone = format!(
+            "it was callable from there: it was removed since, or is not listed for this account; successors: {}",
+            successors_in_words(request, &super::successors(model, request, context))
+        );
+        let parts: Vec<String> = std::iter::once(gone).chain(callable).collect();
+        return Some((parts.join("; "), None));
+    }
+    if let Some(callable) = callable {
+        return Some((callable, Some("set sourceRegion to one of these")));
     }
     let on_demand = hints.on_demand_regions(model);
-    if !on_demand.is_empty() {
-        return format!(
-            "{head}: it has no profile; invoke it on demand, by its model ID, from {}",
-            list(on_demand.iter().map(Region::as_str), 8)
-        );
+    // A listing of models says itself whether this one is on demand here.
+    let here_is_listed = catalog.models().is_some();
+    let others = on_demand
+        .iter()
+        .filter(|region| !here_is_listed || *region != source_region);
+    let others = list(others.map(Region::as_str), 8);
+    if on_demand.is_empty() {
+        None
+    } else if others.is_empty() {
+        Some((
+            format!("it has no profile, and is on demand in {source_region} alone"),
+            None,
+        ))
+    } else {
+        Some((
+            format!("it has no profile; invoke it on demand, by its model ID, from {others}"),
+            None,
+        ))
     }
-    format!(
-        "{head}, and none is known in public data of {}; nearest model IDs: {}",
-        hints.as_of(),
-        nearest(model, hints).join(", ")
-    )
 }
 
 /// Splits a model ID that is in fact a profile ID into geography and model.
@@ -264,9 +601,18 @@ fn as_profile_id(given: &ModelId, hints: &Embedded) -> Option<(Geography, ModelI
     known.then(|| Some((id.geography(&model)?, model)))?
 }
 
-/// Returns the model IDs whose spelling is most similar to this one, the most similar first.
+/// Returns the model IDs whose spelling is most similar to this one, the most similar first. Those that differ by an ending
+/// come before all others: not every ID has a date and a version.
 fn nearest(model: &ModelId, hints: &Embedded) -> Vec<String> {
-    let distance = |known: &ModelId| strsim::damerau_levenshtein(model.as_str(), known.as_str());
+    let continues = |long: &ModelId, short: &ModelId| {
+        let ending = long.as_str().strip_prefix(short.as_str());
+        ending.is_some_and(|ending| ending.starts_with(['-', ':']))
+    };
+    let distance = |known: &ModelId| {
+        let other = !(continues(known, model) || continues(model, known));
+        let distance = strsim::damerau_levenshtein(model.as_str(), known.as_str());
+        (other, distance)
+    };
     let mut known: Vec<&ModelId> = hints
         .models()
         .filter(|known| !hints.current_routes(known).is_empty())
@@ -338,4 +684,60 @@ fn words(model: &ModelId) -> BTreeSet<&str> {
         .split(['.', '-', ':'])
         .filter(|word| word.chars().all(|c| c.is_ascii_alphabetic()) && !word.is_empty())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn geography(name: &str) -> Geography {
+        name.parse().expect(name)
+    }
+
+    #[test]
+    fn guesses_are_no_geographies_and_lead_to_some() {
+        let data = Embedded::load();
+        let known = geographies(data);
+        let names: Vec<&str> = known.iter().map(Geography::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "apac", "au", "ca", "eu", "global", "in", "jp", "us", "us-gov"
+            ]
+        );
+        let mut seen = BTreeSet::new();
+        for guess in GUESSES {
+            assert!(!guess.geographies.is_empty(), "{}", guess.place);
+            for geography in guess.geographies {
+                assert!(names.contains(geography), "{geography}");
+            }
+            for name in guess.names {
+                assert!(seen.insert(name), "{name} is there twice");
+                assert!(!known.contains(&geography(name)), "{name}");
+                let why = not_a_geography(&geography(name), data).expect(name);
+                assert!(why.starts_with("not a geography of Bedrock; "), "{why}");
+            }
+        }
+        for name in names {
+            assert_eq!(not_a_geography(&geography(name), data), None);
+        }
+    }
+
+    #[test]
+    fn guesses_in_words() {
+        for (name, expected) in [
+            ("ap", "for Asia it is apac, jp, au or in"),
+            ("jpn", "for Japan it is jp"),
+            ("usa", "for North America it is us or ca"),
+            ("govcloud", "for AWS GovCloud (US) it is us-gov"),
+            ("worldwide", "for any region it is global"),
+            (
+                "uk",
+                "none is for the United Kingdom and Switzerland alone, which eu or global may serve",
+            ),
+        ] {
+            let why = not_a_geography(&geography(name), Embedded::load()).expect(name);
+            assert_eq!(why, format!("not a geography of Bedrock; {expected}"));
+        }
+    }
 }

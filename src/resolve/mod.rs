@@ -11,13 +11,13 @@ use jiff::civil::Date;
 use crate::{
     api::condition::Reason,
     catalog::{Catalog, SourceKind, embedded::Embedded},
-    lifecycle::{self, Known},
+    lifecycle,
     residency::{Judgement, Limits, Outside, Verdict},
     route::{Invocation, Route},
     types::{Geography, ModelId, ON_DEMAND, Region},
 };
 
-pub use hints::successors_in_words;
+pub use hints::{Known, not_a_geography, successors_in_words};
 
 /// A binding's request, parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -168,10 +168,8 @@ pub enum CandidateOutcome {
     Chosen,
     /// The catalog lists no such profile for the source region.
     NotCallable {
-        /// Source regions from which the profile is callable according to the embedded data.
-        callable_from: Vec<Region>,
-        /// Date on which the embedded data last saw the profile, if the profile is no longer listed.
-        last_listed: Option<&'static str>,
+        /// What the embedded data say of it instead.
+        known: Known,
     },
     /// The model is not available on demand in the source region, according to the catalog.
     NotOnDemand,
@@ -191,20 +189,7 @@ impl fmt::Display for CandidateOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chosen => f.write_str("chosen"),
-            Self::NotCallable {
-                callable_from,
-                last_listed,
-            } if callable_from.is_empty() => match last_listed {
-                Some(date) => write!(f, "last listed on {date}"),
-                None => f.write_str("no such profile is known"),
-            },
-            Self::NotCallable { callable_from, .. } => {
-                write!(
-                    f,
-                    "callable only from {}",
-                    hints::list(callable_from.iter().map(Region::as_str), 8)
-                )
-            }
+            Self::NotCallable { known } => known.fmt(f),
             Self::NotOnDemand => f.write_str("the model is not on demand there"),
             Self::ModelsUnknown(SourceKind::Bedrock) => f.write_str(
                 "the models could not be listed, so this is not known: allow bedrock:ListFoundationModels",
@@ -299,7 +284,7 @@ pub fn resolve(request: &Request, context: &Context<'_>) -> Result<Resolution, U
 
 impl Context<'_> {
     /// Returns the lifecycle of a model if its life has ended.
-    fn ended(&self, model: &ModelId) -> Option<(Date, Known)> {
+    fn ended(&self, model: &ModelId) -> Option<(Date, lifecycle::Known)> {
         let known = lifecycle::known(self.catalog, self.embedded, model)?;
         Some((lifecycle::ended(&known.lifecycle, self.day)?, known))
     }
@@ -347,8 +332,7 @@ impl Search<'_> {
             let profile = self.context.catalog.find(model, geography);
             let outcome = match profile {
                 None => CandidateOutcome::NotCallable {
-                    callable_from: hints::callable_from(self.context.embedded, model, geography),
-                    last_listed: hints::last_listed(self.context.embedded, model, geography),
+                    known: hints::Known::of(model, geography, self.request, self.context),
                 },
                 Some(_) if self.chosen.is_some() => CandidateOutcome::NotNeeded,
                 Some(_) if !was_open => CandidateOutcome::NotConsidered,
@@ -466,12 +450,12 @@ fn unresolved(request: &Request, context: &Context<'_>, candidates: Vec<Candidat
     } else if available.is_empty() {
         (
             Reason::ModelUnsupported,
-            hints::no_profile_of_model(request, context),
+            hints::no_profile_of_model(request, &candidates, context),
         )
     } else {
         (
             Reason::GeographyUnsupported,
-            hints::no_profile_in_geography(request, available, &candidates),
+            hints::no_profile_in_geography(request, catalog, &candidates, embedded),
         )
     };
     if let Some(on_demand) = hints::on_demand(request, is_on_demand, &candidates) {

@@ -37,6 +37,8 @@ fn context<'a>(catalog: &'a Catalog, limits: &'a Limits) -> Context<'a> {
 /// A day on which no model of the embedded profiles has reached its end of life.
 const DAY: Date = date(2026, 8, 1);
 const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+/// The mark of what the embedded data say.
+const DATA: &str = "(by the embedded data of 2026-10-27)";
 
 #[test]
 fn the_wanted_geography_is_chosen_if_it_is_callable() {
@@ -61,7 +63,7 @@ fn a_fallback_is_chosen_only_if_it_is_listed_and_the_message_says_what_was_passe
     assert_eq!(
         resolution.message(&request),
         format!(
-            "eu.{SONNET} is callable from eu-west-1 by fallback to eu; passed over: jp: callable only from ap-northeast-1, ap-northeast-3"
+            "eu.{SONNET} is callable from eu-west-1 by fallback to eu; passed over: jp: callable only from ap-northeast-1, ap-northeast-3 {DATA}"
         )
     );
 }
@@ -87,7 +89,28 @@ fn unresolved_requests_say_what_is_available() {
             vec![
                 "no jp profile of",
                 "from there: eu, global",
-                "jp is callable from: ap-northeast-1, ap-northeast-3",
+                "jp is callable from: ap-northeast-1, ap-northeast-3 (by the embedded data of 2026-10-27); set geography",
+            ],
+        ),
+        (
+            request(SONNET, "ap", &["europe"], "ap-northeast-1"),
+            Reason::GeographyUnsupported,
+            vec![
+                "; ap is not a geography of Bedrock; for Asia it is apac, jp, au or in; europe is not a geography of Bedrock; for Europe it is eu; callable from there: global, jp (by",
+            ],
+        ),
+        (
+            request("anthropic.claude-x", "uk", &[], "eu-west-2"),
+            Reason::ModelUnsupported,
+            vec![
+                "; uk is not a geography of Bedrock; none is for the United Kingdom and Switzerland alone",
+            ],
+        ),
+        (
+            request(SONNET, "atlantis", &[], "eu-west-1"),
+            Reason::GeographyUnsupported,
+            vec![
+                "atlantis is not a geography of Bedrock; there are apac, au, ca, eu, global, in, jp, us, us-gov (by the embedded data",
             ],
         ),
         (
@@ -98,7 +121,10 @@ fn unresolved_requests_say_what_is_available() {
                 "eu-west-1",
             ),
             Reason::ModelUnsupported,
-            vec!["nearest model IDs: anthropic.claude-sonnet-4-5-20250929-v1:0"],
+            vec![
+                "nearest model IDs: anthropic.claude-sonnet-4-5-20250929-v1:0",
+                "(by the embedded data of 2026-10-27)",
+            ],
         ),
         (
             request(
@@ -127,8 +153,7 @@ fn unresolved_requests_say_what_is_available() {
             request(SONNET, "eu", &[], "xx-nowhere-1"),
             Reason::SourceRegionUnsupported,
             vec![
-                "no inference profile is callable from xx-nowhere-1: AWS had no such region on",
-                "nearest: ",
+                "no inference profile is callable from xx-nowhere-1: AWS had no such region on 2026-11-01 (by the embedded data); nearest: ",
                 "set sourceRegion",
             ],
         ),
@@ -136,7 +161,7 @@ fn unresolved_requests_say_what_is_available() {
             request(SONNET, "eu", &[], "ap-east-1"),
             Reason::SourceRegionUnsupported,
             vec![
-                "no inference profile is callable from ap-east-1: Amazon Bedrock had no endpoint there on",
+                "no inference profile is callable from ap-east-1: Amazon Bedrock had no endpoint there on 2026-11-01 (by the embedded data)",
                 "regions of this area that are source regions: ap-east-2",
                 "set sourceRegion",
             ],
@@ -397,6 +422,167 @@ fn a_region_without_profiles_has_models_on_demand() {
     assert_eq!(resolution.route.destinations.to_string(), "eu-west-1");
 }
 
+/// Returns a listing of eu-west-1 from a source: all of the embedded profiles but those that contain a text.
+fn without(source: SourceKind, left_out: &str) -> Catalog {
+    let region: Region = "eu-west-1".parse().expect("region");
+    let data = Embedded::load().catalog(&region);
+    let profiles = data.profiles().iter();
+    let kept = profiles.filter(|profile| !profile.id.as_str().contains(left_out));
+    Catalog::new(source, region, None, None, kept.cloned().collect())
+}
+
+#[test]
+fn what_a_listing_says_is_told_from_what_the_data_say() {
+    let eu = format!("eu.{SONNET}");
+    for (source, left_out, geography, message) in [
+        (
+            SourceKind::Embedded,
+            "none",
+            "jp",
+            format!(
+                "no jp profile of {SONNET} is callable from eu-west-1; callable from there: eu, global; jp is callable from: \
+                 ap-northeast-1, ap-northeast-3 {DATA}; set geography to one of these or list it in fallback.geographies"
+            ),
+        ),
+        (
+            SourceKind::Bedrock,
+            "none",
+            "jp",
+            format!(
+                "no jp profile of {SONNET} is callable from eu-west-1; the listing of eu-west-1 has: eu, global; jp is callable \
+                 from: ap-northeast-1, ap-northeast-3 {DATA}; set geography to one of these or list it in fallback.geographies"
+            ),
+        ),
+        // Nothing here is from the data.
+        (
+            SourceKind::Directory,
+            "none",
+            "apac",
+            format!(
+                "no apac profile of {SONNET} is callable from eu-west-1; the listing of eu-west-1 has: eu, global; set \
+                 geography to one of these or list it in fallback.geographies"
+            ),
+        ),
+        // The listing contradicts the data: they do not send the reader to the region that he asked for.
+        (
+            SourceKind::Bedrock,
+            &eu,
+            "eu",
+            format!(
+                "no eu profile of {SONNET} is callable from eu-west-1; the listing of eu-west-1 has: global; eu is callable \
+                 from: eu-central-1, eu-central-2, eu-north-1, eu-south-1, eu-south-2, eu-west-2, eu-west-3, and was from eu-west-1 {DATA}; set geography \
+                 to one of these or list it in fallback.geographies"
+            ),
+        ),
+    ] {
+        let request = request(SONNET, geography, &[], "eu-west-1");
+        let catalog = without(source, left_out);
+        let unresolved =
+            resolve(&request, &context(&catalog, &Limits::default())).expect_err(geography);
+        assert_eq!(unresolved.message, message);
+    }
+}
+
+#[test]
+fn successors_are_those_that_the_listing_has() {
+    let gone = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+    let request = request(gone, "eu", &[], "eu-west-1");
+    let catalog = without(SourceKind::Bedrock, "claude-sonnet");
+    let unresolved = resolve(&request, &context(&catalog, &Limits::default())).expect_err("gone");
+    assert_eq!(unresolved.reason, Reason::ModelUnsupported);
+    let expected = format!(
+        "no inference profile of {gone} is callable from eu-west-1; it was callable from there: it was removed since, or is \
+         not listed for this account; successors: anthropic.claude-"
+    );
+    assert!(
+        unresolved.message.starts_with(&expected) && !unresolved.message.contains("sonnet-5"),
+        "{}",
+        unresolved.message
+    );
+    assert!(
+        !unresolved.message.contains(", eu-west-1"),
+        "{}",
+        unresolved.message
+    );
+}
+
+#[test]
+fn what_is_passed_over_says_what_the_data_say() {
+    let live = without(SourceKind::Bedrock, &format!("eu.{SONNET}"));
+    let request = request(SONNET, "asia", &["eu", "ca", "global"], "eu-west-1");
+    let resolution = resolve(&request, &context(&live, &Limits::default())).expect("a fallback");
+    assert_eq!(
+        resolution.message(&request),
+        format!(
+            "global.{SONNET} is callable from eu-west-1 by fallback to global; passed over: asia: not a geography of Bedrock; \
+             for Asia it is apac, jp, au or in; eu: callable only from eu-central-1, eu-central-2, eu-north-1, \
+             eu-south-1, eu-south-2, eu-west-2, eu-west-3 {DATA}; ca: no such profile is known {DATA}"
+        )
+    );
+}
+
+/// IDs of the old form end in a date and a version, those of the new form do not.
+#[test]
+fn both_forms_of_model_ids_are_known() {
+    for (id, typo) in [
+        ("anthropic.claude-opus-5-5", "anthropic.claude-opus-55"),
+        (
+            "anthropic.claude-opus-5-5",
+            "anthropic.claude-opus-5-5-v1:0",
+        ),
+        (
+            "anthropic.claude-opus-5-5",
+            "anthropic.claude-opus-5-5-20260901-v1:0",
+        ),
+        ("anthropic.claude-sonnet-5", "anthropic.claude-sonet-5"),
+        ("anthropic.claude-sonnet-4-6", "anthropic.claude-sonnet-4.6"),
+        ("amazon.nova-2-lite-v1:0", "amazon.nova-2-lite"),
+        ("anthropic.claude-opus-4-6-v1", "anthropic.claude-opus-4-6"),
+        ("cohere.embed-v4:0", "cohere.embed-v4"),
+        (SONNET, "anthropic.claude-sonnet-4-5"),
+    ] {
+        let found = resolved(&request(id, "eu", &[], "eu-west-1"), &Limits::default()).expect(id);
+        assert_eq!(found.route.id(), format!("eu.{id}"));
+
+        let message = |model: &str, geography| {
+            resolved(
+                &request(model, geography, &[], "eu-west-1"),
+                &Limits::default(),
+            )
+            .expect_err(model)
+            .message
+        };
+        let as_profile = message(&format!("eu.{id}"), "eu");
+        assert!(
+            as_profile.contains(&format!("set model to {id} and geography to eu")),
+            "{as_profile}"
+        );
+        let mistyped = message(typo, "eu");
+        assert!(
+            mistyped.contains("nearest model IDs") && mistyped.contains(id),
+            "{mistyped}"
+        );
+        let elsewhere = message(id, "us");
+        assert!(elsewhere.contains("us is callable from: "), "{elsewhere}");
+    }
+    let gone = request(
+        "anthropic.claude-3-5-sonnet-20240620-v1:0",
+        "us",
+        &[],
+        "us-east-1",
+    );
+    let catalog = Embedded::load().catalog(&gone.source_region);
+    let limits = Limits::default();
+    let successors = successors(&gone.model, &gone, &context(&catalog, &limits));
+    assert!(
+        successors
+            .iter()
+            .all(|model| !model.as_str().ends_with("-v1:0")),
+        "later models, whose IDs are of the new form: {successors:?}"
+    );
+    assert_eq!(successors.len(), 3);
+}
+
 /// Returns the listed profiles of eu-west-1, with the model of each: what is on demand, and when its life ends.
 fn with_lives(source: SourceKind, models: &[(&str, bool, Option<Date>)]) -> Catalog {
     let region: Region = "eu-west-1".parse().expect("region");
@@ -454,7 +640,7 @@ fn a_fallback_model_serves_where_the_model_does_not() {
             "*",
             Some(eu(OPUS)),
             Reason::FallbackModelUsed,
-            "in the place of anthropic.claude-3-5-sonnet-20240620-v1:0, as fallback.models allows; passed over: eu: last listed on 2026-03-31; amazon.bare-v1:0 eu: no such profile is known",
+            "in the place of anthropic.claude-3-5-sonnet-20240620-v1:0, as fallback.models allows; passed over: eu: last listed on 2026-03-31 (by the embedded data of 2026-10-27); amazon.bare-v1:0 eu: no such profile is known",
         ),
         (
             &listed,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, cases},
-    chart_render::{apply_policies, needing_helm},
+    chart_render::{apply_policies, needing_helm, render},
     operator::SONNET,
     stage::{Stage, empty, merging, sonnet},
     support::{ROOT, answer, dry_run, eventually, yaml},
@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         the_last_of_as_many_as_there_may_be_is_checked,
         the_rights_of_an_editor_are_enough_for_a_gitops_controller,
         the_operator_itself_is_not_hindered,
+        a_stolen_token_changes_nothing_of_others,
     )])
 }
 
@@ -440,6 +441,179 @@ async fn the_rights_of_an_editor_are_enough_for_a_gitops_controller(stage: &Stag
         "rollout": [target("Deployment", "a"), target("StatefulSet", "b"), target("DaemonSet", "c")],
     });
     answered("an editor", None, || guarded.create(user, &spec)).await;
+}
+
+/// Puts the policies in force that hold the operator's own service account, and returns its name.
+async fn confined(stage: &Stage) -> String {
+    let namespace = stage.namespace.as_str();
+    let manifest = render(
+        "guard-operator.yaml",
+        &[
+            "--name-template",
+            namespace,
+            "--namespace",
+            namespace,
+            "--set",
+            "rollout.enabled=true,serviceAccount.name=operator",
+        ],
+    )
+    .expect("rendered");
+    let cluster = &stage.cluster;
+    cluster
+        .kubectl_reading(&manifest, &["create", "-f", "-"])
+        .await
+        .ok();
+    let user = format!("system:serviceaccount:{namespace}:operator");
+    // The rights of a cluster administrator: only the policies stand in the way.
+    let role = ["--clusterrole=cluster-admin", "--user", &user];
+    let create = ["create", "clusterrolebinding", namespace];
+    cluster.kubectl(&[&create[..], &role].concat()).await.ok();
+    for (resource, reason) in [
+        ("configmap", "may not create configmaps/probe"),
+        ("secret", "may not create secrets/probe"),
+    ] {
+        eventually(&format!("a policy is in force: {reason}"), || async {
+            match as_operator(stage, &user, &create_probe(resource)).await {
+                Err(said) if said.contains(reason) => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+    }
+    user
+}
+
+/// Returns the arguments that create an object without our label. Nothing is kept.
+fn create_probe(resource: &str) -> Vec<&str> {
+    match resource {
+        "secret" => vec!["create", "secret", "generic", "probe", "--dry-run=server"],
+        _ => vec!["create", resource, "probe", "--dry-run=server"],
+    }
+}
+
+/// Runs kubectl as the operator; Err: what was said.
+async fn as_operator(stage: &Stage, user: &str, arguments: &[&str]) -> Result<(), String> {
+    let as_user = [&["--as", user][..], arguments].concat();
+    let output = stage.cluster.kubectl(&as_user).await;
+    if output.code == Some(0) {
+        Ok(())
+    } else {
+        Err(output.stderr)
+    }
+}
+
+#[allow(clippy::too_many_lines, reason = "a table")]
+async fn a_stolen_token_changes_nothing_of_others(stage: &mut Stage) {
+    let user = confined(stage).await;
+    let namespace = ["--namespace", &stage.namespace];
+    let cluster = &stage.cluster;
+    for arguments in [
+        &["create", "configmap", "foreign", "--from-literal=a=1"][..],
+        &["create", "configmap", "host", "--from-literal=a=1"],
+        &[
+            "annotate",
+            "configmap",
+            "host",
+            "inferenceprofiles.dev/allow-merge=claude",
+        ],
+        &["create", "configmap", "labelled", "--from-literal=a=1"],
+        &[
+            "label",
+            "configmap",
+            "labelled",
+            "inferenceprofiles.dev/managed=true",
+        ],
+        &["create", "deployment", "chat", "--image=a"],
+    ] {
+        cluster
+            .kubectl(&[arguments, &namespace].concat())
+            .await
+            .ok();
+    }
+    let patch = [
+        "--type=merge",
+        "--patch",
+        r#"{"data":{"a":"2"}}"#,
+        "--dry-run=server",
+    ];
+    let annotation = r#"{"spec":{"template":{"metadata":{"annotations":{"rollout.inferenceprofiles.dev/claude":"1"}}}}}"#;
+    let image = r#"{"spec":{"template":{"spec":{"containers":[{"name":"a","image":"evil"}]}}}}"#;
+    let kube_system = ["--namespace", "kube-system"];
+    let of_kubernetes = stage.namespace.clone();
+    cluster
+        .kubectl(&[&["create", "configmap", &of_kubernetes][..], &kube_system].concat())
+        .await
+        .ok();
+    let of = |name| [&["patch", "configmap", name][..], &patch].concat();
+    let restart = |patch| {
+        let patch = ["--type=strategic", "--patch", patch, "--dry-run=server"];
+        [&["patch", "deployment", "chat"][..], &patch].concat()
+    };
+    for (where_to, arguments, refused) in [
+        (
+            &kube_system,
+            of(&of_kubernetes),
+            Some("may touch nothing in a namespace of Kubernetes itself"),
+        ),
+        (
+            &namespace,
+            of("foreign"),
+            Some("may not change configmaps/foreign"),
+        ),
+        (&namespace, of("host"), None),
+        (&namespace, of("labelled"), None),
+        (
+            &namespace,
+            vec!["delete", "configmap", "foreign", "--dry-run=server"],
+            Some("may not delete configmaps/foreign"),
+        ),
+        (
+            &namespace,
+            vec!["delete", "configmap", "labelled", "--dry-run=server"],
+            Some("may not delete configmaps/labelled"),
+        ),
+        (
+            &namespace,
+            create_probe("configmap"),
+            Some("may not create configmaps/probe"),
+        ),
+        (
+            &namespace,
+            create_probe("secret"),
+            Some("may not create secrets/probe"),
+        ),
+        (&namespace, restart(annotation), None),
+        (&namespace, restart(image), Some("and not change it")),
+        (
+            &namespace,
+            restart(r#"{"spec":{"replicas":0}}"#),
+            Some("and not change it"),
+        ),
+    ] {
+        let arguments = [&arguments[..], where_to].concat();
+        let what = arguments.join(" ");
+        answered(&what, refused, || as_operator(stage, &user, &arguments)).await;
+    }
+    // What the operator does is allowed: it creates, merges, corrects and removes.
+    let options = stage.options();
+    stage.start_as(&user, options).await;
+    let mut spec = merging();
+    let own = target("ConfigMap", "own");
+    spec["targets"].as_array_mut().expect("targets").push(own);
+    stage.bound("claude", spec.clone()).await;
+    stage
+        .meddle(
+            "own",
+            json!({"metadata": {"labels": {"inferenceprofiles.dev/managed": null}}}),
+        )
+        .await;
+    stage.settled().await;
+    spec["targets"].as_array_mut().expect("targets").pop();
+    stage
+        .edit("claude", json!({"targets": spec["targets"]}))
+        .await;
+    stage.until_gone("own").await;
+    stage.unbind("claude").await;
 }
 
 /// The operator writes by patches, and may neither update what it writes nor change what a person wrote.

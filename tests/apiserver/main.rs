@@ -35,6 +35,7 @@ mod leader;
 mod manifests;
 mod merge;
 mod models;
+mod monitoring;
 mod operator;
 mod ownership;
 mod probes;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
             manifests::cases(),
             merge::cases(),
             models::cases(),
+            monitoring::cases(),
             ownership::cases(),
             probes::cases(),
             published::cases(),

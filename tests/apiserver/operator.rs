@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -42,6 +42,10 @@ pub const SONNET: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 pub const ACCOUNT: &str = "111122223333";
 /// How often the scripted catalog is asked: scripts take effect at once.
 const REFRESH: Duration = Duration::from_millis(100);
+
+/// The clock of most cases. The lives of the models of these tests end while the tests stay as they are.
+static CLOCK: LazyLock<Arc<ShiftedClock>> =
+    LazyLock::new(|| Arc::new(ShiftedClock::at("2026-11-28T12:00:00Z")));
 
 /// What a case tells the operator. The default is the embedded catalog, called from eu-west-1.
 pub struct Options {
@@ -134,8 +138,7 @@ impl Default for Options {
             feed_limits: FeedLimits::default(),
             allowed_roles: Vec::new(),
             follow_embedded: false,
-            // The lives of the models of these tests end while the tests stay as they are.
-            clock: Arc::new(ShiftedClock::at("2026-11-28T12:00:00Z")),
+            clock: CLOCK.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What probes and Prometheus get from a running operator.
 
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
 use inference_profile_operator::leader::{Candidacy, Election, Timing};
 use inference_profile_operator::metrics::Metrics;
@@ -26,6 +26,7 @@ pub fn cases() -> Vec<Case> {
         ready_when_the_catalog_is_known_to_fail,
         a_standby_is_ready,
         the_process_serves_probes_and_metrics,
+        metrics_can_ask_for_a_token,
     )]
 }
 
@@ -96,7 +97,7 @@ async fn a_standby_is_ready(stage: &mut Stage) {
 }
 
 async fn the_process_serves_probes_and_metrics(stage: &Stage) {
-    let (mut program, address) = run(stage, &["--leader-elect", "--lease-namespace"]).await;
+    let (mut program, address) = run(stage, &["--catalog=embedded"], &[]).await;
     stage.bound("a", sonnet()).await;
     assert_eq!(stage.value("a", ID).await.as_deref(), Some(EU));
     for path in ["/healthz", "/readyz"] {
@@ -123,14 +124,48 @@ async fn the_process_serves_probes_and_metrics(stage: &Stage) {
     assert_eq!(held(&leases.get(name).await.expect("a Lease")), None);
 }
 
-/// Runs the program on the stage, the namespace following the last of these options, and returns where it serves.
-async fn run(stage: &Stage, options: &[&str]) -> (Child, String) {
+async fn metrics_can_ask_for_a_token(stage: &Stage) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    fs::write(&file, "first\n").expect("written");
+    let option = format!("--metrics-token-file={}", file.display());
+    let (mut program, address) = run(stage, &["--catalog=embedded", &option], &[]).await;
+    let metrics = async |token: &str| {
+        let header = format!("Authorization: Bearer {token}\r\n");
+        get_with(&address, "/metrics", &header).await
+    };
+    let refused = get(&address, "/metrics").await;
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    assert!(metrics("second").await.starts_with("HTTP/1.1 401"));
+    assert!(metrics("first").await.starts_with("HTTP/1.1 200"));
+    // A mounted Secret changes in place.
+    fs::write(&file, "second").expect("written");
+    assert!(metrics("first").await.starts_with("HTTP/1.1 401"));
+    assert!(metrics("second").await.starts_with("HTTP/1.1 200"));
+    fs::remove_file(&file).expect("removed");
+    assert!(metrics("second").await.starts_with("HTTP/1.1 503"));
+    let healthy = get(&address, "/healthz").await;
+    assert!(
+        healthy.starts_with("HTTP/1.1 200"),
+        "probes need no token: {healthy}"
+    );
+    terminate(&mut program).await;
+}
+
+/// Runs the program on the stage as a candidate for its Lease, with more arguments and variables, and returns where it
+/// serves.
+pub async fn run(
+    stage: &Stage,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Child, String) {
     let mut program = Command::new(PROGRAM)
-        .args(["run", "--catalog=embedded", "--region=eu-west-1"])
-        .args(["--http-addr=127.0.0.1:0", "--namespace", &stage.namespace])
-        .args(options)
-        .arg(&stage.namespace)
+        .args(["run", "--region=eu-west-1", "--http-addr=127.0.0.1:0"])
+        .args(["--namespace", &stage.namespace])
+        .args(["--leader-elect", "--lease-namespace", &stage.namespace])
+        .args(arguments)
         .env("KUBECONFIG", stage.cluster.kubeconfig())
+        .envs(environment.iter().copied())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -156,8 +191,14 @@ pub async fn terminate(program: &mut Child) {
 }
 
 async fn get(address: &str, path: &str) -> String {
+    get_with(address, path, "").await
+}
+
+/// Gets a path with more headers, each with the end of its line.
+async fn get_with(address: &str, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");

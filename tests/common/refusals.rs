@@ -840,7 +840,7 @@ pub const REFUSED_MANIFESTS: &[RefusedManifest] = &[
         "metadata: {name: a}",
         "metadata:\n\tname: a",
         "found character that cannot start any token",
-        "line 4, column 2: tabs disallowed",
+        "line 4: it is indented by a tab: YAML allows spaces only",
     ),
 ];
 

@@ -1,11 +1,11 @@
-//! The tools that `dev/tools/build` builds into `.tools/`.
+//! The tools that `make tools` puts into `.tools/`.
 
 use std::{
     io::Write,
     path::{Path, PathBuf},
 };
 
-/// Returns where a tool is, if it is built. Says so where it isn't, past the capture of test output, and fails where
+/// Returns where a tool is, if it is there. Says so where it isn't, past the capture of test output, and fails where
 /// `REQUIRE_TOOLS` is 1.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -14,7 +14,7 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    skipped(&format!("{name} is not built: dev/tools/build {name}"));
+    skipped(&format!("{name} is not in .tools/: make tools"));
     None
 }
 

@@ -867,7 +867,10 @@ fn each_alert_says_what_to_do_and_can_be_left_out() {
             assert!(text.is_some_and(|text| !text.is_empty()), "{name}: {field}");
         }
         let severity = alert["labels"]["severity"].as_str().expect("a severity");
-        assert!(["critical", "warning"].contains(&severity), "{name}");
+        assert!(
+            ["critical", "warning", "info"].contains(&severity),
+            "{name}"
+        );
     }
 
     let schema: Value =
@@ -887,7 +890,10 @@ fn each_alert_says_what_to_do_and_can_be_left_out() {
     assert_eq!(rules.len(), names.len() - 1);
     for rule in rules {
         assert_ne!(rule["alert"], *first);
-        assert_eq!(rule["labels"]["team"], "a");
+        let labels = &rule["labels"];
+        assert_eq!(labels["team"], "a");
+        assert_eq!(labels["namespace"], "default");
+        assert_eq!(labels["job"], FULLNAME);
     }
 }
 

@@ -114,6 +114,21 @@ fn run_needs_a_region() {
 }
 
 #[test]
+fn run_knows_regions() {
+    let run = |catalog, region| program(&["run", "--catalog", catalog, "--region", region]);
+    run("embedded", "eu-west-9").fails_with(
+        2,
+        "--region eu-west-9: AWS had no such region on 2026-11-01 (by the embedded data); nearest: eu-west-1, ",
+    );
+    // A live catalog may know newer regions, and bindings may name others than one without Bedrock.
+    for (catalog, region) in [("bedrock", "eu-west-9"), ("embedded", "ap-east-1")] {
+        let output = run(catalog, region);
+        output.says("bindings that name no sourceRegion will probably find nothing: ");
+        output.ends_with(1);
+    }
+}
+
+#[test]
 fn run_needs_a_cluster() {
     let arguments = ["run", "--region", "eu-west-1", "--catalog", "embedded"];
     program(&arguments).fails_with(1, "no cluster can be reached: check KUBECONFIG");
@@ -218,7 +233,7 @@ fn render_refuses_bad_input() {
     let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     render(other, &[]).fails_with(
         2,
-        "no InferenceProfileBinding was found: standard input holds ConfigMap",
+        "no InferenceProfileBinding was found: standard input holds ConfigMap; give a manifest of apiVersion",
     );
     render("", &[]).fails_with(
         2,
@@ -234,6 +249,70 @@ fn render_refuses_bad_input() {
     program(&["render", "-f", "/nonexistent.yaml"])
         .fails_with(2, "/nonexistent.yaml can't be read");
     program(&["render"]).is_misused("--filename");
+}
+
+#[test]
+fn what_is_no_manifest_leads_to_the_command_that_makes_some() {
+    let template = binding("a", "'{{ .Values.geography }}'", "");
+    let advice = |command: &str| {
+        format!("; run `helm template RELEASE CHART | inference-profile-operator {command} -f -`")
+    };
+    render(&template, &[]).fails_with(2, &advice("render"));
+    program_in(&[], &template, &["iam-policy", "-f", "-"]).fails_with(2, &advice("iam-policy"));
+    // The program is called in a folder that is a chart: what comes from elsewhere is not of it.
+    let chart = tempfile::tempdir().expect("a folder");
+    fs::write(chart.path().join("Chart.yaml"), "").expect("written");
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["render", "-f", "-"])
+        .env_clear()
+        .current_dir(chart.path());
+    Output::of(&mut command, &template).fails_with(2, &advice("render"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("\u{1b}[31ma.yaml");
+    fs::write(&path, binding("a", "${GEO}", "")).expect("written");
+    let said = program(&["render", "-f", &path.display().to_string()]);
+    said.says("\\u{1b}[31ma.yaml");
+    assert!(!said.stderr.contains('\u{1b}'), "{said:?}");
+    said.fails_with(
+        2,
+        "the variable ${GEO} is not replaced by its value: run `envsubst < ",
+    );
+}
+
+#[test]
+fn regions_that_do_not_exist_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("export").display().to_string();
+    for arguments in [
+        &["catalog", "export", &path][..],
+        &["catalog", "list"],
+        &["catalog", "matrix"],
+    ] {
+        for (region, message) in [
+            (
+                "eu-west-9",
+                "--region eu-west-9: AWS had no such region on 2026-11-01 (by the embedded data); nearest: eu-west-1, ",
+            ),
+            (
+                "cn-north-1",
+                "--region cn-north-1: Amazon Bedrock had no endpoint there on 2026-11-01 (by the embedded data); `catalog list`",
+            ),
+        ] {
+            program(&[arguments, &["--region", region]].concat()).fails_with(2, message);
+        }
+    }
+    assert!(!Path::new(&path).exists(), "nothing is written");
+    // Files may be of a region that is newer than this version.
+    let listing = folder.path().join("eu-west-9.json");
+    fs::write(listing, r#"{"inferenceProfileSummaries": []}"#).expect("written");
+    let catalog = format!("directory:{}", folder.path().display());
+    let list = program(&["catalog", "list", "--catalog", &catalog]);
+    list.says("nothing is listed in eu-west-9: the region is not known to this version");
+    list.ends_with(0);
+    let export = program(&["catalog", "export", "--catalog", &catalog, &path]);
+    export.says("nothing is listed in eu-west-9: the region is not known to this version");
+    export.ends_with(0);
 }
 
 #[test]
@@ -468,6 +547,10 @@ fn catalog_lists_and_exports() {
 fn catalog_shows_what_a_limit_permits() {
     let matrix = program(&["catalog", "matrix", "--allowed-regions", "@eu"]);
     matrix.says("models left out, because --allowed-regions permits no route to them: ");
+    matrix.says("on-demand: invoked by the model's own ID, without a profile");
+    matrix.says("LEGACY: closed to new customers");
+    let geography = ["catalog", "list", "--geography", "ap"];
+    program(&geography).says("ap is not a geography of Bedrock; for Asia it is apac, jp, au or in");
     assert_golden("catalog-matrix-eu.txt", &matrix.ends_with(0));
     let sonnet = ["--model", SONNET];
     let list = [

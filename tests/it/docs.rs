@@ -382,3 +382,42 @@ fn every_binding_shown_is_one() {
     }
     assert!(shown > 2, "the bindings were not found");
 }
+
+/// `SUITE PATH::FUNCTION`, where the suite is `lib`, `it` or `apiserver`.
+#[test]
+fn every_threat_names_a_test_that_exists() {
+    let root = Path::new(ROOT);
+    let security = text(&root.join("SECURITY.md"));
+    let (_, threats) = security.split_once("## Threats").expect("a section");
+    let (threats, _) = threats.split_once("\n## ").expect("another section");
+    let rows: Vec<&str> = threats
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| who | tries"))
+        .collect();
+    assert!(rows.len() >= 15, "the table was not found");
+    for row in rows {
+        let named = row.rsplit('`').nth(1).unwrap_or_default();
+        let (suite, path) = named
+            .split_once(' ')
+            .unwrap_or_else(|| panic!("no test at the end of {row}"));
+        let folder = match suite {
+            "lib" => root.join("src"),
+            "it" | "apiserver" => root.join("tests").join(suite),
+            other => panic!("{other} is no suite: {row}"),
+        };
+        let parts: Vec<&str> = path.split("::").filter(|part| *part != "tests").collect();
+        let (function, modules) = parts.split_last().expect("a path");
+        let module = folder.join(modules.join("/"));
+        let files = [
+            module.with_extension("rs"),
+            module.join("mod.rs"),
+            module.join("tests.rs"),
+        ];
+        let function = format!("fn {function}(");
+        let exists = files
+            .iter()
+            .filter_map(|file| fs::read_to_string(file).ok())
+            .any(|source| source.contains(&function));
+        assert!(exists, "there is no test {named}");
+    }
+}

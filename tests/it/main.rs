@@ -6,8 +6,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod alerts;
 mod app;
 mod bedrock;
+mod catalog_data;
 mod chart;
 mod cli;
 #[path = "../common/mod.rs"]

@@ -2,10 +2,27 @@
 
 use std::{io::Write, process::Command};
 
+use crate::common::tools::skipped;
+
+/// Returns the Python that `IPO_TEST_PYTHON` names, or `python3`. Says so where there is none.
+pub fn any() -> Option<Command> {
+    let interpreter = interpreter();
+    let found = Command::new(&interpreter).arg("--version").output();
+    if found.is_ok_and(|found| found.status.success()) {
+        return Some(Command::new(interpreter));
+    }
+    skipped(&format!("there is no {interpreter}"));
+    None
+}
+
+fn interpreter() -> String {
+    std::env::var("IPO_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
 /// Returns the Python that `IPO_TEST_PYTHON` names, if it has boto3; `pip install -r tests/requirements.txt` gives it.
 /// Says so where it hasn't, past the capture of test output, and fails where `REQUIRE_BOTO3` is 1.
 pub fn with_boto3() -> Option<Command> {
-    let interpreter = std::env::var("IPO_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let interpreter = interpreter();
     let found = Command::new(&interpreter)
         .args(["-c", "import boto3, sys; print(sys.executable)"])
         .output();

@@ -123,6 +123,11 @@ directory:/etc/inference-profile-operator/catalog
   mountPath: /etc/inference-profile-operator/ca
   readOnly: true
 {{- end }}
+{{- if .Values.metrics.tokenSecret.name }}
+- name: metrics-token
+  mountPath: /etc/inference-profile-operator/metrics
+  readOnly: true
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -141,6 +146,14 @@ directory:/etc/inference-profile-operator/catalog
     items:
     - key: {{ .Values.caBundle.key | quote }}
       path: {{ .Values.caBundle.key | quote }}
+{{- end }}
+{{- if .Values.metrics.tokenSecret.name }}
+- name: metrics-token
+  secret:
+    secretName: {{ .Values.metrics.tokenSecret.name | quote }}
+    items:
+    - key: {{ .Values.metrics.tokenSecret.key | quote }}
+      path: token
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

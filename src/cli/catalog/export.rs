@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::{account, list_catalogs};
+use super::{account, list_catalogs, nothing_listed};
 use crate::{
     catalog::{
         Catalog,
@@ -53,12 +53,19 @@ pub(super) async fn run(args: ExportArgs) -> Result<String, Error> {
         let path = args.directory.join(name);
         fs::write(&path, text).map_err(unwritable(&path))?;
     }
-    Ok(format!(
+    let written = format!(
         "wrote {} listings of {} and {MANIFEST} into {}",
         snapshot.listings.len(),
         snapshot.manifest.as_of.as_deref().unwrap_or_default(),
         args.directory.display()
-    ))
+    );
+    let empty = catalogs
+        .iter()
+        .filter_map(|catalog| nothing_listed(catalog));
+    Ok(std::iter::once(written)
+        .chain(empty)
+        .collect::<Vec<_>>()
+        .join("\n"))
 }
 
 /// The files of an export: equal catalogs make equal bytes.

@@ -1,6 +1,7 @@
 //! `catalog list`, `catalog matrix`, `catalog lifecycle` and `catalog export`: what can be called from where, and until when.
 
 mod export;
+mod legend;
 mod lifecycle;
 mod list;
 mod matrix;
@@ -17,7 +18,7 @@ use super::{
     options::{CatalogOptions, CatalogSource, LimitOptions, region_of_environment},
 };
 use crate::{
-    catalog::{Catalog, FeedKey, embedded::Embedded},
+    catalog::{Catalog, FeedKey, embedded::Embedded, regions::Absence},
     glob::Glob,
     residency::Limits,
     sources::directory::Directory,
@@ -27,9 +28,9 @@ use crate::{
 /// The `catalog` commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum CatalogCommand {
-    /// Lists inference profiles, one line per profile and source region
+    /// Lists inference profiles and models on demand, one line per ID and source region
     List(ListArgs),
-    /// Shows which geographies have a profile of each model
+    /// Shows which geographies have a profile of each model, and where it is on demand
     Matrix(MatrixArgs),
     /// Shows when models become legacy, and when their lives end
     Lifecycle(LifecycleArgs),
@@ -47,10 +48,10 @@ pub struct Filters {
     /// Foundation model ID, or a pattern with at most 4 `*`, each of which stands for any text
     #[arg(long, value_name = "MODEL")]
     pub model: Option<ModelPattern>,
-    /// Geography, the prefix of the profile ID; repeatable
+    /// Geography, the prefix of the profile ID, or on-demand for models without a profile; repeatable
     #[arg(long, value_name = "GEOGRAPHY")]
     pub geography: Vec<Geography>,
-    /// Leaves out profiles with a region outside the limit.
+    /// Leaves out routes with a region outside the limit.
     #[command(flatten)]
     pub limit: LimitOptions,
 }
@@ -130,12 +131,56 @@ async fn list_catalogs(
                 .to_owned(),
         ));
     }
+    if options.catalog == CatalogSource::Embedded {
+        check_embedded(&regions)?;
+    }
     let mut catalogs = Catalogs::new(options);
     let mut listed = Vec::with_capacity(regions.len());
     for region in regions {
         listed.push(catalogs.catalog(&FeedKey { role: None, region }).await?);
     }
     Ok(listed)
+}
+
+/// Refuses regions of which the embedded data have nothing. An empty listing of them would say that AWS has nothing there.
+fn check_embedded(regions: &BTreeSet<Region>) -> Result<(), Error> {
+    let data = Embedded::load();
+    for region in regions {
+        let why = match data.regions().absence(region) {
+            Some(why) => why.to_string(),
+            None if has_nothing(&data.catalog(region)) => format!(
+                "the embedded data of {} have no profile and no model of this region: ask AWS with --catalog bedrock",
+                data.as_of()
+            ),
+            None => continue,
+        };
+        return Err(Error::BadInput(format!(
+            "--region {region}: {why}; `catalog list` without --region shows every source region"
+        )));
+    }
+    Ok(())
+}
+
+fn has_nothing(catalog: &Catalog) -> bool {
+    catalog.profiles().is_empty() && catalog.models().is_none_or(<[_]>::is_empty)
+}
+
+/// Says what is known of a region where nothing is listed. Returns `None` for a region where something is. A listing is newer
+/// than the embedded data, so a region that they do not know may exist.
+fn nothing_listed(catalog: &Catalog) -> Option<String> {
+    if !has_nothing(catalog) {
+        return None;
+    }
+    let region = catalog.source_region();
+    let head = format!("nothing is listed in {region}");
+    Some(match Embedded::load().regions().absence(region) {
+        None => head,
+        Some(why @ Absence::NoBedrock { .. }) => format!("{head}: {why}"),
+        Some(Absence::NoRegion { as_of, nearest }) => format!(
+            "{head}: the region is not known to this version, whose data are of {as_of}; nearest: {}",
+            nearest.join(", ")
+        ),
+    })
 }
 
 /// Returns the catalog's account, or the given one if the catalog has none.
@@ -187,6 +232,42 @@ mod tests {
     pub(super) fn fits(table: &Table, width: usize) {
         for line in table.trim_fmt().lines() {
             assert!(line.chars().count() <= width, "{line}");
+        }
+    }
+
+    #[test]
+    fn regions_of_which_the_data_have_nothing_are_refused() {
+        for (regions, says) in [
+            (&["eu-west-1", "us-west-2"][..], None),
+            (
+                &["eu-west-1", "eu-west-9"],
+                Some(
+                    "--region eu-west-9: AWS had no such region on 2026-11-01 (by the embedded data); nearest: eu-west-1, \
+                     eu-west-2, eu-west-3; `catalog list` without --region shows every source region",
+                ),
+            ),
+            (
+                &["cn-north-1"],
+                Some(
+                    "--region cn-north-1: Amazon Bedrock had no endpoint there on 2026-11-01 (by the embedded data); `catalog \
+                     list` without --region shows every source region",
+                ),
+            ),
+            (
+                &["me-south-1"],
+                Some(
+                    "--region me-south-1: the embedded data of 2026-10-27 have no profile and no model of this region: ask AWS \
+                     with --catalog bedrock; `catalog list` without --region shows every source region",
+                ),
+            ),
+        ] {
+            let regions = regions
+                .iter()
+                .map(|name| name.parse().expect(name))
+                .collect();
+            let refused = check_embedded(&regions).err();
+            assert!(refused.as_ref().is_none_or(|error| error.exit_code() == 2));
+            assert_eq!(refused.map(|error| error.to_string()).as_deref(), says);
         }
     }
 

@@ -1,48 +1,135 @@
-//! What `catalog list` and `catalog matrix` show: the profiles that fit the filters and the limit, and a remark on them.
+//! What `catalog list` and `catalog matrix` show: the routes that fit the filters and the limit, and a remark on them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{Filters, account, list_catalogs};
+use super::{Filters, account, list_catalogs, nothing_listed};
 use crate::{
-    catalog::{Catalog, Profile, embedded::Embedded},
-    cli::{Error, options::CatalogOptions},
+    catalog::{Catalog, FoundationModel, SourceKind, embedded::Embedded},
+    cli::{
+        Error,
+        options::{CatalogOptions, DayOptions},
+    },
+    lifecycle::State,
     residency::Limits,
-    types::{AccountId, Geography, ModelId, Region},
+    resolve::not_a_geography,
+    route::Route,
+    types::{AccountId, ModelId, ON_DEMAND, Region},
 };
 
 /// What is shown.
 pub(super) struct Selection {
     /// Sorted by model, geography and source region.
-    pub(super) profiles: Vec<ListedProfile>,
+    pub(super) routes: Vec<ListedRoute>,
+    /// Whether the catalogs have foundation models. Where they don't, none is shown as on demand or legacy.
+    pub(super) models_known: bool,
     /// What the user learns beside them, on standard error.
     pub(super) remark: String,
 }
 
-/// A profile of a source region, with the field names of `status.profile`.
+/// The life of a model in a source region, with the field names of `status.modelLifecycle`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ListedProfile {
+pub(super) struct ListedLifecycle {
+    /// The state today.
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    legacy: Option<Date>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_extended_access: Option<Date>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_of_life: Option<Date>,
+}
+
+impl ListedLifecycle {
+    fn of(model: &FoundationModel, day: Date) -> Self {
+        let lifecycle = &model.lifecycle;
+        Self {
+            state: State::of(lifecycle, day),
+            legacy: lifecycle.legacy,
+            public_extended_access: lifecycle.extended_access,
+            end_of_life: lifecycle.end_of_life,
+        }
+    }
+}
+
+/// A profile of a source region, or a model that is on demand there, with the field names of `status.profile`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListedRoute {
     pub(super) id: String,
-    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     arn: Option<String>,
     #[serde(skip)]
-    profile: Arc<Profile>,
-    pub(super) geography: Geography,
+    route: Route,
+    /// The geography, or `on-demand`.
+    pub(super) geography: String,
     pub(super) source_region: Region,
     #[serde(rename = "foundationModelID")]
     pub(super) model: ModelId,
     pub(super) destination_regions: Vec<String>,
+    /// `None` if the catalog does not have the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lifecycle: Option<ListedLifecycle>,
     catalog: Provenance,
 }
 
-impl ListedProfile {
+impl ListedRoute {
+    fn new(
+        route: Route,
+        name: Option<String>,
+        catalog: &Catalog,
+        account: Option<&AccountId>,
+    ) -> Self {
+        let region = &route.source_region;
+        let arn = match route.profile() {
+            Some(profile) => account.map(|account| region.profile_arn(account, profile)),
+            None => Some(region.foundation_model_arn(&route.model)),
+        };
+        Self {
+            id: route.id().to_owned(),
+            name,
+            arn,
+            geography: route.geography().to_owned(),
+            source_region: region.clone(),
+            model: route.model.clone(),
+            destination_regions: route.destinations.names(),
+            lifecycle: catalog
+                .model(&route.model)
+                .map(|model| ListedLifecycle::of(model, DayOptions::default().day())),
+            catalog: Provenance {
+                source: catalog.source().as_str(),
+                account: account.cloned(),
+                as_of: catalog.as_of().map(ToOwned::to_owned),
+            },
+            route,
+        }
+    }
+
     /// Returns whether the limits permit the route: its source region and every destination.
     fn is_permitted(&self, limits: &Limits) -> bool {
-        let route = self.profile.route(&self.source_region);
-        limits.judge(&route, Embedded::load()).permits()
+        limits.judge(&self.route, Embedded::load()).permits()
+    }
+
+    /// Returns whether this is a model's own ID, without a profile.
+    pub(super) fn is_on_demand(&self) -> bool {
+        self.route.profile().is_none()
+    }
+
+    /// Returns whether the model is legacy in the source region, or its life has ended.
+    pub(super) fn is_legacy(&self) -> bool {
+        let lifecycle = self.lifecycle.as_ref();
+        lifecycle.is_some_and(|lifecycle| lifecycle.state != State::Active)
+    }
+
+    /// Returns whether the life of the model has ended in the source region.
+    pub(super) fn has_ended(&self) -> bool {
+        let lifecycle = self.lifecycle.as_ref();
+        lifecycle.is_some_and(|lifecycle| lifecycle.state == State::EndOfLifePassed)
     }
 }
 
@@ -66,43 +153,35 @@ pub(super) async fn select(
     let limits = filters.limits()?;
     let catalogs = list_catalogs(options, &filters.region).await?;
     let filtered = filtered(&catalogs, filters, account)?;
-    let (profiles, left_out) = permitted(filtered, &limits);
-    let remark = remark(&profiles, left_out, &catalogs, filters);
-    Ok(Selection { profiles, remark })
+    let (routes, left_out) = permitted(filtered, &limits);
+    let remark = remark(&routes, left_out, &catalogs, filters);
+    Ok(Selection {
+        routes,
+        models_known: catalogs.iter().all(|catalog| catalog.models().is_some()),
+        remark,
+    })
 }
 
-/// Returns the profiles that fit the filters, without regard to limits.
+/// Returns the routes that fit the filters, without regard to limits.
 pub(super) fn filtered(
     catalogs: &[Arc<Catalog>],
     filters: &Filters,
     given: Option<&AccountId>,
-) -> Result<Vec<ListedProfile>, Error> {
+) -> Result<Vec<ListedRoute>, Error> {
+    let wanted = |route: &Route| {
+        let model = filters.model.as_ref();
+        let geographies = &filters.geography;
+        model.is_none_or(|pattern| pattern.matches(&route.model))
+            && (geographies.is_empty()
+                || geographies
+                    .iter()
+                    .any(|geography| geography.as_str() == route.geography()))
+    };
     let mut found = Vec::new();
     for catalog in catalogs {
         let account = account(catalog, given)?;
-        let region = catalog.source_region();
-        let wanted = catalog.profiles().iter().filter(|profile| {
-            filters
-                .model
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(&profile.model))
-                && (filters.geography.is_empty() || filters.geography.contains(&profile.geography))
-        });
-        found.extend(wanted.map(|profile| ListedProfile {
-            id: profile.id.to_string(),
-            name: profile.name.clone(),
-            arn: account.map(|account| region.profile_arn(account, &profile.id)),
-            profile: profile.clone(),
-            geography: profile.geography.clone(),
-            source_region: region.clone(),
-            model: profile.model.clone(),
-            destination_regions: profile.destinations.names(),
-            catalog: Provenance {
-                source: catalog.source().as_str(),
-                account: account.cloned(),
-                as_of: catalog.as_of().map(ToOwned::to_owned),
-            },
-        }));
+        let routes = routes(catalog).filter(|(route, _)| wanted(route));
+        found.extend(routes.map(|(route, name)| ListedRoute::new(route, name, catalog, account)));
     }
     found.sort_by(|a, b| {
         (&a.model, &a.geography, &a.source_region).cmp(&(&b.model, &b.geography, &b.source_region))
@@ -110,37 +189,66 @@ pub(super) fn filtered(
     Ok(found)
 }
 
-/// Returns the profiles that the limits permit, and how many models have none left.
-fn permitted(mut profiles: Vec<ListedProfile>, limits: &Limits) -> (Vec<ListedProfile>, usize) {
-    let models = |profiles: &[ListedProfile]| -> usize {
-        let models: BTreeSet<_> = profiles.iter().map(|profile| &profile.model).collect();
-        models.len()
-    };
-    let before = models(&profiles);
-    profiles.retain(|profile| profile.is_permitted(limits));
-    let left_out = before - models(&profiles);
-    (profiles, left_out)
+/// Returns all routes of a catalog: its profiles, each with its name, and the models that are on demand.
+fn routes(catalog: &Catalog) -> impl Iterator<Item = (Route, Option<String>)> {
+    let region = catalog.source_region();
+    let profiles = catalog.profiles().iter();
+    let profiles = profiles.map(move |profile| (profile.route(region), Some(profile.name.clone())));
+    let models = catalog.models().unwrap_or_default().iter();
+    let on_demand = models.filter(|model| model.on_demand);
+    profiles
+        .chain(on_demand.map(|model| (Route::on_demand(model.id.clone(), region.clone()), None)))
 }
 
-/// Returns a sentence on what is shown, or on what there is if nothing is shown, and a line on how many models have no
-/// permitted route.
+/// Returns the routes that the limits permit, and how many models have none left.
+fn permitted(mut routes: Vec<ListedRoute>, limits: &Limits) -> (Vec<ListedRoute>, usize) {
+    let models = |routes: &[ListedRoute]| -> usize {
+        let models: BTreeSet<_> = routes.iter().map(|route| &route.model).collect();
+        models.len()
+    };
+    let before = models(&routes);
+    routes.retain(|route| route.is_permitted(limits));
+    let left_out = before - models(&routes);
+    (routes, left_out)
+}
+
+/// Returns a sentence on what is shown, or on what there is if nothing is shown, and lines on what is not.
 fn remark(
-    profiles: &[ListedProfile],
+    routes: &[ListedRoute],
     left_out: usize,
     catalogs: &[Arc<Catalog>],
     filters: &Filters,
 ) -> String {
-    let shown = shown(profiles, left_out, catalogs, filters);
-    if left_out == 0 {
-        return shown;
+    let mut lines = vec![shown(routes, left_out, catalogs, filters)];
+    if left_out > 0 {
+        lines.push(format!(
+            "models left out, because --allowed-regions permits no route to them: {left_out}"
+        ));
     }
-    format!(
-        "{shown}\nmodels left out, because --allowed-regions permits no route to them: {left_out}"
-    )
+    lines.extend(
+        catalogs
+            .iter()
+            .filter_map(|catalog| nothing_listed(catalog)),
+    );
+    if let Some(catalog) = catalogs.iter().find(|catalog| catalog.models().is_none()) {
+        let why = match catalog.source() {
+            SourceKind::Bedrock => format!(
+                "the models of {} could not be listed: allow bedrock:ListFoundationModels",
+                catalog.source_region()
+            ),
+            SourceKind::Directory | SourceKind::Embedded => {
+                "the files have no models: use --catalog bedrock or embedded".to_owned()
+            }
+        };
+        lines.push(format!(
+            "which models are on demand or legacy is not known; {why}"
+        ));
+    }
+    lines.join("\n")
 }
 
 fn shown(
-    profiles: &[ListedProfile],
+    routes: &[ListedRoute],
     left_out: usize,
     catalogs: &[Arc<Catalog>],
     filters: &Filters,
@@ -155,15 +263,16 @@ fn shown(
         [date] => format!("{source} catalog of {date}"),
         [first, .., last] => format!("{source} catalog of {first} to {last}"),
     };
-    if !profiles.is_empty() {
-        let ids: BTreeSet<&str> = profiles.iter().map(|profile| profile.id.as_str()).collect();
-        let regions: BTreeSet<&Region> = profiles
-            .iter()
-            .map(|profile| &profile.source_region)
-            .collect();
+    if !routes.is_empty() {
+        let ids = |on_demand| -> BTreeSet<&str> {
+            let routes = routes.iter().filter(|r| r.is_on_demand() == on_demand);
+            routes.map(|route| route.id.as_str()).collect()
+        };
+        let regions: BTreeSet<&Region> = routes.iter().map(|route| &route.source_region).collect();
         return format!(
-            "{catalog}; profiles: {}, source regions: {}",
-            ids.len(),
+            "{catalog}; profiles: {}, models on demand: {}, source regions: {}",
+            ids(false).len(),
+            ids(true).len(),
             regions.len()
         );
     }
@@ -172,23 +281,67 @@ fn shown(
             "{catalog}: no route is permitted; widen --allowed-regions (global profiles need the limit *), or leave out a filter"
         );
     }
-    let known: BTreeSet<&ModelId> = catalogs
+    format!("{catalog}: {}", nothing_fits(catalogs, filters))
+}
+
+/// Says why nothing fits the filters, and what there is instead.
+fn nothing_fits(catalogs: &[Arc<Catalog>], filters: &Filters) -> String {
+    let all: Vec<Route> = catalogs
         .iter()
-        .flat_map(|catalog| catalog.profiles())
-        .map(|profile| &profile.model)
+        .flat_map(|catalog| routes(catalog).map(|(route, _)| route))
+        .collect();
+    if all.is_empty() {
+        return "nothing is listed".to_owned();
+    }
+    let no_geographies: Vec<String> = filters
+        .geography
+        .iter()
+        .filter(|asked| {
+            asked.as_str() != ON_DEMAND
+                && !all.iter().any(|route| route.geography() == asked.as_str())
+        })
+        .filter_map(|asked| {
+            let why = not_a_geography(asked, Embedded::load())?;
+            Some(format!("{asked} is {why}"))
+        })
+        .collect();
+    if !no_geographies.is_empty() {
+        return no_geographies.join("; ");
+    }
+    let of_model: BTreeSet<&str> = all
+        .iter()
+        .filter(|route| {
+            let pattern = filters.model.as_ref();
+            pattern.is_none_or(|pattern| pattern.matches(&route.model))
+        })
+        .map(Route::geography)
         .collect();
     match &filters.model {
-        Some(pattern) if !known.iter().any(|model| pattern.matches(model)) => {
+        Some(pattern) if of_model.is_empty() => {
             let asked = pattern.0.as_str();
+            let data = Embedded::load();
+            let elsewhere = data
+                .models()
+                .filter(|model| !data.current_routes(model).is_empty())
+                .chain(data.models_without_profile())
+                .any(|model| pattern.matches(model));
+            let instead = if elsewhere && !filters.region.is_empty() {
+                format!(
+                    "it is callable from other regions (by the embedded data of {}): leave out --region",
+                    data.as_of()
+                )
+            } else {
+                similar(asked, &all.iter().map(|route| &route.model).collect())
+            };
             format!(
-                "{catalog}: no profile of {asked}{}; {}",
-                last_seen(asked),
-                similar(asked, &known)
+                "no profile of {asked}{}, nor is it on demand; {instead}",
+                last_seen(asked)
             )
         }
-        _ => {
-            format!("{catalog}: no profile fits all filters; leave one out to see what there is")
-        }
+        _ => format!(
+            "nothing fits all filters; without --geography there are: {}",
+            of_model.into_iter().collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -240,6 +393,7 @@ mod tests {
     fn filters_are_all_to_be_satisfied() {
         let catalogs = embedded(&["ap-northeast-1", "eu-west-1"]);
         let model = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+        let opus = "anthropic.claude-opus-4-8";
         for (model, geographies, shown) in [
             (Some(model), &["jp"][..], "jp@ap-northeast-1"),
             (Some(model), &["jp", "eu"], "eu@eu-west-1 jp@ap-northeast-1"),
@@ -249,6 +403,16 @@ mod tests {
                 "global@ap-northeast-1 global@eu-west-1",
             ),
             (Some(model), &["us"], ""),
+            (
+                Some(opus),
+                &["on-demand", "jp"],
+                "jp@ap-northeast-1 on-demand@ap-northeast-1 on-demand@eu-west-1",
+            ),
+            (
+                Some("amazon.titan-embed-text-v2:0"),
+                &[],
+                "on-demand@ap-northeast-1 on-demand@eu-west-1",
+            ),
         ] {
             let profiles =
                 filtered(&catalogs, &filters(model, geographies), None).expect("profiles");
@@ -296,8 +460,21 @@ mod tests {
         let catalogs = embedded(&["eu-west-1"]);
         let none = Filters::default();
         let without = filtered(&catalogs, &none, None).expect("profiles");
-        assert!(without.iter().all(|profile| profile.arn.is_none()));
+        assert!(
+            without
+                .iter()
+                .all(|route| route.arn.is_none() != route.is_on_demand())
+        );
         let with = filtered(&catalogs, &none, Some(&given)).expect("profiles");
+        let (on_demand, with): (Vec<_>, Vec<_>) =
+            with.into_iter().partition(ListedRoute::is_on_demand);
+        assert!(on_demand.iter().all(|model| {
+            model.arn.as_deref()
+                == Some(&format!(
+                    "arn:aws:bedrock:eu-west-1::foundation-model/{}",
+                    model.id
+                ))
+        }));
         assert!(with.iter().all(|profile| {
             profile.arn.as_deref()
                 == Some(&format!(
@@ -333,6 +510,29 @@ mod tests {
                 "sourceRegion": "us-west-1",
                 "foundationModelID": "amazon.nova-lite-v1:0",
                 "destinationRegions": ["us-east-1", "us-east-2", "us-west-1", "us-west-2"],
+                "lifecycle": {"state": "Active"},
+                "catalog": {"source": "embedded", "asOf": "2026-10-27"},
+            }])
+        );
+        let wanted = filters(Some("ai21.jamba-1-5-mini-v1:0"), &["on-demand"]);
+        let models = filtered(&embedded(&["us-east-1"]), &wanted, None).expect("models");
+        let value: serde_json::Value =
+            serde_json::from_str(&json(&models).expect("JSON")).expect("json");
+        assert_eq!(
+            value,
+            serde_json::json!([{
+                "id": "ai21.jamba-1-5-mini-v1:0",
+                "arn": "arn:aws:bedrock:us-east-1::foundation-model/ai21.jamba-1-5-mini-v1:0",
+                "geography": "on-demand",
+                "sourceRegion": "us-east-1",
+                "foundationModelID": "ai21.jamba-1-5-mini-v1:0",
+                "destinationRegions": ["us-east-1"],
+                "lifecycle": {
+                    "state": "EndOfLifePassed",
+                    "legacy": "2026-05-26",
+                    "publicExtendedAccess": "2026-08-26",
+                    "endOfLife": "2026-11-26",
+                },
                 "catalog": {"source": "embedded", "asOf": "2026-10-27"},
             }])
         );
@@ -353,7 +553,16 @@ mod tests {
                 "last seen 2026-02-20",
             ),
             ("zzz.zzz", &[], "leave out --model"),
-            ("amazon.nova-lite-v1:0", &["jp"], "leave one out"),
+            (
+                "amazon.nova-lite-v1:0",
+                &["jp"],
+                "without --geography there are: apac, ",
+            ),
+            (
+                "amazon.nova-lite-v1:0",
+                &["ap"],
+                "ap is not a geography of Bedrock; for Asia it is apac, jp, au or in",
+            ),
         ] {
             let filters = filters(Some(model), geographies);
             let profiles = filtered(&catalogs, &filters, None).expect("profiles");
@@ -361,5 +570,27 @@ mod tests {
             let remark = remark(&profiles, 0, &catalogs, &filters);
             assert!(remark.contains(says), "{remark}");
         }
+    }
+
+    #[test]
+    fn a_model_of_other_regions_and_an_empty_listing_are_told() {
+        let region: Region = "eu-west-9".parse().expect("region");
+        let elsewhere = Filters {
+            region: vec![region.clone()],
+            ..filters(Some("ai21.jamba-1-5-mini-v1:0"), &[])
+        };
+        let said = remark(&[], 0, &embedded(&["eu-west-1"]), &elsewhere);
+        assert!(said.contains("leave out --region"), "{said}");
+
+        let empty = Catalog::new(SourceKind::Bedrock, region, None, None, Vec::new());
+        let said = remark(&[], 0, &[Arc::new(empty)], &elsewhere);
+        assert_eq!(
+            said,
+            "bedrock catalog: nothing is listed\n\
+             nothing is listed in eu-west-9: the region is not known to this version, whose data are of 2026-11-01; nearest: \
+             eu-west-1, eu-west-2, eu-west-3\n\
+             which models are on demand or legacy is not known; the models of eu-west-9 could not be listed: allow \
+             bedrock:ListFoundationModels"
+        );
     }
 }

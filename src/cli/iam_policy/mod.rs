@@ -208,7 +208,7 @@ fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
         }]);
     }
     let region = args.region.optional()?;
-    let mut input = Input::read(&args.paths, &args.namespace, region.as_ref())?;
+    let mut input = Input::read("iam-policy", &args.paths, &args.namespace, region.as_ref())?;
     let mut wanted = Vec::new();
     for Given { binding, .. } in std::mem::take(&mut input.bindings) {
         let own = binding.spec.limit.map(|limit| limit.as_ref().clone());

@@ -15,8 +15,17 @@ pub(super) struct Document<'t> {
     /// From 1.
     pub(super) number: usize,
     /// Lines of the text before it.
-    lines_before: u64,
-    text: &'t str,
+    pub(super) lines_before: usize,
+    pub(super) text: &'t str,
+}
+
+/// Why a document can't be parsed.
+#[derive(Debug, PartialEq)]
+pub(super) struct Fault {
+    /// The line of the document, from 1, where the parser gave up, if it says so.
+    pub(super) line: Option<usize>,
+    /// Where in the file it is, and what the parser says, to be told after the file and document.
+    pub(super) message: String,
 }
 
 /// Returns the documents of a text. What stands before the first `---` is one only where there is more than comments.
@@ -30,7 +39,7 @@ pub(super) fn split(text: &str) -> impl Iterator<Item = Document<'_>> {
             let (document, next) = split_first(text);
             rest = next;
             let before = lines_before;
-            lines_before += document.matches('\n').count() as u64;
+            lines_before += document.matches('\n').count();
             if number == 0 && !has_content(document) {
                 continue;
             }
@@ -77,7 +86,7 @@ pub(super) struct Allowance {
 }
 
 /// Reads a document, or says what is wrong with it and where.
-pub(super) fn parse(document: &Document<'_>, left: &mut Allowance) -> Result<Value, String> {
+pub(super) fn parse(document: &Document<'_>, left: &mut Allowance) -> Result<Value, Fault> {
     let used = Rc::new(Cell::new((0, 0)));
     let report = used.clone();
     let options = serde_saphyr::options! {
@@ -109,13 +118,18 @@ pub(super) fn parse(document: &Document<'_>, left: &mut Allowance) -> Result<Val
     value.map_err(|error| {
         let error = error.without_snippet();
         let what = describe(error);
-        match error.location().filter(|location| location.line() > 0) {
-            Some(location) => format!(
-                ", line {}, column {}: {what}",
-                document.lines_before + location.line(),
-                location.column()
-            ),
-            None => format!(": {what}"),
+        let location = error.location().filter(|location| location.line() > 0);
+        let line = location.and_then(|location| usize::try_from(location.line()).ok());
+        Fault {
+            message: match (line, location) {
+                (Some(line), Some(location)) => format!(
+                    ", line {}, column {}: {what}",
+                    document.lines_before + line,
+                    location.column()
+                ),
+                _ => format!(": {what}"),
+            },
+            line,
         }
     })
 }
@@ -145,35 +159,6 @@ fn describe(error: &Error) -> String {
     }
 }
 
-/// Returns the first expression of a Helm template in a document. Templates of bindings are Jinja, and look different.
-pub(super) fn helm_expression<'t>(document: &Document<'t>) -> Option<&'t str> {
-    const WORDS: [&str; 13] = [
-        "if", "else", "range", "with", "end", "define", "template", "include", "tpl", "toYaml",
-        "printf", "required", "lookup",
-    ];
-    const LONGEST: usize = 60;
-    /// Bytes that are looked at after each beginning, so that many beginnings on one long line take no longer.
-    const WINDOW: usize = 256;
-    document.text.match_indices("{{").find_map(|(start, _)| {
-        let end = document.text.floor_char_boundary(start + WINDOW);
-        let expression = document.text[start..end].lines().next()?;
-        let inner = expression[2..].trim_start_matches('-').trim_start();
-        let is_helm = inner.starts_with(['.', '$', '/'])
-            || WORDS.iter().any(|word| {
-                inner
-                    .strip_prefix(word)
-                    .is_some_and(|rest| rest.starts_with([' ', '-', '}']))
-            });
-        if !is_helm {
-            return None;
-        }
-        let end = expression.find("}}").map_or(expression.len(), |at| at + 2);
-        let longest = expression.char_indices().nth(LONGEST);
-        let end = longest.map_or(end, |(longest, _)| end.min(longest));
-        Some(&expression[..end])
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -188,7 +173,7 @@ mod tests {
     fn parsed(text: &str) -> Vec<Result<Value, String>> {
         let mut left = PLENTY;
         split(text)
-            .map(|document| parse(&document, &mut left))
+            .map(|document| parse(&document, &mut left).map_err(|fault| fault.message))
             .collect()
     }
 
@@ -305,33 +290,5 @@ mod tests {
             let error = one(&text).expect_err("too deep");
             assert!(error.len() < 200, "{error}");
         }
-    }
-
-    #[test]
-    fn templates_of_helm_are_told_from_those_of_bindings() {
-        for (text, expected) in [
-            ("a: {{ .Values.a }}", Some("{{ .Values.a }}")),
-            ("{{- if .Values.a }}\nb", Some("{{- if .Values.a }}")),
-            (
-                "a: {{ include \"x\" . | nindent 4 }}",
-                Some("{{ include \"x\" . | nindent 4 }}"),
-            ),
-            ("{{/* c */}}", Some("{{/* c */}}")),
-            ("{{- end }}", Some("{{- end }}")),
-            ("a: {{ $a }}", Some("{{ $a }}")),
-            ("a: '{{ profile.id }}'", None),
-            ("a: '{{ range(3) }}'", None),
-            ("a: '{% if x %}'", None),
-            ("a: {b: {c: d}}", None),
-        ] {
-            let document = split(text).next().expect("a document");
-            assert_eq!(helm_expression(&document), expected, "{text}");
-        }
-        let long = format!("a: {{{{ .Values.{} }}}}", "ä".repeat(100));
-        let document = split(&long).next().expect("a document");
-        assert_eq!(
-            helm_expression(&document).map(|text| text.chars().count()),
-            Some(60)
-        );
     }
 }

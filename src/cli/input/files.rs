@@ -6,17 +6,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::problems::Problems;
+use super::{
+    other_formats::{self, Reading},
+    problems::Problems,
+};
 
+/// The file that makes a folder a Helm chart.
+const CHART: &str = "Chart.yaml";
+/// Most folders that are named where a folder has no manifests itself.
+const NAMED: usize = 3;
+
+/// What standard input is called in messages.
+pub(super) const STANDARD_INPUT: &str = "standard input";
 /// Names of the file that makes a folder a kustomization.
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Returns the files that a path names: itself, or the manifests in a folder, without those in folders of it.
-pub(super) fn list(path: &Path, problems: &mut Problems) -> Vec<PathBuf> {
+pub(super) fn list(path: &Path, reading: Reading, problems: &mut Problems) -> Vec<PathBuf> {
     if path == Path::new("-") || !path.is_dir() {
+        let folder = path.parent().unwrap_or(Path::new(""));
         if is_kustomization(path) {
-            let folder = path.parent().filter(|folder| *folder != Path::new(""));
-            problems.add(|| unbuilt(folder.unwrap_or(Path::new("."))));
+            problems.add(|| unbuilt(path, folder, reading));
+            return Vec::new();
+        }
+        if path.ends_with(CHART) && path.is_file() {
+            problems.add(|| unrendered(path, folder, reading));
             return Vec::new();
         }
         return vec![path.to_owned()];
@@ -34,16 +48,11 @@ pub(super) fn list(path: &Path, problems: &mut Problems) -> Vec<PathBuf> {
         }
     };
     if names.iter().any(|name| is_kustomization(name)) {
-        problems.add(|| unbuilt(path));
+        problems.add(|| unbuilt(path, path, reading));
         return Vec::new();
     }
-    if names.iter().any(|name| name.ends_with("Chart.yaml")) {
-        problems.add(|| {
-            format!(
-                "{0} is a Helm chart: `helm template {0}` prints its manifests, and `-f -` reads them",
-                path.display()
-            )
-        });
+    if names.iter().any(|name| name.ends_with(CHART)) {
+        problems.add(|| unrendered(path, path, reading));
         return Vec::new();
     }
     names.retain(|name| {
@@ -55,11 +64,55 @@ pub(super) fn list(path: &Path, problems: &mut Problems) -> Vec<PathBuf> {
 }
 
 /// Says that a kustomization has to be built.
-fn unbuilt(folder: &Path) -> String {
+fn unbuilt(path: &Path, folder: &Path, reading: Reading) -> String {
     format!(
-        "{0} is a kustomization, which has to be built: `kubectl kustomize {0}` prints its manifests, and `-f -` reads them",
-        folder.display()
+        "{} is a kustomization, which has to be built: {}",
+        path.display(),
+        reading.kustomize(Some(folder))
     )
+}
+
+/// Says that a Helm chart has to be rendered.
+fn unrendered(path: &Path, chart: &Path, reading: Reading) -> String {
+    format!(
+        "{} is a Helm chart, which has to be rendered: {}",
+        path.display(),
+        reading.helm_template(Some(chart))
+    )
+}
+
+/// Returns the Helm chart that a file belongs to: the nearest folder of its path with a `Chart.yaml`.
+pub(super) fn chart_of(path: &Path) -> Option<&Path> {
+    path.ancestors()
+        .skip(1)
+        .find(|folder| folder.join(CHART).is_file())
+}
+
+/// Says that a folder has no manifests, and which folders in it have some.
+pub(super) fn no_manifests(folder: &Path) -> String {
+    let head = format!("{} has no *.yaml, *.yml or *.json files", folder.display());
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut inner: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    inner.sort();
+    if inner.is_empty() {
+        return head;
+    }
+    let more = inner.len().saturating_sub(NAMED);
+    inner.truncate(NAMED);
+    let names: Vec<String> = inner
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let names = names.join(", ");
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    format!("{head}, and folders in it are not read: give them, too: {names}{more}")
 }
 
 fn is_kustomization(path: &Path) -> bool {
@@ -70,13 +123,13 @@ fn is_kustomization(path: &Path) -> bool {
 /// Returns what a file is called in messages.
 pub(super) fn name(path: &Path) -> String {
     match path.to_str() {
-        Some("-") => "standard input".to_owned(),
+        Some("-") => STANDARD_INPUT.to_owned(),
         _ => path.display().to_string(),
     }
 }
 
 /// Returns the text of a file or of standard input, or what is wrong with it.
-pub(super) fn text(path: &Path, limit: u64) -> Result<String, String> {
+pub(super) fn text(path: &Path, limit: u64, reading: Reading) -> Result<String, String> {
     let read = if path == Path::new("-") {
         bytes(io::stdin(), limit)
     } else {
@@ -87,10 +140,10 @@ pub(super) fn text(path: &Path, limit: u64) -> Result<String, String> {
     if bytes.len() as u64 > limit {
         return Err(format!("{name} has more than {limit} bytes: split it"));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        format!("{name} is not UTF-8 text: see byte {at}")
-    })
+    if let Some(problem) = other_formats::not_utf8(&bytes, path, reading) {
+        return Err(format!("{name} {problem}"));
+    }
+    String::from_utf8(bytes).map_err(|error| format!("{name} can't be read: {error}"))
 }
 
 /// Reads to the end, or to the first byte beyond the limit.

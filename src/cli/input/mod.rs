@@ -2,6 +2,7 @@
 
 mod documents;
 mod files;
+mod other_formats;
 mod problems;
 
 use std::{
@@ -31,6 +32,7 @@ use crate::{
 };
 
 use documents::{Allowance, Document};
+use other_formats::{Other, Reading};
 pub(super) use problems::Problems;
 use problems::TOLD;
 
@@ -74,18 +76,19 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Reads files, folders and standard input. `namespace` is that of objects that name none, `region` the source region of
-    /// bindings that name none.
+    /// Reads files, folders and standard input, for a command of this name. `namespace` is that of objects that name none,
+    /// `region` the source region of bindings that name none.
     ///
     /// # Errors
     ///
     /// Returns all that is wrong: what the apiserver would refuse, what can't be read, and that there is no binding.
     pub(super) fn read(
+        command: &'static str,
         paths: &[PathBuf],
         namespace: &str,
         region: Option<&Region>,
     ) -> Result<Self, super::Error> {
-        let mut reader = Reader::new(namespace, region, LIMITS)?;
+        let mut reader = Reader::new(Reading(command), namespace, region, LIMITS)?;
         for path in paths {
             reader.path(path);
         }
@@ -116,6 +119,60 @@ impl Location {
     }
 }
 
+impl Location {
+    /// Returns the path of the file, or what stands for it in commands.
+    fn path(&self) -> &str {
+        if self.is_standard_input() {
+            "FILE"
+        } else {
+            &self.file
+        }
+    }
+
+    /// Returns the name of the file, without its folders.
+    fn file_name(&self) -> &str {
+        let name = Path::new(&*self.file).file_name();
+        name.and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// Returns the Helm chart that the file belongs to.
+    fn chart(&self) -> Option<&Path> {
+        let path = Path::new(&*self.file);
+        files::chart_of(path).filter(|_| !self.is_standard_input())
+    }
+
+    fn is_standard_input(&self) -> bool {
+        &*self.file == files::STANDARD_INPUT
+    }
+}
+
+/// What a file holds besides objects of known kinds.
+enum Holds {
+    Nothing,
+    Comments,
+    Objects,
+}
+
+impl Holds {
+    /// Says what a text holds if no object is found in it.
+    fn of(text: &str) -> Self {
+        let text = text.trim_start_matches('\u{feff}').trim();
+        if text.is_empty() {
+            Self::Nothing
+        } else {
+            Self::Comments
+        }
+    }
+
+    fn in_words(&self) -> &'static str {
+        match self {
+            Self::Nothing => "is empty",
+            Self::Comments => "has nothing but comments",
+            Self::Objects => "has an empty List",
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, document {}", self.file, self.document)?;
@@ -128,6 +185,8 @@ impl fmt::Display for Location {
 }
 
 struct Reader<'r> {
+    /// The command that reads.
+    reading: Reading,
     namespace: &'r str,
     region: Option<&'r Region>,
     limits: Limits,
@@ -142,15 +201,19 @@ struct Reader<'r> {
     others: (Vec<String>, usize),
     /// Kinds in the present file, other than bindings.
     kinds: BTreeSet<String>,
+    /// What makes the manifests of the first object that stands for others.
+    builder: Option<&'static str>,
 }
 
 impl<'r> Reader<'r> {
     fn new(
+        reading: Reading,
         namespace: &'r str,
         region: Option<&'r Region>,
         limits: Limits,
     ) -> Result<Self, validation::Error> {
         Ok(Self {
+            reading,
             namespace,
             region,
             limits,
@@ -161,21 +224,22 @@ impl<'r> Reader<'r> {
             objects: 0,
             others: (Vec::new(), 0),
             kinds: BTreeSet::new(),
+            builder: None,
         })
     }
 
     /// Takes what a path names.
     fn path(&mut self, path: &Path) {
         let before = self.problems.mark();
-        let files = files::list(path, &mut self.problems);
+        let files = files::list(path, self.reading, &mut self.problems);
         if files.is_empty() && !self.problems.grew(before) {
-            self.other(|| format!("{} has no *.yaml, *.yml or *.json files", path.display()));
+            self.other(|| files::no_manifests(path));
         }
         for file in files {
             if self.objects > self.limits.objects {
                 return;
             }
-            match files::text(&file, self.limits.file) {
+            match files::text(&file, self.limits.file, self.reading) {
                 Ok(text) => self.text(&files::name(&file), &text),
                 Err(problem) => self.problems.add(|| problem),
             }
@@ -188,6 +252,7 @@ impl<'r> Reader<'r> {
         let file: Arc<str> = name.into();
         let mut left = self.limits.contents;
         self.kinds.clear();
+        let mut holds = Holds::of(text);
         for document in documents::split(text) {
             let before = self.problems.mark();
             let at = Location {
@@ -199,8 +264,12 @@ impl<'r> Reader<'r> {
                 return;
             }
             match documents::parse(&document, &mut left) {
-                Ok(value) => self.objects(value, &at),
-                Err(problem) => self.problems.add(|| format!("{at}{problem}")),
+                Ok(Value::Null) => {}
+                Ok(value) => {
+                    holds = Holds::Objects;
+                    self.objects(value, &at);
+                }
+                Err(fault) => self.tell_fault(&fault, &document, &at),
             }
             if self.objects > self.limits.objects {
                 return;
@@ -212,7 +281,7 @@ impl<'r> Reader<'r> {
         if self.input.bindings.len() == bindings {
             let kinds: Vec<&str> = self.kinds.iter().map(String::as_str).collect();
             let held = match kinds.len() {
-                0 => format!("{name} is empty"),
+                0 => format!("{name} {}", holds.in_words()),
                 more if more > NAMED => {
                     format!("{name} holds {} and others", kinds[..NAMED].join(", "))
                 }
@@ -230,6 +299,21 @@ impl<'r> Reader<'r> {
         }
     }
 
+    /// Tells why a document can't be parsed.
+    fn tell_fault(&mut self, fault: &documents::Fault, document: &Document<'_>, at: &Location) {
+        let syntax = fault
+            .line
+            .and_then(|line| other_formats::syntax(document.text, line));
+        let message = syntax.map_or_else(
+            || fault.message.clone(),
+            |syntax| {
+                let parser = &fault.message;
+                syntax.in_words(document.lines_before, parser, at.path(), self.reading)
+            },
+        );
+        self.problems.add(|| format!("{at}{message}"));
+    }
+
     /// Tells the one thing that is wrong with a document that is still a template, instead of what follows from it. Returns
     /// whether the document is one.
     fn tell_template(
@@ -238,14 +322,13 @@ impl<'r> Reader<'r> {
         at: &Location,
         before: problems::Mark,
     ) -> bool {
-        let Some(expression) = documents::helm_expression(document) else {
+        let Some(expression) = other_formats::helm_expression(document.text) else {
             return false;
         };
         self.problems.rewind(before);
+        let advice = self.reading.helm_template(at.chart());
         self.problems.add(|| {
-            format!(
-                "{at}: a Helm template that is not rendered: it has {expression:?}; `helm template CHART` prints the manifests, and `-f -` reads them"
-            )
+            format!("{at}: a Helm template that is not rendered: it has {expression:?}; {advice}")
         });
         true
     }
@@ -261,6 +344,12 @@ impl<'r> Reader<'r> {
                 Value::Object(object) => object,
                 // An empty document.
                 Value::Null => continue,
+                Value::Array(_) => {
+                    self.problems.add(|| {
+                        format!("{at}: a list, not an object: put a line --- before each item, or all into the items of a List")
+                    });
+                    continue;
+                }
                 _ => {
                     self.problems.add(|| {
                         format!("{at}: not an object: a manifest has apiVersion, kind and metadata")
@@ -303,6 +392,13 @@ impl<'r> Reader<'r> {
         if let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) {
             return Some((api_version.to_owned(), kind.to_owned()));
         }
+        if at.items.is_empty()
+            && let Some(other) = other_formats::other(object, at.file_name())
+        {
+            let message = self.instead_of(other, at);
+            self.problems.add(|| format!("{at}: {message}"));
+            return None;
+        }
         self.problems.add(|| {
             let mut missing = vec!["apiVersion", "kind"];
             missing.retain(|name| text(name).is_none());
@@ -314,6 +410,26 @@ impl<'r> Reader<'r> {
         None
     }
 
+    /// Says what an object is that is no manifest, and what to do.
+    fn instead_of(&self, other: Other, at: &Location) -> String {
+        let path = Path::new(at.path());
+        let folder = path.parent().filter(|_| !at.is_standard_input());
+        match other {
+            Other::Kustomization => format!(
+                "a kustomization, which has to be built: {}",
+                self.reading.kustomize(folder)
+            ),
+            Other::Chart => format!(
+                "the description of a Helm chart, which has to be rendered: {}",
+                self.reading.helm_template(folder)
+            ),
+            Other::Values => format!(
+                "values of a Helm chart, not a manifest: {}",
+                self.reading.helm_template(at.chart())
+            ),
+        }
+    }
+
     fn object(&mut self, object: Map<String, Value>, api_version: &str, kind: &str, at: &Location) {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         let ours = InferenceProfileBinding::kind(&());
@@ -322,11 +438,17 @@ impl<'r> Reader<'r> {
             return;
         }
         if group == "kustomize.config.k8s.io" {
-            self.problems.add(|| {
-                format!("{at}: a {kind}, which has to be built: `kubectl kustomize DIR` prints the manifests, and `-f -` reads them")
-            });
+            let folder = Path::new(at.path()).parent();
+            let build = self
+                .reading
+                .kustomize(folder.filter(|_| !at.is_standard_input()));
+            self.problems
+                .add(|| format!("{at}: a {kind}, which has to be built: {build}"));
             return;
         }
+        self.builder = self
+            .builder
+            .or_else(|| other_formats::builder(api_version, kind));
         if self.kinds.len() <= NAMED {
             self.kinds.insert(kind.chars().take(63).collect());
         }
@@ -367,7 +489,7 @@ impl<'r> Reader<'r> {
             .unwrap_or_else(|| Value::Object(Map::new()));
         let mut found = Violations::keeping(TOLD);
         self.validator.check_metadata(&mut metadata, &mut found);
-        self.tell(found, at)?;
+        self.tell(found, &Value::Null, at)?;
         self.decode(metadata, at)
     }
 
@@ -392,7 +514,7 @@ impl<'r> Reader<'r> {
         }
         let mut found = Violations::keeping(TOLD);
         self.validator.check(&mut manifest, &mut found);
-        if self.tell(found, at).is_none() {
+        if self.tell(found, &manifest, at).is_none() {
             return;
         }
         let Some(mut wire) = self.decode::<InferenceProfileBinding>(manifest, at) else {
@@ -423,11 +545,23 @@ impl<'r> Reader<'r> {
     }
 
     /// Tells what was found wrong with an object. Returns `None` if something was.
-    fn tell(&mut self, found: Violations, at: &Location) -> Option<()> {
+    fn tell(&mut self, found: Violations, object: &Value, at: &Location) -> Option<()> {
         let (violations, total) = found.into_parts();
         let told = violations.len();
+        let reading = self.reading;
         for violation in violations {
-            self.problems.add(|| format!("{at}: {violation}"));
+            let value = other_formats::value_at(object, &violation.field);
+            let placeholder = value
+                .and_then(Value::as_str)
+                .and_then(other_formats::placeholder);
+            self.problems.add(|| match placeholder {
+                Some(placeholder) => format!(
+                    "{at}: {}: {}",
+                    violation.field,
+                    placeholder.in_words(at.path(), reading)
+                ),
+                None => format!("{at}: {violation}"),
+            });
         }
         self.problems.add_untold(total - told);
         (total == 0).then_some(())
@@ -447,8 +581,16 @@ impl<'r> Reader<'r> {
                 more => format!("; and {more} more"),
             };
             let others = others.join("; ");
+            let wanted = match self.builder {
+                Some(command) => self.reading.pipe(command),
+                None => format!(
+                    "give a manifest of apiVersion {} and kind {}",
+                    InferenceProfileBinding::api_version(&()),
+                    InferenceProfileBinding::kind(&())
+                ),
+            };
             self.problems
-                .add(|| format!("no InferenceProfileBinding was found: {others}{more}"));
+                .add(|| format!("no InferenceProfileBinding was found: {others}{more}; {wanted}"));
         }
         if self.problems.is_empty() {
             Ok(self.input)

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::cli::printable;
+
 /// Most problems that are told in words; the others are counted.
 pub(super) const TOLD: usize = 20;
 
@@ -23,7 +25,7 @@ impl Problems {
     pub(super) fn add(&mut self, problem: impl FnOnce() -> String) {
         self.total += 1;
         if self.told.len() < TOLD {
-            self.told.push(problem());
+            self.told.push(printable(&problem()));
         }
     }
 

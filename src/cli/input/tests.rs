@@ -9,7 +9,7 @@ spec: {model: anthropic.claude-sonnet-4-5-20250929-v1:0, geography: eu, sourceRe
 ";
 
 fn reader(limits: Limits) -> Reader<'static> {
-    Reader::new("default", None, limits).expect("a reader")
+    Reader::new(Reading("render"), "default", None, limits).expect("a reader")
 }
 
 fn read(text: &str) -> Result<Input, Problems> {
@@ -180,7 +180,7 @@ fn templates_are_recognised() {
     let template = BINDING.replace("geography: eu", "geography: {{ .Values.geography }}");
     assert_eq!(
         refused(&format!("{template}---\n{template}")),
-        "a.yaml, document 1: a Helm template that is not rendered: it has \"{{ .Values.geography }}\"; `helm template CHART` prints the manifests, and `-f -` reads them"
+        "a.yaml, document 1: a Helm template that is not rendered: it has \"{{ .Values.geography }}\"; run `helm template RELEASE CHART | inference-profile-operator render -f -`"
     );
     let quoted = BINDING.replace("geography: eu", "geography: '{{ .Values.geography }}'");
     assert!(refused(&quoted).contains("a Helm template"));
@@ -192,44 +192,217 @@ fn templates_are_recognised() {
     assert!(read(&jinja).is_ok());
 }
 
+/// Returns the first line of what is said of a path, with the folder as F.
+fn said_of(folder: &Path, path: &Path) -> String {
+    let mut reader = reader(LIMITS);
+    reader.path(path);
+    let problems = reader.finish().err().expect("problems").to_string();
+    problems.replace(&folder.display().to_string(), "F")
+}
+
 #[test]
 fn folders_that_have_to_be_built_are_recognised() {
-    for (file, command) in [
-        ("kustomization.yaml", "kubectl kustomize"),
-        ("Chart.yaml", "helm template"),
+    const BUILD: &str =
+        "which has to be built: run `kubectl kustomize F | inference-profile-operator render -f -`";
+    const RENDER: &str = "which has to be rendered: run `helm template RELEASE F | inference-profile-operator render -f -`";
+    for (file, what) in [
+        ("kustomization.yaml", format!("a kustomization, {BUILD}")),
+        ("Kustomization", format!("a kustomization, {BUILD}")),
+        ("Chart.yaml", format!("a Helm chart, {RENDER}")),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("a.yaml"), "a: [").expect("written");
-        std::fs::write(folder.path().join(file), "").expect("written");
-        let mut reader = reader(LIMITS);
-        reader.path(folder.path());
-        let problems = reader.finish().err().expect("problems").to_string();
-        let expected = format!("`{command} {}`", folder.path().display());
-        assert!(problems.contains(&expected), "{problems}");
-        assert_eq!(problems.lines().count(), 1, "{problems}");
+        let folder = folder.path();
+        std::fs::write(folder.join("a.yaml"), "a: [").expect("written");
+        std::fs::write(folder.join(file), "").expect("written");
+        assert_eq!(said_of(folder, folder), format!("F is {what}"));
+        let file = folder.join(file);
+        let name = file
+            .display()
+            .to_string()
+            .replace(&folder.display().to_string(), "F");
+        assert_eq!(said_of(folder, &file), format!("{name} is {what}"));
     }
     let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Component\n";
-    assert!(refused(kustomization).contains("`kubectl kustomize DIR`"));
+    assert!(refused(kustomization).contains("`kubectl kustomize . |"));
+    let by_its_fields = "resources: [a.yaml]\nnamespace: x\n";
+    assert!(
+        refused(by_its_fields)
+            .contains("a kustomization, which has to be built: run `kubectl kustomize . |")
+    );
+}
+
+#[test]
+fn files_of_a_chart_lead_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("templates")).expect("a folder");
+    for (file, text, what) in [
+        ("Chart.yaml", "", None),
+        (
+            "values.yaml",
+            "geography: eu\n",
+            Some("values of a Helm chart, not a manifest"),
+        ),
+        (
+            "templates/binding.yaml",
+            "{{- if .Values.a }}\nb: c\n{{- end }}\n",
+            Some("a Helm template that is not rendered: it has \"{{- if .Values.a }}\""),
+        ),
+    ] {
+        std::fs::write(folder.join(file), text).expect("written");
+        let Some(what) = what else { continue };
+        let separator = if what.contains("template") {
+            "; "
+        } else {
+            ": "
+        };
+        assert_eq!(
+            said_of(folder, &folder.join(file)),
+            format!(
+                "F/{file}, document 1: {what}{separator}run `helm template RELEASE F | inference-profile-operator render -f -`"
+            )
+        );
+    }
+}
+
+#[test]
+fn what_is_no_manifest_is_recognised() {
+    let flow = "{apiVersion: inferenceprofiles.dev/v1alpha1, kind: InferenceProfileBinding, metadata: {name: a}, spec: {geography: GEO}}";
+    let piped = "inference-profile-operator render -f -`";
+    for (text, message) in [
+        (
+            BINDING.replace("geography: eu", "geography: '${GEO}'"),
+            format!(
+                ": spec.geography: the variable ${{GEO}} is not replaced by its value: run `envsubst < a.yaml | {piped} (with Flux, `flux envsubst`)"
+            ),
+        ),
+        (
+            BINDING.replace("chat", "chat-$ENV"),
+            format!(
+                ": metadata.name: the variable $ENV is not replaced by its value: run `envsubst < a.yaml | {piped} (with Flux, `flux envsubst`)"
+            ),
+        ),
+        (
+            BINDING.replace("chat", "<NAME>"),
+            ": metadata.name: the placeholder <NAME> is not replaced by a value: render the file with the tool that it is written for".to_owned(),
+        ),
+        // A variable elsewhere is not at fault.
+        (
+            BINDING.replace("name: chat", "name: chat, annotations: {a: '${A}'}").replace("geography: eu", "geography: EU"),
+            ": spec.geography: Invalid value: \"EU\": not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global".to_owned(),
+        ),
+        (
+            flow.replace("GEO", "${GEO}"),
+            format!("; the variable ${{GEO}} is not replaced by its value: run `envsubst < a.yaml | {piped} (with Flux, `flux envsubst`)"),
+        ),
+        (
+            flow.replace("GEO", "{{ geo }}"),
+            "; the placeholder {{ geo }} is not replaced by a value: render the file with the tool that it is written for".to_owned(),
+        ),
+        (
+            format!("# a\n---\n{}", BINDING.replace("spec: {", "spec:\n\t{")),
+            ", line 7: it is indented by a tab: YAML allows spaces only".to_owned(),
+        ),
+        (
+            "{\"kind\": \"A\"}\n{\"kind\": \"B\"}\n".to_owned(),
+            ", line 2: a second JSON object begins here: put a line --- before it, or both into the items of a List".to_owned(),
+        ),
+        (
+            "[{\"kind\": \"A\"}]".to_owned(),
+            ": a list, not an object: put a line --- before each item, or all into the items of a List".to_owned(),
+        ),
+        (
+            format!("<<<<<<< HEAD\n{BINDING}=======\n>>>>>>> b\n"),
+            ", line 1: a merge conflict is not resolved: keep one side".to_owned(),
+        ),
+        (
+            "apiVersion: v2\nname: a\nversion: 0.1.0\n".to_owned(),
+            format!(": the description of a Helm chart, which has to be rendered: run `helm template RELEASE . | {piped}"),
+        ),
+    ] {
+        let said = refused(&text);
+        assert!(
+            said.starts_with("a.yaml, document 1") && said.ends_with(&message) && said.lines().count() == 1,
+            "{message:?} is not in {said:?}"
+        );
+    }
+    // Trailing commas are YAML, and a byte order mark is none of its characters.
+    assert!(read(&BINDING.replace("eu-west-1}", "eu-west-1, }")).is_ok());
+    assert!(read(&format!("\u{feff}{BINDING}")).is_ok());
+}
+
+#[test]
+fn names_are_printed_without_control_characters() {
+    let mut reader = reader(LIMITS);
+    reader.text("a\u{1b}[31m\n.yaml", "kind: \"\\e[31mx\"\napiVersion: v1\n");
+    let problems = reader.finish().err().expect("problems").to_string();
+    assert!(
+        problems.contains("a\\u{1b}[31m\\n.yaml holds \\u{1b}[31mx;"),
+        "{problems}"
+    );
+    assert!(!problems.contains(char::is_control), "{problems:?}");
 }
 
 #[test]
 fn what_was_read_is_named_where_there_is_no_binding() {
+    const WANTED: &str = "give a manifest of apiVersion inferenceprofiles.dev/v1alpha1 and kind InferenceProfileBinding";
     let folder = tempfile::tempdir().expect("a folder");
-    let mut reader = reader(LIMITS);
-    reader.text("a.yaml", "");
-    reader.text(
+    let folder = folder.path();
+    let mut all = reader(LIMITS);
+    all.text("a.yaml", "");
+    all.text(
         "b.yaml",
         "apiVersion: apps/v1\nkind: Deployment\n---\napiVersion: v1\nkind: Service\n",
     );
-    reader.path(folder.path());
-    for name in ["c.yaml", "d.yaml", "e.yaml", "f.yaml"] {
-        reader.text(name, "# nothing\n");
+    all.path(folder);
+    for name in ["c.yaml", "d.yaml"] {
+        all.text(name, "# nothing\n---\n");
+    }
+    for name in ["e.yaml", "f.yaml"] {
+        all.text(name, " \n");
     }
     assert_eq!(
-        reader.finish().err().expect("problems").to_string(),
+        all.finish().err().expect("problems").to_string(),
         format!(
-            "no InferenceProfileBinding was found: a.yaml is empty; b.yaml holds Deployment, Service; {} has no *.yaml, *.yml or *.json files; c.yaml is empty; d.yaml is empty; and 2 more",
-            folder.path().display()
+            "no InferenceProfileBinding was found: a.yaml is empty; b.yaml holds Deployment, Service; {} has no *.yaml, *.yml or *.json files; c.yaml has nothing but comments; d.yaml has nothing but comments; and 2 more; {WANTED}",
+            folder.display()
+        )
+    );
+    assert_eq!(
+        refused("apiVersion: v1\nkind: List\nitems: []\n"),
+        format!("no InferenceProfileBinding was found: a.yaml has an empty List; {WANTED}")
+    );
+    for (group, kind, command) in [
+        (
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            "flux build kustomization NAME --path DIR",
+        ),
+        (
+            "helm.toolkit.fluxcd.io/v2",
+            "HelmRelease",
+            "helm template RELEASE CHART -f VALUES",
+        ),
+        (
+            "argoproj.io/v1alpha1",
+            "Application",
+            "argocd app manifests NAME",
+        ),
+    ] {
+        assert_eq!(
+            refused(&format!("apiVersion: {group}\nkind: {kind}\n")),
+            format!(
+                "no InferenceProfileBinding was found: a.yaml holds {kind}; run `{command} | inference-profile-operator render -f -`"
+            )
+        );
+    }
+    for inner in ["a", "b", "c", "d"] {
+        std::fs::create_dir(folder.join(inner)).expect("a folder");
+    }
+    assert_eq!(
+        said_of(folder, folder),
+        format!(
+            "no InferenceProfileBinding was found: F has no *.yaml, *.yml or *.json files, and folders in it are not read: give them, too: F/a, F/b, F/c and 1 more; {WANTED}"
         )
     );
 }
@@ -255,7 +428,7 @@ fn files_are_bounded() {
     reader.path(&path);
     let problems = reader.finish().err().expect("problems").to_string();
     assert!(
-        problems.ends_with("a.yaml is not UTF-8 text: see byte 3"),
+        problems.contains("a.yaml is not UTF-8 text: see byte 3, in line 1; "),
         "{problems}"
     );
 }
@@ -301,7 +474,7 @@ proptest::proptest! {
     fn any_text_is_read_or_refused(
         parts in proptest::collection::vec(
             proptest::sample::select(vec![
-                BINDING, "---\n", "\n", "\t", " ", "- ", "a: ", "&a ", "*a", "<<: ", "{", "}", "[", "]", "{{ .a }}", "|\n", "'",
+                BINDING, "---\n", "\n", "\t", " ", "- ", "a: ", "${a}", "<a>", "&a ", "*a", "<<: ", "{", "}", "[", "]", "{{ .a }}", "|\n", "'",
                 "\"", "#", "!!str ", "~", "ä", "\u{feff}", "kind: List\n", "items:\n", "spec:\n", "metadata:\n",
             ]),
             0..30,

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::{
     network::{self, Host},
     options::Options,
+    requests::Counted,
 };
 use crate::{
     catalog::{CatalogError, FeedKey, FoundationModel},
@@ -101,6 +102,9 @@ impl Clients {
         let url = self.options.endpoints.get(&key.region);
         if let Some(url) = url.or(self.options.endpoint_url.as_ref()) {
             builder = builder.endpoint_url(url);
+        }
+        if let Some(counter) = &self.options.counter {
+            builder = builder.interceptor(Counted(counter.clone()));
         }
         let mut role = None;
         if let Some(arn) = &key.role {

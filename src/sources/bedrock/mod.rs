@@ -1,9 +1,9 @@
 //! The live catalog: `ListInferenceProfiles` and `ListFoundationModels` of Amazon Bedrock. The only place that knows the
 //! AWS SDK.
 //!
-//! `options` says how AWS is asked, `client` by which clients and with whose credentials, and `network` how requests travel.
-//! `error` reduces what happened to a failed request, and `advice` says what that means and what to do; `denial` reads which
-//! policy denied a request. `models` reads AWS's answers about foundation models.
+//! `options` says how AWS is asked, `client` by which clients and with whose credentials, `network` how requests travel, and
+//! `requests` which there were. `error` reduces what happened to a failed request, and `advice` says what that means and what
+//! to do; `denial` reads which policy denied a request. `models` reads AWS's answers about foundation models.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>
@@ -15,6 +15,7 @@ mod error;
 mod models;
 mod network;
 mod options;
+mod requests;
 
 use std::{collections::HashSet, error::Error, time::SystemTime};
 
@@ -29,6 +30,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 pub use network::Resolver;
 pub use options::{Options, SessionName, Timeouts};
+pub use requests::{CountRequests, RequestResult};
 
 use self::{
     advice::{Action, Asked},

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 
-use super::network::{Resolver, SystemResolver};
+use super::{
+    network::{Resolver, SystemResolver},
+    requests::CountRequests,
+};
 use crate::{
     catalog::{embedded::Embedded, roles::AllowedRoles},
     types::Region,
@@ -39,6 +42,8 @@ pub struct Options {
     pub embedded: &'static Embedded,
     /// The resolver of host names.
     pub resolver: Arc<dyn Resolver>,
+    /// Who counts the requests, if anybody does.
+    pub counter: Option<Arc<dyn CountRequests>>,
     /// How long a request may take.
     pub timeouts: Timeouts,
     /// How often a request is tried, at least once.
@@ -60,6 +65,7 @@ impl Options {
             ca_bundle: None,
             embedded,
             resolver: Arc::new(SystemResolver),
+            counter: None,
             timeouts: Timeouts::default(),
             attempts: 3,
         }

@@ -7,6 +7,7 @@ mod models;
 mod network;
 mod network_servers;
 mod regions;
+mod requests;
 mod roles;
 
 use std::{fs, io, net::IpAddr, process::Command, sync::Arc};
@@ -251,8 +252,11 @@ async fn an_export_reads_back_as_it_was_and_is_what_aws_would_answer() {
 
     let rows = |output: Output| {
         let mut rows: Vec<Value> = serde_json::from_str(&output.ok()).expect("json");
+        // Files have no models.
+        rows.retain(|row| row["geography"] != "on-demand");
         for row in &mut rows {
             row["catalog"]["source"] = "any".into();
+            row["lifecycle"] = Value::Null;
         }
         rows
     };

@@ -1,0 +1,285 @@
+//! The dashboard and the alerts of the chart, on two replicas that a real Prometheus scrapes: every query finds what it is
+//! about. When alerts fire is tested in tests/it/alerts.rs, with series that tests make up.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Stdio,
+};
+
+use inference_profile_operator::api::condition::Reason;
+use regex::Regex;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    case::{Case, cases},
+    chart_render::needing_helm,
+    common::{
+        bedrock_server::{BedrockServer, Fault, model, profile},
+        chart::{CHART, rendered},
+        program::Output,
+        tools::tool,
+        yaml::documents,
+    },
+    operator::SONNET,
+    probes::{run, terminate},
+    stage::{REGION, Stage, empty, sonnet},
+    support::{ROOT, eventually},
+};
+
+/// What takes the place of Grafana's variables.
+const VARIABLES: [(&str, &str); 3] = [
+    ("$namespace", ".*"),
+    ("$job", ".*"),
+    ("$__rate_interval", "15s"),
+];
+/// The panels whose value is certain: of three bindings one is not Ready, and of two replicas one leads.
+const CERTAIN: [(&str, &str); 4] = [
+    ("Bindings Ready", "2"),
+    ("Bindings not Ready", "1"),
+    ("Leader", "1"),
+    ("Versions", "2"),
+];
+pub fn cases() -> Vec<Case> {
+    if tool("prometheus").is_none() || tool("promtool").is_none() {
+        return Vec::new();
+    }
+    needing_helm(cases![empty(
+        every_panel_has_data,
+        every_alert_looks_at_series_that_exist,
+    )])
+}
+
+/// A Prometheus that scrapes these addresses each second, as a `ServiceMonitor` has it done.
+struct Prometheus {
+    url: String,
+    _program: Child,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    async fn start(addresses: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = json!({
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": [{
+                "job_name": "ipo",
+                "static_configs": [{"targets": addresses, "labels": {"namespace": "default"}}],
+            }],
+        });
+        let path = folder.path().join("prometheus.yml");
+        fs::write(&path, config.to_string()).expect("written");
+        let mut program = Command::new(tool("prometheus").expect("looked for before"))
+            .arg(format!("--config.file={}", path.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().display()))
+            .arg("--web.listen-address=127.0.0.1:0")
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("Prometheus runs");
+        let mut lines = BufReader::new(program.stderr.take().expect("piped")).lines();
+        let address = loop {
+            let line = lines.next_line().await.expect("a log").expect("an address");
+            if line.contains("Listening on") {
+                let (_, rest) = line.split_once("address=").expect("an address");
+                break rest.trim().to_owned();
+            }
+        };
+        // A full pipe would hold it up.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self {
+            url: format!("http://{address}"),
+            _program: program,
+            _folder: folder,
+        }
+    }
+
+    /// Returns what an instant query finds: labels and a value of each series.
+    async fn query(&self, query: &str) -> Vec<(Value, String)> {
+        let mut command = std::process::Command::new(tool("promtool").expect("looked for before"));
+        command.args(["query", "instant", "--format=json", &self.url, query]);
+        let found = Output::awaited(command, "").await.ok();
+        let found: Vec<Value> = serde_json::from_str(&found).expect("a vector");
+        found
+            .into_iter()
+            .map(|series| {
+                let value = series["value"][1].as_str().expect("a value");
+                (series["metric"].clone(), value.to_owned())
+            })
+            .collect()
+    }
+}
+
+fn without_variables(query: &str) -> String {
+    let replace = |query: String, (name, value): &(&str, &str)| query.replace(name, value);
+    VARIABLES.iter().fold(query.to_owned(), replace)
+}
+
+/// Returns the queries of each panel of the dashboard, by its title.
+fn panels(dashboard: &Value) -> Vec<(&str, Vec<String>)> {
+    let panels = dashboard["panels"].as_array().expect("panels");
+    panels
+        .iter()
+        .map(|panel| {
+            let targets = panel["targets"].as_array().expect("targets");
+            let queries = targets
+                .iter()
+                .map(|target| without_variables(target["expr"].as_str().expect("a query")))
+                .collect();
+            (panel["title"].as_str().expect("a title"), queries)
+        })
+        .collect()
+}
+
+/// Asserts that each variable that lists values of a label has some.
+async fn variables_have_values(dashboard: &Value, prometheus: &Prometheus) {
+    let variables = dashboard["templating"]["list"].as_array();
+    let mut labels = Vec::new();
+    for variable in variables.expect("variables") {
+        let Some(query) = variable["query"]["query"].as_str() else {
+            continue;
+        };
+        let arguments = query
+            .strip_prefix("label_values(")
+            .and_then(|rest| rest.strip_suffix(')'))
+            .and_then(|arguments| arguments.rsplit_once(", "));
+        let (metric, label) = arguments.unwrap_or_else(|| panic!("no label_values: {query}"));
+        let found = prometheus.query(&without_variables(metric)).await;
+        let values: BTreeSet<&str> = found
+            .iter()
+            .filter_map(|(labels, _)| labels[label].as_str())
+            .collect();
+        assert_eq!(values.len(), 1, "{query}: {found:?}");
+        labels.push(label);
+    }
+    assert_eq!(labels, ["namespace", "job"]);
+}
+
+/// Two replicas of the program on the live catalog, and a Prometheus that scrapes them.
+struct Monitored {
+    prometheus: Prometheus,
+    replicas: [Child; 2],
+    _bedrock: BedrockServer,
+}
+
+impl Monitored {
+    /// Starts all, with two bindings that are Ready and one that is not. The first listing is throttled.
+    async fn start(stage: &Stage) -> Self {
+        let bedrock = BedrockServer::start().await;
+        let destinations = [REGION, "eu-north-1"];
+        bedrock.set_profiles(REGION, vec![profile(REGION, "eu", SONNET, &destinations)]);
+        let dates = json!({
+            "status": "LEGACY",
+            "legacyTime": "2026-01-01T00:00:00Z",
+            "publicExtendedAccessTime": "2998-01-01T00:00:00Z",
+            "endOfLifeTime": "2999-01-01T00:00:00Z",
+        });
+        let lifecycle = json!({"modelLifecycle": dates});
+        let model = model(REGION, SONNET, &["INFERENCE_PROFILE"], &lifecycle);
+        bedrock.set_models(REGION, vec![model]);
+        bedrock.fail([(); 3].map(|()| Fault::throttled()));
+        let url = bedrock.url();
+        let environment = [
+            ("AWS_ENDPOINT_URL_BEDROCK", url.as_str()),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ];
+        let arguments = ["--catalog=bedrock", "--refresh-interval=1s"];
+        let (leader, first) = run(stage, &arguments, &environment).await;
+        for name in ["claude", "sonnet"] {
+            stage.bound(name, sonnet()).await;
+        }
+        let jp = json!({"model": SONNET, "geography": "jp"});
+        stage.bind("jp", jp).await;
+        stage
+            .until("jp", "Ready", "False", Reason::GeographyUnsupported)
+            .await;
+        let (standby, second) = run(stage, &arguments, &environment).await;
+        Self {
+            prometheus: Prometheus::start(&[&first, &second]).await,
+            replicas: [standby, leader],
+            _bedrock: bedrock,
+        }
+    }
+
+    async fn stop(self) {
+        for mut replica in self.replicas {
+            terminate(&mut replica).await;
+        }
+    }
+}
+
+async fn every_panel_has_data(stage: &Stage) {
+    let monitored = Monitored::start(stage).await;
+    let prometheus = &monitored.prometheus;
+    let path = Path::new(ROOT).join(CHART).join("files/dashboard.json");
+    let text = fs::read_to_string(path).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    // Waiting, visits and writes show only where they happened lately.
+    let happen = async || {
+        let key = format!("MODEL_{}", fastrand::u32(..));
+        let target = json!({"kind": "ConfigMap", "name": "sonnet", "keys": {key: "ProfileID"}});
+        stage.retarget("sonnet", json!([target])).await;
+    };
+    let mut certain: BTreeMap<&str, &str> = CERTAIN.into_iter().collect();
+    for (title, queries) in panels(&dashboard) {
+        for query in queries {
+            eventually(&format!("{title} has data: {query}"), || async {
+                happen().await;
+                let found = prometheus.query(&query).await;
+                let as_expected = found.iter().any(|(_, value)| match certain.get(title) {
+                    Some(certain) => value == certain,
+                    None => value != "NaN",
+                });
+                if as_expected { Ok(()) } else { Err(found) }
+            })
+            .await;
+        }
+        certain.remove(title);
+    }
+    assert!(certain.is_empty(), "there is no panel {certain:?}");
+
+    variables_have_values(&dashboard, prometheus).await;
+    monitored.stop().await;
+}
+
+/// A rule that looks for a label that no series has would never fire.
+async fn every_alert_looks_at_series_that_exist(stage: &Stage) {
+    let helm = tool("helm").expect("looked for before");
+    let values =
+        "{region: eu-west-1, fullnameOverride: ipo, metrics: {prometheusRule: {enabled: true}}}";
+    let chart = documents(&rendered(&helm, "ipo", "default", values).expect("rendered"));
+    let rules = chart
+        .iter()
+        .find(|object| object["kind"] == "PrometheusRule");
+    let rules = rules.expect("rules")["spec"]["groups"][0]["rules"].as_array();
+    let selector = Regex::new(r"[a-z_]+\{[^}]*\}").expect("a pattern");
+
+    let monitored = Monitored::start(stage).await;
+    for rule in rules.expect("rules") {
+        let texts = [&rule["expr"], &rule["annotations"]["description"]];
+        let texts = texts.map(|text| text.as_str().expect("a text"));
+        // In the description, the labels of the alert take these places.
+        let queries = texts.concat().replace("=%q", "=~\".+\"");
+        let selectors: Vec<&str> = selector.find_iter(&queries).map(|it| it.as_str()).collect();
+        assert!(!selectors.is_empty(), "{queries}");
+        for selector in selectors {
+            eventually(
+                &format!("{}: {selector} has series", rule["alert"]),
+                || async {
+                    let found = monitored.prometheus.query(selector).await;
+                    if found.is_empty() { Err(()) } else { Ok(()) }
+                },
+            )
+            .await;
+        }
+    }
+    monitored.stop().await;
+}
