@@ -40,14 +40,15 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     let binding = &observed.binding;
     let limits = limits(&observed, settings);
     let written = binding.status.route.as_ref();
-    let written_judgement = written.map(|written| limits.judge(&written.route, embedded));
+    let catalog = observed.feed.catalog.as_deref();
+    let written_judgement =
+        written.map(|written| limits.judge_written(&written.route, catalog, embedded));
     let written_judgement = written_judgement.as_ref();
     let answer = answer::answer(&observed, &limits, settings, embedded, now);
     let day = lifecycle::day_of(now);
     let answer = upgrade::hold_back(
         answer,
         &observed,
-        &limits,
         written_judgement,
         settings,
         embedded,
@@ -76,11 +77,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
         removals: targets::plan_removals(&observed, &publication, &writes),
         writes,
         decisions: Decisions {
-            residency_violated: publication::residency_violated(
-                binding,
-                &answer,
-                written_judgement,
-            ),
+            residency_violated: publication::residency_violated(written_judgement),
             supported: findings::supported(binding, &answer, &publication, &observed.feed),
             residency: findings::residency(
                 binding,

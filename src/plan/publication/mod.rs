@@ -99,7 +99,7 @@ pub fn decide(
     written_judgement: Option<&Judgement>,
 ) -> Publication {
     let binding = &*observed.binding;
-    let violated = residency_violated(binding, answer, written_judgement);
+    let violated = residency_violated(written_judgement);
     let fresh = match answer {
         Answer::Yes {
             route, judgement, ..
@@ -170,23 +170,10 @@ fn decide_on_written(
 }
 
 /// Says whether the written route reaches a region that a limit forbids, either as it was written or as the catalog lists it
-/// now. `written_judgement` is the limits' judgement of it as it was written.
+/// now. `written_judgement` is the limits' judgement of both.
 #[must_use]
-pub fn residency_violated(
-    binding: &Binding,
-    answer: &Answer,
-    written_judgement: Option<&Judgement>,
-) -> bool {
-    let Some(written) = &binding.status.route else {
-        return false;
-    };
-    let forbidden_now = match answer {
-        Answer::Yes {
-            route, judgement, ..
-        } if route.route.id() == written.route.id() => judgement.forbids(),
-        _ => false,
-    };
-    forbidden_now || written_judgement.is_some_and(Judgement::forbids)
+pub fn residency_violated(written_judgement: Option<&Judgement>) -> bool {
+    written_judgement.is_some_and(Judgement::forbids)
 }
 
 fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) -> Arc<str> {
