@@ -12,6 +12,7 @@ use crate::{
         Outcome, Retry, Settings, identity::ObjectKey, observed::Observed, plan, status::Status,
     },
     queue::Lane,
+    residency::NamespaceLimit,
 };
 
 use super::{
@@ -43,6 +44,11 @@ impl Visitor {
             self.restarts.forget(key);
             return Ok(Retry::OnChange);
         };
+        if observed.namespace == NamespaceLimit::Terminating && !observed.binding.deleting {
+            // The apiserver refuses new objects and Events there, and deletes the others. Only what deletion waits for is done.
+            self.restarts.forget(key);
+            return Ok(Retry::OnChange);
+        }
         let now = self.clock.now();
         let plan = plan(observed, &self.settings, self.embedded, now);
         if plan.is_idle()
