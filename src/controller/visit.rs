@@ -22,6 +22,9 @@ use super::{
 /// How long the first listing of a catalog is waited for, before bindings show that it is under way.
 const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(3);
 
+/// How long after a listing that confirms was due a binding is visited again: it has come by then, mostly.
+const CONFIRMATION_SLACK: Duration = Duration::from_secs(1);
+
 /// What a visit needs.
 pub(super) struct Visitor {
     pub state: Arc<State>,
@@ -51,6 +54,15 @@ impl Visitor {
         }
         let now = self.clock.now();
         let plan = plan(observed, &self.settings, self.embedded, now);
+        if plan.needs_confirmation()
+            && let Some(wait) = feed
+                .as_ref()
+                .and_then(|feed| self.state.feeds.confirm(feed))
+        {
+            let wait = wait + CONFIRMATION_SLACK;
+            self.state.queue.push_after(key.clone(), Lane::Low, wait);
+            return Ok(Retry::OnChange);
+        }
         if plan.is_idle()
             && let Some(wait) = feed.and_then(|feed| self.first_answer_wait(&feed))
         {

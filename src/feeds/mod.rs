@@ -108,6 +108,8 @@ struct Feed {
     published: Arc<Mutex<Published>>,
     /// Notified when a user requests a listing.
     refresh_requested: Arc<Notify>,
+    /// Notified when a second listing is to confirm the first one.
+    confirmation_requested: Arc<Notify>,
     /// `None` while paused.
     task: Option<AbortHandle>,
     /// When the task started.
@@ -119,6 +121,8 @@ struct Published {
     state: FeedState,
     /// When the source was last listed successfully.
     listed_at: Option<Instant>,
+    /// When it was first listed successfully.
+    first_listed_at: Option<Instant>,
 }
 
 impl Feed {
@@ -214,8 +218,10 @@ impl Feeds {
             published: Arc::new(Mutex::new(Published {
                 state,
                 listed_at: None,
+                first_listed_at: None,
             })),
             refresh_requested: Arc::default(),
+            confirmation_requested: Arc::default(),
             task: None,
             started: Instant::now(),
         };
@@ -243,6 +249,7 @@ impl Feeds {
             throttled: Arc::clone(&self.throttled),
             published: Arc::clone(&feed.published),
             refresh_requested: Arc::clone(&feed.refresh_requested),
+            confirmation_requested: Arc::clone(&feed.confirmation_requested),
             refresh,
             started: Instant::now(),
             overdue: None,
@@ -290,6 +297,22 @@ impl Feeds {
         let feed = running.feeds.get(key).filter(|_| !running.paused)?;
         let is_pending = feed.published.lock().state.freshness == Freshness::Pending;
         is_pending.then(|| feed.started.elapsed())
+    }
+
+    /// If the catalog of a feed comes from its first listing alone, requests a second one, and returns after how long that is due.
+    /// What an earlier operator had from AWS and the first listing lacks may be there again. Returns `None` if the catalog is
+    /// confirmed.
+    #[must_use]
+    pub fn confirm(&self, key: &FeedKey) -> Option<Duration> {
+        let running = self.running.lock();
+        let feed = running.feeds.get(key)?;
+        let published = feed.published.lock();
+        let (first, last) = (published.first_listed_at?, published.listed_at?);
+        if last.saturating_duration_since(first) >= refresh::least(self.schedule.confirmation) {
+            return None;
+        }
+        feed.confirmation_requested.notify_one();
+        Some((first + self.schedule.confirmation).saturating_duration_since(Instant::now()))
     }
 
     /// Returns whether every running feed has a catalog or is known to fail.
@@ -358,6 +381,7 @@ struct Poll {
     throttled: Arc<Mutex<ThrottledAccounts>>,
     published: Arc<Mutex<Published>>,
     refresh_requested: Arc<Notify>,
+    confirmation_requested: Arc<Notify>,
     refresh: RefreshState,
     /// When this task started.
     started: Instant,
@@ -379,6 +403,7 @@ impl Poll {
             self.wait_for_account().await;
             // This listing answers every request made until now.
             requested |= self.refresh_requested.notified().now_or_never().is_some();
+            self.confirmation_requested.notified().now_or_never();
             let asked = Instant::now();
             let version = self.source.version(&self.key);
             let delay = self.list(requested).await;
@@ -397,7 +422,10 @@ impl Poll {
         self.metrics.listed(self.region_label, failure);
         self.log(answer.as_ref().err(), requested);
         if answer.is_ok() {
-            self.published.lock().listed_at = Some(Instant::now());
+            let mut published = self.published.lock();
+            let now = Instant::now();
+            published.listed_at = Some(now);
+            published.first_listed_at.get_or_insert(now);
         }
         let before = self.published.lock().state.clone();
         let moment = Moment {
@@ -498,10 +526,17 @@ impl Poll {
         };
         let due = Instant::now() + delay;
         let requested = Arc::clone(&self.refresh_requested);
+        let confirmation_requested = Arc::clone(&self.confirmation_requested);
+        let confirmation = self.schedule.confirmation;
+        let confirmed = async move {
+            confirmation_requested.notified().await;
+            sleep_until(asked + confirmation).await;
+        };
         self.tell_while(async move {
             tokio::select! {
                 () = sleep_until(due) => false,
                 () = differs => false,
+                () = confirmed => false,
                 () = requested.notified() => {
                     sleep_until(due.min(asked + REQUESTED_REFRESH_PAUSE)).await;
                     true

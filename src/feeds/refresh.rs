@@ -139,8 +139,7 @@ impl RefreshState {
         let Some(old) = before.catalog.as_ref().filter(|old| !is_other_account(old)) else {
             return catalog;
         };
-        // The listing that confirms may come early by its jitter.
-        let least = confirmation.mul_f64(1.0 - 2.0 * JITTER);
+        let least = least(confirmation);
         let mut is_kept = |missing: Missing| {
             let since = earlier.get(&missing).copied();
             let is_gone = since.is_some_and(|since| now.saturating_duration_since(since) >= least);
@@ -199,6 +198,11 @@ impl RefreshState {
         let wait = (*since + confirmation).saturating_duration_since(now);
         interval.min(wait.max(FIRST_RETRY))
     }
+}
+
+/// Returns how long after a listing another one confirms it at the earliest. It may come early by its jitter.
+pub(super) fn least(confirmation: Duration) -> Duration {
+    confirmation.mul_f64(1.0 - 2.0 * JITTER)
 }
 
 /// Returns what a feed publishes while its account is throttled, at once and when its catalog is overdue.

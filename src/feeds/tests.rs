@@ -180,6 +180,26 @@ async fn the_first_listing_is_under_way_until_an_answer_comes() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_first_listing_is_confirmed_on_request_by_a_second_one() {
+    let source = Fake::new(SourceKind::Bedrock, (0..3).map(|_| live(&["eu"])));
+    let (feeds, mut changes) = feeds_of(&source);
+    assert_eq!(feeds.confirm(&key()), None, "no such feed");
+    feeds.hold(&key());
+    changes.recv().await.expect("the first listing");
+    let ten = Duration::from_secs(10);
+    sleep(ten).await;
+    for _ in 0..3 {
+        let wait = feeds.confirm(&key()).expect("one listing");
+        assert_eq!(wait + ten, CONFIRMATION);
+    }
+    sleep(CONFIRMATION).await;
+    assert_eq!(source.asked(), 2);
+    assert_eq!(feeds.confirm(&key()), None);
+    sleep(CONFIRMATION * 3).await;
+    assert_eq!(source.asked(), 2, "once");
+}
+
 #[test]
 fn regions_of_specs_do_not_become_labels() {
     assert_eq!(region_label(Embedded::load(), &key().region), "eu-west-1");

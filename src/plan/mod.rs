@@ -70,6 +70,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
         None => Vec::new(),
     };
     Plan {
+        is_unconfirmed: publication::is_missing(&observed),
         needs_finalizer: !binding.deleting
             && !binding.finalizer
             && publication.route().is_some()

@@ -42,6 +42,7 @@ pub fn cases() -> Vec<Case> {
             newer_embedded_data_move_nothing_by_themselves,
             the_first_answer_is_waited_for,
             a_catalog_that_flaps_moves_and_restarts_nothing,
+            a_first_listing_that_lacks_a_profile_moves_nothing,
             an_outage_shorter_than_the_grace_writes_nothing,
             an_outage_longer_than_the_grace_is_told_once_and_its_end_once,
         ),
@@ -411,6 +412,43 @@ async fn a_catalog_that_flaps_moves_and_restarts_nothing(stage: &mut Stage) {
     // What stays away is believed, within a minute.
     stage.script.lists_without(REGION, EU);
     stage.until_id("geography", Some(GLOBAL)).await;
+}
+
+/// The same where the operator starts just then, and knows no earlier listing.
+async fn a_first_listing_that_lacks_a_profile_moves_nothing(stage: &mut Stage) {
+    let options = |stage: &Stage| {
+        let mut options = stage.options();
+        options.schedule.confirmation = Duration::from_secs(5);
+        options
+    };
+    stage.start(options(stage));
+    let names = ["falls-back", "retires"].map(str::to_owned);
+    let fallback = json!({"geographies": ["global"]});
+    stage
+        .bound(
+            &names[0],
+            json!({"model": SONNET, "geography": "eu", "fallback": fallback}),
+        )
+        .await;
+    stage.bound(&names[1], sonnet()).await;
+    stage.settled().await;
+    let written = watch_writes(stage).await;
+    stage.stop().await;
+    stage.script.lists_without(REGION, EU);
+    stage.start(options(stage));
+    stage.settled().await;
+    stage.script.recovers(REGION);
+    stage.asked(2).await;
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), 0);
+    // What stays away is believed.
+    stage.stop().await;
+    stage.script.lists_without(REGION, EU);
+    stage.start(options(stage));
+    stage.until_id("falls-back", Some(GLOBAL)).await;
+    stage
+        .until("retires", "Ready", "False", Reason::ProfileRetired)
+        .await;
 }
 
 /// How many bindings an outage concerns.

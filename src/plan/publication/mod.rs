@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    api::condition::ConditionType,
     residency::{Judgement, Verdict},
     route::Invocation,
     types::RoleArn,
@@ -89,6 +90,35 @@ pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contra
     }
     let is_other_model = request.models().all(|wanted| *wanted != route.model);
     is_other_model.then_some(Contradiction::ModelAlone)
+}
+
+/// Says whether a live listing lacks the route that an earlier one gave, that is in use, and that the spec still asks for.
+#[must_use]
+pub fn is_missing(observed: &Observed) -> bool {
+    let binding = &*observed.binding;
+    let supported = binding.status.finding(ConditionType::RegionSupported);
+    let (Some(written), Some(catalog), Some(true)) = (
+        &binding.status.route,
+        &observed.feed.catalog,
+        supported.map(|supported| supported.is_true()),
+    ) else {
+        return false;
+    };
+    let (route, earlier) = (&written.route, &written.provenance);
+    let is_listed = if let Some(id) = route.profile() {
+        let mut profiles = catalog.profiles_of(&route.model).iter();
+        profiles.any(|profile| profile.id == *id)
+    } else {
+        let model = catalog.model(&route.model);
+        catalog.models().is_none() || model.is_some_and(|model| model.on_demand)
+    };
+    let other_account =
+        matches!((&earlier.account, catalog.account()), (Some(before), Some(now)) if before != now);
+    !is_listed
+        && !other_account
+        && catalog.source().is_live()
+        && earlier.source.is_live()
+        && contradiction(binding, written).is_none()
 }
 
 /// Returns what the targets are to hold. `written_judgement` is the limits' judgement of the written route.

@@ -143,6 +143,56 @@ fn only_where_and_how_it_is_called_can_take_a_value_away() {
 }
 
 #[test]
+fn only_what_was_listed_live_and_is_asked_for_can_be_missing() {
+    let missing =
+        |binding: &Binding, feed| is_missing(&crate::plan::testing::observed(binding, feed));
+    let eu = bound("geography: eu");
+    let retired = visit(&eu, without("eu"), &SETTINGS).0;
+    let dated = |without| listing(SourceKind::Directory, None, Some("2026-01-01"), without);
+    let from_files = visit(&sonnet("geography: eu"), dated("none"), &SETTINGS).0;
+    let of_another = listing(SourceKind::Bedrock, Some("444455556666"), None, "eu");
+    for (name, binding, feed, expected) in [
+        ("it is gone", &eu, without("eu"), true),
+        ("it is there", &eu, full(), false),
+        ("nothing is listed yet", &eu, failing(), false),
+        ("it is known to be gone", &retired, without("eu"), false),
+        (
+            "something else is asked for",
+            &edited(&eu, "geography: jp"),
+            without("eu"),
+            false,
+        ),
+        ("files lack it", &eu, dated("eu"), false),
+        ("files had it", &from_files, without("eu"), false),
+        ("another account lacks it", &eu, of_another, false),
+        ("on demand", &bound_on_demand(), on_demand(true), false),
+        (
+            "no longer on demand",
+            &bound_on_demand(),
+            on_demand(false),
+            true,
+        ),
+        (
+            "models can't be listed",
+            &bound_on_demand(),
+            with_models(full(), None),
+            false,
+        ),
+    ] {
+        assert_eq!(missing(binding, feed), expected, "{name}");
+    }
+    // A limit that is broken does not wait.
+    let limited = edited(&eu, "geography: eu, allowedRegions: ['@us']");
+    for (binding, waits) in [(&eu, true), (&limited, false)] {
+        let seen = crate::plan::testing::observed(binding, without("eu"));
+        assert_eq!(
+            crate::plan::testing::planned(seen).needs_confirmation(),
+            waits
+        );
+    }
+}
+
+#[test]
 fn an_inventory_without_a_route_is_withdrawn_only_for_a_limit() {
     let lost = |rest: &str| {
         let mut binding = edited(&bound("geography: eu"), rest);
