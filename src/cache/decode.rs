@@ -157,6 +157,9 @@ impl WatchedNamespace {
     /// Returns the Namespace's name and the residency limit that it sets.
     #[must_use]
     pub fn limit(&self) -> (Arc<str>, NamespaceLimit) {
+        if self.metadata.deletion_timestamp.is_some() {
+            return (self.name(), NamespaceLimit::Terminating);
+        }
         let annotations = self.metadata.annotations.as_ref();
         let annotation =
             annotations.and_then(|annotations| annotations.get(names::ALLOWED_REGIONS_ANNOTATION));

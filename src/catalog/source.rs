@@ -143,7 +143,14 @@ pub enum Freshness {
     Fresh,
     /// The data have a date, which is recent enough.
     Snapshot,
-    /// The last listing failed, and an earlier catalog, if there is one, is kept; or the catalog is too old.
+    /// No listing has succeeded yet, and none has failed for long: what is known to be so from before still counts as current.
+    Interrupted {
+        /// A False reason of `CatalogFresh`.
+        reason: Reason,
+        /// What happened and what to do.
+        message: Arc<str>,
+    },
+    /// Listings have failed for a while, and an earlier catalog, if there is one, is kept; or the catalog is too old.
     Failed {
         /// A False reason of `CatalogFresh`.
         reason: Reason,
@@ -159,6 +166,17 @@ impl Freshness {
         Self::Failed {
             reason: error.reason(),
             message: error.to_string().into(),
+        }
+    }
+
+    /// Returns the reason and the message of a failure, or `None` if nothing fails.
+    #[must_use]
+    pub fn failure(&self) -> Option<(Reason, &Arc<str>)> {
+        match self {
+            Self::Interrupted { reason, message } | Self::Failed { reason, message } => {
+                Some((*reason, message))
+            }
+            Self::Pending | Self::Fresh | Self::Snapshot => None,
         }
     }
 }

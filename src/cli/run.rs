@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     catalog::{Source, embedded::Embedded, regions::Absence},
     controller::{Config, Controller, Health, clock::SystemClock},
-    feeds::{Schedule, admission::FeedLimits},
+    feeds::{CONFIRMATION, Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
     plan::Settings,
@@ -123,6 +123,9 @@ struct FeedOptions {
     /// How often each catalog is listed, such as 15m or 90s
     #[arg(long, env = "IPO_REFRESH_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = duration)]
     refresh_interval: Duration,
+    /// How old a live catalog may be before `CatalogFresh` says that listings fail, such as 1h; at least two refresh intervals
+    #[arg(long, env = "IPO_CATALOG_GRACE", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    catalog_grace: Duration,
     /// How old a directory or embedded catalog may be before `CatalogFresh` says so, such as 2160h
     #[arg(long, env = "IPO_CATALOG_MAX_AGE", value_name = "DURATION", default_value = "2160h", value_parser = duration)]
     catalog_max_age: Duration,
@@ -148,6 +151,8 @@ impl FeedOptions {
     fn schedule(&self) -> Schedule {
         Schedule {
             interval: self.refresh_interval,
+            grace: self.catalog_grace,
+            confirmation: CONFIRMATION,
             max_age: self.catalog_max_age,
         }
     }

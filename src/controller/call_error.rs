@@ -104,6 +104,30 @@ impl CallError {
             .any(|cause| cause.reason == "NamespaceTerminating")
     }
 
+    /// Returns whether RBAC or admission refuses the call. Both answer 403, but a `ValidatingAdmissionPolicy` answers what its
+    /// `reason` says, by default 422 as for an object that is not valid, and a webhook answers as it likes.
+    ///
+    /// A policy adds a cause that has a message alone. Those of an object that is not valid have a reason and a field.
+    /// An answer without causes has only its text: that of `NewForbidden` in apimachinery, or that of webhooks.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        let Some(status) = self.status() else {
+            return false;
+        };
+        if status.is_forbidden() {
+            return true;
+        }
+        if !matches!(status.code, 400 | 401 | 413 | 422) {
+            return false;
+        }
+        let mut causes = self.causes().peekable();
+        if causes.peek().is_some() {
+            return causes.all(|cause| cause.reason.is_empty() && cause.field.is_empty());
+        }
+        let message = &status.message;
+        message.contains(" is forbidden: ") || message.contains(" denied the request")
+    }
+
     /// Returns the field managers that conflict with an apply, as the apiserver names them.
     #[must_use]
     pub fn conflicting_managers(&self) -> Vec<String> {
@@ -128,7 +152,7 @@ impl CallError {
                 Retry::OnChange,
                 "the namespace is being deleted",
             ),
-            Some(status) if status.is_forbidden() => (
+            Some(_) if self.is_refused() => (
                 Reason::TargetForbidden,
                 Retry::Rarely,
                 "allow the operator's service account to create, patch and delete this kind here, or change the admission policy that refuses",
@@ -167,7 +191,7 @@ impl CallError {
                 Retry::OnChange,
                 "the namespace is being deleted",
             ),
-            Some(status) if status.is_forbidden() => (
+            Some(_) if self.is_refused() => (
                 Reason::RolloutFailed,
                 Retry::Rarely,
                 "allow the operator's service account to get and patch this kind here, change the admission policy that refuses, or take the workload out of spec.rollout",
@@ -220,6 +244,107 @@ impl CallError {
             | Self::NotSynced
             | Self::JustStarted(_)
             | Self::Outdated => self.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn answer(code: u16, reason: &str, message: &str, causes: &Value) -> CallError {
+        let status = json!({
+            "status": "Failure",
+            "code": code,
+            "reason": reason,
+            "message": message,
+            "details": {"name": "a", "kind": "configmaps", "causes": causes},
+        });
+        let status: Status = serde_json::from_value(status).expect("a Status");
+        CallError::Failed(kube::Error::Api(status.boxed()))
+    }
+
+    /// Answers as kube-apiserver 1.37 gives them.
+    #[test]
+    fn refusals_are_told_from_objects_that_are_not_valid() {
+        use Reason::{Retrying, TargetForbidden, TargetInvalid, TargetNotFound};
+
+        let policy = "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
+        let of_policy = json!([{"message": "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"}]);
+        let webhook = "admission webhook \"w.example.com\" denied the request: no";
+        let immutable = "ConfigMap \"a\" is invalid: data: Forbidden: field is immutable when `immutable` is set";
+        let of_field = json!([{"reason": "FieldValueForbidden", "message": "Forbidden: field is immutable", "field": "data"}]);
+        let none = json!([]);
+        let terminating = json!([{"reason": "NamespaceTerminating", "message": "namespace n is being terminated", "field": "metadata.namespace"}]);
+        for (code, reason, message, causes, expected) in [
+            (
+                403,
+                "Forbidden",
+                "configmaps \"a\" is forbidden: User \"u\" cannot patch",
+                &none,
+                TargetForbidden,
+            ),
+            (403, "Forbidden", "exceeded quota", &none, TargetForbidden),
+            (
+                403,
+                "Forbidden",
+                "being terminated",
+                &terminating,
+                TargetForbidden,
+            ),
+            (422, "Invalid", policy, &of_policy, TargetForbidden),
+            (
+                413,
+                "RequestEntityTooLarge",
+                policy,
+                &of_policy,
+                TargetForbidden,
+            ),
+            (401, "Unauthorized", policy, &of_policy, TargetForbidden),
+            (422, "Invalid", policy, &none, TargetForbidden),
+            (400, "BadRequest", webhook, &none, TargetForbidden),
+            (422, "Invalid", immutable, &of_field, TargetInvalid),
+            // The text of a field's value decides nothing.
+            (
+                422,
+                "Invalid",
+                "a is invalid: data: \"x is forbidden: y\"",
+                &of_field,
+                TargetInvalid,
+            ),
+            (
+                400,
+                "BadRequest",
+                "the body can't be read",
+                &none,
+                TargetInvalid,
+            ),
+            (
+                404,
+                "NotFound",
+                "configmaps \"a\" not found",
+                &none,
+                TargetNotFound,
+            ),
+            (401, "Unauthorized", "Unauthorized", &none, Retrying),
+            (409, "Conflict", "the UID differs", &none, Retrying),
+            (
+                500,
+                "InternalError",
+                "failed calling webhook",
+                &none,
+                Retrying,
+            ),
+        ] {
+            let target = TargetKey {
+                kind: crate::api::TargetKind::ConfigMap,
+                namespace: "n".into(),
+                name: "a".into(),
+            };
+            let problem = answer(code, reason, message, causes).problem(&target);
+            assert_eq!(problem.reason, expected, "{code} {message}");
         }
     }
 }

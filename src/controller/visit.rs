@@ -1,21 +1,29 @@
 //! One visit of one binding: gather, plan, write, remove, restart, conclude, write the status, publish Events.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 
 use crate::{
     api::condition::ConditionType,
-    catalog::{FeedState, embedded::Embedded},
+    catalog::{FeedKey, FeedState, embedded::Embedded},
     feeds::access::AccessChecks,
     plan::{
         Outcome, Retry, Settings, identity::ObjectKey, observed::Observed, plan, status::Status,
     },
+    queue::Lane,
+    residency::NamespaceLimit,
 };
 
 use super::{
     call_error::CallError, clock::Clock, restarts::Restarts, state::State, writer::Writer,
 };
+
+/// How long the first listing of a catalog is waited for, before bindings show that it is under way.
+const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(3);
+
+/// How long after a listing that confirms was due a binding is visited again: it has come by then, mostly.
+const CONFIRMATION_SLACK: Duration = Duration::from_secs(1);
 
 /// What a visit needs.
 pub(super) struct Visitor {
@@ -36,12 +44,33 @@ impl Visitor {
     /// Returns [`CallError`] if the binding's own object could not be written. Nothing is lost: the next visit repeats it.
     pub async fn visit(&self, key: &ObjectKey) -> Result<Retry, CallError> {
         let list = self.state.gate.list();
-        let Some(observed) = self.gather(key) else {
+        let Some((observed, feed)) = self.gather(key) else {
             self.restarts.forget(key);
             return Ok(Retry::OnChange);
         };
+        if observed.namespace == NamespaceLimit::Terminating && !observed.binding.deleting {
+            // The apiserver refuses new objects and Events there, and deletes the others. Only what deletion waits for is done.
+            self.restarts.forget(key);
+            return Ok(Retry::OnChange);
+        }
         let now = self.clock.now();
         let mut plan = plan(observed, &self.settings, self.embedded, now);
+        if plan.needs_confirmation()
+            && let Some(wait) = feed
+                .as_ref()
+                .and_then(|feed| self.state.feeds.confirm(feed))
+        {
+            let wait = wait + CONFIRMATION_SLACK;
+            self.state.queue.push_after(key.clone(), Lane::Low, wait);
+            return Ok(Retry::OnChange);
+        }
+        if plan.is_idle()
+            && let Some(wait) = feed.and_then(|feed| self.first_answer_wait(&feed))
+        {
+            // The answer wakes the binding. A status that only says that it is awaited is not worth a write.
+            self.state.queue.push_after(key.clone(), Lane::Low, wait);
+            return Ok(Retry::OnChange);
+        }
         if plan.needs_finalizer() {
             self.writer.set_finalizer(plan.binding(), true).await?;
         }
@@ -92,8 +121,14 @@ impl Visitor {
         self.restarts.forget(key);
     }
 
-    /// Returns everything that is known of a binding, or `None` if the binding is gone.
-    fn gather(&self, key: &ObjectKey) -> Option<Observed> {
+    /// Returns how long the first answer of a feed is still waited for, or `None` if none is under way, or not any more.
+    fn first_answer_wait(&self, feed: &FeedKey) -> Option<Duration> {
+        let wait = FIRST_ANSWER_WAIT.checked_sub(self.state.feeds.first_listing(feed)?)?;
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// Returns everything that is known of a binding, and its feed. Returns `None` if the binding is gone.
+    fn gather(&self, key: &ObjectKey) -> Option<(Observed, Option<FeedKey>)> {
         let mut used_feed = None;
         let mut observed = self.state.cache().observe(key, |feed| {
             used_feed = feed.cloned();
@@ -103,14 +138,14 @@ impl Visitor {
         // A binding that may not use the catalog may not use this either, and a suspended binding causes no calls to AWS.
         if let (Some(checks), Some(feed), Some(_), false, Ok(request)) = (
             &self.access,
-            used_feed,
+            &used_feed,
             &observed.feed.catalog,
             binding.spec.suspend || binding.deleting,
             &binding.spec.request,
         ) {
-            observed.usability = checks.look((feed, request.model.clone()));
+            observed.usability = checks.look((feed.clone(), request.model.clone()));
         }
-        Some(observed)
+        Some((observed, used_feed))
     }
 }
 

@@ -26,12 +26,13 @@ use tokio::{
 };
 
 use crate::{
+    api::condition::Reason,
     catalog::{Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, embedded::Embedded},
     metrics::Metrics,
     types::{Region, RoleArn},
 };
 
-use refresh::RefreshState;
+use refresh::{Moment, RefreshState};
 use throttle::ThrottledAccounts;
 
 /// Shortest time between a listing and one that a user requests.
@@ -39,13 +40,34 @@ const REQUESTED_REFRESH_PAUSE: Duration = Duration::from_secs(10);
 /// How often the version of a source is checked, if the source has one.
 const VERSION_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// When catalogs are listed again, and when a snapshot is stale.
+/// About how long what live listings no longer have must be missing before it counts as gone. With its jitter it is less than a
+/// minute, and more than the half minute that a listing can change to and fro.
+pub const CONFIRMATION: Duration = Duration::from_secs(45);
+/// How many refresh intervals pass at least before a catalog is overdue.
+const LEAST_INTERVALS_OF_GRACE: u32 = 2;
+
+/// When catalogs are listed again, and when they are overdue or stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
     /// How often a catalog is listed.
     pub interval: Duration,
+    /// How old a live catalog is at most before it is overdue. Two intervals are the least, whatever this is.
+    pub grace: Duration,
+    /// About how long what live listings no longer have must be missing before it counts as gone.
+    pub confirmation: Duration,
     /// How old a snapshot may be before it is stale.
     pub max_age: Duration,
+}
+
+impl Schedule {
+    /// Returns the age from which a live catalog is overdue: only then do bindings that have an answer show that listings fail.
+    fn overdue_after(&self) -> Duration {
+        self.grace.max(self.interval * LEAST_INTERVALS_OF_GRACE)
+    }
+
+    fn is_overdue(&self, age: Duration) -> bool {
+        age >= self.overdue_after()
+    }
 }
 
 /// A change of what a feed publishes.
@@ -86,8 +108,12 @@ struct Feed {
     published: Arc<Mutex<Published>>,
     /// Notified when a user requests a listing.
     refresh_requested: Arc<Notify>,
+    /// Notified when a second listing is to confirm the first one.
+    confirmation_requested: Arc<Notify>,
     /// `None` while paused.
     task: Option<AbortHandle>,
+    /// When the task started.
+    started: Instant,
 }
 
 /// What a feed publishes.
@@ -95,6 +121,8 @@ struct Published {
     state: FeedState,
     /// When the source was last listed successfully.
     listed_at: Option<Instant>,
+    /// When it was first listed successfully.
+    first_listed_at: Option<Instant>,
 }
 
 impl Feed {
@@ -147,6 +175,7 @@ impl Feeds {
         let mut running = self.running.lock();
         if std::mem::take(&mut running.paused) {
             for (key, feed) in &mut running.feeds {
+                feed.started = Instant::now();
                 feed.task = Some(self.start(key, feed, RefreshState::default(), None));
             }
         }
@@ -171,8 +200,13 @@ impl Feeds {
         let mut refresh = RefreshState::default();
         let mut state = FeedState::pending();
         let first_delay = answer.map(|answer| {
-            let now = Timestamp::now();
-            let step = refresh.step(&state, answer, kind, self.schedule, now, fastrand::f64());
+            let moment = Moment {
+                now: Timestamp::now(),
+                at: Instant::now(),
+                age: Duration::ZERO,
+                random: fastrand::f64(),
+            };
+            let step = refresh.step(&state, answer, kind, self.schedule, moment);
             if let Some(first) = step.publish {
                 state = first;
             }
@@ -184,9 +218,12 @@ impl Feeds {
             published: Arc::new(Mutex::new(Published {
                 state,
                 listed_at: None,
+                first_listed_at: None,
             })),
             refresh_requested: Arc::default(),
+            confirmation_requested: Arc::default(),
             task: None,
+            started: Instant::now(),
         };
         if !running.paused {
             feed.task = Some(self.start(key, &feed, refresh, first_delay));
@@ -212,7 +249,11 @@ impl Feeds {
             throttled: Arc::clone(&self.throttled),
             published: Arc::clone(&feed.published),
             refresh_requested: Arc::clone(&feed.refresh_requested),
+            confirmation_requested: Arc::clone(&feed.confirmation_requested),
             refresh,
+            started: Instant::now(),
+            overdue: None,
+            logged: None,
         };
         tokio::spawn(poll.run(first_delay)).abort_handle()
     }
@@ -247,6 +288,31 @@ impl Feeds {
             .map_or_else(FeedState::pending, |feed| {
                 feed.published.lock().state.clone()
             })
+    }
+
+    /// Returns for how long the first listing of a feed has been under way, or `None` if none is.
+    #[must_use]
+    pub fn first_listing(&self, key: &FeedKey) -> Option<Duration> {
+        let running = self.running.lock();
+        let feed = running.feeds.get(key).filter(|_| !running.paused)?;
+        let is_pending = feed.published.lock().state.freshness == Freshness::Pending;
+        is_pending.then(|| feed.started.elapsed())
+    }
+
+    /// If the catalog of a feed comes from its first listing alone, requests a second one, and returns after how long that is due.
+    /// What an earlier operator had from AWS and the first listing lacks may be there again. Returns `None` if the catalog is
+    /// confirmed.
+    #[must_use]
+    pub fn confirm(&self, key: &FeedKey) -> Option<Duration> {
+        let running = self.running.lock();
+        let feed = running.feeds.get(key)?;
+        let published = feed.published.lock();
+        let (first, last) = (published.first_listed_at?, published.listed_at?);
+        if last.saturating_duration_since(first) >= refresh::least(self.schedule.confirmation) {
+            return None;
+        }
+        feed.confirmation_requested.notify_one();
+        Some((first + self.schedule.confirmation).saturating_duration_since(Instant::now()))
     }
 
     /// Returns whether every running feed has a catalog or is known to fail.
@@ -315,7 +381,14 @@ struct Poll {
     throttled: Arc<Mutex<ThrottledAccounts>>,
     published: Arc<Mutex<Published>>,
     refresh_requested: Arc<Notify>,
+    confirmation_requested: Arc<Notify>,
     refresh: RefreshState,
+    /// When this task started.
+    started: Instant,
+    /// What to publish when the catalog is overdue.
+    overdue: Option<FeedState>,
+    /// The reason of the failure that was logged last, if listings fail.
+    logged: Option<Reason>,
 }
 
 impl Poll {
@@ -330,6 +403,7 @@ impl Poll {
             self.wait_for_account().await;
             // This listing answers every request made until now.
             requested |= self.refresh_requested.notified().now_or_never().is_some();
+            self.confirmation_requested.notified().now_or_never();
             let asked = Instant::now();
             let version = self.source.version(&self.key);
             let delay = self.list(requested).await;
@@ -339,80 +413,155 @@ impl Poll {
 
     /// Lists once and returns how long to wait before the next listing.
     async fn list(&mut self, requested: bool) -> Duration {
-        let answer = self.source.list(&self.key).await;
+        let answer = {
+            let (source, key) = (Arc::clone(&self.source), self.key.clone());
+            self.tell_while(async move { source.list(&key).await })
+                .await
+        };
         let failure = answer.as_ref().err().map(CatalogError::reason);
         self.metrics.listed(self.region_label, failure);
-        if requested {
-            let (region, role) = (
-                &self.key.region,
-                self.key.role.as_ref().map(RoleArn::as_str),
-            );
-            match failure {
-                None => tracing::info!(%region, role, "listed as requested"),
-                Some(reason) => {
-                    tracing::warn!(%region, role, %reason, "the requested listing failed");
-                }
-            }
-        }
-        let before = {
+        self.log(answer.as_ref().err(), requested);
+        if answer.is_ok() {
             let mut published = self.published.lock();
-            if answer.is_ok() {
-                published.listed_at = Some(Instant::now());
-            }
-            published.state.clone()
+            let now = Instant::now();
+            published.listed_at = Some(now);
+            published.first_listed_at.get_or_insert(now);
+        }
+        let before = self.published.lock().state.clone();
+        let moment = Moment {
+            now: Timestamp::now(),
+            at: Instant::now(),
+            age: self.age(),
+            random: fastrand::f64(),
         };
-        let step = self.refresh.step(
-            &before,
-            answer,
-            self.source.kind(),
-            self.schedule,
-            Timestamp::now(),
-            fastrand::f64(),
-        );
+        let kind = self.source.kind();
+        let step = self
+            .refresh
+            .step(&before, answer, kind, self.schedule, moment);
         if step.throttled {
             self.throttled
                 .lock()
                 .record(&self.key, step.delay, Instant::now());
         }
+        if step.newly_missing > 0 {
+            let (region, role) = (
+                &self.key.region,
+                self.key.role.as_ref().map(RoleArn::as_str),
+            );
+            tracing::info!(%region, role, missing = step.newly_missing, "profiles or models are no longer listed; they count as gone if the next listing agrees");
+        }
+        if let (None, Some(after)) = (failure, &step.publish) {
+            log_change(&self.key, &after.freshness);
+        }
         self.publish(before, step.publish);
+        self.overdue = step.overdue;
         step.delay
     }
 
+    /// Logs the first failure of its kind, and its end. A requested listing is always logged.
+    fn log(&mut self, error: Option<&CatalogError>, requested: bool) {
+        let (region, role) = (
+            &self.key.region,
+            self.key.role.as_ref().map(RoleArn::as_str),
+        );
+        let before = std::mem::replace(&mut self.logged, error.map(CatalogError::reason));
+        match error {
+            Some(error) if requested => {
+                let reason = error.reason();
+                tracing::warn!(%region, role, %reason, message = %error, "the requested listing failed");
+            }
+            Some(error) if self.logged != before => {
+                let reason = error.reason();
+                tracing::warn!(%region, role, %reason, message = %error, "listing fails; what is known stays in use, and it is tried again");
+            }
+            None if requested => tracing::info!(%region, role, "listed as requested"),
+            None if before.is_some() => tracing::info!(%region, role, "listed again"),
+            _ => {}
+        }
+    }
+
+    /// Returns how long ago the source was last listed successfully, or else how long this task has been running.
+    fn age(&self) -> Duration {
+        let listed_at = self.published.lock().listed_at;
+        listed_at.unwrap_or(self.started).elapsed()
+    }
+
     /// Waits until the account is no longer throttled.
-    async fn wait_for_account(&self) {
-        let pause = || {
-            self.throttled
+    async fn wait_for_account(&mut self) {
+        loop {
+            let pause = self
+                .throttled
                 .lock()
-                .wait(&self.key, Instant::now(), fastrand::f64())
-        };
-        while let Some(wait) = pause() {
-            let before = self.published.lock().state.clone();
-            let now = refresh::while_throttled(&before, wait, self.schedule.interval);
-            self.publish(before, now);
-            sleep(wait).await;
+                .wait(&self.key, Instant::now(), fastrand::f64());
+            let Some(pause) = pause else {
+                return;
+            };
+            if self.overdue.is_none() {
+                let before = self.published.lock().state.clone();
+                let is_overdue = self.schedule.is_overdue(self.age());
+                let (now, overdue) = refresh::while_throttled(&before, is_overdue);
+                self.publish(before, now);
+                self.overdue = overdue;
+            }
+            self.tell_while(sleep(pause)).await;
         }
     }
 
     /// Waits until the next listing is due, is requested, or would differ because the source's version changed. Returns
     /// whether it was requested.
-    async fn wait_until_due(&self, asked: Instant, version: Option<u64>, delay: Duration) -> bool {
-        let differs = async {
+    async fn wait_until_due(
+        &mut self,
+        asked: Instant,
+        version: Option<u64>,
+        delay: Duration,
+    ) -> bool {
+        let (source, key) = (Arc::clone(&self.source), self.key.clone());
+        let differs = async move {
             if version.is_none() {
                 pending::<()>().await;
             }
-            while self.source.version(&self.key) == version {
+            while source.version(&key) == version {
                 sleep(VERSION_CHECK_INTERVAL).await;
             }
         };
         let due = Instant::now() + delay;
-        tokio::select! {
-            () = sleep_until(due) => false,
-            () = differs => false,
-            () = self.refresh_requested.notified() => {
-                sleep_until(due.min(asked + REQUESTED_REFRESH_PAUSE)).await;
-                true
+        let requested = Arc::clone(&self.refresh_requested);
+        let confirmation_requested = Arc::clone(&self.confirmation_requested);
+        let confirmation = self.schedule.confirmation;
+        let confirmed = async move {
+            confirmation_requested.notified().await;
+            sleep_until(asked + confirmation).await;
+        };
+        self.tell_while(async move {
+            tokio::select! {
+                () = sleep_until(due) => false,
+                () = differs => false,
+                () = confirmed => false,
+                () = requested.notified() => {
+                    sleep_until(due.min(asked + REQUESTED_REFRESH_PAUSE)).await;
+                    true
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits, and publishes meanwhile that the catalog is overdue, when it is.
+    async fn tell_while<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        let mut wait = std::pin::pin!(wait);
+        if self.overdue.is_some() {
+            let left = self.schedule.overdue_after().saturating_sub(self.age());
+            tokio::select! {
+                biased;
+                done = &mut wait => return done,
+                () = sleep(left) => {
+                    let before = self.published.lock().state.clone();
+                    let overdue = self.overdue.take();
+                    self.publish(before, overdue);
+                }
             }
         }
+        wait.await
     }
 
     /// Publishes a new state, if there is one, and announces the change.
@@ -420,7 +569,6 @@ impl Poll {
         let Some(after) = now else {
             return;
         };
-        log(&self.key, &after.freshness);
         self.published.lock().state = after.clone();
         let key = self.key.clone();
         // If the receiver is gone, the task ends after its next wait.
@@ -436,10 +584,11 @@ fn region_label(embedded: &'static Embedded, region: &Region) -> &'static str {
         .map_or("other", Region::as_str)
 }
 
-fn log(key: &FeedKey, freshness: &Freshness) {
+/// Logs what a listing changed.
+fn log_change(key: &FeedKey, freshness: &Freshness) {
     let (region, role) = (&key.region, key.role.as_ref().map(RoleArn::as_str));
-    if let Freshness::Failed { reason, message } = freshness {
-        tracing::warn!(%region, role, %reason, %message, "the catalog can't be refreshed");
+    if let Some((reason, message)) = freshness.failure() {
+        tracing::warn!(%region, role, %reason, %message, "the catalog is too old");
     } else {
         tracing::info!(%region, role, "the catalog changed, or is fresh again");
     }

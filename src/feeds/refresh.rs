@@ -1,18 +1,20 @@
 //! What follows from a source's answer: what the feed publishes, and when it lists again. Pure.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, CatalogError, FeedState, Freshness, SourceKind},
+    catalog::{Catalog, CatalogError, FeedState, FoundationModel, Freshness, Profile, SourceKind},
     pause,
+    types::{ModelId, ProfileId},
 };
 
 use super::{Schedule, staleness};
 
-/// Pause after a first failure, and before a doubtful answer is checked by a second listing.
+/// Pause after a first failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait that a source can ask for, unless the feed's interval is longer.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
@@ -20,129 +22,258 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 const JITTER: f64 = 0.1;
 
 /// What a feed remembers between two answers of its source.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct RefreshState {
     /// Number of consecutive failures.
     failures: u32,
-    /// Whether the last answer was empty and needs to be confirmed by a second one.
-    doubtful: bool,
+    /// What the listings no longer have, and when the first one did not have it. It stays in the catalog until a later
+    /// listing confirms that it is gone.
+    missing: BTreeMap<Missing, Instant>,
+}
+
+/// What a listing had before and no longer has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Missing {
+    Profile(ProfileId),
+    /// A model that was on demand.
+    OnDemand(ModelId),
 }
 
 /// What a feed does after an answer.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// What to publish; `None` if nothing changes.
+    /// What to publish at once; `None` if nothing changes.
     pub publish: Option<FeedState>,
+    /// What to publish when the catalog is overdue, unless a listing succeeds before.
+    pub overdue: Option<FeedState>,
     /// How long to wait before listing again.
     pub delay: Duration,
     /// Whether all feeds of the account wait that long.
     pub throttled: bool,
+    /// By how much the number of profiles and models that the listings no longer have, unconfirmed, has grown.
+    pub newly_missing: usize,
+}
+
+/// The moment of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// The time of day.
+    pub now: Timestamp,
+    /// The time on the monotonic clock.
+    pub at: Instant,
+    /// How long ago the source was last listed successfully, or else how long the feed has been running.
+    pub age: Duration,
+    /// A random number in 0..1.
+    pub random: f64,
 }
 
 impl RefreshState {
-    /// Evaluates an answer. `random` is in 0..1.
+    /// Evaluates an answer.
     pub fn step(
         &mut self,
         before: &FeedState,
         answer: Result<Catalog, CatalogError>,
         kind: SourceKind,
         schedule: Schedule,
-        now: Timestamp,
-        random: f64,
+        moment: Moment,
     ) -> Step {
-        let interval = schedule.interval;
-        if !self.doubtful && is_doubtful(before, &answer) {
-            self.doubtful = true;
-            return Step {
-                publish: None,
-                delay: pause::jittered(FIRST_RETRY.min(interval), JITTER, random),
-                throttled: false,
-            };
-        }
-        // A failure neither confirms nor refutes an empty answer: the next empty one has to be confirmed again.
-        self.doubtful = false;
         self.failures = match &answer {
             Ok(_) => 0,
             Err(_) => self.failures.saturating_add(1),
         };
-        let wait = retry_after(&answer);
-        let is_withheld = self.failures == 1
-            && before.catalog.is_some()
-            && !is_overdue(wait.unwrap_or_default(), interval);
+        // Whoever edits a file means it; it is read twice because it may be replaced meanwhile.
+        let confirmation = if kind.is_live() {
+            schedule.confirmation
+        } else {
+            FIRST_RETRY
+        };
+        let unconfirmed = self.missing.len();
+        let answer =
+            answer.map(|catalog| self.keep_missing(before, catalog, confirmation, moment.at));
+        let interval = match &answer {
+            Ok(_) => self.interval(schedule.interval, confirmation, moment.at),
+            Err(_) => schedule.interval,
+        };
+        let delay = next_delay(self.failures, retry_after(&answer), interval, moment.random);
+        let throttled = matches!(answer, Err(CatalogError::Throttled { .. }));
+        let (publish, overdue) = match answer {
+            Ok(catalog) => {
+                let after = listed(before, catalog, kind, schedule.max_age, moment.now);
+                (changed(before, after), None)
+            }
+            Err(error) if kind.is_live() => failed(
+                before,
+                error.reason(),
+                error.to_string().into(),
+                schedule.is_overdue(moment.age),
+            ),
+            // A file that is read while it is replaced is not worth telling.
+            Err(_) if self.failures == 1 && before.catalog.is_some() => (None, None),
+            Err(error) => failed(before, error.reason(), error.to_string().into(), true),
+        };
         Step {
-            delay: next_delay(self.failures, wait, interval, random),
-            throttled: matches!(answer, Err(CatalogError::Throttled { .. })),
-            publish: publication(before, answer, kind, schedule.max_age, now)
-                .filter(|_| !is_withheld),
+            publish,
+            overdue,
+            delay,
+            throttled,
+            newly_missing: self.missing.len().saturating_sub(unconfirmed),
         }
     }
 }
 
-/// Returns whether a catalog is overdue if it cannot be listed for as long as `wait`. If it is not, a single failure is not
-/// worth two writes to every status: it is published only if the next listing fails too.
-fn is_overdue(wait: Duration, interval: Duration) -> bool {
-    wait > interval
+impl RefreshState {
+    /// Returns the catalog with what was there before, is missing now and is not confirmed to be gone. A failure between two
+    /// listings neither confirms nor refutes.
+    fn keep_missing(
+        &mut self,
+        before: &FeedState,
+        catalog: Catalog,
+        confirmation: Duration,
+        now: Instant,
+    ) -> Catalog {
+        let earlier = std::mem::take(&mut self.missing);
+        let is_other_account = |old: &Catalog| {
+            let (old, new) = (old.account(), catalog.account());
+            old.is_some() && new.is_some() && old != new
+        };
+        let Some(old) = before.catalog.as_ref().filter(|old| !is_other_account(old)) else {
+            return catalog;
+        };
+        let least = least(confirmation);
+        let mut is_kept = |missing: Missing| {
+            let since = earlier.get(&missing).copied();
+            let is_gone = since.is_some_and(|since| now.saturating_duration_since(since) >= least);
+            if !is_gone {
+                self.missing.insert(missing, since.unwrap_or(now));
+            }
+            !is_gone
+        };
+        let is_listed = |profile: &Profile| {
+            let listed = catalog.profiles_of(&profile.model);
+            listed.iter().any(|listed| listed.id == profile.id)
+        };
+        let missing = old.profiles().iter().filter(|it| !is_listed(it));
+        let mut profiles: Vec<_> = missing
+            .filter(|it| is_kept(Missing::Profile(it.id.clone())))
+            .cloned()
+            .collect();
+        let mut models = Vec::new();
+        if let (Some(before), Some(_)) = (old.models(), catalog.models()) {
+            for model in before.iter().filter(|model| model.on_demand) {
+                let now = catalog.model(&model.id);
+                if !now.is_some_and(|now| now.on_demand)
+                    && is_kept(Missing::OnDemand(model.id.clone()))
+                {
+                    models.push(FoundationModel {
+                        on_demand: true,
+                        ..now.unwrap_or(model).clone()
+                    });
+                }
+            }
+        }
+        if self.missing.is_empty() {
+            return catalog;
+        }
+        profiles.extend_from_slice(catalog.profiles());
+        // Of models with the same ID the first one is kept.
+        let models = catalog.models().map(|listed| {
+            models.extend_from_slice(listed);
+            models
+        });
+        Catalog::new(
+            catalog.source(),
+            catalog.source_region().clone(),
+            catalog.account().or(old.account()).cloned(),
+            catalog.as_of().map(str::to_owned),
+            profiles,
+        )
+        .with_models(models)
+    }
+
+    /// Returns the time until the next listing after a success. What is missing is confirmed soon.
+    fn interval(&self, interval: Duration, confirmation: Duration, now: Instant) -> Duration {
+        let Some(since) = self.missing.values().min() else {
+            return interval;
+        };
+        let wait = (*since + confirmation).saturating_duration_since(now);
+        interval.min(wait.max(FIRST_RETRY))
+    }
 }
 
-/// Returns what a feed publishes while its account is throttled, or `None` if nothing changes. A feed without a catalog says
-/// why it has none, and a feed whose catalog is overdue no longer claims to be fresh.
+/// Returns how long after a listing another one confirms it at the earliest. It may come early by its jitter.
+pub(super) fn least(confirmation: Duration) -> Duration {
+    confirmation.mul_f64(1.0 - 2.0 * JITTER)
+}
+
+/// Returns what a feed publishes while its account is throttled, at once and when its catalog is overdue.
 pub(super) fn while_throttled(
     before: &FeedState,
-    wait: Duration,
-    interval: Duration,
-) -> Option<FeedState> {
-    let failing = matches!(before.freshness, Freshness::Failed { .. });
-    let differs = !failing && (before.catalog.is_none() || is_overdue(wait, interval));
-    differs.then(|| FeedState {
-        catalog: before.catalog.clone(),
-        freshness: Freshness::Failed {
-            reason: Reason::Throttled,
-            message: "Bedrock limits the rate of requests of this account; the operator tries again by itself"
-                .into(),
-        },
-    })
+    overdue: bool,
+) -> (Option<FeedState>, Option<FeedState>) {
+    if before.freshness.failure().is_some() {
+        return (None, None);
+    }
+    let message =
+        "Bedrock limits the rate of requests of this account; the operator tries again by itself";
+    failed(before, Reason::Throttled, message.into(), overdue)
 }
 
-/// Returns whether an answer has to be confirmed by a second one: it is empty, and the catalog was not empty before.
-fn is_doubtful(before: &FeedState, answer: &Result<Catalog, CatalogError>) -> bool {
-    let had_some = before
-        .catalog
-        .as_ref()
-        .is_some_and(|catalog| !catalog.profiles().is_empty());
-    had_some
-        && answer
-            .as_ref()
-            .is_ok_and(|catalog| catalog.profiles().is_empty())
-}
-
-/// Returns what to publish after an answer, or `None` if nothing changes. A failure keeps the catalog; an equal catalog
-/// stays the same allocation.
-fn publication(
+/// Returns what a feed publishes after a failure, at once and when its catalog is overdue. While it is not, a feed with a
+/// catalog publishes nothing, because a short failure is not worth two writes to every status; a feed without one says why
+/// it has none.
+fn failed(
     before: &FeedState,
-    answer: Result<Catalog, CatalogError>,
+    reason: Reason,
+    message: Arc<str>,
+    overdue: bool,
+) -> (Option<FeedState>, Option<FeedState>) {
+    let state = |freshness| FeedState {
+        catalog: before.catalog.clone(),
+        freshness,
+    };
+    let told = state(Freshness::Failed {
+        reason,
+        message: message.clone(),
+    });
+    if overdue {
+        return (changed(before, told), None);
+    }
+    let at_once = before
+        .catalog
+        .is_none()
+        .then(|| state(Freshness::Interrupted { reason, message }));
+    (at_once.and_then(|after| changed(before, after)), Some(told))
+}
+
+/// Returns the state of a feed after a listing. An equal catalog stays the same allocation.
+fn listed(
+    before: &FeedState,
+    catalog: Catalog,
     kind: SourceKind,
     max_age: Duration,
     now: Timestamp,
-) -> Option<FeedState> {
-    let (catalog, freshness) = match answer {
-        Ok(catalog) => {
-            let same = before.catalog.as_ref().filter(|old| ***old == catalog);
-            let catalog = same.map_or_else(|| Arc::new(catalog), Arc::clone);
-            let freshness = if kind.is_live() {
-                Freshness::Fresh
-            } else {
-                staleness::freshness(&catalog, max_age, now)
-            };
-            (Some(catalog), freshness)
-        }
-        Err(error) => (before.catalog.clone(), Freshness::failed(&error)),
+) -> FeedState {
+    let same = before.catalog.as_ref().filter(|old| ***old == catalog);
+    let catalog = same.map_or_else(|| Arc::new(catalog), Arc::clone);
+    let freshness = if kind.is_live() {
+        Freshness::Fresh
+    } else {
+        staleness::freshness(&catalog, max_age, now)
     };
-    let same_catalog = match (&before.catalog, &catalog) {
+    FeedState {
+        catalog: Some(catalog),
+        freshness,
+    }
+}
+
+/// Returns the state of a feed if it differs from the one before.
+fn changed(before: &FeedState, after: FeedState) -> Option<FeedState> {
+    let same_catalog = match (&before.catalog, &after.catalog) {
         (Some(old), Some(new)) => Arc::ptr_eq(old, new),
         (None, None) => true,
         _ => false,
     };
-    (!same_catalog || before.freshness != freshness).then_some(FeedState { catalog, freshness })
+    (!same_catalog || before.freshness != after.freshness).then_some(after)
 }
 
 fn retry_after(answer: &Result<Catalog, CatalogError>) -> Option<Duration> {
@@ -185,7 +316,7 @@ mod tests {
         }
     }
 
-    fn failed(catalog: Option<Arc<Catalog>>) -> FeedState {
+    fn failing(catalog: Option<Arc<Catalog>>) -> FeedState {
         FeedState {
             catalog,
             freshness: Freshness::Failed {
@@ -241,7 +372,7 @@ mod tests {
                 "first failure",
                 FeedState::pending(),
                 denied(),
-                Some((false, failed(None).freshness)),
+                Some((false, failing(None).freshness)),
             ),
             ("same again", fresh(&["eu"]), live(&["eu"]), None),
             (
@@ -254,17 +385,17 @@ mod tests {
                 "failure keeps the catalog",
                 fresh(&["eu"]),
                 denied(),
-                Some((true, failed(None).freshness)),
+                Some((true, failing(None).freshness)),
             ),
             (
                 "same failure again",
-                failed(fresh(&["eu"]).catalog),
+                failing(fresh(&["eu"]).catalog),
                 denied(),
                 None,
             ),
             (
                 "same catalog after a failure",
-                failed(fresh(&["eu"]).catalog),
+                failing(fresh(&["eu"]).catalog),
                 live(&["eu"]),
                 Some((true, Freshness::Fresh)),
             ),
@@ -301,13 +432,31 @@ mod tests {
         "2026-11-01T00:00:00Z".parse().expect("a time")
     }
 
-    fn publish(before: &FeedState, answer: Answer, kind: SourceKind) -> Option<FeedState> {
-        publication(before, answer, kind, SCHEDULE.max_age, now())
+    /// Evaluates an answer of a source whose catalog is as old as this, without jitter.
+    fn step_of(
+        refresh: &mut RefreshState,
+        before: &FeedState,
+        answer: Answer,
+        kind: SourceKind,
+        age: Duration,
+    ) -> Step {
+        let moment = Moment {
+            now: now(),
+            at: Instant::now(),
+            age,
+            random: 0.5,
+        };
+        refresh.step(before, answer, kind, SCHEDULE, moment)
     }
 
-    /// Evaluates an answer of a live source, without jitter.
+    /// Evaluates an answer of a live source that was just listed, without jitter.
     fn step(refresh: &mut RefreshState, before: &FeedState, answer: Answer) -> Step {
-        refresh.step(before, answer, SourceKind::Bedrock, SCHEDULE, now(), 0.5)
+        step_of(refresh, before, answer, SourceKind::Bedrock, Duration::ZERO)
+    }
+
+    fn publish(before: &FeedState, answer: Answer, kind: SourceKind) -> Option<FeedState> {
+        let overdue = SCHEDULE.grace;
+        step_of(&mut RefreshState::default(), before, answer, kind, overdue).publish
     }
 
     fn throttled(retry_after: Option<Duration>) -> Answer {
@@ -317,72 +466,265 @@ mod tests {
         })
     }
 
+    /// A feed of a live source on a clock of its own.
+    struct Listed {
+        refresh: RefreshState,
+        state: FeedState,
+        schedule: Schedule,
+        start: Instant,
+    }
+
+    impl Listed {
+        /// Returns a feed that has just listed this.
+        fn of(answer: Answer) -> Self {
+            Self {
+                refresh: RefreshState::default(),
+                state: FeedState {
+                    catalog: answer.ok().map(Arc::new),
+                    freshness: Freshness::Fresh,
+                },
+                schedule: SCHEDULE,
+                start: Instant::now(),
+            }
+        }
+
+        /// Takes an answer so long after the start, and returns when the next one is due.
+        fn at(&mut self, since: Duration, answer: Answer) -> Duration {
+            let moment = Moment {
+                now: now(),
+                at: self.start + since,
+                age: Duration::ZERO,
+                random: 0.5,
+            };
+            let kind = SourceKind::Bedrock;
+            let step = self
+                .refresh
+                .step(&self.state, answer, kind, self.schedule, moment);
+            if let Some(state) = step.publish {
+                self.state = state;
+            }
+            step.delay
+        }
+
+        fn geographies(&self) -> Vec<&str> {
+            let catalog = self.state.catalog.as_deref().expect("a catalog");
+            let profiles = catalog.profiles().iter();
+            profiles.map(|it| it.geography.as_str()).collect()
+        }
+    }
+
+    const SECONDS: fn(u64) -> Duration = Duration::from_secs;
+
     #[test]
-    fn an_empty_answer_is_believed_only_twice_in_a_row() {
-        let before = fresh(&["eu"]);
-        let mut refresh = RefreshState::default();
-        let mut answer = |answer| {
-            let step = step(&mut refresh, &before, answer);
-            (
-                step.publish
-                    .map(|state| state.catalog.expect("catalog").profiles().len()),
-                step.delay,
-            )
-        };
-        let soon = Duration::from_secs(1);
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(live(&["eu"])), (None, INTERVAL));
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(denied()), (None, soon), "a first failure");
-        assert_eq!(answer(live(&[])), (None, soon));
-        assert_eq!(answer(live(&[])), (Some(0), INTERVAL));
+    fn what_vanishes_counts_when_a_second_listing_agrees() {
+        let pause = SCHEDULE.confirmation;
+        assert!(pause < SECONDS(60), "within a minute");
+        for without in [&["us"][..], &[]] {
+            let mut feed = Listed::of(live(&["eu", "us"]));
+            assert_eq!(feed.at(SECONDS(0), live(without)), pause);
+            assert_eq!(feed.geographies(), ["eu", "us"], "one listing");
+            assert_eq!(feed.at(pause, live(without)), INTERVAL);
+            assert_eq!(feed.geographies(), without, "two");
+
+            // A listing that has it refutes the one before.
+            let mut feed = Listed::of(live(&["eu", "us"]));
+            feed.at(SECONDS(0), live(without));
+            assert_eq!(feed.at(pause, live(&["eu", "us"])), INTERVAL);
+            assert_eq!(feed.at(pause * 2, live(without)), pause);
+            assert_eq!(feed.geographies(), ["eu", "us"]);
+
+            // A failure says nothing, and is retried as any other.
+            let mut feed = Listed::of(live(&["eu", "us"]));
+            feed.at(SECONDS(0), live(without));
+            assert_eq!(feed.at(pause, denied()), FIRST_RETRY);
+            assert_eq!(feed.at(pause + SECONDS(1), denied()), FIRST_RETRY * 2);
+            assert_eq!(feed.geographies(), ["eu", "us"]);
+            feed.at(pause + SECONDS(3), live(without));
+            assert_eq!(feed.geographies(), without);
+        }
     }
 
     #[test]
-    fn a_single_failure_is_not_shown_where_there_is_a_catalog() {
-        let hours = |hours| Some(Duration::from_hours(hours));
-        let shown = |before: &FeedState, answers: Vec<Answer>| -> Vec<bool> {
-            let mut refresh = RefreshState::default();
-            let answers = answers.into_iter();
-            answers
-                .map(|answer| step(&mut refresh, before, answer).publish.is_some())
-                .collect()
-        };
-        let good = fresh(&["eu"]);
-        for (name, before, answers, expected) in [
-            (
-                "the first listing",
-                &FeedState::pending(),
-                vec![denied()],
-                vec![true],
-            ),
-            (
-                "twice in a row",
-                &good,
-                vec![denied(), denied()],
-                vec![false, true],
-            ),
-            (
-                "with an answer between",
-                &good,
-                vec![denied(), live(&["eu"]), denied()],
-                vec![false, false, false],
-            ),
-            (
-                "asked again within the interval",
-                &good,
-                vec![throttled(Some(INTERVAL))],
-                vec![false],
-            ),
-            (
-                "asked again later",
-                &good,
-                vec![throttled(hours(1))],
-                vec![true],
-            ),
-        ] {
-            assert_eq!(shown(before, answers), expected, "{name}");
+    fn what_appears_counts_at_once_while_something_is_missing() {
+        let mut feed = Listed::of(live(&["eu"]));
+        let pause = SCHEDULE.confirmation;
+        feed.at(SECONDS(0), live(&["us"]));
+        assert_eq!(feed.geographies(), ["eu", "us"]);
+        // What vanishes later is confirmed later.
+        assert_eq!(feed.at(SECONDS(20), live(&["jp"])), SECONDS(25));
+        assert_eq!(feed.at(pause, live(&["jp"])), SECONDS(20));
+        assert_eq!(feed.geographies(), ["jp", "us"]);
+        feed.at(pause + SECONDS(20), live(&["jp"]));
+        assert_eq!(feed.geographies(), ["jp"]);
+    }
+
+    #[test]
+    fn a_catalog_that_flaps_is_never_published() {
+        // Every 2 s for 30 s, wherever in that the first listing falls, and however often it is listed.
+        for interval in [Duration::from_millis(100), SECONDS(1), SECONDS(7), INTERVAL] {
+            for offset in 0..40_u64 {
+                let offset = Duration::from_millis(offset * 100);
+                let mut feed = Listed::of(live(&["eu", "us"]));
+                feed.schedule.interval = interval;
+                let mut since = offset;
+                while since < SECONDS(120) {
+                    let flaps = since < offset + SECONDS(30);
+                    let is_missing = flaps && (since.as_secs() / 2).is_multiple_of(2);
+                    let answer = if is_missing {
+                        &["us"][..]
+                    } else {
+                        &["eu", "us"]
+                    };
+                    since += feed.at(since, live(answer));
+                    assert_eq!(feed.geographies(), ["eu", "us"], "{interval:?} {offset:?}");
+                }
+            }
         }
+    }
+
+    #[test]
+    fn a_model_that_is_no_longer_on_demand_counts_when_a_second_listing_agrees() {
+        let with = |models: Option<&[bool]>| {
+            let model = |on_demand: &bool| FoundationModel {
+                id: "a.b".parse().expect("a model"),
+                lifecycle: crate::catalog::Lifecycle::ACTIVE,
+                on_demand: *on_demand,
+            };
+            let models = models.map(|models| models.iter().map(model).collect());
+            Ok(catalog(SourceKind::Bedrock, &["eu"]).with_models(models))
+        };
+        let is_on_demand = |feed: &Listed| {
+            let catalog = feed.state.catalog.as_ref().expect("a catalog");
+            let model = catalog.model(&"a.b".parse().expect("a model"));
+            model.map(|model| model.on_demand)
+        };
+        let pause = SCHEDULE.confirmation;
+        for (without, after) in [(&[false][..], Some(false)), (&[], None)] {
+            let mut feed = Listed::of(with(Some(&[true])));
+            assert_eq!(feed.at(SECONDS(0), with(Some(without))), pause);
+            assert_eq!(is_on_demand(&feed), Some(true));
+            feed.at(pause, with(Some(without)));
+            assert_eq!(is_on_demand(&feed), after);
+        }
+        // That the models can't be listed is not that one is gone.
+        let mut feed = Listed::of(with(Some(&[true])));
+        assert_eq!(feed.at(SECONDS(0), with(None)), INTERVAL);
+        assert_eq!(is_on_demand(&feed), None);
+    }
+
+    #[test]
+    fn another_account_has_its_own_profiles() {
+        let of = |account: &str, geographies: &[&str]| {
+            let profiles = catalog(SourceKind::Bedrock, geographies)
+                .profiles()
+                .to_vec();
+            let account = account.parse().ok();
+            let region = key().region;
+            Ok(Catalog::new(
+                SourceKind::Bedrock,
+                region,
+                account,
+                None,
+                profiles,
+            ))
+        };
+        let mut feed = Listed::of(of("111122223333", &["eu", "us"]));
+        feed.at(SECONDS(0), of("444455556666", &["us"]));
+        assert_eq!(feed.geographies(), ["us"]);
+        // An empty listing names no account, so the catalog keeps the one that it had.
+        feed.at(SECONDS(1), live(&[]));
+        let catalog = feed.state.catalog.as_deref().expect("a catalog");
+        assert_eq!(
+            catalog.account().map(crate::types::AccountId::as_str),
+            Some("444455556666")
+        );
+    }
+
+    #[test]
+    fn a_failure_is_shown_at_once_only_where_there_is_no_catalog_or_an_overdue_one() {
+        #[derive(Debug, PartialEq)]
+        enum Shown {
+            Nothing,
+            ToBindingsWithoutAnAnswer,
+            ToAll,
+        }
+        use Shown::{Nothing, ToAll, ToBindingsWithoutAnAnswer};
+        let good = fresh(&["eu"]);
+        let nothing = FeedState::pending();
+        let last_moment = SCHEDULE.grace.mul_f64(0.999);
+        for (name, before, age, shown) in [
+            (
+                "no catalog",
+                &nothing,
+                Duration::ZERO,
+                ToBindingsWithoutAnAnswer,
+            ),
+            (
+                "none for long",
+                &nothing,
+                last_moment,
+                ToBindingsWithoutAnAnswer,
+            ),
+            ("none for too long", &nothing, SCHEDULE.grace, ToAll),
+            ("a good catalog", &good, Duration::ZERO, Nothing),
+            ("an old one", &good, last_moment, Nothing),
+            ("an overdue one", &good, SCHEDULE.grace, ToAll),
+        ] {
+            let mut refresh = RefreshState::default();
+            // The second failure in a row shows no more than the first.
+            for answer in [denied(), throttled(Some(INTERVAL * 100)), denied()] {
+                let step = step_of(&mut refresh, before, answer, SourceKind::Bedrock, age);
+                let found = match step.publish.map(|state| state.freshness) {
+                    None => Nothing,
+                    Some(Freshness::Interrupted { .. }) => ToBindingsWithoutAnAnswer,
+                    Some(Freshness::Failed { .. }) => ToAll,
+                    Some(other) => panic!("{name}: {other:?}"),
+                };
+                assert_eq!(found, shown, "{name}");
+                let later = step.overdue.map(|state| state.freshness);
+                assert_eq!(
+                    matches!(later, Some(Freshness::Failed { .. })),
+                    shown != ToAll,
+                    "{name}: shown when it is overdue"
+                );
+            }
+            let step = step_of(
+                &mut refresh,
+                before,
+                live(&["eu"]),
+                SourceKind::Bedrock,
+                age,
+            );
+            assert!(step.overdue.is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn two_intervals_are_the_least_grace() {
+        let of = |grace, interval| Schedule {
+            interval,
+            grace,
+            ..SCHEDULE
+        };
+        let hours = Duration::from_hours;
+        assert_eq!(of(hours(3), hours(1)).overdue_after(), hours(3));
+        assert_eq!(of(hours(1), hours(1)).overdue_after(), hours(2));
+        assert_eq!(of(Duration::ZERO, hours(1)).overdue_after(), hours(2));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_shown_with_the_second_failure() {
+        let before = FeedState {
+            catalog: Some(Arc::new(catalog(SourceKind::Directory, &["eu"]))),
+            freshness: Freshness::Snapshot,
+        };
+        let mut refresh = RefreshState::default();
+        let mut shown = || {
+            let kind = SourceKind::Directory;
+            let step = step_of(&mut refresh, &before, denied(), kind, Duration::ZERO);
+            step.publish.is_some()
+        };
+        assert_eq!([shown(), shown()], [false, true]);
     }
 
     #[test]
@@ -402,21 +744,15 @@ mod tests {
     #[test]
     fn what_is_shown_while_the_account_pauses() {
         let good = fresh(&["eu"]);
-        let longer = INTERVAL + Duration::from_secs(1);
-        for (name, before, wait, shown) in [
-            (
-                "a first listing",
-                &FeedState::pending(),
-                Duration::from_secs(1),
-                true,
-            ),
-            ("a good catalog", &good, INTERVAL, false),
-            ("a good catalog that is late", &good, longer, true),
-            ("another failure", &failed(None), longer, false),
+        for (name, before, overdue, at_once, later) in [
+            ("a first listing", &FeedState::pending(), false, true, true),
+            ("a good catalog", &good, false, false, true),
+            ("an overdue catalog", &good, true, true, false),
+            ("another failure", &failing(None), true, false, false),
         ] {
-            let state = while_throttled(before, wait, INTERVAL);
-            assert_eq!(state.is_some(), shown, "{name}");
-            if let Some(state) = state {
+            let (now, then) = while_throttled(before, overdue);
+            assert_eq!((now.is_some(), then.is_some()), (at_once, later), "{name}");
+            for state in now.into_iter().chain(then) {
                 assert_eq!(state.catalog.is_some(), before.catalog.is_some(), "{name}");
             }
         }
@@ -440,7 +776,13 @@ mod tests {
         let mut state = FeedState::pending();
         let mut read = |hours: i64| {
             let now = now() + jiff::SignedDuration::from_hours(hours);
-            let step = refresh.step(&state, dated(), SourceKind::Directory, SCHEDULE, now, 0.5);
+            let moment = Moment {
+                now,
+                at: Instant::now(),
+                age: Duration::ZERO,
+                random: 0.5,
+            };
+            let step = refresh.step(&state, dated(), SourceKind::Directory, SCHEDULE, moment);
             let shown = step.publish.map(|next| {
                 state = next;
                 state.freshness.clone()

@@ -21,6 +21,8 @@ pub(super) type Answer = Result<Catalog, CatalogError>;
 pub(super) const INTERVAL: Duration = Duration::from_mins(15);
 pub(super) const SCHEDULE: Schedule = Schedule {
     interval: INTERVAL,
+    grace: Duration::from_hours(1),
+    confirmation: CONFIRMATION,
     max_age: Duration::from_hours(24),
 };
 
@@ -156,6 +158,48 @@ async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
     assert_eq!(source.asked(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_first_listing_is_under_way_until_an_answer_comes() {
+    let seconds = Duration::from_secs;
+    for answer in [live(&["eu"]), denied()] {
+        let source = Arc::new(Fake {
+            latency: seconds(10),
+            ..Arc::into_inner(Fake::new(SourceKind::Bedrock, [answer])).expect("one")
+        });
+        let (feeds, mut changes) = feeds_of(&source);
+        assert_eq!(feeds.first_listing(&key()), None, "no such feed");
+        feeds.pause();
+        feeds.hold(&key());
+        sleep(seconds(60)).await;
+        assert_eq!(feeds.first_listing(&key()), None, "nobody is asked");
+        feeds.resume();
+        sleep(seconds(4)).await;
+        assert_eq!(feeds.first_listing(&key()), Some(seconds(4)));
+        changes.recv().await.expect("an answer");
+        assert_eq!(feeds.first_listing(&key()), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_listing_is_confirmed_on_request_by_a_second_one() {
+    let source = Fake::new(SourceKind::Bedrock, (0..3).map(|_| live(&["eu"])));
+    let (feeds, mut changes) = feeds_of(&source);
+    assert_eq!(feeds.confirm(&key()), None, "no such feed");
+    feeds.hold(&key());
+    changes.recv().await.expect("the first listing");
+    let ten = Duration::from_secs(10);
+    sleep(ten).await;
+    for _ in 0..3 {
+        let wait = feeds.confirm(&key()).expect("one listing");
+        assert_eq!(wait + ten, CONFIRMATION);
+    }
+    sleep(CONFIRMATION).await;
+    assert_eq!(source.asked(), 2);
+    assert_eq!(feeds.confirm(&key()), None);
+    sleep(CONFIRMATION * 3).await;
+    assert_eq!(source.asked(), 2, "once");
+}
+
 #[test]
 fn regions_of_specs_do_not_become_labels() {
     assert_eq!(region_label(Embedded::load(), &key().region), "eu-west-1");
@@ -249,27 +293,55 @@ async fn failures_are_retried_soon_and_keep_the_catalog() {
     changes.recv().await.expect("denied");
     assert!(matches!(
         feeds.state(&key()).freshness,
-        Freshness::Failed { .. }
+        Freshness::Interrupted { .. }
     ));
     changes
         .recv()
         .await
         .expect("fresh; the second denial is not published again");
     assert_eq!(source.asked(), 3);
-    changes.recv().await.expect("throttled");
-    assert_eq!(source.asked(), 5, "a single failure is not published");
-    let state = feeds.state(&key());
-    assert!(matches!(
-        state.freshness,
-        Freshness::Failed {
-            reason: Reason::Throttled,
-            ..
-        }
-    ));
-    assert_eq!(listed(&feeds), 1, "kept");
-    changes.recv().await.expect("fresh");
+    let change = changes.recv().await.expect("another catalog");
+    assert_eq!(
+        change.before.freshness,
+        Freshness::Fresh,
+        "the failures between are not published"
+    );
+    assert_eq!(source.asked(), 6);
     assert_eq!(listed(&feeds), 2);
     assert_waits(&source.waits(), &[1.0, 2.0, 900.0, 60.0, 60.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_published_when_the_catalog_is_overdue_whenever_the_next_listing_is() {
+    let (now, before) = (Instant::now, Instant::now());
+    // The second failure asks for a wait that goes on beyond the grace.
+    let source = Fake::new(
+        SourceKind::Bedrock,
+        [live(&["eu"]), denied(), throttled(3600)],
+    );
+    let (feeds, mut changes) = feeds_of(&source);
+    feeds.hold(&key());
+    changes.recv().await.expect("the first listing");
+    let change = changes.recv().await.expect("overdue");
+    assert_eq!(now() - before, SCHEDULE.grace);
+    assert_eq!(source.asked(), 3);
+    let failure = change.after.freshness.failure();
+    assert!(failure.is_some_and(|(reason, _)| reason == Reason::Throttled));
+    assert_eq!(listed(&feeds), 1, "kept");
+
+    // A feed that was never listed counts from its start.
+    let source = Fake::new(SourceKind::Bedrock, []);
+    let (feeds, mut changes) = feeds_of(&source);
+    feeds.hold(&key());
+    let change = changes.recv().await.expect("the first failure");
+    assert!(matches!(
+        change.after.freshness,
+        Freshness::Interrupted { .. }
+    ));
+    let before = now();
+    let change = changes.recv().await.expect("overdue");
+    assert!(matches!(change.after.freshness, Freshness::Failed { .. }));
+    assert_eq!(now() - before, SCHEDULE.grace);
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,7 +359,7 @@ async fn one_throttled_feed_delays_all_feeds_of_its_account() {
         feeds.hold(&of(region));
         let change = changes.recv().await.expect("throttled");
         assert_eq!(change.key, of(region));
-        let Freshness::Failed { reason, .. } = change.after.freshness else {
+        let Freshness::Interrupted { reason, .. } = change.after.freshness else {
             panic!("{:?}", change.after);
         };
         assert_eq!(reason, Reason::Throttled);

@@ -195,7 +195,7 @@ fn unknown(
     context: &Context<'_>,
     freshness: &Freshness,
 ) -> Finding {
-    let Freshness::Failed { message, .. } = freshness else {
+    let Some((_, message)) = freshness.failure() else {
         return pending(binding, &format!(" of {}", request.source_region));
     };
     let embedded = context.embedded;

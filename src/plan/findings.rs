@@ -19,7 +19,7 @@ use crate::{
 use super::{
     answer::{Answer, Authority, pending},
     observed::{Binding, Observed, Settings},
-    publication::{Publication, contradicts},
+    publication::{Contradiction, Publication, contradiction},
     status::{Finding, ModelLifecycle, WrittenRoute},
 };
 
@@ -38,7 +38,7 @@ pub fn supported(
             authority,
             definite,
         } => match &binding.status.route {
-            Some(written) if kept && !contradicts(binding, written) => {
+            Some(written) if kept && contradiction(binding, written).is_none() => {
                 let on_demand = written.route.invocation == Invocation::OnDemand;
                 if on_demand && !definite {
                     earlier_finding(binding, ConditionType::RegionSupported, feed)
@@ -46,13 +46,13 @@ pub fn supported(
                 } else if was_listed_live(written, authority) {
                     retired(written, finding)
                 } else {
-                    let message = format!(
-                        "{}; {}, written earlier, stays",
-                        finding.message,
-                        written.route.id()
-                    );
-                    Finding::new(finding.status, finding.reason, message)
+                    and_it_stays(finding, binding, written)
                 }
+            }
+            Some(written)
+                if kept && contradiction(binding, written) == Some(Contradiction::ModelAlone) =>
+            {
+                and_it_stays(finding, binding, written)
             }
             _ => finding.clone(),
         },
@@ -61,11 +61,21 @@ pub fn supported(
     }
 }
 
+/// Returns the finding with a message that says that the written value stays.
+fn and_it_stays(finding: &Finding, binding: &Binding, written: &WrittenRoute) -> Finding {
+    let (message, id) = (&finding.message, written.route.id());
+    let message = match contradiction(binding, written) {
+        None => format!("{message}; {id}, written earlier, stays"),
+        Some(_) => format!("{message}; the value of the old model stays: {id}"),
+    };
+    Finding::new(finding.status, finding.reason, message)
+}
+
 /// Returns the earlier finding of a condition that depends on the catalog, while that finding still applies: as long as AWS
 /// can't be asked, what was known stays known. Returns `None` when the spec now asks for something else.
 fn earlier_finding(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
     let same_request = match &binding.status.route {
-        Some(written) => !contradicts(binding, written),
+        Some(written) => contradiction(binding, written).is_none(),
         None => binding.status.observed_generation == Some(binding.generation),
     };
     // While the first listing is under way every earlier finding stays, even one that is Unknown.
@@ -275,9 +285,19 @@ pub fn catalog(binding: &Binding, feed: &FeedState) -> Finding {
         Freshness::Failed { reason, message } => {
             Finding::new(ConditionStatus::False, *reason, message.clone())
         }
+        Freshness::Interrupted { reason, message } => still_fresh(binding, feed)
+            .unwrap_or_else(|| Finding::new(ConditionStatus::False, *reason, message.clone())),
         Freshness::Pending => earlier_finding(binding, ConditionType::CatalogFresh, feed)
             .unwrap_or_else(|| pending(binding, &region)),
     }
+}
+
+/// Returns the earlier finding of `CatalogFresh` of a binding that has an answer from a live listing. A short failure is not worth
+/// two writes to every status.
+fn still_fresh(binding: &Binding, feed: &FeedState) -> Option<Finding> {
+    earlier_finding(binding, ConditionType::RegionSupported, feed)?;
+    let before = earlier_finding(binding, ConditionType::CatalogFresh, feed)?;
+    (before.reason == Reason::Fresh).then_some(before)
 }
 
 /// Returns the finding of `ResidencySatisfied`: about the route that would be written if there is one, else about the
@@ -291,7 +311,13 @@ pub fn residency(
     feed: &FeedState,
 ) -> Finding {
     if let Answer::Yes { judgement, .. } = answer {
-        return judgement_finding(judgement);
+        let finding = judgement_finding(judgement);
+        return match publication {
+            Publication::Keep(written) if !judgement.permits() => {
+                and_it_stays(&finding, binding, written)
+            }
+            _ => finding,
+        };
     }
     if let Some(judgement) = written_judgement.filter(|_| *publication != Publication::Nothing) {
         return judgement_finding(judgement);
@@ -383,6 +409,34 @@ mod tests {
             condition(&after, ConditionType::RegionSupported),
             (ConditionStatus::False, Reason::GeographyUnsupported)
         );
+    }
+
+    #[test]
+    fn an_interruption_is_shown_only_where_there_is_no_answer() {
+        use ConditionStatus::{False, True};
+        let interrupted = || FeedState {
+            catalog: None,
+            freshness: Freshness::Interrupted {
+                reason: Reason::ServiceError,
+                message: "no".into(),
+            },
+        };
+        let fresh = |after: &Binding| condition(after, ConditionType::CatalogFresh);
+        let (unserved, ..) = visit(&sonnet("geography: jp"), full(), &SETTINGS);
+        for answered in [bound("geography: eu"), unserved] {
+            let (after, actions, outcome) = visit(&answered, interrupted(), &SETTINGS);
+            assert_eq!(fresh(&after), (True, Reason::Fresh));
+            assert_eq!(outcome.status, None, "nothing is written");
+            assert!(actions.removals.is_empty());
+        }
+        let failed = visit(&bound("geography: eu"), failing(), &SETTINGS).0;
+        let snapshot = listing(SourceKind::Embedded, None, Some("2026-10-27"), "none");
+        let dated = visit(&sonnet("geography: eu"), snapshot, &SETTINGS).0;
+        let edited = edited(&bound("geography: eu"), "geography: jp");
+        for other in [sonnet("geography: eu"), failed, dated, edited] {
+            let (after, ..) = visit(&other, interrupted(), &SETTINGS);
+            assert_eq!(fresh(&after), (False, Reason::ServiceError));
+        }
     }
 
     #[test]

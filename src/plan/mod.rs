@@ -41,7 +41,9 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     let binding = &observed.binding;
     let limits = limits(&observed, settings);
     let written = binding.status.route.as_ref();
-    let written_judgement = written.map(|written| limits.judge(&written.route, embedded));
+    let catalog = observed.feed.catalog.as_deref();
+    let written_judgement =
+        written.map(|written| limits.judge_written(&written.route, catalog, embedded));
     let written_judgement = written_judgement.as_ref();
     let answer = answer::answer(&observed, &limits, settings, embedded, now);
     let answer = unknown_life::hold_back(answer, &observed, &limits, embedded);
@@ -49,7 +51,6 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     let answer = upgrade::hold_back(
         answer,
         &observed,
-        &limits,
         written_judgement,
         settings,
         embedded,
@@ -71,6 +72,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
         None => Vec::new(),
     };
     Plan {
+        is_unconfirmed: publication::is_missing(&observed),
         needs_finalizer: !binding.deleting
             && !binding.finalizer
             && publication.route().is_some()
@@ -78,11 +80,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
         removals: targets::plan_removals(&observed, &publication, &writes),
         writes,
         decisions: Decisions {
-            residency_violated: publication::residency_violated(
-                binding,
-                &answer,
-                written_judgement,
-            ),
+            residency_violated: publication::residency_violated(written_judgement),
             supported: findings::supported(binding, &answer, &publication, &observed.feed),
             residency: findings::residency(
                 binding,

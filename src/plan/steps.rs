@@ -50,6 +50,8 @@ pub struct Plan {
     /// What to remove after the writes.
     pub(super) removals: Vec<Removal>,
     pub(super) needs_finalizer: bool,
+    /// Whether the catalog lacks the route that is in use and was listed before.
+    pub(super) is_unconfirmed: bool,
 }
 
 impl Plan {
@@ -63,6 +65,21 @@ impl Plan {
     #[must_use]
     pub fn needs_finalizer(&self) -> bool {
         self.needs_finalizer
+    }
+
+    /// Says whether a first listing is to be confirmed before this plan is carried out: it lacks the route that is in use. What
+    /// breaks a limit does not wait.
+    #[must_use]
+    pub fn needs_confirmation(&self) -> bool {
+        let deleting = self.decisions.binding.deleting;
+        self.is_unconfirmed && !self.decisions.residency_violated && !deleting
+    }
+
+    /// Says whether there is nothing to do but to write the status.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let is_deleting = self.decisions.binding.deleting;
+        self.writes.is_empty() && self.removals.is_empty() && !self.needs_finalizer && !is_deleting
     }
 
     /// Says whether this plan corrects drift: it writes what was written before and others have changed or removed.

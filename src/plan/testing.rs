@@ -84,6 +84,15 @@ pub(super) fn edited(before: &Binding, rest: &str) -> Binding {
     }
 }
 
+/// Returns a binding after an edit of its spec to another model and this rest.
+pub(super) fn with_model(before: &Binding, model: &str, rest: &str) -> Binding {
+    Binding {
+        generation: before.generation + 1,
+        status: before.status.clone(),
+        ..binding(&format!("{{model: '{model}', {rest}}}"))
+    }
+}
+
 /// Returns a binding after a first visit in which everything succeeds.
 pub(super) fn bound(rest: &str) -> Binding {
     visit(&sonnet(rest), full(), &SETTINGS).0

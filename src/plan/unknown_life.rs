@@ -13,7 +13,7 @@ use crate::{
 use super::{
     answer::Answer,
     observed::{Binding, Observed},
-    publication::contradicts,
+    publication::contradiction,
     status::{Finding, WrittenRoute},
 };
 
@@ -40,7 +40,7 @@ pub fn hold_back(
         || !lives_were_known
         || !comes_before(binding, &fresh.route, &written.route)
         || lifecycle::known(catalog, embedded, &fresh.route.model).is_some()
-        || contradicts(binding, written)
+        || contradiction(binding, written).is_some()
         || !is_listed(catalog, &written.route)
     {
         return answer;

@@ -267,6 +267,8 @@ pub enum NamespaceLimit {
     /// The Namespace can't be read.
     #[default]
     Unknown,
+    /// The Namespace is being deleted, with everything in it: no limit matters any more.
+    Terminating,
     /// It sets none.
     Unset,
     /// It sets this one.
@@ -307,7 +309,7 @@ impl Limits {
     #[must_use]
     pub fn and_namespace(mut self, limit: &NamespaceLimit) -> Self {
         match limit {
-            NamespaceLimit::Unknown => self.unknown = true,
+            NamespaceLimit::Unknown | NamespaceLimit::Terminating => self.unknown = true,
             NamespaceLimit::Unset => {}
             NamespaceLimit::Set(limit) => self.set.push((**limit).clone()),
         }

@@ -11,24 +11,56 @@ use crate::{
 };
 
 impl Limits {
-    /// Judges a route and every region that it is known to reach by all limits.
+    /// Judges a route by all limits. The listing that it comes from says where it leads: embedded data that have other
+    /// destinations are shown in the message, and forbid nothing.
     #[must_use]
     pub fn judge(&self, route: &Route, embedded: &Embedded) -> Judgement {
-        let reachable = reachable(route, embedded);
-        let unlisted = match (&route.destinations, &reachable) {
-            (Destinations::Regions(listed), Destinations::Regions(all)) => all
-                .iter()
-                .filter(|region| !listed.contains(region))
-                .cloned()
-                .collect(),
-            _ => Vec::new(),
+        self.judge_reaching(route, route.destinations.clone(), embedded)
+    }
+
+    /// Judges a route that was written, and that the catalog may list by now with other destinations: both count.
+    #[must_use]
+    pub fn judge_written(
+        &self,
+        written: &Route,
+        catalog: Option<&Catalog>,
+        embedded: &Embedded,
+    ) -> Judgement {
+        let listed = catalog
+            .filter(|catalog| *catalog.source_region() == written.source_region)
+            .and_then(|catalog| {
+                let profiles = catalog.profiles_of(&written.model).iter();
+                let mut same = profiles.filter(|it| Some(&it.id) == written.profile());
+                same.next()
+            });
+        let reachable = match (&written.destinations, listed.map(|it| &it.destinations)) {
+            (Destinations::Regions(written), Some(Destinations::Regions(listed))) => {
+                Destinations::regions(written.iter().chain(listed.iter()).cloned().collect())
+            }
+            (_, Some(Destinations::Anywhere)) => Destinations::Anywhere,
+            (written, _) => written.clone(),
         };
+        self.judge_reaching(written, reachable, embedded)
+    }
+
+    fn judge_reaching(
+        &self,
+        route: &Route,
+        reachable: Destinations,
+        embedded: &Embedded,
+    ) -> Judgement {
+        let known = route
+            .profile()
+            .and_then(|profile| embedded.destinations(profile, &route.source_region))
+            .filter(|known| are_other_regions(&route.destinations, known));
         Judgement {
-            unlisted,
-            as_of: embedded.as_of(),
             verdict: self.verdict(&route.source_region, &reachable),
             source_region: route.source_region.clone(),
             reachable,
+            contradiction: known.map(|known| Contradiction {
+                destinations: known.clone(),
+                as_of: embedded.as_of(),
+            }),
         }
     }
 
@@ -61,23 +93,12 @@ impl Limits {
     }
 }
 
-/// Returns every region that is known to serve requests: those that are listed, and those in the embedded data.
-///
-/// The destinations of a geographic profile never change, so if the two differ, one of them is wrong. A limit must hold for
-/// both.
+/// Says whether the embedded data have other destinations than a listing. The destinations of a geographic profile never
+/// change, so then one of the two is wrong.
 ///
 /// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>
-fn reachable(route: &Route, embedded: &Embedded) -> Destinations {
-    let listed = &route.destinations;
-    let known = route
-        .profile()
-        .and_then(|profile| embedded.destinations(profile, &route.source_region));
-    match (listed, known) {
-        (Destinations::Regions(listed), Some(Destinations::Regions(known))) if listed != known => {
-            Destinations::regions(listed.iter().chain(known.iter()).cloned().collect())
-        }
-        _ => listed.clone(),
-    }
+fn are_other_regions(listed: &Destinations, known: &Destinations) -> bool {
+    matches!((listed, known), (Destinations::Regions(listed), Destinations::Regions(known)) if listed != known)
 }
 
 /// Returns the profiles whose listed destinations differ from those of the embedded data.
@@ -91,15 +112,8 @@ pub fn contradictions<'a>(
         .iter()
         .map(AsRef::as_ref)
         .filter(|profile| {
-            match (
-                &profile.destinations,
-                embedded.destinations(&profile.id, source),
-            ) {
-                (Destinations::Regions(listed), Some(Destinations::Regions(known))) => {
-                    listed != known
-                }
-                _ => false,
-            }
+            let known = embedded.destinations(&profile.id, source);
+            known.is_some_and(|known| are_other_regions(&profile.destinations, known))
         })
 }
 
@@ -202,10 +216,16 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The source region of the route.
     pub source_region: Region,
-    /// Every region that is known to serve requests.
+    /// Every region that counts.
     pub reachable: Destinations,
-    /// Those of them that the embedded data have and the listing does not.
-    unlisted: Vec<Region>,
+    /// What the embedded data have, if it is something else.
+    contradiction: Option<Contradiction>,
+}
+
+/// Other destinations in the embedded data. They are shown, and do not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Contradiction {
+    destinations: Destinations,
     /// The date of the embedded data, an RFC 3339 date.
     as_of: &'static str,
 }
@@ -227,15 +247,16 @@ impl Judgement {
     #[must_use]
     pub fn message(&self) -> String {
         let message = self.verdict.message(&self.source_region, &self.reachable);
-        if self.unlisted.is_empty() {
-            return message;
+        match &self.contradiction {
+            Some(Contradiction {
+                destinations,
+                as_of,
+            }) => format!(
+                "{message}; other destinations, which do not count: {} (by the embedded data of {as_of})",
+                destinations.names().join(", ")
+            ),
+            None => message,
         }
-        let unlisted: Vec<&str> = self.unlisted.iter().map(Region::as_str).collect();
-        format!(
-            "{message}; not in the listing: {} (by the embedded data of {})",
-            unlisted.join(", "),
-            self.as_of
-        )
     }
 }
 
@@ -418,57 +439,87 @@ mod tests {
         }
     }
 
-    #[test]
-    fn data_that_contradict_each_other_both_count() {
-        let embedded = Embedded::load();
-        let listed_as = |id: &str, destinations: &Destinations| {
-            let model: ModelId = id["eu.".len()..].parse().expect("a model");
-            let listed = Route {
-                invocation: Invocation::Profile {
-                    id: id.parse().expect("an ID"),
-                    geography: "eu".parse().expect("a geography"),
-                },
-                model,
-                source_region: region("eu-west-1"),
-                destinations: destinations.clone(),
-            };
-            reachable(&listed, embedded)
-        };
-        let id = "eu.amazon.nova-lite-v1:0";
-        let known = embedded
-            .destinations(&id.parse().expect("an ID"), &region("eu-west-1"))
-            .expect("a route");
-        assert_eq!(listed_as(id, known), *known);
-        let listed = route(&["eu-west-1", "il-central-1"]);
-        let both = listed_as(id, &listed).names();
-        assert!(both.contains(&"il-central-1".to_owned()));
-        assert!(
-            known.names().iter().all(|name| both.contains(name)),
-            "{both:?}"
-        );
-        assert_eq!(listed_as("eu.example.new-v1:0", &listed), listed);
-        let judged = limits(&["eu-west-1"]).judge(
-            &Route {
-                invocation: Invocation::Profile {
-                    id: id.parse().expect("an ID"),
-                    geography: "eu".parse().expect("a geography"),
-                },
-                model: "amazon.nova-lite-v1:0".parse().expect("a model"),
-                source_region: region("eu-west-1"),
-                destinations: route(&["eu-west-1", "eu-central-1"]),
+    /// A profile that the embedded data have, and its destinations there.
+    const KNOWN: &str = "eu.amazon.nova-lite-v1:0";
+
+    fn known() -> Destinations {
+        let (embedded, id) = (Embedded::load(), KNOWN.parse().expect("an ID"));
+        let known = embedded.destinations(&id, &region("eu-west-1"));
+        known.expect("a route").clone()
+    }
+
+    /// Returns the route of a profile from eu-west-1, as a listing has it.
+    fn listed_as(id: &str, destinations: &Destinations) -> Route {
+        let model: ModelId = id["eu.".len()..].parse().expect("a model");
+        Route {
+            invocation: Invocation::Profile {
+                id: id.parse().expect("an ID"),
+                geography: "eu".parse().expect("a geography"),
             },
-            embedded,
-        );
-        let message = judged.message();
-        let marked = format!(
-            "widen the limit; not in the listing: eu-north-1, eu-west-3 (by the embedded data of {})",
-            embedded.as_of()
-        );
-        assert!(message.ends_with(&marked), "{message}");
-        assert_eq!(
-            listed_as(id, &Destinations::Anywhere),
-            Destinations::Anywhere
-        );
+            model,
+            source_region: region("eu-west-1"),
+            destinations: destinations.clone(),
+        }
+    }
+
+    #[test]
+    fn a_listing_counts_and_embedded_data_that_contradict_it_are_shown() {
+        let embedded = Embedded::load();
+        let fewer = route(&["eu-west-1"]);
+        let more = route(&["eu-west-1", "il-central-1"]);
+        let says = "(by the embedded data of ";
+        for (id, listed, limit, permits, shown) in [
+            (KNOWN, &known(), "@eu", true, false),
+            (KNOWN, &known(), "eu-west-1", false, false),
+            // The embedded data have regions outside of the limit, and the listing has not.
+            (KNOWN, &fewer, "eu-west-1", true, true),
+            (KNOWN, &more, "@eu", false, true),
+            (KNOWN, &Destinations::Anywhere, "*", true, false),
+            ("eu.example.new-v1:0", &fewer, "eu-west-1", true, false),
+        ] {
+            let route = listed_as(id, listed);
+            let judgement = limits(&[limit]).judge(&route, embedded);
+            let message = judgement.message();
+            assert_eq!(judgement.reachable, *listed, "{message}");
+            assert_eq!(judgement.permits(), permits, "{message}");
+            assert_eq!(message.contains(says), shown, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_counts_beside_what_is_listed_now() {
+        let embedded = Embedded::load();
+        let catalog = |source: &str, listed: &Destinations| {
+            let route = listed_as(KNOWN, listed);
+            let profile = Profile {
+                id: KNOWN.parse().expect("an ID"),
+                name: "Nova Lite".into(),
+                model: route.model,
+                geography: "eu".parse().expect("a geography"),
+                destinations: route.destinations,
+            };
+            let kind = crate::catalog::SourceKind::Bedrock;
+            Catalog::new(kind, region(source), None, None, vec![profile.into()])
+        };
+        let (near, far) = (route(&["eu-west-1"]), route(&["eu-west-1", "eu-west-2"]));
+        for (written, source, listed, permits) in [
+            (&near, "eu-west-1", &near, true),
+            (&near, "eu-west-1", &far, false),
+            (&far, "eu-west-1", &near, false),
+            (&near, "eu-west-1", &Destinations::Anywhere, false),
+            (&near, "eu-west-3", &far, true),
+        ] {
+            let catalog = catalog(source, listed);
+            let written = listed_as(KNOWN, written);
+            let judgement = limits(&["@eu"]).judge_written(&written, Some(&catalog), embedded);
+            assert_eq!(
+                judgement.permits(),
+                permits,
+                "{written:?} {source} {listed:?}"
+            );
+        }
+        let alone = limits(&["@eu"]).judge_written(&listed_as(KNOWN, &near), None, embedded);
+        assert!(alone.permits());
     }
 
     #[test]

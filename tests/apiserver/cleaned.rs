@@ -1,13 +1,16 @@
 //! What is cleaned up: targets that were renamed or taken from the spec, and what deleted bindings leave.
 
+use inference_profile_operator::api::InferenceProfileBinding;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, api::DeleteParams};
 use serde_json::json;
 
 use crate::{
     case::{Case, cases, needing_controllers},
     operator::SONNET,
-    stage::{EU, ID, Stage, assert_host_is_clean, live, merging, sonnet, with_secrets},
+    stage::{EU, ID, Stage, assert_host_is_clean, live, merging, sonnet, verdict, with_secrets},
     support::eventually,
-    targets::{ALLOW, FINALIZER},
+    targets::{ALLOW, FINALIZER, History},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -23,7 +26,8 @@ pub fn cases() -> Vec<Case> {
         with_secrets(a_target_taken_from_the_spec_is_cleaned),
     ];
     cases.extend(needing_controllers(cases![live(
-        a_deleted_binding_takes_its_object_with_it
+        a_deleted_binding_takes_its_object_with_it,
+        a_terminating_namespace_gets_only_removals,
     )]));
     cases
 }
@@ -177,4 +181,38 @@ async fn the_finalizer_is_there_only_for_merging(stage: &Stage) {
         }
     })
     .await;
+}
+
+/// What is deleted with its namespace is neither corrected nor complained of. Only merged keys are taken out, because deletion
+/// waits for that.
+async fn a_terminating_namespace_gets_only_removals(stage: &Stage) {
+    const BINDINGS: usize = 20;
+    stage.host("host", Some("claude")).await;
+    stage.bound("claude", merging()).await;
+    for number in 0..BINDINGS {
+        stage.bind(&format!("b{number}"), sonnet()).await;
+    }
+    for number in 0..BINDINGS {
+        stage.ready(&format!("b{number}")).await;
+    }
+    stage.settled().await;
+    let client = stage.cluster.client.clone();
+    let written: History<InferenceProfileBinding> =
+        History::watch(Api::namespaced(client.clone(), &stage.namespace)).await;
+    let namespaces: Api<Namespace> = Api::all(client);
+    let params = DeleteParams::default();
+    let name = &stage.namespace;
+    namespaces.delete(name, &params).await.expect("deleted");
+    eventually("the namespace is gone", || async {
+        match namespaces.get_opt(name).await.expect("an answer") {
+            None => Ok(()),
+            Some(namespace) => Err(namespace.status),
+        }
+    })
+    .await;
+    for binding in written.states() {
+        let synced = verdict(&binding, "TargetsSynced");
+        let synced = synced.map(|(status, _)| status);
+        assert_eq!(synced.as_deref(), Some("True"), "{binding:#?}");
+    }
 }

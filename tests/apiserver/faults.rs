@@ -315,6 +315,7 @@ async fn the_process_keeps_its_calm(stage: &Stage) {
     let server = server(&regions).await;
     let mut program = Command::new(PROGRAM)
         .args(["run", "--region=eu-west-1", "--refresh-interval=1s"])
+        .arg("--catalog-grace=2s")
         .args(["--namespace", &stage.namespace])
         .env("KUBECONFIG", stage.cluster.kubeconfig())
         .env("AWS_ENDPOINT_URL_BEDROCK", server.url())

@@ -4,24 +4,25 @@ use std::{collections::HashSet, fs, os::unix::fs::symlink, path::Path, sync::Arc
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use inference_profile_operator::{
-    api::condition::Reason,
-    catalog::{Catalog, CatalogError, FeedKey, Source, SourceKind, listing},
+    api::{InferenceProfileBinding, condition::Reason},
+    catalog::{Catalog, CatalogError, FeedKey, Lifecycle, Source, SourceKind, listing},
     feeds::admission::FeedLimits,
     sources::directory::{Directory, MANIFEST},
     types::RoleArn,
 };
 use jiff::Timestamp;
 use kube::{
-    ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    Api, ResourceExt,
+    api::{ListParams, PartialObjectMeta, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
 use crate::{
     case::{Case, cases},
-    operator::{ACCOUNT, Options, SONNET, Script, condition},
+    operator::{ACCOUNT, FAILURES, Options, SONNET, Script, condition},
     stage::{EU, GLOBAL, REGION, Stage, empty, live, message, profile_in_use, sonnet, verdict},
     support::eventually,
+    targets::History,
 };
 
 /// Longer than any case takes: a catalog is listed once, unless something else asks for it.
@@ -39,11 +40,13 @@ pub fn cases() -> Vec<Case> {
             files_that_change_are_read_soon,
             a_snapshot_that_grows_old_is_told_once,
             newer_embedded_data_move_nothing_by_themselves,
+            the_first_answer_is_waited_for,
+            a_catalog_that_flaps_moves_and_restarts_nothing,
+            a_first_listing_that_lacks_a_profile_moves_nothing,
+            an_outage_shorter_than_the_grace_writes_nothing,
+            an_outage_longer_than_the_grace_is_told_once_and_its_end_once,
         ),
-        live(
-            a_lower_limit_leaves_values_as_they_are,
-            one_failed_listing_is_not_told,
-        ),
+        live(a_lower_limit_leaves_values_as_they_are,),
     ]
 }
 
@@ -304,12 +307,16 @@ async fn a_changed_annotation_lists_now(stage: &mut Stage) {
     stage
         .until("claude", "Ready", "False", Reason::ProfileRetired)
         .await;
-    assert_eq!(stage.script.asked_of(REGION), 2);
+    assert_eq!(
+        stage.script.asked_of(REGION),
+        3,
+        "once more to confirm what is missing"
+    );
     let before = stage.binding("claude").await;
     annotate(stage, "claude", "2").await;
     eventually("another listing", || async {
         match stage.script.asked_of(REGION) {
-            3 => Ok(()),
+            4 => Ok(()),
             asked => Err(asked),
         }
     })
@@ -320,21 +327,232 @@ async fn a_changed_annotation_lists_now(stage: &mut Stage) {
     assert_eq!(stage.script.asked_of("us-east-1"), 1, "only its own region");
     stage.restart(once(stage)).await;
     stage.settled().await;
-    assert_eq!(stage.script.asked_of(REGION), 4, "a start is no change");
+    assert_eq!(stage.script.asked_of(REGION), 5, "a start is no change");
 }
 
-async fn one_failed_listing_is_not_told(stage: &Stage) {
-    let before = stage.bound("claude", sonnet()).await;
-    for _ in 0..3 {
-        stage.script.stumbles(REGION);
-        stage.asked(4).await;
+/// A binding whose catalog is being listed costs no status that only says so.
+async fn the_first_answer_is_waited_for(stage: &mut Stage) {
+    let names: Vec<String> = (0..CONCERNED).map(|number| format!("b{number}")).collect();
+    for name in &names {
+        stage.bind(name, sonnet()).await;
+    }
+    let written = watch_writes(stage).await;
+    stage.script.falls_silent();
+    stage.start(stage.options());
+    // Nothing of AWS is waited for here, so the bindings before it have been visited by then.
+    let role = "arn:aws:iam::444455556666:role/none";
+    stage.bind("last", from(REGION, Some(role))).await;
+    stage
+        .until("last", "CatalogFresh", "False", Reason::RoleNotAllowed)
+        .await;
+    assert_eq!(writes(&written, &names), 0);
+    for name in &names {
+        let generation = stage.binding(name).await.status;
+        let generation = generation.and_then(|status| status.observed_generation);
+        assert_eq!(generation, Some(-1), "in progress, as kstatus sees it");
+    }
+    stage.script.answers_again();
+    for name in &names {
+        stage.ready(name).await;
     }
     stage.settled().await;
-    assert_eq!(stage.binding("claude").await, before);
-    stage.script.fails(REGION);
+    assert_eq!(writes(&written, &names), CONCERNED, "one write each");
+}
+
+/// What the listing lacks only now and then stays in use: nothing moves to a fallback, neither of geographies nor of models nor
+/// on demand, and no workload restarts.
+async fn a_catalog_that_flaps_moves_and_restarts_nothing(stage: &mut Stage) {
+    const ON_DEMAND: &str = "eu-south-1";
+    let mut options = stage.options();
+    options.enable_rollout = true;
+    options.schedule.confirmation = Duration::from_secs(5);
     stage
-        .until("claude", "CatalogFresh", "False", Reason::ServiceError)
+        .script
+        .knows(ON_DEMAND, SONNET, Lifecycle::ACTIVE, true);
+    stage.start(options);
+    let geography = json!({"geographies": ["global"]});
+    let model = json!({"models": ["amazon.nova-pro-v1:0"]});
+    let bindings = [
+        ("geography", REGION, "eu", geography),
+        ("model", REGION, "eu", model),
+        (
+            "asked",
+            ON_DEMAND,
+            "jp",
+            json!({"onDemand": true, "models": ["amazon.nova-pro-v1:0"]}),
+        ),
+    ];
+    for (name, region, geography, fallback) in &bindings {
+        stage.deployment(name).await;
+        let rollout = json!([{"kind": "Deployment", "name": name}]);
+        stage
+            .bound(name, json!({"model": SONNET, "geography": geography, "sourceRegion": region, "fallback": fallback, "rollout": rollout}))
+            .await;
+    }
+    stage.settled().await;
+    let names = bindings.map(|(name, ..)| name.to_owned());
+    let written = watch_writes(stage).await;
+    for _ in 0..4 {
+        stage.script.lists_without(REGION, EU);
+        stage
+            .script
+            .knows(ON_DEMAND, SONNET, Lifecycle::ACTIVE, false);
+        stage.asked(8).await;
+        stage.script.recovers(REGION);
+        stage
+            .script
+            .knows(ON_DEMAND, SONNET, Lifecycle::ACTIVE, true);
+        stage.asked(8).await;
+    }
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), 0);
+    for name in &names {
+        assert_eq!(stage.restarts(name).await, 0, "{name}");
+    }
+    // What stays away is believed, within a minute.
+    stage.script.lists_without(REGION, EU);
+    stage.until_id("geography", Some(GLOBAL)).await;
+}
+
+/// The same where the operator starts just then, and knows no earlier listing.
+async fn a_first_listing_that_lacks_a_profile_moves_nothing(stage: &mut Stage) {
+    let options = |stage: &Stage| {
+        let mut options = stage.options();
+        options.schedule.confirmation = Duration::from_secs(5);
+        options
+    };
+    stage.start(options(stage));
+    let names = ["falls-back", "retires"].map(str::to_owned);
+    let fallback = json!({"geographies": ["global"]});
+    stage
+        .bound(
+            &names[0],
+            json!({"model": SONNET, "geography": "eu", "fallback": fallback}),
+        )
         .await;
+    stage.bound(&names[1], sonnet()).await;
+    stage.settled().await;
+    let written = watch_writes(stage).await;
+    stage.stop().await;
+    stage.script.lists_without(REGION, EU);
+    stage.start(options(stage));
+    stage.settled().await;
+    stage.script.recovers(REGION);
+    stage.asked(2).await;
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), 0);
+    // What stays away is believed.
+    stage.stop().await;
+    stage.script.lists_without(REGION, EU);
+    stage.start(options(stage));
+    stage.until_id("falls-back", Some(GLOBAL)).await;
+    stage
+        .until("retires", "Ready", "False", Reason::ProfileRetired)
+        .await;
+}
+
+/// How many bindings an outage concerns.
+const CONCERNED: usize = 30;
+
+fn with_grace(stage: &Stage, grace: Duration) -> Options {
+    let mut options = stage.options();
+    options.schedule.grace = grace;
+    options
+}
+
+/// Creates bindings that have an answer, every third of them that there is no profile, and returns their names.
+async fn with_an_answer(stage: &Stage) -> Vec<String> {
+    let name = |number: usize| format!("b{number}");
+    for number in 0..CONCERNED {
+        let geography = ["eu", "global", "jp"][number % 3];
+        let spec = json!({"model": SONNET, "geography": geography});
+        stage.bind(&name(number), spec).await;
+    }
+    for number in 0..CONCERNED {
+        if number % 3 == 2 {
+            let reason = Reason::GeographyUnsupported;
+            stage.until(&name(number), "Ready", "False", reason).await;
+        } else {
+            stage.ready(&name(number)).await;
+        }
+    }
+    stage.settled().await;
+    (0..CONCERNED).map(name).collect()
+}
+
+type Written = History<PartialObjectMeta<InferenceProfileBinding>>;
+
+/// Watches what is written of bindings from now on.
+async fn watch_writes(stage: &Stage) -> Written {
+    let client = stage.cluster.client.clone();
+    History::watch(Api::namespaced(client, &stage.namespace)).await
+}
+
+/// Returns how often these bindings were written.
+fn writes(written: &Written, names: &[String]) -> usize {
+    let states = written.states();
+    let of_these = states
+        .iter()
+        .filter(|state| names.contains(&state.name_any()));
+    of_these.count()
+}
+
+async fn an_outage_shorter_than_the_grace_writes_nothing(stage: &mut Stage) {
+    let options = |stage: &Stage| with_grace(stage, ONCE);
+    stage.start(options(stage));
+    let names = with_an_answer(stage).await;
+    let written = watch_writes(stage).await;
+    for (_, fails, _) in FAILURES {
+        fails(&stage.script, REGION);
+        stage.asked(4).await;
+        stage.script.recovers(REGION);
+        stage.asked(4).await;
+    }
+    // An operator that starts meanwhile knows no catalog at all.
+    stage.stop().await;
+    stage.script.fails(REGION);
+    stage.start(options(stage));
+    stage.asked(4).await;
+    // A binding without an answer is told at once; the others have been visited by then.
+    stage
+        .bind("new", json!({"model": SONNET, "geography": "us"}))
+        .await;
+    let why = stage
+        .until("new", "CatalogFresh", "False", Reason::ServiceError)
+        .await;
+    assert!(why.contains("by script"), "{why}");
+    stage
+        .until("new", "Ready", "Unknown", Reason::CatalogUnavailable)
+        .await;
+    stage.asked(4).await;
+    stage.script.recovers(REGION);
+    stage
+        .until("new", "CatalogFresh", "True", Reason::Fresh)
+        .await;
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), 0);
+}
+
+async fn an_outage_longer_than_the_grace_is_told_once_and_its_end_once(stage: &mut Stage) {
+    stage.start(with_grace(stage, Duration::from_secs(1)));
+    let names = with_an_answer(stage).await;
+    let written = watch_writes(stage).await;
+    stage.script.denies(REGION);
+    for name in &names {
+        stage
+            .until(name, "CatalogFresh", "False", Reason::AccessDenied)
+            .await;
+    }
+    stage.asked(4).await;
+    assert_eq!(writes(&written, &names), CONCERNED);
+    stage.script.recovers(REGION);
+    for name in &names {
+        stage
+            .until(name, "CatalogFresh", "True", Reason::Fresh)
+            .await;
+    }
+    stage.settled().await;
+    assert_eq!(writes(&written, &names), 2 * CONCERNED);
 }
 
 /// Returns a file of a directory catalog: what the embedded data have for the region, without the profile of an ID.

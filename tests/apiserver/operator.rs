@@ -1,7 +1,7 @@
 //! The operator in this process, limited to one namespace, on a catalog that a case scripts.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -129,6 +129,9 @@ impl Default for Options {
             require_limit: false,
             schedule: Schedule {
                 interval: REFRESH,
+                // Two refreshes, which are the least: scripts take effect at once.
+                grace: Duration::ZERO,
+                confirmation: REFRESH,
                 // The embedded data grows old while the tests stay as they are.
                 max_age: Duration::from_hours(24 * 365 * 100),
             },
@@ -219,8 +222,6 @@ pub struct Script {
     models: Mutex<HashMap<Region, Vec<FoundationModel>>>,
     usability: Mutex<Option<Usability>>,
     asked_of_access: AtomicUsize,
-    /// Regions that fail the next time, and then answer again.
-    stumbling: Mutex<HashSet<Region>>,
     asked: AtomicUsize,
     asked_of: Mutex<HashMap<FeedKey, usize>>,
     silent: watch::Sender<bool>,
@@ -325,12 +326,6 @@ impl Script {
         self.answer(region, Answer::Fails);
     }
 
-    /// The next call fails, and those after it do not.
-    pub fn stumbles(&self, region: &str) {
-        let mut stumbling = self.stumbling.lock().expect("not poisoned");
-        stumbling.insert(region.parse().expect("a region"));
-    }
-
     /// From now on, the region lists what the embedded catalog has there, as at the beginning.
     pub fn recovers(&self, region: &str) {
         self.lists(region, Self::embedded(region));
@@ -396,15 +391,7 @@ impl Source for Script {
                 .expect("not poisoned")
                 .get(&key.region)
                 .cloned();
-            let stumbles = self
-                .stumbling
-                .lock()
-                .expect("not poisoned")
-                .remove(&key.region);
             let profiles = match answer {
-                _ if stumbles => {
-                    return Err(CatalogError::ServiceError("stumbled by script".to_owned()));
-                }
                 None => Self::embedded(key.region.as_str()),
                 Some(Answer::Lists(profiles)) => profiles,
                 Some(Answer::Denies) => {

@@ -1,13 +1,21 @@
 //! Every reason of the conditions: what provokes it, what it says, and what cures it.
 
 use inference_profile_operator::api::condition::Reason;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    core::v1::ConfigMap,
+};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
 use serde_json::{Value, json};
 
 use crate::{
     case::{Case, case, cases},
     operator::{ACCOUNT, FAILURES, Options, SONNET, Script, condition},
     stage::{EU, GLOBAL, ID, REGION, Stage, embedded, empty, live, message, verdict},
+    support::eventually,
     targets::ALLOW,
 };
 
@@ -228,6 +236,7 @@ pub fn cases() -> Vec<Case> {
             target_conflict_with_an_object_of_others,
             target_conflict_over_a_merged_key,
             target_forbidden_without_consent,
+            target_forbidden_by_an_admission_policy,
             target_not_found,
             target_invalid_where_it_is_immutable,
             value_unavailable_is_cured_by_an_account,
@@ -536,6 +545,58 @@ async fn target_forbidden_without_consent(stage: &Stage) {
     stage.meddle("host", consent).await;
     stage.ready("claude").await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
+}
+
+/// A policy answers 422 by default, as the apiserver does for an object that is not valid.
+async fn target_forbidden_by_an_admission_policy(stage: &Stage) {
+    let name = format!("refuses-{}", stage.namespace);
+    let client = &stage.cluster.client;
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
+    let in_force: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
+    let policy = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}},
+                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"]}],
+            },
+            "validations": [{"expression": "object.metadata.name != 'claude'", "message": "not this one"}],
+        },
+    });
+    let binding = json!({
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    });
+    let params = PostParams::default();
+    let policy = serde_json::from_value(policy).expect("a policy");
+    policies.create(&params, &policy).await.expect("created");
+    let binding = serde_json::from_value(binding).expect("its binding");
+    in_force.create(&params, &binding).await.expect("created");
+    let refused = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let probe = json!({"metadata": {"name": "claude"}});
+    let probe: ConfigMap = serde_json::from_value(probe).expect("a ConfigMap");
+    eventually("the policy is in force", || async {
+        match stage.config_maps().create(&refused, &probe).await {
+            Err(kube::Error::Api(status)) if status.code == 422 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    stage.bind("claude", targets(&json!([]))).await;
+    let why = stage
+        .until("claude", "Ready", "False", Reason::TargetForbidden)
+        .await;
+    assert!(
+        why.contains("not this one") && why.contains("change the admission policy"),
+        "{why}"
+    );
+    assert_coherent(stage, "claude").await;
+    let params = DeleteParams::default();
+    in_force.delete(&name, &params).await.expect("deleted");
+    policies.delete(&name, &params).await.expect("deleted");
 }
 
 async fn target_forbidden_without_rights(stage: &mut Stage) {

@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
             an_unreadable_namespace_writes_nothing_new,
             a_limit_can_be_required,
             a_fallback_that_breaks_a_limit_is_passed_over,
+            embedded_data_that_contradict_the_listing_are_shown_and_forbid_nothing,
         ),
         empty(an_annotation_is_read_before_the_first_write,),
     ]
@@ -130,6 +131,52 @@ async fn an_annotation_withdraws_just_what_it_forbids(stage: &Stage) {
     );
     let count = bindings.list(&ListParams::default()).await.expect("a list");
     assert_eq!(count.items.len(), 2 * EACH);
+}
+
+/// A wrong line in the data of a newer program must not take the values of a fleet.
+async fn embedded_data_that_contradict_the_listing_are_shown_and_forbid_nothing(stage: &mut Stage) {
+    // By the embedded data the profile reaches other regions too.
+    stage
+        .script
+        .reroutes(REGION, EU, &["eu-west-1", "eu-west-3"]);
+    let spec =
+        json!({"model": SONNET, "geography": "eu", "allowedRegions": ["eu-west-1", "eu-west-3"]});
+    stage.bound("claude", spec).await;
+    let why = stage
+        .until(
+            "claude",
+            "ResidencySatisfied",
+            "True",
+            Reason::AllRegionsAllowed,
+        )
+        .await;
+    for part in [
+        "destinations eu-west-1, eu-west-3;",
+        "eu-central-1",
+        "(by the embedded data of ",
+    ] {
+        assert!(why.contains(part), "{part:?} in {why:?}");
+    }
+    // What is listed now, and what was written, both count.
+    stage
+        .script
+        .reroutes(REGION, EU, &["eu-west-1", "eu-north-1"]);
+    stage.until_gone("claude").await;
+    let why = stage
+        .until("claude", "Ready", "False", Reason::RegionNotAllowed)
+        .await;
+    assert!(why.contains("eu-north-1"), "{why}");
+    // While AWS can't be asked, what was written counts alone.
+    stage.script.reroutes(REGION, EU, &["eu-west-1"]);
+    let written = stage.ready("claude").await;
+    stage.script.fails(REGION);
+    stage.restart(stage.options()).await;
+    stage
+        .until("claude", "CatalogFresh", "False", Reason::ServiceError)
+        .await;
+    let ready = verdict(&stage.binding("claude").await, "Ready");
+    assert_eq!(ready, verdict(&written, "Ready"));
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
 }
 
 async fn an_annotation_acts_while_suspended_and_without_aws(stage: &Stage) {

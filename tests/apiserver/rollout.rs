@@ -91,12 +91,13 @@ impl Stage {
             .expect("created");
     }
 
-    async fn deployment(&self, name: &str) {
+    /// Creates a Deployment.
+    pub(crate) async fn deployment(&self, name: &str) {
         self.workload::<Deployment>(name).await;
     }
 
     /// Returns how often a Deployment was restarted: each time its generation moves.
-    async fn restarts(&self, name: &str) -> i64 {
+    pub(crate) async fn restarts(&self, name: &str) -> i64 {
         let found = self.workloads::<Deployment>().get(name).await;
         found
             .expect("a Deployment")

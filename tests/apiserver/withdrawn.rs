@@ -21,6 +21,7 @@ pub fn cases() -> Vec<Case> {
         live(
             a_request_that_resolves_no_more_deletes_what_is_owned,
             a_request_that_resolves_no_more_takes_merged_keys_out,
+            a_model_that_does_not_resolve_takes_nothing_away,
             an_unresolvable_request_withdraws_nothing_while_aws_fails,
             a_limit_in_the_spec_withdraws,
             a_limit_in_the_spec_withdraws_merged_keys,
@@ -65,13 +66,46 @@ async fn a_request_that_resolves_no_more_takes_merged_keys_out(stage: &Stage) {
     stage.host("host", Some("claude")).await;
     stage.bound("claude", merging()).await;
     assert_eq!(stage.id("host").await.as_deref(), Some(EU));
+    stage.edit("claude", json!({"geography": "jp"})).await;
     stage
-        .edit("claude", json!({"model": "anthropic.claude-none-v1:0"}))
-        .await;
-    stage
-        .until("claude", "Ready", "False", Reason::ModelUnsupported)
+        .until("claude", "Ready", "False", Reason::GeographyUnsupported)
         .await;
     assert_host_is_clean(stage).await;
+}
+
+/// A typing mistake in `model` must not take the ConfigMap from pods that start meanwhile.
+async fn a_model_that_does_not_resolve_takes_nothing_away(stage: &Stage) {
+    stage.host("host", Some("merged")).await;
+    stage.bound("merged", merging()).await;
+    stage.bound("claude", sonnet()).await;
+    let (object, host) = (stage.object("claude").await, stage.object("host").await);
+    for name in ["claude", "merged"] {
+        stage
+            .edit(name, json!({"model": "anthropic.claude-none-v1:0"}))
+            .await;
+        let why = stage
+            .until(name, "Ready", "False", Reason::ModelUnsupported)
+            .await;
+        let stays = format!("the value of the old model stays: {EU}");
+        assert!(why.contains(&stays), "{why}");
+    }
+    stage.settled().await;
+    assert_eq!(stage.object("claude").await, object);
+    assert_eq!(stage.object("host").await, host);
+    assert_eq!(profile_in_use(&stage.binding("claude").await), Some(EU));
+    // The value is kept up: what others take away comes back.
+    stage.delete_object("claude").await;
+    stage.until_id("claude", Some(EU)).await;
+    stage
+        .until_events("claude", &[("Warning", "ModelUnsupported", 1)])
+        .await;
+
+    // With another geography too, nothing of it is asked for any more.
+    stage.edit("claude", json!({"geography": "jp"})).await;
+    stage.until_gone("claude").await;
+    stage.edit("merged", json!({"model": SONNET})).await;
+    stage.ready("merged").await;
+    assert_eq!(stage.id("host").await.as_deref(), Some(EU));
 }
 
 /// The value that the limit forbids can't be overwritten, so its object goes before the allowed one is written.

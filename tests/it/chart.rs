@@ -136,6 +136,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("maxFeedsPerNamespace: '8'", "/maxFeedsPerNamespace"),
     ("checkAccess: maybe", "/checkAccess"),
     ("catalog: {maxAge: 90 days}", "/catalog/maxAge"),
+    ("catalog: {grace: one hour}", "/catalog/grace"),
     ("catalog: {followEmbedded: 1}", "/catalog/followEmbedded"),
     ("concurrency: 2000", "/concurrency"),
     ("concurrency: many", "/concurrency"),
@@ -437,6 +438,7 @@ fn options_become_flags() {
             "--concurrency=64",
             "--max-feeds=64",
             "--max-feeds-per-namespace=8",
+            "--catalog-grace=1h",
             "--catalog-max-age=2160h",
             "--leader-elect",
             "--lease-name=ipo-inference-profile-operator",
@@ -468,6 +470,7 @@ fn options_become_flags() {
         ("maxFeeds: 9", &["--max-feeds=9"]),
         ("maxFeedsPerNamespace: 2", &["--max-feeds-per-namespace=2"]),
         ("checkAccess: true", &["--check-access"]),
+        ("catalog: {grace: 30m}", &["--catalog-grace=30m"]),
         (
             "catalog: {type: embedded, maxAge: 24h, followEmbedded: true}",
             &["--catalog-max-age=24h", "--follow-embedded"],

@@ -118,7 +118,7 @@ fn binding_report(
     match of_namespace {
         NamespaceLimit::Set(limit) => limits.push(limit_report(limit)),
         NamespaceLimit::Unset => {}
-        NamespaceLimit::Unknown => limits.push(LimitReport {
+        NamespaceLimit::Unknown | NamespaceLimit::Terminating => limits.push(LimitReport {
             set_by: LimitOrigin::Namespace.to_string(),
             allowed_regions: Vec::new(),
             problem: Some("the Namespace can't be read: whether it sets a limit is unknown".into()),

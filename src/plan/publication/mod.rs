@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    api::condition::ConditionType,
     residency::{Judgement, Verdict},
     route::Invocation,
     types::RoleArn,
@@ -44,20 +45,32 @@ impl Publication {
     }
 }
 
-/// Says whether a written value must be withdrawn. This is the only rule that withdraws one; missing knowledge never does.
-#[must_use]
-pub fn must_withdraw(contradicts: bool, certain: bool, residency_violated: bool) -> bool {
-    residency_violated || (contradicts && certain)
+/// In what a written value contradicts the spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contradiction {
+    /// It is of a model that is neither wanted nor a fallback, and of nothing else that the spec does not allow.
+    ModelAlone,
+    /// It is of a geography that is neither wanted nor a fallback, on demand although `fallback.onDemand` is not true, of
+    /// another source region, or, if it was listed live, of another account than that of the role.
+    Call,
 }
 
-/// Says whether a written value contradicts the spec: it is of a model that is neither wanted nor a fallback, of a geography that is neither wanted nor a
-/// fallback, on demand although `fallback.onDemand` is not true, of another source region, or, if it was listed live, of
-/// another account than that of the role.
+/// Says whether a written value must be withdrawn. This is the only rule that withdraws one; missing knowledge never does,
+/// nor does a model that does not resolve. `certain` says that nothing allowed serves the spec.
 #[must_use]
-pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
-    let Ok(request) = &binding.spec.request else {
-        return true;
-    };
+pub fn must_withdraw(
+    contradiction: Option<Contradiction>,
+    certain: bool,
+    residency_violated: bool,
+) -> bool {
+    residency_violated || (contradiction == Some(Contradiction::Call) && certain)
+}
+
+/// Returns in what a written value contradicts the spec. Returns `None` when it does not, or when the spec is not valid: then
+/// it is not known what is asked for.
+#[must_use]
+pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contradiction> {
+    let request = binding.spec.request.as_ref().ok()?;
     let other_account = || {
         let wanted = binding.spec.role.as_ref().and_then(RoleArn::account);
         // Roles are used for live listings only: the account of a snapshot says nothing about the role.
@@ -72,10 +85,40 @@ pub fn contradicts(binding: &Binding, written: &WrittenRoute) -> bool {
         }
         Invocation::OnDemand => request.on_demand,
     };
-    request.models().all(|wanted| *wanted != route.model)
-        || route.source_region != request.source_region
-        || !allowed
-        || other_account()
+    if route.source_region != request.source_region || !allowed || other_account() {
+        return Some(Contradiction::Call);
+    }
+    let is_other_model = request.models().all(|wanted| *wanted != route.model);
+    is_other_model.then_some(Contradiction::ModelAlone)
+}
+
+/// Says whether a live listing lacks the route that an earlier one gave, that is in use, and that the spec still asks for.
+#[must_use]
+pub fn is_missing(observed: &Observed) -> bool {
+    let binding = &*observed.binding;
+    let supported = binding.status.finding(ConditionType::RegionSupported);
+    let (Some(written), Some(catalog), Some(true)) = (
+        &binding.status.route,
+        &observed.feed.catalog,
+        supported.map(|supported| supported.is_true()),
+    ) else {
+        return false;
+    };
+    let (route, earlier) = (&written.route, &written.provenance);
+    let is_listed = if let Some(id) = route.profile() {
+        let mut profiles = catalog.profiles_of(&route.model).iter();
+        profiles.any(|profile| profile.id == *id)
+    } else {
+        let model = catalog.model(&route.model);
+        catalog.models().is_none() || model.is_some_and(|model| model.on_demand)
+    };
+    let other_account =
+        matches!((&earlier.account, catalog.account()), (Some(before), Some(now)) if before != now);
+    !is_listed
+        && !other_account
+        && catalog.source().is_live()
+        && earlier.source.is_live()
+        && contradiction(binding, written).is_none()
 }
 
 /// Returns what the targets are to hold. `written_judgement` is the limits' judgement of the written route.
@@ -86,7 +129,7 @@ pub fn decide(
     written_judgement: Option<&Judgement>,
 ) -> Publication {
     let binding = &*observed.binding;
-    let violated = residency_violated(binding, answer, written_judgement);
+    let violated = residency_violated(written_judgement);
     let fresh = match answer {
         Answer::Yes {
             route, judgement, ..
@@ -97,6 +140,8 @@ pub fn decide(
         answer,
         Answer::Yes { judgement, .. } if judgement.verdict == Verdict::LimitUnknown
     );
+    let is_anything_written =
+        !binding.status.targets.is_empty() || !observed.held_objects.is_empty();
     let publication = match (&binding.status.route, fresh) {
         // It is not known what is allowed: nothing is written, and nothing is withdrawn unless a known limit forbids it.
         (written, _) if limit_unknown && !violated => {
@@ -107,20 +152,14 @@ pub fn decide(
             }
         }
         (None, Some(fresh)) => Publication::Publish(fresh),
-        // An inventory without a route: a withdrawal is not complete, or the route in the status could not be read.
-        (None, None) if !binding.status.targets.is_empty() && answer.is_definite() => {
-            Publication::Withdraw {
-                why: reason_of_withdrawal(answer, None),
-            }
-        }
         // A lost status: values are known to be written, and the limits do not allow the route.
-        (None, None)
-            if !observed.held_objects.is_empty() && matches!(answer, Answer::Yes { .. }) =>
-        {
+        (None, None) if is_anything_written && matches!(answer, Answer::Yes { .. }) => {
             Publication::Withdraw {
                 why: reason_of_withdrawal(answer, None),
             }
         }
+        // It is not known which route's values these are, so nothing says that they contradict the spec.
+        (None, None) if is_anything_written => Publication::Leave,
         (None, None) => Publication::Nothing,
         (Some(written), fresh) => {
             decide_on_written(binding, written, fresh, answer, written_judgement, violated)
@@ -147,13 +186,13 @@ fn decide_on_written(
             return Publication::Publish(fresh);
         }
     }
-    let contradicts = contradicts(binding, written);
-    if must_withdraw(contradicts, answer.is_definite(), violated) {
+    let contradiction = contradiction(binding, written);
+    if must_withdraw(contradiction, answer.is_definite(), violated) {
         return Publication::Withdraw {
             why: reason_of_withdrawal(answer, written_judgement),
         };
     }
-    if contradicts {
+    if contradiction == Some(Contradiction::Call) {
         Publication::Leave
     } else {
         Publication::Keep(written.clone())
@@ -161,23 +200,10 @@ fn decide_on_written(
 }
 
 /// Says whether the written route reaches a region that a limit forbids, either as it was written or as the catalog lists it
-/// now. `written_judgement` is the limits' judgement of it as it was written.
+/// now. `written_judgement` is the limits' judgement of both.
 #[must_use]
-pub fn residency_violated(
-    binding: &Binding,
-    answer: &Answer,
-    written_judgement: Option<&Judgement>,
-) -> bool {
-    let Some(written) = &binding.status.route else {
-        return false;
-    };
-    let forbidden_now = match answer {
-        Answer::Yes {
-            route, judgement, ..
-        } if route.route.id() == written.route.id() => judgement.forbids(),
-        _ => false,
-    };
-    forbidden_now || written_judgement.is_some_and(Judgement::forbids)
+pub fn residency_violated(written_judgement: Option<&Judgement>) -> bool {
+    written_judgement.is_some_and(Judgement::forbids)
 }
 
 fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) -> Arc<str> {

@@ -5,8 +5,8 @@ use crate::{
         action::RemovalCause,
         testing::{
             SETTINGS, SONNET, bound, condition, edited, failing, full, listing, live, on_demand,
-            planned_in, profile_id, ready_message, sonnet, sonnet_model, visit, with_models,
-            without,
+            planned_in, profile_id, ready_message, sonnet, sonnet_model, visit, with_model,
+            with_models, without,
         },
     },
     residency::NamespaceLimit,
@@ -16,17 +16,196 @@ use super::*;
 
 #[test]
 fn the_withdraw_rule() {
-    for (contradicts, certain, violated, withdraws) in [
-        (false, false, false, false),
-        (false, true, false, false),
-        (true, false, false, false),
-        (true, true, false, true),
-        (false, false, true, true),
-        (true, false, true, true),
-        (false, true, true, true),
-        (true, true, true, true),
+    use Contradiction::{Call, ModelAlone};
+    for contradiction in [None, Some(ModelAlone), Some(Call)] {
+        for certain in [false, true] {
+            let expected = contradiction == Some(Call) && certain;
+            assert_eq!(must_withdraw(contradiction, certain, false), expected);
+            assert!(must_withdraw(contradiction, certain, true));
+        }
+    }
+}
+
+/// A model ID with a typing mistake.
+const MISTYPED: &str = "anthropic.claude-sonet-4-5-20250929-v1:0";
+
+#[test]
+fn a_model_that_does_not_resolve_takes_no_value_away() {
+    // The second one is not valid; an older definition of the resource let it pass.
+    for (model, stays) in [
+        (
+            MISTYPED,
+            format!("the value of the old model stays: eu.{SONNET}"),
+        ),
+        (
+            "anthropic claude",
+            format!("eu.{SONNET}, written earlier, stays"),
+        ),
     ] {
-        assert_eq!(must_withdraw(contradicts, certain, violated), withdraws);
+        let before = bound("geography: eu");
+        let typo = with_model(&before, model, "geography: eu");
+        let (after, actions, _) = visit(&typo, full(), &SETTINGS);
+        assert!(actions.removals.is_empty(), "{model}");
+        assert_eq!(after.status.route, before.status.route);
+        assert_eq!(after.status.targets, before.status.targets);
+        let message = ready_message(&after);
+        assert!(message.contains(&stays), "{message}");
+        assert_eq!(visit(&after, full(), &SETTINGS).2.status, None);
+
+        let (cured, _, outcome) = visit(&edited(&after, "geography: eu"), full(), &SETTINGS);
+        assert_eq!(
+            condition(&cured, ConditionType::Ready),
+            (ConditionStatus::True, Reason::Bound)
+        );
+        let events: Vec<&str> = outcome.notices.iter().map(|notice| notice.reason).collect();
+        assert_eq!(events, ["Bound"], "nothing was replaced");
+    }
+}
+
+#[test]
+fn the_old_model_is_judged_while_its_value_stays() {
+    let limited = with_model(
+        &bound("geography: eu"),
+        MISTYPED,
+        "geography: eu, allowedRegions: ['@us']",
+    );
+    let (after, actions, _) = visit(&limited, full(), &SETTINGS);
+    assert_eq!(actions.removals[0].cause, RemovalCause::Withdrawn);
+    assert_eq!(after.status.route, None);
+}
+
+#[test]
+fn a_new_model_that_a_limit_forbids_takes_nothing_away_either() {
+    // Called from eu-west-1, the older model keeps to the limit, and the newer one does not.
+    let (old, new) = (SONNET, "example.wide-v1:0");
+    let mut profiles = full().catalog.expect("a catalog").profiles().to_vec();
+    profiles.push(Arc::new(crate::catalog::Profile {
+        id: format!("eu.{new}").parse().expect("an ID"),
+        geography: "eu".parse().expect("a geography"),
+        model: new.parse().expect("a model"),
+        name: "Wide".into(),
+        destinations: crate::route::Destinations::regions(vec![
+            "eu-west-1".parse().expect("a region"),
+            "eu-west-2".parse().expect("a region"),
+        ]),
+    }));
+    let before = bound("geography: eu, allowedRegions: ['@eu']");
+    let rest = "geography: eu, allowedRegions: ['@eu']";
+    let (after, actions, _) = visit(&with_model(&before, new, rest), live(profiles), &SETTINGS);
+    assert!(actions.removals.is_empty());
+    assert_eq!(profile_id(&after), format!("eu.{old}"));
+    assert_eq!(
+        condition(&after, ConditionType::Ready),
+        (ConditionStatus::False, Reason::RegionNotAllowed)
+    );
+    let message = ready_message(&after);
+    assert!(
+        message.contains("eu-west-2") && message.contains("the value of the old model stays"),
+        "{message}"
+    );
+}
+
+/// Every combination of ways in which a spec can differ from what is written, against an independent statement of the rule.
+#[test]
+fn only_where_and_how_it_is_called_can_take_a_value_away() {
+    let role = "roleARN: 'arn:aws:iam::444455556666:role/r'";
+    for bits in 0_u8..32 {
+        let [model, geography, region, on_demand, account] =
+            [1, 2, 4, 8, 16].map(|bit| bits & bit != 0);
+        // What is written: the profile, or the model itself where that is to be contradicted.
+        let before = if on_demand {
+            bound_on_demand()
+        } else {
+            bound("geography: eu")
+        };
+        // The geography of a value on demand is nothing that a spec can contradict.
+        if on_demand && geography {
+            continue;
+        }
+        let wanted = if on_demand || geography { "jp" } else { "eu" };
+        let mut rest = format!("geography: {wanted}");
+        if region {
+            rest.push_str(", sourceRegion: xx-west-9");
+        }
+        if account {
+            rest = format!("{rest}, {role}");
+        }
+        let model_id = if model { MISTYPED } else { SONNET };
+        let edit = with_model(&before, model_id, &rest);
+        let nothing = live(Vec::new());
+        let (after, ..) = visit(&edit, nothing, &SETTINGS);
+        let withdrawn = geography || region || on_demand || account;
+        assert_eq!(after.status.route.is_none(), withdrawn, "{model} {rest}");
+        // Not knowing withdraws none of them.
+        let (after, actions, _) = visit(&edit, failing(), &SETTINGS);
+        assert!(after.status.route.is_some() && actions.removals.is_empty());
+    }
+}
+
+#[test]
+fn only_what_was_listed_live_and_is_asked_for_can_be_missing() {
+    let missing =
+        |binding: &Binding, feed| is_missing(&crate::plan::testing::observed(binding, feed));
+    let eu = bound("geography: eu");
+    let retired = visit(&eu, without("eu"), &SETTINGS).0;
+    let dated = |without| listing(SourceKind::Directory, None, Some("2026-01-01"), without);
+    let from_files = visit(&sonnet("geography: eu"), dated("none"), &SETTINGS).0;
+    let of_another = listing(SourceKind::Bedrock, Some("444455556666"), None, "eu");
+    for (name, binding, feed, expected) in [
+        ("it is gone", &eu, without("eu"), true),
+        ("it is there", &eu, full(), false),
+        ("nothing is listed yet", &eu, failing(), false),
+        ("it is known to be gone", &retired, without("eu"), false),
+        (
+            "something else is asked for",
+            &edited(&eu, "geography: jp"),
+            without("eu"),
+            false,
+        ),
+        ("files lack it", &eu, dated("eu"), false),
+        ("files had it", &from_files, without("eu"), false),
+        ("another account lacks it", &eu, of_another, false),
+        ("on demand", &bound_on_demand(), on_demand(true), false),
+        (
+            "no longer on demand",
+            &bound_on_demand(),
+            on_demand(false),
+            true,
+        ),
+        (
+            "models can't be listed",
+            &bound_on_demand(),
+            with_models(full(), None),
+            false,
+        ),
+    ] {
+        assert_eq!(missing(binding, feed), expected, "{name}");
+    }
+    // A limit that is broken does not wait.
+    let limited = edited(&eu, "geography: eu, allowedRegions: ['@us']");
+    for (binding, waits) in [(&eu, true), (&limited, false)] {
+        let seen = crate::plan::testing::observed(binding, without("eu"));
+        assert_eq!(
+            crate::plan::testing::planned(seen).needs_confirmation(),
+            waits
+        );
+    }
+}
+
+#[test]
+fn an_inventory_without_a_route_is_withdrawn_only_for_a_limit() {
+    let lost = |rest: &str| {
+        let mut binding = edited(&bound("geography: eu"), rest);
+        binding.status.route = None;
+        binding
+    };
+    for (rest, withdrawn) in [
+        ("geography: jp", false),
+        ("geography: eu, allowedRegions: ['@us']", true),
+    ] {
+        let (after, actions, _) = visit(&lost(rest), full(), &SETTINGS);
+        assert_eq!(!actions.removals.is_empty(), withdrawn, "{rest}");
+        assert_eq!(after.status.targets.is_empty(), withdrawn, "{rest}");
     }
 }
 
@@ -100,6 +279,16 @@ fn what_happens_to_the_written_value() {
                 kept: false,
                 ready: (False, Reason::GeographyUnsupported),
                 events: &["Withdrawn", "GeographyUnsupported"],
+            },
+        ),
+        (
+            "the model changed to one that does not resolve",
+            with_model(&eu(), MISTYPED, "geography: eu"),
+            full(),
+            Expected {
+                kept: true,
+                ready: (False, Reason::ModelUnsupported),
+                events: &["ModelUnsupported"],
             },
         ),
         (

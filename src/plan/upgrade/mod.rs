@@ -8,7 +8,7 @@ use crate::{
     api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, SourceKind, embedded::Embedded},
     lifecycle,
-    residency::{Judgement, Limits},
+    residency::Judgement,
     route::Invocation,
     types::AccountId,
 };
@@ -16,17 +16,16 @@ use crate::{
 use super::{
     answer::Answer,
     observed::{Binding, Observed, Settings},
-    publication::contradicts,
+    publication::contradiction,
     status::{Finding, WrittenRoute},
 };
 
 /// Returns the answer to act on. If the embedded catalog gives another route only because its data are of another date, that
-/// is the written route. After an edit of the spec the new data count. The limits apply to the written route both as it was
-/// written and as the new data list it. `written_judgement` is their judgement of it as it was written.
+/// is the written route. After an edit of the spec the new data count. Here the embedded data are the listing, so the limits apply
+/// to the written route both as it was written and as the new data list it: `written_judgement` is their judgement of both.
 pub fn hold_back(
     answer: Answer,
     observed: &Observed,
-    limits: &Limits,
     written_judgement: Option<&Judgement>,
     settings: &Settings,
     embedded: &Embedded,
@@ -48,7 +47,6 @@ pub fn hold_back(
         || !only_the_data_differs(binding, written, catalog)
         || lifecycle::outlived(catalog, embedded, &written.route.model, day).is_some()
         || !judgement.permits()
-        || !is_allowed_as_listed(written, catalog, limits, embedded)
     {
         return answer;
     }
@@ -66,24 +64,7 @@ fn only_the_data_differs(binding: &Binding, written: &WrittenRoute, catalog: &Ca
         && written.provenance.source == embedded
         && catalog.as_of() != Some(written.provenance.as_of.as_ref())
         && binding.status.observed_generation == Some(binding.generation)
-        && !contradicts(binding, written)
-}
-
-/// Says whether the limits allow the written profile as the catalog lists it now. If it is no longer listed, they do.
-fn is_allowed_as_listed(
-    written: &WrittenRoute,
-    catalog: &Catalog,
-    limits: &Limits,
-    embedded: &Embedded,
-) -> bool {
-    let listed = catalog
-        .profiles_of(&written.route.model)
-        .iter()
-        .find(|listed| Some(&listed.id) == written.route.profile());
-    listed.is_none_or(|listed| {
-        let route = listed.route(&written.route.source_region);
-        limits.judge(&route, embedded).permits()
-    })
+        && contradiction(binding, written).is_none()
 }
 
 fn held_back(

@@ -145,8 +145,21 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
         "{said}"
     );
 
-    let outside = nearer("2026-02-01", &["eu-west-1", "eu-west-2"]);
-    let (after, actions, _) = visit(&before, outside, &SETTINGS);
+    let outside = || nearer("2026-02-01", &["eu-west-1", "eu-west-2"]);
+    let (after, actions, _) = visit(&before, outside(), &SETTINGS);
+    assert_eq!(actions.removals.len(), 1);
+    assert_eq!(after.status.route, None);
+
+    // The new data would give another profile, which the limit forbids too: the written one is judged all the same.
+    let fallback = "geography: global, fallback: {geographies: [eu]}, allowedRegions: ['@eu']";
+    let mut before = visit(
+        &sonnet(rest),
+        nearer("2026-01-01", &["eu-west-1"]),
+        &SETTINGS,
+    )
+    .0;
+    before.spec = sonnet(fallback).spec;
+    let (after, actions, _) = visit(&before, outside(), &SETTINGS);
     assert_eq!(actions.removals.len(), 1);
     assert_eq!(after.status.route, None);
 }
