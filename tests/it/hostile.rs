@@ -1,5 +1,6 @@
 //! Hostile input of each kind that users and AWS give: whatever it is, it is understood or refused, at once and within bounds.
-//! The texts of tests/hostile/ are changed at random. `HOSTILE_CASES` says how many cases of each kind are tried.
+//! The texts of tests/hostile/ are changed at random. `HOSTILE_CASES` says how many cases of each kind are tried; the file
+//! `HOSTILE_TRACE` then holds the last text, also where it ended the process.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
@@ -100,8 +101,14 @@ fn tries(kind: &str, test: impl Fn(&str) -> TestCaseResult) {
         ..ProptestConfig::default()
     };
     let strategy = (select(texts), prop::collection::vec(change(), 1..6));
-    let outcome = proptest::test_runner::TestRunner::new(config)
-        .run(&strategy, |(text, changes)| test(&changed(&text, &changes)));
+    let outcome =
+        proptest::test_runner::TestRunner::new(config).run(&strategy, |(text, changes)| {
+            let text = changed(&text, &changes);
+            if let Some(trace) = std::env::var_os("HOSTILE_TRACE") {
+                fs::write(trace, &text).expect("HOSTILE_TRACE can be written");
+            }
+            test(&text)
+        });
     if let Err(failure) = outcome {
         panic!("{kind}: {failure}; keep the text in {}", folder.display());
     }
