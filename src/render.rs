@@ -40,6 +40,9 @@ const TEMPLATE_OUTPUT: usize = 64 * 1024;
 /// grows with it.
 const TEMPLATE_TOKENS: usize = 256;
 
+/// Most brackets, of any kind, that are open at once in one expression.
+const TEMPLATE_BRACKETS: usize = 16;
+
 /// Most `elif` in one template: the engine nests them, too.
 const TEMPLATE_BRANCHES: usize = 64;
 
@@ -160,18 +163,27 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// Says what in a template could grow a list or the stack beyond any bound, or `None` if nothing could. The engine's own lexer reads
 /// it, so that nothing is code to the one and text to the other.
 fn unbounded(template: &str) -> Option<String> {
-    let (mut sums, mut branches, mut in_block) = (0, 0, 0);
+    let (mut sums, mut branches, mut in_block, mut open) = (0, 0, 0, 0_usize);
     // What the lexer refuses is refused when the template is compiled.
     for (token, _) in tokenize(template, false, SyntaxConfig::default()).map_while(Result::ok) {
         in_block += 1;
         match token {
-            Token::VariableStart | Token::BlockStart => in_block = 0,
+            Token::VariableStart | Token::BlockStart => (in_block, open) = (0, 0),
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => open += 1,
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
+                open = open.saturating_sub(1);
+            }
             Token::Plus => sums += 1,
             Token::Ident("elif") => branches += 1,
             Token::Ident("recursive") => {
                 return Some("has a recursive loop: use plain loops".to_owned());
             }
             _ => {}
+        }
+        if open > TEMPLATE_BRACKETS {
+            return Some(format!(
+                "has an expression with more than {TEMPLATE_BRACKETS} brackets within each other: divide it by {{% set %}}"
+            ));
         }
         if in_block > TEMPLATE_TOKENS {
             return Some(format!(
@@ -534,6 +546,7 @@ mod tests {
             ("{{ ", "not ", "1}}"),
             ("{{ ", "[", "}}"),
             ("{{ ", "(", "}}"),
+            ("{{ ", "a(a|join(", "}}"),
             ("{{ ", "{1:", "}}"),
             ("", "{% if 1 %}", ""),
             ("", "{% for a in [] %}", ""),
