@@ -103,11 +103,11 @@ fn tries(kind: &str, test: impl Fn(&str) -> TestCaseResult) {
     let strategy = (select(texts), prop::collection::vec(change(), 1..6));
     let outcome =
         proptest::test_runner::TestRunner::new(config).run(&strategy, |(text, changes)| {
-            let text = changed(&text, &changes);
+            let tried = changed(&text, &changes);
             if let Some(trace) = std::env::var_os("HOSTILE_TRACE") {
-                fs::write(trace, &text).expect("HOSTILE_TRACE can be written");
+                fs::write(trace, &tried).expect("HOSTILE_TRACE can be written");
             }
-            test(&text)
+            test(&tried)
         });
     if let Err(failure) = outcome {
         panic!("{kind}: {failure}; keep the text in {}", folder.display());
