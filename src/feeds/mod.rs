@@ -161,12 +161,21 @@ impl Feeds {
         }
     }
 
-    /// Stops listing. What is known stays, and feeds can still be held and released.
+    /// Stops listing. Feeds can still be held and released. What a live source said is forgotten: another replica acts on later
+    /// answers meanwhile, and an old one must not move values back when this replica leads again. What files and data say stays.
     pub fn pause(&self) {
+        let is_live = self.source.kind().is_live();
         let mut running = self.running.lock();
         running.paused = true;
         for feed in running.feeds.values_mut() {
             feed.stop();
+            if is_live {
+                *feed.published.lock() = Published {
+                    state: FeedState::pending(),
+                    listed_at: None,
+                    first_listed_at: None,
+                };
+            }
         }
     }
 

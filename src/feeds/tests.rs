@@ -132,7 +132,7 @@ fn feeds_of(source: &Arc<Fake>) -> (Feeds, UnboundedReceiver<FeedChange>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
+async fn paused_feeds_ask_nothing_and_forget_what_aws_said() {
     let source = Fake::new(
         SourceKind::Bedrock,
         [live(&["eu"]), live(&["eu", "global"])],
@@ -152,10 +152,18 @@ async fn paused_feeds_ask_nothing_and_keep_what_they_know() {
     feeds.pause();
     tokio::time::sleep(INTERVAL * 3).await;
     assert_eq!(source.asked(), 1);
-    assert_eq!(feeds.state(&key()).freshness, Freshness::Fresh);
+    assert_eq!(feeds.state(&key()).freshness, Freshness::Pending);
+    assert!(feeds.ages().is_empty(), "it is not this replica's to tell");
     feeds.resume();
+    assert_eq!(feeds.state(&key()).freshness, Freshness::Pending);
     changes.recv().await.expect("another listing, immediately");
     assert_eq!(source.asked(), 2);
+    let known = feeds.state(&key()).catalog.expect("a catalog");
+    assert_eq!(
+        known.profiles().len(),
+        2,
+        "that of now, not of the last term"
+    );
 }
 
 #[tokio::test(start_paused = true)]
