@@ -533,7 +533,7 @@ pub(super) fn no_profile_of_model(
         Some((known, None)) => format!("{head}; {known} {mark}"),
         Some((known, Some(advice))) => format!("{head}; {known} {mark}; {advice}"),
         None => format!(
-            "{head}, and none is known; nearest model IDs: {} {mark}",
+            "{head}, and no such model is known; nearest model IDs: {} {mark}",
             nearest(model, hints).join(", ")
         ),
     };
