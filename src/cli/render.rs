@@ -84,6 +84,9 @@ pub(super) async fn run(
     };
     let region = args.region.optional()?;
     let input = Input::read("render", &args.paths, &args.namespace, region.as_ref())?;
+    for remark in &input.remarks {
+        writeln!(err, "{remark}")?;
+    }
     let mut cache = Cache::new(FeedRules {
         roles: args.catalog.catalog.is_live().then(AllowedRoles::default),
         limits: FeedLimits::NONE,

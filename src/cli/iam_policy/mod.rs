@@ -170,7 +170,7 @@ pub(super) async fn run(
     } else {
         evaluate::add_full_access(&mut levels)
     };
-    let wanted = wanted(&args)?;
+    let wanted = wanted(&args, err)?;
     let (found, all_found) = find(&args, &wanted, err).await?;
     let mut actions: Vec<Action> = args.actions.iter().map(|name| (*name).into()).collect();
     actions.sort();
@@ -193,7 +193,7 @@ pub(super) async fn run(
     })
 }
 
-fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
+fn wanted(args: &IamPolicyArgs, err: &mut impl Write) -> Result<Vec<Wanted>, Error> {
     let limit = args.limit.parse()?;
     if let (Some(model), Some(geography)) = (&args.model, &args.geography) {
         let request = Request {
@@ -219,6 +219,9 @@ fn wanted(args: &IamPolicyArgs) -> Result<Vec<Wanted>, Error> {
     }
     let region = args.region.optional()?;
     let mut input = Input::read("iam-policy", &args.paths, &args.namespace, region.as_ref())?;
+    for remark in &input.remarks {
+        writeln!(err, "{remark}")?;
+    }
     let mut wanted = Vec::new();
     for Given { binding, .. } in std::mem::take(&mut input.bindings) {
         let own = binding.spec.limit.map(|limit| limit.as_ref().clone());

@@ -55,10 +55,7 @@ pub(super) fn list(path: &Path, reading: Reading, problems: &mut Problems) -> Ve
         problems.add(|| unrendered(path, path, reading));
         return Vec::new();
     }
-    names.retain(|name| {
-        let end = name.extension().and_then(|end| end.to_str());
-        end.is_some_and(|end| ["yaml", "yml", "json"].contains(&end)) && name.is_file()
-    });
+    names.retain(|name| is_manifest(name));
     names.sort();
     names
 }
@@ -88,17 +85,45 @@ pub(super) fn chart_of(path: &Path) -> Option<&Path> {
         .find(|folder| folder.join(CHART).is_file())
 }
 
-/// Says that a folder has no manifests, and which folders in it have some.
+/// Says that a folder has no manifests, and which folders there are in it.
 pub(super) fn no_manifests(folder: &Path) -> String {
     let head = format!("{} has no *.yaml, *.yml or *.json files", folder.display());
+    match folders_in(folder, |_| true) {
+        None => head,
+        Some(names) => {
+            format!("{head}, and folders in it are not read: give them, too: {names}")
+        }
+    }
+}
+
+/// Says which folders in a folder have manifests, which are not read. Returns `None` if there are none.
+pub(super) fn passed_over(path: &Path) -> Option<String> {
+    let has_manifests = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .any(|name| is_manifest(&name))
+    };
+    let names = folders_in(path, has_manifests)?;
+    Some(format!(
+        "{}: folders in it are not read: give them, too, by -f: {names}",
+        path.display()
+    ))
+}
+
+/// Returns the first folders in a folder that a test holds for, and how many more there are, or `None` if there are none.
+fn folders_in(folder: &Path, test: impl Fn(&Path) -> bool) -> Option<String> {
+    if !folder.is_dir() {
+        return None;
+    }
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut inner: Vec<PathBuf> = entries
         .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
+        .filter(|path| path.is_dir() && test(path))
         .collect();
     inner.sort();
     if inner.is_empty() {
-        return head;
+        return None;
     }
     let more = inner.len().saturating_sub(NAMED);
     inner.truncate(NAMED);
@@ -112,7 +137,12 @@ pub(super) fn no_manifests(folder: &Path) -> String {
     } else {
         format!(" and {more} more")
     };
-    format!("{head}, and folders in it are not read: give them, too: {names}{more}")
+    Some(names + &more)
+}
+
+fn is_manifest(name: &Path) -> bool {
+    let end = name.extension().and_then(|end| end.to_str());
+    end.is_some_and(|end| ["yaml", "yml", "json"].contains(&end)) && name.is_file()
 }
 
 fn is_kustomization(path: &Path) -> bool {

@@ -73,6 +73,8 @@ pub(super) struct Input {
     pub(super) objects: HashMap<TargetKey, TargetView>,
     /// Residency limits of the Namespaces among the files; one that is not among them is taken to set none.
     limits: HashMap<Arc<str>, NamespaceLimit>,
+    /// What was passed over, for standard error.
+    pub(super) remarks: Vec<String>,
 }
 
 impl Input {
@@ -235,6 +237,7 @@ impl<'r> Reader<'r> {
         if files.is_empty() && !self.problems.grew(before) {
             self.other(|| files::no_manifests(path));
         }
+        self.input.remarks.extend(files::passed_over(path));
         for file in files {
             if self.objects > self.limits.objects {
                 return;

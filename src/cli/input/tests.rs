@@ -487,3 +487,25 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn folders_that_are_passed_over_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let binding = "apiVersion: inferenceprofiles.dev/v1alpha1\nkind: InferenceProfileBinding\nmetadata: {name: a}\nspec: {model: a.b, geography: eu}\n";
+    std::fs::write(folder.join("a.yaml"), binding).expect("written");
+    let remarks = || {
+        let region = "eu-west-1".parse().expect("a region");
+        let input = Input::read("render", &[folder.to_owned()], "x", Some(&region));
+        input.expect("a binding").remarks
+    };
+    std::fs::create_dir(folder.join("empty")).expect("a folder");
+    assert_eq!(remarks(), [""; 0]);
+    for team in ["one", "two"] {
+        std::fs::create_dir(folder.join(team)).expect("a folder");
+        std::fs::write(folder.join(team).join("b.yml"), binding).expect("written");
+    }
+    let expected = "F: folders in it are not read: give them, too, by -f: F/one, F/two";
+    let name = folder.display().to_string();
+    assert_eq!(remarks(), [expected.replace('F', &name)]);
+}
