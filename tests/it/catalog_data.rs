@@ -988,7 +988,8 @@ fn make_hands_over_what_it_is_given() {
     let make = |arguments: &[&str]| {
         let mut command = Command::new("make");
         command
-            .args(["--dry-run", "catalog-data"])
+            // Within make itself it would name its folder.
+            .args(["--no-print-directory", "--dry-run", "catalog-data"])
             .args(arguments)
             .env_remove("MAKEFLAGS")
             .current_dir(ROOT);
