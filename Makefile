@@ -49,7 +49,7 @@ bench: ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS
 	assets=$$(dev/controlplane/build --optimized) && KUBEBUILDER_ASSETS=$$assets dev/controlplane/with --crds crds cargo bench --locked --bench operator
 
 .PHONY: chaos
-chaos: ## Acts out faults, and judges what the operator makes of them (CHAOS_SHORT=true CHAOS_SEED=1 CHAOS_ROUNDS=3 CHAOS_ONLY=lease_deleted)
+chaos: ## Acts out faults, and judges what the operator makes of them (CHAOS_SHORT=1 CHAOS_SEED=1 CHAOS_ROUNDS=3 CHAOS_ONLY=lease_deleted)
 	cargo test --locked --test chaos --no-run
 	assets=$$(dev/controlplane/build) && KUBEBUILDER_ASSETS=$$assets REQUIRE_CHAOS=1 cargo test --locked --test chaos
 

@@ -120,13 +120,6 @@ impl Caller {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-
-    /// Returns what stands at a path; None: nothing, or no answer.
-    pub async fn get(&self, path: &str) -> Option<Value> {
-        let request = Request::get(path).body(Vec::new()).ok()?;
-        let answer = tokio::time::timeout(ATTEMPT, self.client.request::<Value>(request)).await;
-        answer.ok()?.ok()
-    }
 }
 
 fn request(call: &Call) -> Result<Request<Vec<u8>>, String> {

@@ -1,6 +1,6 @@
 //! What must hold after a fault, judged by what stood in etcd and by the apiserver's audit log alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -308,7 +308,8 @@ fn restarts_by_workload(world: &World) -> BTreeMap<String, Vec<(u32, u64)>> {
 /// Whoever changes something holds the Lease at that revision, or nobody does.
 fn overlaps(world: &World, changes: &[Change], findings: &mut Findings) {
     let mut leases: Vec<(u32, u64, String)> = Vec::new();
-    let mut written: BTreeMap<(&str, u32, u64), ()> = BTreeMap::new();
+    // By whom a revision was not claimed yet: a later write that changed nothing is answered with the same one.
+    let mut written: BTreeSet<(String, u32, u64)> = BTreeSet::new();
     for change in world.recorder.since(0) {
         if change.key == LEASE_KEY {
             let holder = change
@@ -323,14 +324,14 @@ fn overlaps(world: &World, changes: &[Change], findings: &mut Findings) {
         }
     }
     for change in changes {
-        written.insert((&change.key, change.life, change.revision), ());
+        written.insert((change.key.clone(), change.life, change.revision));
     }
     for write in &world.audit.writes[world.ledger.writes_before..] {
         let (Some(revision), true) = (write.revision, write.succeeded()) else {
             continue;
         };
         let key = write.key();
-        if !written.contains_key(&(key.as_str(), write.life, revision)) {
+        if !written.remove(&(key.clone(), write.life, revision)) {
             continue;
         }
         let holder = leases

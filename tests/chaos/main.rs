@@ -36,7 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, builder::BoolishValueParser};
 
 use faults::{CAP, Fault};
 use report::{Row, Try};
@@ -65,7 +65,7 @@ struct Options {
     bindings: Option<usize>,
 
     /// The faults of the short form alone: at most 5 minutes on 2 cores
-    #[arg(long, env = "CHAOS_SHORT", action = ArgAction::SetTrue)]
+    #[arg(long, env = "CHAOS_SHORT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     short: bool,
 
     /// Document to put the table into

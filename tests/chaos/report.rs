@@ -131,11 +131,7 @@ pub fn table(options: &Options, seed: u64, rows: &[Row]) -> String {
         "{} bindings, 2 replicas, seed {seed}: `make chaos CHAOS_SEED={seed} CHAOS_ROUNDS={}{}{}`",
         options.bindings(),
         options.rounds,
-        if options.short {
-            " CHAOS_SHORT=true"
-        } else {
-            ""
-        },
+        if options.short { " CHAOS_SHORT=1" } else { "" },
         options.bindings.map_or(String::new(), |bindings| format!(
             " CHAOS_BINDINGS={bindings}"
         )),

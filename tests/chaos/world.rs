@@ -359,6 +359,8 @@ impl World {
         for binding in bindings {
             self.interfere(binding, None);
         }
+        // The status has the UID of the new one.
+        self.ledger.least += bindings.len();
         let paths = bindings.iter().map(target_path);
         self.caller
             .run(paths.map(|path| vec![Call::Delete(path)]).collect())
