@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// A request of a replica that would change something.
@@ -23,6 +24,8 @@ pub struct Write {
     pub revision: Option<u64>,
     /// Which life of etcd it was read in.
     pub life: u32,
+    /// When the apiserver received it.
+    pub received: Timestamp,
 }
 
 impl Write {
@@ -113,6 +116,9 @@ impl Audit {
                 .as_str()
                 .and_then(|version| version.parse().ok()),
             life,
+            received: text(&event["requestReceivedTimestamp"])
+                .parse()
+                .unwrap_or_default(),
         });
     }
 }

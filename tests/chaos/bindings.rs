@@ -20,6 +20,9 @@ const LOCAL: &str = "amazon.chaos-local-v1:0";
 /// A model that nobody lists.
 const MISSING: &str = "anthropic.chaos-missing-v1:0";
 
+/// What stands in the place of a geography where there is no profile.
+const ON_DEMAND_GEOGRAPHY: &str = "on-demand";
+
 /// Destination regions of a profile within the European Union.
 const WITHIN: &[&str] = &["eu-central-1", "eu-north-1", "eu-west-1", "eu-west-3"];
 /// Destination regions of one that leaves it.
@@ -270,7 +273,15 @@ impl Binding {
         };
         let own = (!request.allowed.is_empty()).then_some(request.allowed);
         if !own.into_iter().chain(namespace_limit).all(within) {
-            return refused("RegionNotAllowed");
+            // A limit that breaks for what is wanted is shown; a fallback that would break it is passed over.
+            return refused(if route.model != request.model {
+                "ModelUnsupported"
+            } else if route.geography != request.geography && route.geography != ON_DEMAND_GEOGRAPHY
+            {
+                "GeographyUnsupported"
+            } else {
+                "RegionNotAllowed"
+            });
         }
         if self.kind.shape == Shape::Conflict {
             return refused("TargetConflict");
@@ -391,7 +402,7 @@ fn route(request: &Request) -> Option<Route> {
             id: model.to_owned(),
             arn: format!("arn:aws:bedrock:{REGION}::foundation-model/{model}"),
             model,
-            geography: "on-demand",
+            geography: ON_DEMAND_GEOGRAPHY,
             destinations: vec![REGION],
         })
     })

@@ -9,6 +9,7 @@ use std::{
 
 use futures::{AsyncBufReadExt, StreamExt};
 use http::Request;
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use kube::{Client, Config};
 use parking_lot::Mutex;
@@ -25,6 +26,7 @@ const RECORDED: &[&str] = &[
     "/registry/leases/chaos",
     "/registry/inferenceprofiles.dev/",
     "/registry/namespaces/chaos",
+    "/registry/apiextensions.k8s.io/customresourcedefinitions/",
 ];
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
@@ -39,6 +41,8 @@ pub struct Change {
     pub object: Option<Arc<Value>>,
     /// Whether it came by other data of etcd, so that nobody wrote it.
     pub restored: bool,
+    /// When it was seen.
+    pub at: Timestamp,
 }
 
 #[derive(Default)]
@@ -261,6 +265,7 @@ impl Record {
             key,
             object,
             restored,
+            at: Timestamp::now(),
         });
     }
 }

@@ -21,6 +21,8 @@ use tokio::{
     time::Instant,
 };
 
+use crate::{Outcome, etcd::until};
+
 /// What happens to what is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Network {
@@ -59,6 +61,8 @@ struct Shared {
     next: AtomicU64,
     /// Connections with a lower number are silent for good: nothing arrives, and nobody is told.
     silent_below: AtomicU64,
+    /// Connections that are open.
+    open: AtomicUsize,
     /// Pieces that are on their way.
     under_way: AtomicUsize,
 }
@@ -98,6 +102,23 @@ impl Wire {
     /// From now on, the network is so.
     pub fn set(&self, network: Network) {
         self.network.send_replace(network);
+    }
+
+    /// Closes all present connections; new ones work.
+    pub async fn sever(&self) -> Outcome {
+        self.set(Network::Cut);
+        let open = || self.shared.open.load(Ordering::SeqCst);
+        until(
+            "connections are closed",
+            Duration::from_secs(10),
+            || match open() {
+                0 => Ok(()),
+                open => Err(format!("{open} are open")),
+            },
+        )
+        .await?;
+        self.set(Network::Fine);
+        Ok(())
     }
 
     /// Lets all present connections fall silent for good; new ones work.
@@ -148,6 +169,7 @@ async fn lead(
     };
     // Small answers are not to wait for more.
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
+    shared.open.fetch_add(1, Ordering::SeqCst);
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
     let pump = |direction, read, write| {
@@ -166,6 +188,7 @@ async fn lead(
         // Both ends are dropped, which closes the connection.
         _ = network.wait_for(|network| *network == Network::Cut) => {}
     }
+    shared.open.fetch_sub(1, Ordering::SeqCst);
 }
 
 /// Carries what is sent in one direction of one connection.

@@ -49,6 +49,8 @@ pub struct Ledger {
     pub edits: BTreeSet<String>,
     /// Namespaces that the suite itself emptied.
     pub emptied: BTreeSet<String>,
+    /// Bindings that a burst concerned.
+    struck: BTreeSet<String>,
     /// The fewest writes with which all this can be done.
     pub least: usize,
 }
@@ -279,15 +281,23 @@ impl World {
             .collect()
     }
 
-    /// What people do all at once: a fifth of the specs change, some bindings come, and some go. Returns the calls.
+    /// What people do all at once: a fifth of the specs change, some bindings come, and some go. Returns the calls. No burst
+    /// changes a binding that an earlier one of the same try did: there and back has faults of its own.
     pub fn burst(&mut self) -> Vec<Vec<Call>> {
-        let changed = self.choose(self.share(20), |binding| binding.kind.changes);
-        let ids: BTreeSet<String> = changed.iter().map(Binding::id).collect();
-        let removed = self.choose(self.share(3), |binding| !ids.contains(&binding.id()));
+        let struck = self.ledger.struck.clone();
+        let fresh = |binding: &Binding| !struck.contains(&binding.id());
+        let changed = self.choose(self.share(20), |binding| {
+            fresh(binding) && binding.kind.changes
+        });
+        let changing: BTreeSet<String> = changed.iter().map(Binding::id).collect();
+        let removed = self.choose(self.share(3), |binding| {
+            fresh(binding) && !changing.contains(&binding.id())
+        });
         let mut calls = self.turn(&changed);
         let created = self.share(3);
         calls.extend(self.create(created));
         calls.extend(self.remove(&removed));
+        self.ledger.struck.extend(changing);
         self.rng.shuffle(&mut calls);
         calls
     }

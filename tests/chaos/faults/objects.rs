@@ -1,5 +1,7 @@
 //! Others edit, unlabel and delete what the operator wrote, and people change their minds.
 
+use std::time::Duration;
+
 use crate::{
     Outcome,
     bindings::{Binding, Shape},
@@ -7,8 +9,12 @@ use crate::{
     etcd::until,
     faults::{Fault, HALF_A_CAP, ONE_CAP, faults},
     manifests,
+    wire::Network,
     world::{NAMESPACES, PATIENCE, World},
 };
+
+/// Where etcd has custom resource definitions.
+const DEFINITIONS: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions/";
 
 pub fn faults() -> Vec<Fault> {
     faults![
@@ -82,15 +88,15 @@ async fn specs_changed_there_and_back_while_nobody_looks(world: &mut World) -> O
     Ok(())
 }
 
-/// While no replica reaches the apiserver, a Namespace sets a limit that breaks, another one's limit goes, and bindings come.
+/// For 12 s, long enough to know that limits may be new, no replica reaches the apiserver. A Namespace sets a limit that breaks, another one's limit goes, and bindings come.
 async fn limits_changed_during_an_outage(world: &mut World) -> Outcome {
-    use crate::wire::Network;
     world.network(Network::Cut);
     world
         .limit_namespace(NAMESPACES[0], Some(&["eu-west-1"]))
         .await?;
     world.limit_namespace("chaos-limited", None).await?;
     world.bursts().await?;
+    tokio::time::sleep(Duration::from_secs(12)).await;
     world.network(Network::Fine);
     Ok(())
 }
@@ -145,14 +151,16 @@ async fn definition_deleted_and_restored(world: &mut World) -> Outcome {
         .caller
         .make(&Call::Delete(crate::calls::path_of(&definition)))
         .await?;
-    until("the bindings are gone", PATIENCE, || {
-        match world
-            .recorder
-            .keys("/registry/inferenceprofiles.dev/")
-            .as_slice()
-        {
-            [] => Ok(()),
-            left => Err(format!("{} are left", left.len())),
+    until("the bindings and what they own are gone", PATIENCE, || {
+        let left = lost.iter().filter(|binding| {
+            let target = world.recorder.get(&binding.target_key());
+            world.recorder.get(&binding.key()).is_some()
+                || binding.kind.shape != Shape::Conflict
+                    && binding.found(target.as_deref()).is_some()
+        });
+        match (left.count(), world.recorder.keys(DEFINITIONS).len()) {
+            (0, 0) => Ok(()),
+            left => Err(format!("{left:?} are left")),
         }
     })
     .await?;

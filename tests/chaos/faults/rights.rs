@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Outcome,
-    bindings::Binding,
+    bindings::{Binding, KINDS},
     calls::{Call, path_of},
     etcd::until,
     faults::{Fault, ONE_CAP, faults},
@@ -77,15 +77,14 @@ async fn rights_on_namespaces_withdrawn(world: &mut World) -> Outcome {
     world.grant_all_but(Some(Right::Namespaces)).await?;
     // Watches that were begun with the right go on: they are cut.
     for replica in &world.replicas {
-        replica.wire.set(crate::wire::Network::Cut);
-        replica.wire.set(crate::wire::Network::Fine);
+        replica.wire.sever().await?;
     }
     // By the documentation, nothing new is written ten seconds later.
     tokio::time::sleep(std::time::Duration::from_secs(12)).await;
     world
         .limit_namespace(NAMESPACES[0], Some(&["eu-west-1"]))
         .await?;
-    let calls = world.create(3 * crate::bindings::KINDS.len());
+    let calls = world.create(3 * KINDS.len());
     world.caller.run(calls).await?;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     world.grant_all_but(None).await
@@ -109,10 +108,17 @@ async fn quota_used_up(world: &mut World) -> Outcome {
             _ => None,
         })
         .collect();
-    world.caller.run(quotas.map(Vec::from).into()).await?;
-    let calls = world.create(2 * crate::bindings::KINDS.len());
+    // What others make is there before: only the bindings come when nothing more may be created.
+    let mut calls = world.create(2 * KINDS.len());
+    let bindings = calls
+        .iter_mut()
+        .filter_map(Vec::pop)
+        .map(|call| vec![call])
+        .collect();
     world.caller.run(calls).await?;
-    refused(world, crate::bindings::KINDS.len() / 2).await?;
+    world.caller.run(quotas.map(Vec::from).into()).await?;
+    world.caller.run(bindings).await?;
+    refused(world, KINDS.len() / 2).await?;
     world
         .caller
         .run(
