@@ -26,6 +26,16 @@ pub enum Call {
     Delete(String),
 }
 
+impl Call {
+    /// Returns the manifest that is applied.
+    pub fn manifest(&self) -> Option<&Value> {
+        match self {
+            Self::Apply(manifest) => Some(manifest),
+            Self::Merge(..) | Self::Delete(_) => None,
+        }
+    }
+}
+
 /// Returns the path of an object; an empty name is that of the collection, an empty namespace that of all of them.
 pub fn path(kind: &str, namespace: &str, name: &str) -> String {
     let (root, plural) = match kind {
@@ -119,6 +129,22 @@ impl Caller {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+}
+
+impl Caller {
+    /// Waits until a call is refused.
+    pub async fn until_refused(&self, call: &Call) -> Outcome {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            match self.client.request_text(request(call)?).await {
+                Err(kube::Error::Api(status)) if status.code == 403 || status.code == 422 => {
+                    return Ok(());
+                }
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        Err(format!("{call:?} is not refused"))
     }
 }
 

@@ -172,7 +172,7 @@ pub fn refusal() -> [Value; 2] {
                     "operations": ["CREATE", "UPDATE", "DELETE"],
                 }]},
                 "validations": [{
-                    "expression": "!request.userInfo.username.startsWith('operator-')",
+                    "expression": "!request.userInfo.username.startsWith('operator-') && request.name != 'probe'",
                     "message": "changes are frozen",
                 }],
             },
@@ -182,6 +182,11 @@ pub fn refusal() -> [Value; 2] {
             "spec": {"policyName": "frozen.example.com", "validationActions": ["Deny"]},
         }),
     ]
+}
+
+/// Returns an object that is refused as soon as the policy is in force.
+pub fn probe() -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe", "namespace": "default"}})
 }
 
 /// Returns a quota that is used up.

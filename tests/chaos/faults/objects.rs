@@ -1,11 +1,11 @@
 //! Others edit, unlabel and delete what the operator wrote, and people change their minds.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     Outcome,
-    bindings::{Binding, Shape},
-    calls::{Call, path},
+    bindings::{Binding, KINDS, Shape},
+    calls::{Call, path, path_of},
     etcd::until,
     faults::{Fault, HALF_A_CAP, ONE_CAP, faults},
     manifests,
@@ -21,6 +21,7 @@ pub fn faults() -> Vec<Fault> {
         targets_edited(Short, HALF_A_CAP),
         targets_unlabelled(Short, HALF_A_CAP),
         targets_deleted(Short, HALF_A_CAP),
+        specs_changed_as_soon_as_they_are_created(Short, HALF_A_CAP),
         specs_changed_there_and_back(Short, HALF_A_CAP),
         specs_changed_there_and_back_while_nobody_looks(Long, HALF_A_CAP),
         limits_changed_during_an_outage(Long, ONE_CAP),
@@ -58,6 +59,28 @@ async fn targets_unlabelled(world: &mut World) -> Outcome {
 async fn targets_deleted(world: &mut World) -> Outcome {
     let deleted = world.choose(world.share(20), owns(world));
     world.delete_targets(&deleted).await
+}
+
+/// Bindings come, and ask for something else while the operator looks at them for the first time.
+async fn specs_changed_as_soon_as_they_are_created(world: &mut World) -> Outcome {
+    let before: BTreeSet<String> = world.bindings.keys().cloned().collect();
+    let created = world.create(4 * KINDS.len());
+    let fresh: Vec<Binding> = world
+        .bindings
+        .values()
+        .filter(|binding| !before.contains(&binding.id()) && binding.kind.changes)
+        .cloned()
+        .collect();
+    let mut changes = world.turn(&fresh);
+    let mut calls = created;
+    for sequence in &mut calls {
+        let created = sequence.last().and_then(Call::manifest).map(path_of);
+        let change = changes
+            .iter_mut()
+            .find(|change| change.last().and_then(Call::manifest).map(path_of) == created);
+        sequence.extend(change.map(std::mem::take).unwrap_or_default());
+    }
+    world.caller.run(calls).await
 }
 
 /// A -> B -> A, as fast as the apiserver takes it, and then A -> B, which must act.
@@ -149,7 +172,7 @@ async fn definition_deleted_and_restored(world: &mut World) -> Outcome {
     let definition = manifests::definition()?;
     world
         .caller
-        .make(&Call::Delete(crate::calls::path_of(&definition)))
+        .make(&Call::Delete(path_of(&definition)))
         .await?;
     until("the bindings and what they own are gone", PATIENCE, || {
         let left = lost.iter().filter(|binding| {
