@@ -3,17 +3,58 @@
 /// A fault that fails.
 pub struct Known {
     pub fault: &'static str,
-    /// What is missing, in a few words.
+    /// What is missing, in a sentence.
     pub why: &'static str,
+    /// Whether it fails in every try. The others need luck: they may pass.
+    pub always: bool,
+}
+
+/// Correction 1: a complete list replaces what is known.
+const LIST: &str = "A complete list does not replace what is known (correction 1).";
+/// Correction 3: a short outage of AWS writes nothing.
+const OUTAGE: &str = "A short outage of AWS is written into every status (correction 3).";
+/// Correction 4: a profile that vanishes counts when a second listing agrees.
+const FLAPPING: &str = "One listing is enough for a profile to vanish (correction 4).";
+/// Correction 12: a late write changes nothing.
+const LATE: &str = "A write that arrives late changes something (correction 12).";
+/// Correction 13: a restart is owed until it is done.
+const OWED: &str = "A restart is forgotten where the status could not be written (correction 13).";
+/// Correction 14: a limit that can't be read is unknown.
+const UNKNOWN: &str = "A limit that can't be read is not unknown (correction 14).";
+/// Corrections 5 and 16: what waited comes back with what it waited for.
+const WAITING: &str = "What waited sits out its pause (corrections 5 and 16).";
+/// Correction 17: a silent connection is noticed.
+const SILENT: &str = "A silent connection is not noticed (correction 17).";
+
+const fn known(fault: &'static str, why: &'static str) -> Known {
+    Known {
+        fault,
+        why,
+        always: true,
+    }
 }
 
 /// The list.
-pub const KNOWN: &[Known] = &[];
+pub const KNOWN: &[Known] = &[
+    known("aws_throttles", OUTAGE),
+    known("aws_denies", OUTAGE),
+    known("aws_answers_with_a_part", OUTAGE),
+    known("aws_lists_a_profile_now_and_then", FLAPPING),
+    known("network_delayed_by_30_s", LATE),
+    known("requests_held_back", LATE),
+    known("rights_on_statuses_withdrawn", OWED),
+    Known {
+        always: false,
+        ..known("specs_changed_there_and_back_while_nobody_looks", OWED)
+    },
+    known("rights_on_namespaces_withdrawn", UNKNOWN),
+    known("limits_changed_during_an_outage", UNKNOWN),
+    known("apiserver_killed_twice", WAITING),
+    known("connections_silent_for_good", SILENT),
+    known("etcd_restored_from_an_older_copy", LIST),
+];
 
-/// Returns why a fault is known to fail.
-pub fn why(fault: &str) -> Option<&'static str> {
-    KNOWN
-        .iter()
-        .find(|known| known.fault == fault)
-        .map(|known| known.why)
+/// Returns what is known of a fault that fails.
+pub fn of(fault: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.fault == fault)
 }

@@ -453,6 +453,17 @@ impl World {
         bindings
     }
 
+    /// Notes that garbage collection may take values once more: what the operator corrected before it could know that its
+    /// binding was gone.
+    pub fn collected_again(&mut self) {
+        for (_, values) in self.ledger.values.values_mut() {
+            if let [.., Some(value), None] = values.as_slice() {
+                let value = value.clone();
+                values.extend([Some(value), None]);
+            }
+        }
+    }
+
     /// Returns which replica holds the Lease.
     pub fn leader(&self) -> Option<usize> {
         let lease = self.recorder.get(LEASE_KEY)?;

@@ -13,6 +13,8 @@ use crate::{
 
 /// How many listings fail.
 const LISTINGS: usize = 3;
+/// How many requests a listing that is throttled takes: the SDK tries again by itself.
+const REQUESTS: usize = 3;
 
 pub fn faults() -> Vec<Fault> {
     faults![
@@ -25,7 +27,12 @@ pub fn faults() -> Vec<Fault> {
 }
 
 async fn aws_throttles(world: &mut World) -> Outcome {
-    outage(world, Scripted::Fault(AwsFault::throttled())).await
+    world
+        .bedrock
+        .stand(Some(Scripted::Fault(AwsFault::throttled())));
+    asked(world, LISTINGS * REQUESTS).await?;
+    world.bedrock.stand(None);
+    Ok(())
 }
 
 async fn aws_denies(world: &mut World) -> Outcome {

@@ -169,6 +169,7 @@ async fn namespace_deleted_and_restored(world: &mut World) -> Outcome {
 /// The definition goes with all bindings, and both come back from the repository.
 async fn definition_deleted_and_restored(world: &mut World) -> Outcome {
     let lost = world.lose(|_| true);
+    world.collected_again();
     let definition = manifests::definition()?;
     world
         .caller
