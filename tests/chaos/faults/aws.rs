@@ -18,7 +18,7 @@ const REQUESTS: usize = 3;
 
 pub fn faults() -> Vec<Fault> {
     faults![
-        aws_throttles(Short, HALF_A_CAP),
+        aws_throttles(Long, HALF_A_CAP),
         aws_denies(Long, HALF_A_CAP),
         aws_answers_with_a_part(Long, HALF_A_CAP),
         aws_lists_nothing(Long, HALF_A_CAP),
