@@ -77,17 +77,17 @@ impl Audit {
             return;
         }
         let mut reader = BufReader::new(file);
-        let mut line = String::new();
-        while let Ok(length) = reader.read_line(&mut line) {
+        let mut text = String::new();
+        while let Ok(length) = reader.read_line(&mut text) {
             // A line that is not whole yet is read the next time.
-            if length == 0 || !line.ends_with('\n') {
+            if length == 0 || !text.ends_with('\n') {
                 break;
             }
             self.read += length as u64;
-            if let Ok(event) = serde_json::from_str::<Value>(&line) {
+            if let Ok(event) = serde_json::from_str::<Value>(&text) {
                 self.take(&event, life);
             }
-            line.clear();
+            text.clear();
         }
     }
 

@@ -222,7 +222,6 @@ impl Binding {
         let request = (self.kind.request)(self.other);
         let target = self.target();
         let targets = match self.kind.shape {
-            Shape::Owned => json!([{"kind": "ConfigMap", "name": target}]),
             Shape::Template => json!([{
                 "kind": "ConfigMap", "name": target, "keys": {"MODEL": "ProfileID"},
                 "templates": {"litellm.yaml": "model: bedrock/{{ profile.id }} # {{ profile.geography }}"},
@@ -233,7 +232,7 @@ impl Binding {
             Shape::Merge => json!([{
                 "kind": "ConfigMap", "name": target, "creationPolicy": "Merge", "keys": {"MODEL": "ProfileID"},
             }]),
-            Shape::Conflict => json!([{"kind": "ConfigMap", "name": target}]),
+            Shape::Owned | Shape::Conflict => json!([{"kind": "ConfigMap", "name": target}]),
         };
         let mut spec = json!({
             "model": request.model,

@@ -187,15 +187,14 @@ fn values(world: &World, changes: &ByKey, findings: &mut Findings) {
             if !world.bindings.contains_key(id) && allowed.contains(&seen) {
                 continue;
             }
-            match allowed[at..].iter().position(|value| *value == seen) {
-                Some(further) => at += further,
-                None => {
-                    findings.lost += 1;
-                    findings.words.push(format!(
-                        "{id}: its target held {seen:?}, and may hold {:?}",
-                        &allowed[at..]
-                    ));
-                }
+            if let Some(further) = allowed[at..].iter().position(|value| *value == seen) {
+                at += further;
+            } else {
+                findings.lost += 1;
+                findings.words.push(format!(
+                    "{id}: its target held {seen:?}, and may hold {:?}",
+                    &allowed[at..]
+                ));
             }
         }
     }

@@ -62,13 +62,13 @@ impl ControlPlane {
         let write = |name: &str, text: String| {
             fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))
         };
-        let tokens: String = REPLICAS
+        let tokens: Vec<String> = REPLICAS
             .iter()
-            .map(|name| format!("{name},{name},{name}\n"))
+            .map(|name| format!("{name},{name},{name}"))
             .collect();
         write(
             "tokens.csv",
-            format!("admin,admin,admin,system:masters\n{tokens}"),
+            format!("admin,admin,admin,system:masters\n{}\n", tokens.join("\n")),
         )?;
         write("audit.yaml", AUDIT_POLICY.to_owned())?;
         signing_key(&folder.join("service-accounts.key")).await?;
@@ -94,9 +94,9 @@ impl ControlPlane {
         self.folder.join(name).display().to_string()
     }
 
-    fn server(&self, name: &str, arguments: Vec<String>) -> Result<Process, String> {
+    fn server(&self, name: &str, arguments: &[String]) -> Result<Process, String> {
         let log = self.folder.join(format!("{name}.log"));
-        Process::start(name, &self.binaries.join(name), &arguments, &[], &log)
+        Process::start(name, &self.binaries.join(name), arguments, &[], &log)
     }
 
     /// Writes a kubeconfig for a user who reaches the apiserver at this port.
@@ -123,7 +123,7 @@ impl ControlPlane {
             format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
             format!("--initial-cluster=chaos=http://127.0.0.1:{peer}"),
         ];
-        self.etcd = Some(self.server("etcd", arguments)?);
+        self.etcd = Some(self.server("etcd", &arguments)?);
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl ControlPlane {
             format!("--audit-log-path={}", self.path("audit.log")),
             format!("--audit-policy-file={}", self.path("audit.yaml")),
         ];
-        self.apiserver = Some(self.server("kube-apiserver", arguments)?);
+        self.apiserver = Some(self.server("kube-apiserver", &arguments)?);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl ControlPlane {
             "--kube-api-qps=2000".to_owned(),
             "--kube-api-burst=4000".to_owned(),
         ];
-        self.controllers = Some(self.server("kube-controller-manager", arguments)?);
+        self.controllers = Some(self.server("kube-controller-manager", &arguments)?);
         Ok(())
     }
 

@@ -153,13 +153,13 @@ pub fn table(options: &Options, seed: u64, rows: &[Row]) -> String {
         line("");
         for row in rows.iter().filter(|row| row.failed > 0) {
             let why = known::of(row.fault).map_or(String::new(), |known| format!("{} ", known.why));
-            let seen = row.seen.first().map_or("", String::as_str);
+            let first = row.seen.first().map_or("", String::as_str);
             line(&format!(
                 "- `{}`, {} of {} tries. {why}Seen: {}",
                 row.fault,
                 row.failed,
                 row.tries,
-                shortened(seen)
+                shortened(first)
             ));
         }
     }
