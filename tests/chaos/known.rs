@@ -64,6 +64,7 @@ pub const KNOWN: &[Known] = &[
     known("aws_answers_with_a_part", OUTAGE),
     known("aws_lists_a_profile_now_and_then", FLAPPING),
     known("network_delayed_by_30_s", LATE),
+    by_chance("answers_held_back", HIDDEN),
     known("connections_silent_for_good", SILENT),
     by_chance("apiserver_killed_twice", WAITING),
     known("etcd_restored_from_an_older_copy", LIST),
