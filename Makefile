@@ -52,6 +52,11 @@ bench: ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS
 	cargo bench --locked --bench operator --no-run
 	assets=$$(dev/controlplane/build --optimized) && KUBEBUILDER_ASSETS=$$assets dev/controlplane/with --crds crds cargo bench --locked --bench operator
 
+.PHONY: chaos
+chaos: ## Acts out faults, and judges what the operator makes of them (CHAOS_SHORT=1 CHAOS_SEED=1 CHAOS_ROUNDS=3 CHAOS_ONLY=lease_deleted)
+	cargo test --locked --test chaos --no-run
+	assets=$$(dev/controlplane/build) && KUBEBUILDER_ASSETS=$$assets REQUIRE_CHAOS=1 cargo test --locked --test chaos
+
 .venv/ready: tests/requirements.txt examples/app/requirements.txt
 	@rm -rf .venv
 	@python3 -m venv .venv || { rm -rf .venv; echo 'python3 can make no virtual environment: install venv (Debian: apt-get install python3-venv)' >&2; exit 1; }

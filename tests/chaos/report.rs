@@ -1,0 +1,197 @@
+//! What came of the tries: a table, and whether it is as expected.
+
+use std::{fmt::Write, fs, path::Path, time::Duration};
+
+use crate::{Options, Outcome, checks::Findings, faults::CAP, known};
+
+/// Begin and end of the table in a document.
+const MARKS: [&str; 2] = ["<!-- table: begin -->", "<!-- table: end -->"];
+/// How many words are printed of each try.
+const WORDS: usize = 6;
+
+/// What came of the tries of one fault.
+pub struct Row {
+    pub fault: &'static str,
+    /// In hundredths of the longest pause.
+    pub within: u64,
+    pub tries: usize,
+    pub failed: usize,
+    converged: Vec<Duration>,
+    sums: Findings,
+    seen: Vec<String>,
+}
+
+/// What came of one try.
+pub struct Try {
+    /// How long it took, or what differs at the bound.
+    pub converged: Result<Duration, String>,
+    pub findings: Findings,
+}
+
+impl Try {
+    /// Says whether something was not as it must be.
+    pub fn failed(&self) -> bool {
+        self.converged.is_err() || !self.findings.words.is_empty()
+    }
+}
+
+impl Row {
+    /// Begins a row.
+    pub fn of(fault: &'static str, within: u64) -> Self {
+        Self {
+            fault,
+            within,
+            tries: 0,
+            failed: 0,
+            converged: Vec::new(),
+            sums: Findings::default(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// Adds a try, and prints what came of it.
+    pub fn add(&mut self, tried: Try) {
+        self.tries += 1;
+        self.failed += usize::from(tried.failed());
+        let found = &tried.findings;
+        match &tried.converged {
+            Ok(after) => eprintln!(
+                "  converged in {:.1} s; {} writes, the least is {}, {} refused",
+                after.as_secs_f64(),
+                found.writes,
+                found.least,
+                found.refused
+            ),
+            Err(why) => eprintln!("  FAILED: {why}"),
+        }
+        for words in found.words.iter().take(WORDS) {
+            eprintln!("  FAILED: {words}");
+        }
+        if found.words.len() > WORDS {
+            eprintln!("  FAILED: and {} more", found.words.len() - WORDS);
+        }
+        self.seen.extend(tried.converged.as_ref().err().cloned());
+        self.seen.extend(found.words.first().cloned());
+        self.converged.extend(tried.converged);
+        let sums = &mut self.sums;
+        sums.writes += found.writes;
+        sums.refused += found.refused;
+        sums.least += found.least;
+        sums.lost += found.lost;
+        sums.foreign += found.foreign;
+        sums.restarts += found.restarts;
+        sums.overlaps += found.overlaps;
+    }
+
+    /// Says whether it came out as the list of known failures says.
+    pub fn as_expected(&self) -> bool {
+        match known::of(self.fault) {
+            Some(known) => self.failed > 0 || !known.always,
+            None => self.failed == 0,
+        }
+    }
+
+    fn line(&self) -> String {
+        let mut converged = self.converged.clone();
+        converged.sort();
+        let times = match (converged.get(converged.len() / 2), converged.last()) {
+            (Some(median), Some(longest)) => format!(
+                "{:.1} / {:.1} s",
+                median.as_secs_f64(),
+                longest.as_secs_f64()
+            ),
+            _ => "-".to_owned(),
+        };
+        let sums = &self.sums;
+        let verdict = match (self.failed, known::of(self.fault)) {
+            (0, _) => "",
+            (_, None) => "FAILS",
+            (_, Some(_)) => "fails, known",
+        };
+        format!(
+            "| `{}` | {} | {} of {} | {times} | {} s | {} / {} | {} | {} | {} | {} | {} | {verdict} |",
+            self.fault,
+            self.tries,
+            converged.len(),
+            self.tries,
+            self.within * CAP / 100,
+            sums.writes,
+            sums.least,
+            sums.refused,
+            sums.lost,
+            sums.foreign,
+            sums.restarts,
+            sums.overlaps,
+        )
+    }
+}
+
+/// Returns the table in Markdown, with what failed below it.
+pub fn table(options: &Options, seed: u64, rows: &[Row]) -> String {
+    let mut text = String::new();
+    let mut line = |line: &str| writeln!(text, "{line}").unwrap_or_default();
+    line(&format!(
+        "{} bindings, 2 replicas, seed {seed}: `make chaos CHAOS_SEED={seed} CHAOS_ROUNDS={}{}{}`",
+        options.bindings(),
+        options.rounds,
+        if options.short { " CHAOS_SHORT=1" } else { "" },
+        options.bindings.map_or(String::new(), |bindings| format!(
+            " CHAOS_BINDINGS={bindings}"
+        )),
+    ));
+    line("");
+    line(
+        "| fault | tries | converged | in: median / max | bound | writes / least | refused | values lost | foreign changed | restarts wrong | overlaps | |",
+    );
+    line("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for row in rows {
+        line(&row.line());
+    }
+    if rows.iter().any(|row| row.failed > 0) {
+        line("");
+        line("What failed, and what was seen first:");
+        line("");
+        for row in rows.iter().filter(|row| row.failed > 0) {
+            let why = known::of(row.fault).map_or(String::new(), |known| format!("{} ", known.why));
+            let first = row.seen.first().map_or("", String::as_str);
+            line(&format!(
+                "- `{}`, {} of {} tries. {why}Seen: {}",
+                row.fault,
+                row.failed,
+                row.tries,
+                shortened(first)
+            ));
+        }
+    }
+    text
+}
+
+/// Returns the beginning of a text that may be long, on one line.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let line = text.replace('\n', " ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ...", &line[..end]),
+        None => line,
+    }
+}
+
+/// Puts the table into a document, between its marks.
+pub fn write(document: &Path, table: &str) -> Outcome {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", document.display());
+    let text = fs::read_to_string(document).map_err(|error| failed(&error))?;
+    let [begin, end] = MARKS;
+    let before = text
+        .split_once(begin)
+        .ok_or_else(|| failed(&format!("no {begin}")))?
+        .0;
+    let after = text
+        .split_once(end)
+        .ok_or_else(|| failed(&format!("no {end}")))?
+        .1;
+    fs::write(
+        document,
+        format!("{before}{begin}\n\n{table}\n{end}{after}"),
+    )
+    .map_err(|error| failed(&error))
+}
