@@ -81,7 +81,11 @@ fn is_other_in_yaml_1_1(string: &str) -> bool {
         .iter()
         .any(|word| word.eq_ignore_ascii_case(string))
         || (is_numeric
-            && (string.contains(['_', ':']) || unsigned.to_ascii_lowercase().starts_with("0b")))
+            && (string.contains(['_', ':'])
+                || ["0b", "0o", "0x"].iter().any(|base| {
+                    let start = unsigned.get(..2).unwrap_or_default();
+                    start.eq_ignore_ascii_case(base)
+                })))
 }
 
 /// Returns the present time as an RFC 3339 time in UTC, to the second.
@@ -114,10 +118,11 @@ mod tests {
             ("plain", "quoted-0."),
             ("0b1", "685_230.15"),
             ("A", "NO"),
+            ("hex", "0X0"),
         ]);
         assert_eq!(
             yaml(&strings).expect("YAML"),
-            "\"0b1\": \"685_230.15\"\n\"1_000\": \"0b1_0\"\nA: \"NO\"\n\"on\": \"y\"\nplain: quoted-0.\n\"y\": \"1_000\"\n"
+            "\"0b1\": \"685_230.15\"\n\"1_000\": \"0b1_0\"\nA: \"NO\"\nhex: \"0X0\"\n\"on\": \"y\"\nplain: quoted-0.\n\"y\": \"1_000\"\n"
         );
         let plain = BTreeMap::from([("a", "eu-west-1"), ("b", "anthropic.claude-sonnet-4-6")]);
         assert_eq!(
