@@ -54,6 +54,7 @@ pub const KNOWN: &[Known] = &[
     by_chance("both_replicas_killed", OWED),
     by_chance("network_cut", OWED),
     by_chance("specs_changed_as_soon_as_they_are_created", HIDDEN),
+    by_chance("specs_changed_there_and_back", HIDDEN),
     by_chance("specs_changed_there_and_back_while_nobody_looks", OWED),
     known("limits_changed_during_an_outage", UNKNOWN),
     known("rights_on_statuses_withdrawn", OWED),

@@ -9,7 +9,7 @@ use crate::{
 pub fn faults() -> Vec<Fault> {
     faults![
         leader_killed_in_a_burst(Short, ONE_CAP),
-        leader_stopped_past_its_lease(Short, ONE_CAP),
+        leader_stopped_past_its_lease(Long, ONE_CAP),
         both_replicas_killed(Short, ONE_CAP),
         lease_deleted(Short, HALF_A_CAP),
     ]
