@@ -461,12 +461,15 @@ impl Writer {
         let written = self
             .change_in_cluster(&binding.key, BINDING_KIND, Operation::Apply, call)
             .await?;
-        self.state.cache().assume_finalizer(
-            &binding.key,
-            &binding.uid,
-            present,
-            version(&written.metadata),
-        );
+        // With another generation, an event of a changed spec is under way, which must not be taken for an older one.
+        if written.metadata.generation == Some(binding.generation) {
+            self.state.cache().assume_finalizer(
+                &binding.key,
+                &binding.uid,
+                present,
+                version(&written.metadata),
+            );
+        }
         Ok(())
     }
 

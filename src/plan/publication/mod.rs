@@ -192,10 +192,11 @@ fn decide_on_written(
             why: reason_of_withdrawal(answer, written_judgement),
         };
     }
-    if contradiction == Some(Contradiction::Call) {
-        Publication::Leave
-    } else {
-        Publication::Keep(written.clone())
+    match contradiction {
+        Some(Contradiction::Call) => Publication::Leave,
+        // The targets may already hold the value of the new model, of which the status does not know yet.
+        Some(Contradiction::ModelAlone) if !answer.is_definite() => Publication::Leave,
+        Some(Contradiction::ModelAlone) | None => Publication::Keep(written.clone()),
     }
 }
 

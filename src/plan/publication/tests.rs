@@ -606,3 +606,16 @@ fn what_happens_to_a_value_that_was_written_on_demand() {
         assert!(message.contains(part), "{message}");
     }
 }
+
+/// A leader that is killed between the value and the status leaves a target that is newer than the status.
+#[test]
+fn a_target_is_not_taken_back_to_the_old_model_while_nothing_is_known() {
+    let before = bound("geography: eu");
+    let edited = with_model(&before, "anthropic.claude-sonnet-5-5", "geography: eu");
+    for feed in [FeedState::pending(), failing()] {
+        let (after, actions, _) = visit(&edited, feed, &SETTINGS);
+        assert!(actions.writes.is_empty(), "{:?}", actions.writes);
+        assert!(actions.removals.is_empty());
+        assert_eq!(after.status.route, before.status.route);
+    }
+}
