@@ -19,8 +19,6 @@ const FLAPPING: &str = "One listing is enough for a profile to vanish.";
 const LATE: &str = "A write that arrives late changes something.";
 /// Correction 13: a restart is owed until it is done.
 const OWED: &str = "A restart is forgotten where the status could not be written.";
-/// Correction 14: a limit that can't be read is unknown.
-const UNKNOWN: &str = "A limit that can't be read is not unknown.";
 /// Corrections 5 and 16: what waited comes back with what it waited for.
 const WAITING: &str = "What waited sits out its pause.";
 /// Correction 17: a silent connection is noticed.
@@ -56,11 +54,8 @@ pub const KNOWN: &[Known] = &[
     by_chance("specs_changed_as_soon_as_they_are_created", HIDDEN),
     by_chance("specs_changed_there_and_back", HIDDEN),
     by_chance("specs_changed_there_and_back_while_nobody_looks", OWED),
-    known("limits_changed_during_an_outage", UNKNOWN),
     known("rights_on_statuses_withdrawn", OWED),
-    known("rights_on_namespaces_withdrawn", UNKNOWN),
     known("changes_refused_by_a_policy", REFUSED),
-    known("aws_throttles", OUTAGE),
     known("aws_denies", OUTAGE),
     known("aws_answers_with_a_part", OUTAGE),
     known("aws_lists_a_profile_now_and_then", FLAPPING),
