@@ -166,10 +166,13 @@ pub fn active(
         embedded,
         day,
     };
-    let qualified = resolve::all_successors(model, request, &context);
+    let mut qualified = resolve::all_successors(model, request, &context);
     let successors = earlier_successors(binding, model, &known.lifecycle, state)
         .filter(|named| !named.is_empty() && named.iter().all(|it| qualified.contains(it)))
-        .unwrap_or_else(|| resolve::successors(model, request, &context).into());
+        .unwrap_or_else(|| {
+            qualified.truncate(resolve::SUGGESTIONS);
+            qualified.into()
+        });
     let message = format!(
         "{text}; successors: {}",
         resolve::successors_in_words(request, &successors)

@@ -14,7 +14,7 @@ use crate::{
 use super::{Candidate, CandidateOutcome, Choice, Context, Request};
 
 /// Most suggestions in a message; people do not read more.
-pub(super) const SUGGESTIONS: usize = 3;
+pub const SUGGESTIONS: usize = 3;
 
 /// What the embedded data say of a profile that the catalog does not list for a request's source region.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::{
     types::{Geography, ModelId, ON_DEMAND, Region},
 };
 
-pub use hints::{Known, not_a_geography, successors_in_words};
+pub use hints::{Known, SUGGESTIONS, not_a_geography, successors_in_words};
 
 /// A binding's request, parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -462,7 +462,7 @@ pub fn allowed_routes(request: &Request, context: &Context<'_>) -> Vec<Route> {
 #[must_use]
 pub fn successors(model: &ModelId, request: &Request, context: &Context<'_>) -> Vec<ModelId> {
     let mut successors = all_successors(model, request, context);
-    successors.truncate(hints::SUGGESTIONS);
+    successors.truncate(SUGGESTIONS);
     successors
 }
 

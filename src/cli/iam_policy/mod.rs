@@ -81,8 +81,8 @@ pub struct IamPolicyArgs {
         default_value = "invoke,stream"
     )]
     actions: Vec<ActionName>,
-    /// Allows the fallback geographies of each request too, and the model on demand where that is a fallback, so that a later
-    /// fallback needs no new policy
+    /// Allows all fallbacks of each request too: its geographies, its models, and the model on demand, so that a later fallback
+    /// needs no new policy
     #[arg(long)]
     with_fallbacks: bool,
     /// ARN of a role that the operator may assume, where * stands for any text; repeatable
