@@ -54,6 +54,7 @@ bench: ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS
 
 .PHONY: chaos
 chaos: ## Acts out faults, and judges what the operator makes of them (CHAOS_SHORT=1 CHAOS_SEED=1 CHAOS_ROUNDS=3 CHAOS_ONLY=lease_deleted)
+	@dev/tools/debian faketime=faketime
 	cargo test --locked --test chaos --no-run
 	assets=$$(dev/controlplane/build) && KUBEBUILDER_ASSETS=$$assets REQUIRE_CHAOS=1 cargo test --locked --test chaos
 

@@ -611,6 +611,7 @@ impl Cache {
         };
         Some(Observed {
             usability: None,
+            unrecorded: Vec::new(),
             namespace: self.namespace_limit(&key.namespace),
             binding,
             feed,

@@ -94,6 +94,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
             usable: findings::usable(&observed, settings),
             restarts_enabled: settings.enable_rollout,
             unmarked: Vec::new(),
+            unrecorded: observed.unrecorded,
             publication,
             binding: observed.binding,
         },

@@ -32,6 +32,8 @@ pub(super) struct Decisions {
     pub restarts_enabled: bool,
     /// The inventory before restarts were marked in it. Empty if none were.
     pub unmarked: Vec<TargetRecord>,
+    /// Records of first values that the status lacks.
+    pub unrecorded: Vec<TargetRecord>,
     pub supported: Finding,
     pub residency: Finding,
     pub catalog: Finding,
@@ -111,7 +113,8 @@ impl Plan {
             return None;
         }
         let binding = &*self.decisions.binding;
-        let targets = restarts::marked(binding, self.writes.iter().flatten(), now)?;
+        let unrecorded = &self.decisions.unrecorded;
+        let targets = restarts::marked(binding, unrecorded, self.writes.iter().flatten(), now)?;
         Some(Status {
             targets,
             ..binding.status.clone()
@@ -124,6 +127,9 @@ impl Plan {
         let binding = Arc::make_mut(&mut self.decisions.binding);
         let before = std::mem::replace(&mut binding.status, status);
         self.decisions.unmarked = before.targets;
+        self.decisions
+            .unmarked
+            .append(&mut self.decisions.unrecorded);
         self
     }
 

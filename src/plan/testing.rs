@@ -212,6 +212,7 @@ pub(super) fn observed(binding: &Binding, feed: FeedState) -> Observed {
         feed,
         usability: None,
         held_objects: Vec::new(),
+        unrecorded: Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ const ACCOUNT: &str = "111122223333";
 /// Two models between which specs are changed, there and back.
 const ALPHA: &str = "anthropic.chaos-alpha-v1:0";
 const BETA: &str = "anthropic.chaos-beta-v1:0";
-/// A model whose `eu` profile leaves the European Union.
+/// A model whose only profile leaves the European Union.
 const WIDE: &str = "anthropic.chaos-wide-v1:0";
 /// A model without profiles, on demand.
 const LOCAL: &str = "amazon.chaos-local-v1:0";
@@ -32,7 +32,7 @@ const BEYOND: &[&str] = &["eu-central-1", "eu-west-1", "eu-west-2"];
 pub const PROFILES: &[(&str, &str, &[&str])] = &[
     ("eu", ALPHA, WITHIN),
     ("eu", BETA, WITHIN),
-    ("eu", WIDE, BEYOND),
+    ("us", WIDE, BEYOND),
     ("us", ALPHA, &["us-east-1", "us-west-2"]),
     // None of the kinds may end here, whatever AWS says for a while: geographies are never left without consent.
     ("global", ALPHA, &[]),
@@ -109,7 +109,9 @@ pub const KINDS: &[Kind] = &[
         ..plain(other)
     }),
     kind("beyond", Shape::Owned, |other| Request {
+        // Not another model of the same geography: the value of the earlier one would stay, if there was time to write it.
         model: if other { ALPHA } else { WIDE },
+        geography: if other { "eu" } else { "us" },
         allowed: &["@eu"],
         ..plain(other)
     }),

@@ -252,7 +252,7 @@ fn annotations(change: &Change) -> Option<Value> {
         .cloned()
 }
 
-/// A workload restarts where a written value changed: at most once for each change, and not before the last one.
+/// A workload restarts where a written value changed: at most once for each change, and after the last one.
 fn restarts(world: &World, changes: &ByKey, findings: &mut Findings) {
     let all = restarts_by_workload(world);
     for (id, (binding, allowed)) in &world.ledger.values {
@@ -280,7 +280,10 @@ fn restarts(world: &World, changes: &ByKey, findings: &mut Findings) {
             .get(&binding.workload_key())
             .cloned()
             .unwrap_or_default();
-        if restarted.len() > moved.len() || restarted.last() < moved.last() {
+        // Where etcd was put back, its workloads were, too.
+        let life = world.recorder.life();
+        let due = moved.last().filter(|(moved_in, _)| *moved_in == life);
+        if restarted.len() > moved.len() || restarted.last() < due {
             findings.restarts += 1;
             findings.words.push(format!(
                 "{id}: its value changed at (life, revision) {moved:?}, and its workload restarted at {restarted:?}"

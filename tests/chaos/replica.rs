@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     Outcome,
     bindings::REGION,
+    clock::MovedClock,
     controlplane::{ControlPlane, REPLICAS},
     process::Process,
     wire::Wire,
@@ -24,6 +25,8 @@ pub struct Replica {
     folder: PathBuf,
     bedrock: String,
     pub process: Option<Process>,
+    /// The clock that it sees; None for the machine's.
+    pub clock: Option<MovedClock>,
 }
 
 impl Replica {
@@ -38,6 +41,7 @@ impl Replica {
             folder: plane.folder.clone(),
             bedrock: bedrock.to_owned(),
             process: None,
+            clock: None,
         })
     }
 
@@ -56,13 +60,14 @@ impl Replica {
             "--enable-secrets",
             "--enable-rollout",
         ];
-        let environment = [
+        let mut environment = vec![
             ("KUBECONFIG", self.kubeconfig.display().to_string()),
             ("AWS_ENDPOINT_URL_BEDROCK", self.bedrock.clone()),
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         ];
+        environment.extend(self.clock.iter().flat_map(MovedClock::environment));
         let log = self.folder.join(format!("{}.log", self.user));
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         self.process = Some(Process::start(

@@ -1,8 +1,8 @@
-//! What came of the tries: a table, and whether it is as expected.
+//! What came of the tries: a table, and whether it failed.
 
 use std::{fmt::Write, fs, path::Path, time::Duration};
 
-use crate::{Options, Outcome, checks::Findings, faults::CAP, known};
+use crate::{Options, Outcome, checks::Findings, faults::CAP};
 
 /// Begin and end of the table in a document.
 const MARKS: [&str; 2] = ["<!-- table: begin -->", "<!-- table: end -->"];
@@ -83,14 +83,6 @@ impl Row {
         sums.overlaps += found.overlaps;
     }
 
-    /// Says whether it came out as the list of known failures says.
-    pub fn as_expected(&self) -> bool {
-        match known::of(self.fault) {
-            Some(known) => self.failed > 0 || !known.always,
-            None => self.failed == 0,
-        }
-    }
-
     fn line(&self) -> String {
         let mut converged = self.converged.clone();
         converged.sort();
@@ -103,11 +95,7 @@ impl Row {
             _ => "-".to_owned(),
         };
         let sums = &self.sums;
-        let verdict = match (self.failed, known::of(self.fault)) {
-            (0, _) => "",
-            (_, None) => "FAILS",
-            (_, Some(_)) => "fails, known",
-        };
+        let verdict = if self.failed > 0 { "FAILS" } else { "" };
         format!(
             "| `{}` | {} | {} of {} | {times} | {} s | {} / {} | {} | {} | {} | {} | {} | {verdict} |",
             self.fault,
@@ -152,10 +140,9 @@ pub fn table(options: &Options, seed: u64, rows: &[Row]) -> String {
         line("What failed, and what was seen first:");
         line("");
         for row in rows.iter().filter(|row| row.failed > 0) {
-            let why = known::of(row.fault).map_or(String::new(), |known| format!("{} ", known.why));
             let first = row.seen.first().map_or("", String::as_str);
             line(&format!(
-                "- `{}`, {} of {} tries. {why}Seen: {}",
+                "- `{}`, {} of {} tries: {}",
                 row.fault,
                 row.failed,
                 row.tries,

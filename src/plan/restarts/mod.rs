@@ -37,8 +37,11 @@ pub enum RestartOutcome {
 ///
 /// A mark is a pending restart. It is recorded before the write, so that the restart is owed whatever happens afterwards: the
 /// status may not be written, and the value may change back meanwhile. The time in it makes each change one of its own.
+///
+/// `unrecorded` are records of first values that the status lacks: pods may have started with them.
 pub(super) fn marked<'a>(
     binding: &Binding,
+    unrecorded: &[TargetRecord],
     writes: impl IntoIterator<Item = &'a Write>,
     now: i64,
 ) -> Option<Vec<TargetRecord>> {
@@ -49,6 +52,14 @@ pub(super) fn marked<'a>(
     for write in writes {
         if matches!(write.mode, WriteMode::Unchanged(_)) {
             continue;
+        }
+        if records.iter().all(|record| record.key != write.key) {
+            let written = unrecorded.iter().filter(|record| record.key == write.key);
+            records.extend(
+                written
+                    .filter(|record| !changed_keys(record, &write.content).is_empty())
+                    .cloned(),
+            );
         }
         let mut known = records.iter_mut();
         let Some(record) = known.find(|record| record.key == write.key) else {

@@ -3,6 +3,7 @@ use crate::{
     catalog::FeedState,
     plan::{
         action::Retry,
+        observed::Observed,
         status::Status,
         testing::{
             NOW, SETTINGS, SONNET, TRIGGERED, bound_with_workload, carry_out, edited, failing,
@@ -406,6 +407,34 @@ fn what_is_about_to_change_is_marked_before_it_is_written() {
             .clone()
     };
     assert_ne!(token(NOW + 5), token(NOW + 6));
+}
+
+#[test]
+fn a_first_value_that_the_status_lacks_restarts_when_it_changes() {
+    let before = bound_with_workload("geography: eu");
+    let written = &before.status.targets;
+    let to = |geography: &str| Binding {
+        status: Status::default(),
+        ..edited(&before, &with_workload(&format!("geography: {geography}")))
+    };
+    let mark = |binding: &Binding, unrecorded: &[TargetRecord]| {
+        let observed = Observed {
+            unrecorded: unrecorded.to_vec(),
+            ..observed(binding, full())
+        };
+        planned_with_restarts(observed, NOW + 5).mark(NOW + 5)
+    };
+    assert_eq!(mark(&to("global"), &[]), None, "none was written");
+    assert_eq!(mark(&to("eu"), written), None, "it is the same");
+    let marked = mark(&to("global"), written).expect("a mark");
+    assert_eq!(marked.targets[0].hash, written[0].hash);
+    let binding = Binding {
+        status: marked,
+        ..to("global")
+    };
+    let (after, restarts, _) = visit_with_restarts(&binding, full(), &TRIGGERED, NOW + 5);
+    assert_eq!(restarts.len(), 1);
+    assert!(after.status.targets[0].restart_pending.is_empty());
 }
 
 #[test]

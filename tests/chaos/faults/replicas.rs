@@ -2,6 +2,7 @@
 
 use crate::{
     Outcome,
+    clock::MovedClock,
     faults::{Fault, HALF_A_CAP, ONE_CAP, faults},
     world::World,
 };
@@ -12,6 +13,7 @@ pub fn faults() -> Vec<Fault> {
         leader_stopped_past_its_lease(Long, ONE_CAP),
         both_replicas_killed(Short, ONE_CAP),
         lease_deleted(Short, HALF_A_CAP),
+        clock_jumps(Long, HALF_A_CAP),
     ]
 }
 
@@ -58,4 +60,40 @@ async fn lease_deleted(world: &mut World) -> Outcome {
         world.some_leader().await?;
     }
     Ok(())
+}
+
+/// The clock of both jumps by an hour and back, while they work.
+async fn clock_jumps(world: &mut World) -> Outcome {
+    const HOUR: i64 = 3600;
+    let folder = world.plane.folder.clone();
+    let mut clocks = Vec::new();
+    for replica in &mut world.replicas {
+        let clock = MovedClock::new(&folder, replica.user)?;
+        replica.clock = Some(clock.clone());
+        clocks.push(clock);
+    }
+    restart_replicas(world).await?;
+    for offset in [HOUR, 0] {
+        let burst = world.in_a_burst().await?;
+        for clock in &clocks {
+            clock.set(offset)?;
+        }
+        burst.await.map_err(|error| error.to_string())??;
+        world.bursts().await?;
+    }
+    for replica in &mut world.replicas {
+        replica.clock = None;
+    }
+    Ok(())
+}
+
+/// Kills both replicas and starts them again; returns when one leads and has worked.
+async fn restart_replicas(world: &mut World) -> Outcome {
+    let before = world.writes();
+    for replica in &mut world.replicas {
+        replica.kill().await;
+        replica.start()?;
+    }
+    world.bursts().await?;
+    world.until_writes(before + 1).await
 }
