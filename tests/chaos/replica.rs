@@ -59,6 +59,8 @@ impl Replica {
             "--refresh-interval=2s",
             "--enable-secrets",
             "--enable-rollout",
+            // Workloads need not take turns: how long these take is not what is measured.
+            "--concurrent-rollouts=100",
         ];
         let mut environment = vec![
             ("KUBECONFIG", self.kubeconfig.display().to_string()),
