@@ -60,7 +60,7 @@ impl Replica {
             "--enable-secrets",
             "--enable-rollout",
             // Workloads need not take turns: how long these take is not what is measured.
-            "--concurrent-rollouts=100",
+            "--concurrent-rollouts=64",
         ];
         let mut environment = vec![
             ("KUBECONFIG", self.kubeconfig.display().to_string()),
