@@ -216,6 +216,8 @@ struct Candidate {
     version: u64,
     /// When the Lease was first seen in its present state.
     since: Instant,
+    /// Until when another replica that held the Lease may go on, though somebody deleted it.
+    bereft: Option<Instant>,
 }
 
 impl Candidate {
@@ -225,6 +227,7 @@ impl Candidate {
             seen: None,
             version: 0,
             since: Instant::now(),
+            bereft: None,
         }
     }
 
@@ -239,6 +242,11 @@ impl Candidate {
         if spec(&self.seen) != spec(&lease) {
             self.since = now;
         }
+        self.bereft = match (&lease, self.is_held_by_another()) {
+            (None, true) => Some(now + self.duration()),
+            (None, false) => self.bereft,
+            (Some(_), _) => None,
+        };
         self.seen = lease;
         went_back
     }
@@ -250,19 +258,24 @@ impl Candidate {
             .filter(|holder| !holder.is_empty())
     }
 
+    fn is_held_by_another(&self) -> bool {
+        let holder = self.holder();
+        holder.is_some_and(|holder| holder != self.candidacy.identity)
+    }
+
     fn next_action(&self, now: Instant) -> LeaseAction {
         if self.seen.is_none() {
-            return LeaseAction::Create;
+            // Who held a Lease that somebody deleted does not know yet, and makes a new one.
+            return match self.bereft {
+                Some(until) if now < until => LeaseAction::Wait,
+                _ => LeaseAction::Create,
+            };
         }
-        match self.holder() {
-            Some(holder) if holder != self.candidacy.identity => {
-                if now.saturating_duration_since(self.since) >= self.duration() {
-                    LeaseAction::Hold
-                } else {
-                    LeaseAction::Wait
-                }
-            }
-            _ => LeaseAction::Hold,
+        let alive = now.saturating_duration_since(self.since) < self.duration();
+        if self.is_held_by_another() && alive {
+            LeaseAction::Wait
+        } else {
+            LeaseAction::Hold
         }
     }
 
@@ -538,6 +551,27 @@ mod tests {
         same.metadata.resource_version = Some("9".to_owned());
         me.observe(Some(same), start + seconds(28));
         assert_eq!(me.next_action(start + seconds(29)), LeaseAction::Hold);
+    }
+
+    #[test]
+    fn a_lease_of_another_that_somebody_deleted_is_made_anew_only_when_its_term_is_over() {
+        let start = Instant::now();
+        let mut me = candidate("me");
+        me.observe(Some(held_by("other", 1)), start);
+        me.observe(None, start + seconds(2));
+        me.observe(None, start + seconds(4));
+        assert_eq!(me.next_action(start + seconds(16)), LeaseAction::Wait);
+        assert_eq!(me.next_action(start + seconds(17)), LeaseAction::Create);
+        // It was there again meanwhile, and nobody held it.
+        me.observe(
+            Some(candidate("other").lease(false, Timestamp::UNIX_EPOCH)),
+            start,
+        );
+        me.observe(None, start);
+        assert_eq!(me.next_action(start), LeaseAction::Create);
+        me.observe(Some(held_by("me", 1)), start);
+        me.observe(None, start);
+        assert_eq!(me.next_action(start), LeaseAction::Create, "it was mine");
     }
 
     #[test]

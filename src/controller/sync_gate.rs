@@ -158,8 +158,9 @@ impl SyncGate {
         self.open_if_complete(&mut members);
     }
 
-    /// Records that a watch can't list. Returns whether it has been so for [`GRACE`] while the apiserver answered the others.
-    pub fn failed(&self, number: usize, failure: &WatchFailure) -> bool {
+    /// Records that a watch can't list. If it has been so for [`GRACE`] while the apiserver answered the others, `lasting` is
+    /// called, before the work goes on without it.
+    pub fn failed(&self, number: usize, failure: &WatchFailure, lasting: impl FnOnce()) {
         let now = Instant::now();
         let mut members = self.members.lock();
         let members = &mut *members;
@@ -171,7 +172,12 @@ impl SyncGate {
         let since = match member.progress {
             Progress::Failing { since, .. } if !in_an_outage => since,
             Progress::Failing { .. } | Progress::Listing | Progress::Complete => now,
-            Progress::Refused => return !in_an_outage,
+            Progress::Refused => {
+                if !in_an_outage {
+                    lasting();
+                }
+                return;
+            }
         };
         let lasts = now.saturating_duration_since(since) >= GRACE;
         let is_refused = matches!(failure, WatchFailure::Refused(_));
@@ -195,8 +201,10 @@ impl SyncGate {
                 "a watch failed: the apiserver does not answer; nothing is written until it does"
             );
         }
+        if lasts {
+            lasting();
+        }
         self.open_if_complete(members);
-        lasts
     }
 
     /// Says whether an outage was over only a moment ago, so that the apiserver may not know all rights yet.
@@ -285,6 +293,18 @@ mod tests {
         WatchFailure::Refused(Box::new(status))
     }
 
+    /// Fails, and says whether that was told as lasting, and before the gate opened.
+    fn fails(gate: &SyncGate, number: usize, failure: &WatchFailure) -> bool {
+        let was_open = gate.is_open();
+        let mut told = None;
+        gate.failed(number, failure, || told = Some(gate.is_open()));
+        assert!(
+            told.is_none_or(|open| open == was_open),
+            "it was told too late"
+        );
+        told.is_some()
+    }
+
     /// Returns a gate with a watch that is waited for and one that is not.
     fn gate() -> SyncGate {
         let gate = SyncGate::new();
@@ -332,13 +352,13 @@ mod tests {
         complete(&gate);
         for _ in 0..100 {
             for number in [BINDINGS, NAMESPACES] {
-                assert!(!gate.failed(number, &WatchFailure::Silent));
+                assert!(!fails(&gate, number, &WatchFailure::Silent));
             }
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert!(!gate.is_open() && !gate.permits_log());
         gate.complete(BINDINGS, gate.list());
-        assert!(!gate.failed(NAMESPACES, &refused()), "it has just started");
+        assert!(!fails(&gate, NAMESPACES, &refused()), "it has just started");
         assert!(!gate.is_open(), "limits may have been set meanwhile");
         complete(&gate);
         assert!(gate.has_just_recovered() && gate.permits_log());
@@ -352,13 +372,13 @@ mod tests {
         for number in [BINDINGS, NAMESPACES] {
             let gate = gate();
             complete(&gate);
-            assert!(!gate.failed(number, &refused()));
+            assert!(!fails(&gate, number, &refused()));
             gate.complete(BINDINGS + NAMESPACES - number, 1);
             tokio::time::advance(GRACE / 2).await;
-            assert!(!gate.failed(number, &refused()) && !gate.is_open());
+            assert!(!fails(&gate, number, &refused()) && !gate.is_open());
             tokio::time::advance(GRACE / 2).await;
-            assert!(gate.failed(number, &refused()) && gate.is_open());
-            assert!(gate.failed(number, &refused()), "it stays so");
+            assert!(fails(&gate, number, &refused()) && gate.is_open());
+            assert!(fails(&gate, number, &refused()), "it stays so");
             gate.complete(number, 1);
             assert!(gate.is_open());
         }
@@ -369,8 +389,8 @@ mod tests {
         let gate = gate();
         complete(&gate);
         for _ in 0..12 {
-            gate.failed(BINDINGS, &refused());
-            gate.failed(NAMESPACES, &refused());
+            fails(&gate, BINDINGS, &refused());
+            fails(&gate, NAMESPACES, &refused());
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert!(gate.is_open());
@@ -379,10 +399,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_never_was_is_waited_for_unless_it_is_optional() {
         let gate = gate();
-        gate.failed(NAMESPACES, &refused());
-        gate.failed(BINDINGS, &refused());
+        fails(&gate, NAMESPACES, &refused());
+        fails(&gate, BINDINGS, &refused());
         tokio::time::advance(GRACE * 2).await;
-        gate.failed(BINDINGS, &refused());
+        fails(&gate, BINDINGS, &refused());
         assert!(!gate.is_open());
         gate.complete(BINDINGS, 0);
         assert!(gate.is_open(), "no right to read Namespaces");

@@ -146,9 +146,8 @@ impl<H: EventHandler> WatchLoop<H> {
                 }
                 End::Failed(failure) => {
                     self.position = None;
-                    if self.gate().failed(self.number, &failure) {
-                        self.handler.is_unreadable();
-                    }
+                    let lasting = || self.handler.is_unreadable();
+                    self.gate().failed(self.number, &failure, lasting);
                     Some(failure)
                 }
             };
