@@ -36,12 +36,32 @@ pub struct Findings {
     pub words: Vec<String>,
 }
 
+/// What differs from the fixed point.
+#[derive(Debug)]
+pub struct Difference {
+    pub words: String,
+    /// Whether nothing but a restart is outstanding.
+    pub is_restart: bool,
+}
+
+impl From<String> for Difference {
+    fn from(words: String) -> Self {
+        Self {
+            words,
+            is_restart: false,
+        }
+    }
+}
+
 /// Returns in which bindings something differs from the fixed point.
-pub fn differences(world: &World) -> Vec<String> {
-    let mut found: Vec<String> = world
+pub fn differences(world: &World) -> Vec<Difference> {
+    let mut found: Vec<Difference> = world
         .bindings
         .values()
-        .filter_map(|binding| difference(world, binding))
+        .filter_map(|binding| {
+            let difference = difference(world, binding).map(Difference::from);
+            difference.or_else(|| restart_outstanding(world, binding))
+        })
         .collect();
     for (id, (binding, _)) in &world.ledger.values {
         if world.bindings.contains_key(id) {
@@ -51,13 +71,15 @@ pub fn differences(world: &World) -> Vec<String> {
         if world.recorder.get(&binding.key()).is_some()
             || binding.found(target.as_deref()).is_some()
         {
-            found.push(format!(
-                "{id}: it was deleted, and is there or has left its value"
-            ));
+            found.push(format!("{id}: it was deleted, and is there or has left its value").into());
         }
     }
     if !world.recorder.follows() {
-        found.push("etcd has other data, which were not looked at".to_owned());
+        found.push(
+            "etcd has other data, which were not looked at"
+                .to_owned()
+                .into(),
+        );
     }
     found
 }
@@ -93,14 +115,6 @@ fn difference(world: &World, binding: &Binding) -> Option<String> {
             condition("CatalogFresh")["reason"]
         ));
     }
-    let pending = status["targets"].as_array().into_iter().flatten();
-    if pending.into_iter().any(|target| {
-        target["restartPendingKeys"]
-            .as_array()
-            .is_some_and(|keys| !keys.is_empty())
-    }) {
-        return Some(format!("{id}: a restart is outstanding"));
-    }
     if binding.kind.shape == Shape::Conflict {
         return None;
     }
@@ -119,6 +133,20 @@ fn difference(world: &World, binding: &Binding) -> Option<String> {
         return Some(format!("{id}: its target has no label"));
     }
     None
+}
+
+fn restart_outstanding(world: &World, binding: &Binding) -> Option<Difference> {
+    let object = world.recorder.get(&binding.key())?;
+    let targets = object["status"]["targets"].as_array();
+    let is_pending = |target: &Value| {
+        let keys = target["restartPendingKeys"].as_array();
+        keys.is_some_and(|keys| !keys.is_empty())
+    };
+    let pending = targets.into_iter().flatten().any(is_pending);
+    pending.then(|| Difference {
+        words: format!("{}: a restart is outstanding", binding.id()),
+        is_restart: true,
+    })
 }
 
 /// Judges a try that has settled.

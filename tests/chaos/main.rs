@@ -30,6 +30,7 @@ mod wire;
 mod world;
 
 use std::{
+    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -37,6 +38,9 @@ use std::{
 };
 
 use clap::{ArgAction, Parser, builder::BoolishValueParser};
+
+use futures::future::try_join_all;
+use parking_lot::Mutex;
 
 use faults::{CAP, Fault};
 use report::{Row, Try};
@@ -67,6 +71,10 @@ struct Options {
     /// The faults of the short form alone: at most 5 minutes on 2 cores
     #[arg(long, env = "CHAOS_SHORT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     short: bool,
+
+    /// How many control planes with replicas are at work side by side
+    #[arg(long, env = "CHAOS_WORLDS", default_value_t = 2)]
+    worlds: usize,
 
     /// Document to put the table into
     #[arg(long, env = "CHAOS_REPORT")]
@@ -127,7 +135,7 @@ async fn run(options: &Options) -> Result<bool, String> {
         .ok_or("no control plane: run dev/controlplane/build, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kube-controller-manager")?;
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let faults = options.faults()?;
-    let mut rows: Vec<Row> = faults
+    let rows: Vec<Row> = faults
         .iter()
         .map(|fault| Row::of(fault.name, fault.within))
         .collect();
@@ -137,9 +145,19 @@ async fn run(options: &Options) -> Result<bool, String> {
         options.bindings(),
         faults.len()
     );
-    let mut world: Option<World> = None;
-    for round in 0..options.rounds {
-        for (fault, row) in faults.iter().zip(&mut rows) {
+    let tries: VecDeque<(u64, usize)> = (0..options.rounds)
+        .flat_map(|round| (0..faults.len()).map(move |fault| (round, fault)))
+        .collect();
+    let tries = Mutex::new(tries);
+    let rows = Mutex::new(rows);
+    // Most of a try is waiting: several worlds have room on one machine.
+    let worlds = (0..options.worlds).map(|_| async {
+        let mut world: Option<World> = None;
+        loop {
+            let Some((round, number)) = tries.lock().pop_front() else {
+                return Ok::<_, String>(());
+            };
+            let fault = &faults[number];
             eprintln!(
                 "{:4} s: {}, try {} of {}",
                 started.elapsed().as_secs(),
@@ -153,7 +171,7 @@ async fn run(options: &Options) -> Result<bool, String> {
             };
             let tried = attempt(&mut present, fault, derived(seed, fault.name, round)).await;
             let failed = tried.failed();
-            row.add(tried);
+            rows.lock()[number].add(tried);
             if failed {
                 let kept = keep_logs(&present, fault.name, round)?;
                 eprintln!("  logs are in {}", kept.display());
@@ -163,7 +181,9 @@ async fn run(options: &Options) -> Result<bool, String> {
                 world = Some(present);
             }
         }
-    }
+    });
+    try_join_all(worlds).await?;
+    let rows = rows.into_inner();
     let table = report::table(options, seed, &rows);
     println!("{table}");
     println!("{} s in all", started.elapsed().as_secs());
@@ -179,7 +199,7 @@ async fn run(options: &Options) -> Result<bool, String> {
 /// Tries a fault once.
 async fn attempt(world: &mut World, fault: &Fault, seed: u64) -> Try {
     world.begin(seed);
-    let converged = match (fault.act)(world).await {
+    let settled = match (fault.act)(world).await {
         Ok(()) => {
             let bound = Duration::from_secs(fault.within * CAP / 100);
             world.settle(bound).await
@@ -187,7 +207,7 @@ async fn attempt(world: &mut World, fault: &Fault, seed: u64) -> Try {
         Err(why) => Err(format!("it could not be acted out: {why}")),
     };
     Try {
-        converged,
+        settled,
         findings: checks::judge(world),
     }
 }

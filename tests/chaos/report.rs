@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, path::Path, time::Duration};
 
-use crate::{Options, Outcome, checks::Findings, faults::CAP};
+use crate::{Options, Outcome, checks::Findings, faults::CAP, world::Settled};
 
 /// Begin and end of the table in a document.
 const MARKS: [&str; 2] = ["<!-- table: begin -->", "<!-- table: end -->"];
@@ -16,7 +16,7 @@ pub struct Row {
     pub within: u64,
     pub tries: usize,
     pub failed: usize,
-    converged: Vec<Duration>,
+    settled: Vec<Settled>,
     sums: Findings,
     seen: Vec<String>,
 }
@@ -24,14 +24,14 @@ pub struct Row {
 /// What came of one try.
 pub struct Try {
     /// How long it took, or what differs at the bound.
-    pub converged: Result<Duration, String>,
+    pub settled: Result<Settled, String>,
     pub findings: Findings,
 }
 
 impl Try {
     /// Says whether something was not as it must be.
     pub fn failed(&self) -> bool {
-        self.converged.is_err() || !self.findings.words.is_empty()
+        self.settled.is_err() || !self.findings.words.is_empty()
     }
 }
 
@@ -43,7 +43,7 @@ impl Row {
             within,
             tries: 0,
             failed: 0,
-            converged: Vec::new(),
+            settled: Vec::new(),
             sums: Findings::default(),
             seen: Vec::new(),
         }
@@ -54,25 +54,28 @@ impl Row {
         self.tries += 1;
         self.failed += usize::from(tried.failed());
         let found = &tried.findings;
-        match &tried.converged {
+        match &tried.settled {
             Ok(after) => eprintln!(
-                "  converged in {:.1} s; {} writes, the least is {}, {} refused",
-                after.as_secs_f64(),
+                "  {}: values in {:.1} s, all in {:.1} s; {} writes, the least is {}, {} refused",
+                self.fault,
+                after.values.as_secs_f64(),
+                after.all.as_secs_f64(),
                 found.writes,
                 found.least,
                 found.refused
             ),
-            Err(why) => eprintln!("  FAILED: {why}"),
+            Err(why) => eprintln!("  {} FAILED: {why}", self.fault),
         }
         for words in found.words.iter().take(WORDS) {
-            eprintln!("  FAILED: {words}");
+            eprintln!("  {} FAILED: {words}", self.fault);
         }
         if found.words.len() > WORDS {
-            eprintln!("  FAILED: and {} more", found.words.len() - WORDS);
+            let more = found.words.len() - WORDS;
+            eprintln!("  {} FAILED: and {more} more", self.fault);
         }
-        self.seen.extend(tried.converged.as_ref().err().cloned());
+        self.seen.extend(tried.settled.as_ref().err().cloned());
         self.seen.extend(found.words.first().cloned());
-        self.converged.extend(tried.converged);
+        self.settled.extend(tried.settled);
         let sums = &mut self.sums;
         sums.writes += found.writes;
         sums.refused += found.refused;
@@ -84,23 +87,14 @@ impl Row {
     }
 
     fn line(&self) -> String {
-        let mut converged = self.converged.clone();
-        converged.sort();
-        let times = match (converged.get(converged.len() / 2), converged.last()) {
-            (Some(median), Some(longest)) => format!(
-                "{:.1} / {:.1} s",
-                median.as_secs_f64(),
-                longest.as_secs_f64()
-            ),
-            _ => "-".to_owned(),
-        };
+        let values = median_and_longest(self.settled.iter().map(|it| it.values));
+        let all = median_and_longest(self.settled.iter().map(|it| it.all));
         let sums = &self.sums;
         let verdict = if self.failed > 0 { "FAILS" } else { "" };
         format!(
-            "| `{}` | {} | {} of {} | {times} | {} s | {} / {} | {} | {} | {} | {} | {} | {verdict} |",
+            "| `{}` | {} of {} | {values} | {all} | {} s | {} / {} | {} | {} | {} | {} | {} | {verdict} |",
             self.fault,
-            self.tries,
-            converged.len(),
+            self.settled.len(),
             self.tries,
             self.within * CAP / 100,
             sums.writes,
@@ -129,9 +123,9 @@ pub fn table(options: &Options, seed: u64, rows: &[Row]) -> String {
     ));
     line("");
     line(
-        "| fault | tries | converged | in: median / max | bound | writes / least | refused | values lost | foreign changed | restarts wrong | overlaps | |",
+        "| fault | converged | values in | all in | bound | writes / least | refused | values lost | foreign changed | restarts wrong | overlaps | |",
     );
-    line("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    line("|---|---|---|---|---|---|---|---|---|---|---|");
     for row in rows {
         line(&row.line());
     }
@@ -151,6 +145,19 @@ pub fn table(options: &Options, seed: u64, rows: &[Row]) -> String {
         }
     }
     text
+}
+
+fn median_and_longest(times: impl Iterator<Item = Duration>) -> String {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort();
+    match (times.get(times.len() / 2), times.last()) {
+        (Some(median), Some(longest)) => format!(
+            "{:.1} / {:.1} s",
+            median.as_secs_f64(),
+            longest.as_secs_f64()
+        ),
+        _ => "-".to_owned(),
+    }
 }
 
 /// Returns the beginning of a text that may be long, on one line.

@@ -521,21 +521,31 @@ impl World {
     }
 
     /// Waits until all stands as it must and the operator is quiet; returns how long it took until all stood so.
-    pub async fn settle(&mut self, bound: Duration) -> Result<Duration, String> {
+    pub async fn settle(&mut self, bound: Duration) -> Result<Settled, String> {
         let mended = Instant::now();
+        let mut values_since: Option<Instant> = None;
         let mut since: Option<Instant> = None;
         loop {
             self.audit.read(self.recorder.life());
             let differences = checks::differences(self);
+            if differences.iter().any(|it| !it.is_restart) {
+                values_since = None;
+            } else {
+                values_since.get_or_insert_with(Instant::now);
+            }
             if differences.is_empty() {
                 let fixed = *since.get_or_insert_with(Instant::now);
                 if fixed.elapsed() >= QUIET && self.audit.last.elapsed() >= QUIET {
-                    return Ok(fixed - mended);
+                    return Ok(Settled {
+                        values: values_since.unwrap_or(fixed) - mended,
+                        all: fixed - mended,
+                    });
                 }
             } else {
                 since = None;
                 if mended.elapsed() > bound {
-                    let some: Vec<_> = differences.iter().take(3).cloned().collect();
+                    let some = differences.iter().take(3);
+                    let some: Vec<&str> = some.map(|it| it.words.as_str()).collect();
                     return Err(format!(
                         "{} bindings not at their fixed point after {} s: {}",
                         differences.len(),
@@ -550,6 +560,15 @@ impl World {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// How long it took until all stood as it must.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled {
+    /// Values and statuses.
+    pub values: Duration,
+    /// Restarts too.
+    pub all: Duration,
 }
 
 fn target_path(binding: &Binding) -> String {
