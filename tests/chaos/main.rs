@@ -145,16 +145,16 @@ async fn run(options: &Options) -> Result<bool, String> {
         options.bindings(),
         faults.len()
     );
-    let tries: VecDeque<(u64, usize)> = (0..options.rounds)
+    let waiting: VecDeque<(u64, usize)> = (0..options.rounds)
         .flat_map(|round| (0..faults.len()).map(move |fault| (round, fault)))
         .collect();
-    let tries = Mutex::new(tries);
+    let waiting = Mutex::new(waiting);
     let rows = Mutex::new(rows);
     // Most of a try is waiting: several worlds have room on one machine.
     let worlds = (0..options.worlds).map(|_| async {
         let mut world: Option<World> = None;
         loop {
-            let Some((round, number)) = tries.lock().pop_front() else {
+            let Some((round, number)) = waiting.lock().pop_front() else {
                 return Ok::<_, String>(());
             };
             let fault = &faults[number];
