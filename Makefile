@@ -5,7 +5,7 @@ help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
 test: lint controlplane tools .venv/ready tests/iam/node_modules/ready ## Runs every check, against a real apiserver and on a real node too
-	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
+	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 REQUIRE_CHAOS=1 CHAOS_SHORT=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
 	tests/e2e/run
 
 lint: ## Checks format and lints
