@@ -138,7 +138,8 @@ pub const KINDS: &[Kind] = &[
     }),
     kind("on-demand", Shape::Owned, |other| Request {
         model: if other { ALPHA } else { LOCAL },
-        on_demand: true,
+        // Else the value of the model on demand would stay where a limit forbids the other one.
+        on_demand: !other,
         ..plain(other)
     }),
     Kind {

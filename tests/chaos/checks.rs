@@ -311,7 +311,8 @@ fn restarts(world: &World, changes: &ByKey, findings: &mut Findings) {
         // Where etcd was put back, its workloads were, too.
         let life = world.recorder.life();
         let due = moved.last().filter(|(moved_in, _)| *moved_in == life);
-        if restarted.len() > moved.len() || restarted.last() < due {
+        let most = moved.len().max(usize::from(world.ledger.went_back_unseen));
+        if restarted.len() > most || restarted.last() < due {
             findings.restarts += 1;
             findings.words.push(format!(
                 "{id}: its value changed at (life, revision) {moved:?}, and its workload restarted at {restarted:?}"

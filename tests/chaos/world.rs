@@ -49,6 +49,9 @@ pub struct Ledger {
     pub edits: BTreeSet<String>,
     /// Namespaces that the suite itself emptied.
     pub emptied: BTreeSet<String>,
+    /// Whether the leader died, and specs went back before anybody led again. A change that was recorded and not written can't be
+    /// told from one that was written and taken back: a workload may restart once for nothing.
+    pub went_back_unseen: bool,
     /// Bindings that a burst concerned.
     struck: BTreeSet<String>,
     /// The fewest writes with which all this can be done.

@@ -103,6 +103,7 @@ async fn specs_changed_there_and_back_while_nobody_looks(world: &mut World) -> O
     for replica in &mut world.replicas {
         replica.kill().await;
     }
+    world.ledger.went_back_unseen = true;
     let calls = world.turn(&turned);
     world.caller.run(calls).await?;
     for replica in &mut world.replicas {
