@@ -28,9 +28,9 @@ use super::{
 
 /// How many seconds a watch lasts before the apiserver ends it. It is resumed where it ended, at the cost of one request. So a
 /// connection that fell silent is noticed without any means of the network: a server that lives says something in this time.
-const WATCH_SECONDS: u32 = 20;
+const WATCH_SECONDS: u32 = 15;
 /// Longest silence of a connection.
-const SILENCE: Duration = Duration::from_secs(24);
+const SILENCE: Duration = Duration::from_secs(19);
 /// Longest wait for the first word.
 const START: Duration = Duration::from_secs(4);
 /// Longest wait for a page of a list.

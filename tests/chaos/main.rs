@@ -202,7 +202,7 @@ async fn attempt(world: &mut World, fault: &Fault, seed: u64) -> Try {
     let settled = match (fault.act)(world).await {
         Ok(()) => {
             let bound = Duration::from_secs(fault.within * CAP / 100);
-            world.settle(bound).await
+            world.settle(bound + world.allowance()).await
         }
         Err(why) => Err(format!("it could not be acted out: {why}")),
     };

@@ -70,6 +70,8 @@ pub struct World {
     pub bindings: BTreeMap<String, Binding>,
     pub limits: BTreeMap<String, &'static [&'static str]>,
     pub ledger: Ledger,
+    /// How long a write took when the operator began, two for each binding: what this machine does, with all else that runs on it.
+    pace: Duration,
     made: usize,
     player: JoinHandle<()>,
     /// Removed with this value.
@@ -113,6 +115,7 @@ impl World {
             bindings: BTreeMap::new(),
             limits: BTreeMap::from([("chaos-limited".to_owned(), LIMIT)]),
             ledger: Ledger::default(),
+            pace: Duration::ZERO,
             made: 0,
             _folder: folder,
         };
@@ -120,8 +123,9 @@ impl World {
         for replica in &mut world.replicas {
             replica.start()?;
         }
-        let patience = PATIENCE + FIRST * u32::try_from(bindings).unwrap_or(u32::MAX);
-        world.settle(patience).await?;
+        let number = u32::try_from(bindings).unwrap_or(u32::MAX);
+        let settled = world.settle(PATIENCE + FIRST * number).await?;
+        world.pace = settled.values / number.saturating_mul(2).max(1);
         Ok(world)
     }
 
@@ -521,6 +525,11 @@ impl World {
         let calls = self.remove(&surplus);
         self.caller.run(calls).await?;
         self.settle(PATIENCE).await.map(drop)
+    }
+
+    /// Returns twice the time that the least writes of this try take at the pace of this machine.
+    pub fn allowance(&self) -> Duration {
+        self.pace * u32::try_from(2 * self.ledger.least).unwrap_or(u32::MAX)
     }
 
     /// Waits until all stands as it must and the operator is quiet; returns how long it took until all stood so.
