@@ -27,6 +27,12 @@ chart-docs: ## Generates the chart's README.md from its values.yaml
 	@dev/tools/build helm-docs
 	@.tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
+.PHONY: dashboard-picture
+dashboard-picture: controlplane tools ## Draws docs/dashboard.svg from what Prometheus answers to the dashboard's queries
+	@answers=$$(mktemp) && trap 'rm -f "$$answers"' EXIT && \
+	DASHBOARD_ANSWERS=$$answers cargo test --locked --test apiserver -- monitoring::the_dashboard_is_drawn && \
+	dev/dashboard-picture "$$answers" >docs/dashboard.svg
+
 .PHONY: image
 image: ## Makes the container image without a container engine, and checks it (PROFILE=dev: of the debug build)
 	@tar=$$(dev/image/build) && dev/image/check "$$tar" && echo "$$tar"
@@ -36,12 +42,17 @@ controlplane: ## Builds etcd, kube-apiserver, kube-controller-manager and kubect
 
 .PHONY: tools
 tools: ## Builds the tools of the tests, and fetches Prometheus
+	@dev/tools/cargo-deny
 	@dev/tools/build glua hcl2json helm helm-docs kube-score
 	@dev/tools/prometheus
 
 .PHONY: e2e
 e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
 	@tests/e2e/run
+
+.PHONY: deny
+deny: tools ## Looks for crates, licenses and sources that deny.toml does not allow, and for advisories (needs the network)
+	@.tools/cargo-deny --locked check
 
 .PHONY: fuzz
 fuzz: ## Tries hostile input of each kind, 100,000 cases each (HOSTILE_CASES)

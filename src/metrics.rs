@@ -13,7 +13,7 @@ use prometheus_client::{
 
 use crate::{
     api::condition::Reason,
-    sources::bedrock::{CountRequests, RequestResult},
+    sources::bedrock::{CountRequests, OPERATIONS, RequestResult},
 };
 
 /// Value of the labels that name the controller.
@@ -24,6 +24,10 @@ const VISIT_SECONDS: [f64; 11] = [
 ];
 /// Upper bounds of the histogram of times in the queue, in seconds.
 const QUEUE_SECONDS: [f64; 9] = [0.001, 0.01, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+/// Upper bounds of the histogram of times from a change to its write, in seconds.
+const CHANGE_SECONDS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0,
+];
 /// Content type of what [`Metrics::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -39,7 +43,11 @@ pub enum VisitResult {
 }
 
 impl VisitResult {
-    fn as_str(self) -> &'static str {
+    const ALL: [Self; 3] = [Self::Success, Self::Requeued, Self::Error];
+
+    /// Returns the result as a label of metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Requeued => "requeue_after",
@@ -58,13 +66,52 @@ pub enum Operation {
 }
 
 impl Operation {
-    fn as_str(self) -> &'static str {
+    /// Returns the operation as a label of metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "apply",
             Self::Remove => "remove",
         }
     }
 }
+
+/// A kind of change that can need a write. The higher ones are what people wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// What AWS offers, or the state of a model's life.
+    Catalog,
+    /// A target that others changed or removed.
+    Target,
+    /// A Namespace, such as its limit.
+    Namespace,
+    /// A binding: its own spec, or one that claims the same target.
+    Binding,
+}
+
+impl Change {
+    const ALL: [Self; 4] = [Self::Catalog, Self::Target, Self::Namespace, Self::Binding];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Catalog => "catalog",
+            Self::Target => "target",
+            Self::Namespace => "namespace",
+            Self::Binding => "binding",
+        }
+    }
+}
+
+/// The writes that there are, by kind of object.
+const WRITES: [(&str, &[Operation]); 7] = [
+    ("ConfigMap", &[Operation::Apply, Operation::Remove]),
+    ("Secret", &[Operation::Apply, Operation::Remove]),
+    ("InferenceProfileBinding", &[Operation::Apply]),
+    ("Deployment", &[Operation::Apply]),
+    ("StatefulSet", &[Operation::Apply]),
+    ("DaemonSet", &[Operation::Apply]),
+    ("Event", &[Operation::Apply]),
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfController {
@@ -81,6 +128,11 @@ struct Ended {
 struct Queued {
     name: &'static str,
     priority: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Changed {
+    change: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,6 +167,7 @@ pub struct Metrics {
     errors: Family<OfController, Counter>,
     seconds: Family<OfController, Histogram>,
     queued: Family<Queued, Histogram>,
+    changes: Family<Changed, Histogram>,
     writes: Family<Written, Counter>,
     listings: Family<Listed, Counter>,
     requests: Family<Requested, Counter>,
@@ -143,6 +196,7 @@ impl Metrics {
             errors: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(VISIT_SECONDS)),
             queued: Family::new_with_constructor(|| Histogram::new(QUEUE_SECONDS)),
+            changes: Family::new_with_constructor(|| Histogram::new(CHANGE_SECONDS)),
             writes: Family::default(),
             listings: Family::default(),
             requests: Family::default(),
@@ -168,6 +222,11 @@ impl Metrics {
             "workqueue_queue_duration_seconds",
             "Time that bindings waited for their visit, by priority",
             metrics.queued.clone(),
+        );
+        registry.register(
+            "inference_profile_operator_change_to_write_seconds",
+            "Time from when a change was seen until the first write for it was answered, by what changed",
+            metrics.changes.clone(),
         );
         registry.register(
             "inference_profile_operator_writes",
@@ -196,16 +255,33 @@ impl Metrics {
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         drop(registry);
-        // Alerts need these series to exist before the first event.
-        for visit in [
-            VisitResult::Success,
-            VisitResult::Requeued,
-            VisitResult::Error,
-        ] {
-            metrics.visits.get_or_create(&ended(visit)).inc_by(0);
-        }
-        metrics.errors.get_or_create(&OF_CONTROLLER).inc_by(0);
+        metrics.start_at_zero();
         metrics
+    }
+
+    /// Makes the series of closed sets, so that their first event is seen as an increase, which a new series is not.
+    fn start_at_zero(&self) {
+        for visit in VisitResult::ALL {
+            self.visits.get_or_create(&ended(visit)).inc_by(0);
+        }
+        self.errors.get_or_create(&OF_CONTROLLER).inc_by(0);
+        for change in Change::ALL {
+            drop(self.changes.get_or_create(&changed(change)));
+        }
+        for (kind, operations) in WRITES {
+            for operation in operations {
+                for succeeded in [true, false] {
+                    let labels = written(kind, *operation, succeeded);
+                    self.writes.get_or_create(&labels).inc_by(0);
+                }
+            }
+        }
+        for operation in OPERATIONS {
+            for result in RequestResult::ALL {
+                let labels = requested(operation, result);
+                self.requests.get_or_create(&labels).inc_by(0);
+            }
+        }
     }
 
     /// Counts a visit of a binding.
@@ -232,12 +308,15 @@ impl Metrics {
 
     /// Counts a write to the apiserver, successful or not.
     pub fn wrote(&self, kind: &'static str, operation: Operation, succeeded: bool) {
-        let labels = Written {
-            kind,
-            operation: operation.as_str(),
-            result: if succeeded { "success" } else { "error" },
-        };
+        let labels = written(kind, operation, succeeded);
         self.writes.get_or_create(&labels).inc();
+    }
+
+    /// Counts a change for which the first write was answered after so long.
+    pub fn answered(&self, change: Change, waited: Duration) {
+        self.changes
+            .get_or_create(&changed(change))
+            .observe(waited.as_secs_f64());
     }
 
     /// Counts a listing: a success, or a failure with its reason. `region` must come from a closed set.
@@ -275,9 +354,8 @@ impl Metrics {
 
 impl CountRequests for Metrics {
     fn requested(&self, operation: &'static str, result: RequestResult) {
-        let result = result.as_str();
         self.requests
-            .get_or_create(&Requested { operation, result })
+            .get_or_create(&requested(operation, result))
             .inc();
     }
 }
@@ -290,6 +368,27 @@ fn ended(visit: VisitResult) -> Ended {
     Ended {
         controller: CONTROLLER,
         result: visit.as_str(),
+    }
+}
+
+fn changed(change: Change) -> Changed {
+    Changed {
+        change: change.as_str(),
+    }
+}
+
+fn written(kind: &'static str, operation: Operation, succeeded: bool) -> Written {
+    Written {
+        kind,
+        operation: operation.as_str(),
+        result: if succeeded { "success" } else { "error" },
+    }
+}
+
+fn requested(operation: &'static str, result: RequestResult) -> Requested {
+    Requested {
+        operation,
+        result: result.as_str(),
     }
 }
 
@@ -308,6 +407,7 @@ mod tests {
         metrics.listed("eu-west-1", None);
         metrics.listed("eu-west-1", Some(Reason::Throttled));
         metrics.listed("eu-west-3", Some(Reason::AccessDenied));
+        metrics.answered(Change::Namespace, Duration::from_millis(20));
         metrics.leads(true);
         let page = metrics.encode().expect("a page");
         for line in [
@@ -319,6 +419,10 @@ mod tests {
             r#"inference_profile_operator_catalog_listings_total{region="eu-west-1",result="Throttled"} 1"#,
             r#"inference_profile_operator_catalog_listings_total{region="eu-west-3",result="success"} 0"#,
             r#"workqueue_queue_duration_seconds_bucket{le="0.01",name="inferenceprofilebinding",priority="high"} 1"#,
+            r#"inference_profile_operator_change_to_write_seconds_bucket{le="0.025",change="namespace"} 1"#,
+            r#"inference_profile_operator_change_to_write_seconds_count{change="binding"} 0"#,
+            r#"inference_profile_operator_writes_total{kind="Secret",operation="remove",result="error"} 0"#,
+            r#"inference_profile_operator_aws_requests_total{operation="ListInferenceProfiles",result="throttled"} 0"#,
             r#"leader_election_master_status{name="inference-profile-operator"} 1"#,
             concat!(
                 "inference_profile_operator_build_info{version=\"",

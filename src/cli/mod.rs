@@ -114,6 +114,9 @@ pub enum Error {
     /// The controller ended.
     #[error("the controller ended")]
     Controller(#[from] crate::controller::ControllerError),
+    /// Traces can't be sent.
+    #[error("traces can't be sent to --otlp-endpoint")]
+    Traces(#[source] crate::traces::StartError),
     /// The endpoints can't be served.
     #[error(
         "/healthz, /readyz and /metrics can't be served on {address}: choose another --http-addr"
@@ -147,6 +150,7 @@ impl Error {
             | Self::Cluster(_)
             | Self::Listing { .. }
             | Self::Controller(_)
+            | Self::Traces(_)
             | Self::Endpoints { .. }
             | Self::ElectionEnded
             | Self::Output(_) => 1,

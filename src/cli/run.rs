@@ -14,7 +14,9 @@ use std::{
 use clap::{Args, ValueEnum};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::FilterExt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use crate::{
     catalog::{Source, embedded::Embedded, regions::Absence},
@@ -24,6 +26,7 @@ use crate::{
     metrics::Metrics,
     plan::Settings,
     server,
+    traces::{self, Endpoint, Exporter},
     types::{AccountId, Region},
 };
 
@@ -107,6 +110,9 @@ pub struct RunArgs {
         requires = "http_addr"
     )]
     metrics_token_file: Option<PathBuf>,
+    /// Base URL of a receiver of traces by OTLP over HTTP, such as http://collector:4318 [default: no traces]
+    #[arg(long, env = "IPO_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<Endpoint>,
     /// Format of the log lines
     #[arg(
         long,
@@ -245,7 +251,9 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     let limit = args.limit.parse()?;
     let roles = args.roles.parse()?;
     let allowed_roles = roles.allowed.clone();
-    start_logging(args.log_format);
+    let traces = args.otlp_endpoint.as_ref().map(Exporter::start);
+    let traces = traces.transpose().map_err(Error::Traces)?;
+    start_logging(args.log_format, traces.as_ref());
     check_region(&args.catalog, &default_region)?;
     let metrics = Metrics::new();
     let source: Arc<dyn Source> = args
@@ -308,6 +316,9 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     if let Some(election) = election {
         election.resign().await;
     }
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
     outcome.map(|()| 0)
 }
 
@@ -364,17 +375,21 @@ pub(super) fn client(mut config: kube::Config) -> Result<Client, Error> {
     Client::try_from(config).map_err(|error| Error::Cluster(error.into()))
 }
 
-/// Starts logging to standard error. `RUST_LOG` sets the filter; the default is info.
-fn start_logging(format: LogFormat) {
+/// Starts logging to standard error, and tracing where it is asked for. `RUST_LOG` sets the filter of the log; the default is
+/// info.
+fn start_logging(format: LogFormat, traces: Option<&Exporter>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter.and(traces::no_spans())))
+        .with(traces.map(Exporter::layer))
+        .init();
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(super) async fn follow_feeds(
             Affected::Models(models) => state.cache().audience(&change.key, Some(&models)),
         };
         tracing::info!(region = %change.key.region, bindings = keys.len(), "bindings are visited because a catalog changed");
-        state.wake(keys);
+        state.catalog_changed(keys);
     }
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn follow_access(
         };
         for key in checks.due(|key| !audience(key).is_empty()) {
             if checks.check(&key).await {
-                state.wake(audience(&key));
+                state.catalog_changed(audience(&key));
             }
         }
     }

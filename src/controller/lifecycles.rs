@@ -38,7 +38,7 @@ pub(super) async fn follow_lifecycles(
             }
             let keys = state.cache().audience(&feed, Some(&changed));
             tracing::info!(region = %feed.region, bindings = keys.len(), day = %today, "bindings are visited because the state of their model changed");
-            state.wake(keys);
+            state.catalog_changed(keys);
         }
         day = today;
     }

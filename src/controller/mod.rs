@@ -3,6 +3,7 @@
 
 mod call_error;
 mod catalog_changes;
+mod changes;
 pub mod clock;
 mod gauges;
 mod health;

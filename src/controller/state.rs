@@ -9,11 +9,13 @@ use tokio::time::Instant;
 use crate::{
     cache::{Cache, FollowUp},
     feeds::Feeds,
+    metrics::Change,
     plan::identity::ObjectKey,
     queue::{Corrections, Lane, WorkQueue},
 };
 
 use super::{
+    changes::Changes,
     recovery::{Cause, Recovery},
     sync_gate::SyncGate,
 };
@@ -23,6 +25,7 @@ pub(super) struct State {
     cache: Mutex<Cache>,
     corrections: Mutex<Corrections<ObjectKey>>,
     recovery: Mutex<Recovery<ObjectKey>>,
+    changes: Mutex<Changes<ObjectKey>>,
     /// Whether what the cache holds is current.
     pub gate: SyncGate,
     /// The bindings to visit.
@@ -37,6 +40,7 @@ impl State {
             cache: Mutex::new(cache),
             corrections: Mutex::default(),
             recovery: Mutex::default(),
+            changes: Mutex::default(),
             gate: SyncGate::new(),
             queue,
             feeds,
@@ -58,6 +62,11 @@ impl State {
         self.recovery.lock()
     }
 
+    /// Locks what is known of the changes that wait for their write.
+    pub fn changes(&self) -> MutexGuard<'_, Changes<ObjectKey>> {
+        self.changes.lock()
+    }
+
     /// Wakes the bindings that waited for this cause to end, because a call shows that it has.
     pub fn recovered(&self, cause: Cause) {
         let woken = self.recovery().succeeded(cause, Instant::now());
@@ -73,9 +82,18 @@ impl State {
         }
     }
 
+    /// Queues the bindings that a change of what AWS offers, or of a model's life, concerns.
+    pub fn catalog_changed(&self, bindings: impl IntoIterator<Item = ObjectKey>) {
+        let now = Instant::now();
+        for key in bindings {
+            self.changes().note(&key, Change::Catalog, now);
+            self.queue.push(key, Lane::Low);
+        }
+    }
+
     /// Changes the cache and follows up. Feeds are held and released under the lock, so that they follow the order of the
     /// changes.
-    pub fn change(&self, change: impl FnOnce(&mut Cache) -> FollowUp) {
+    pub fn change(&self, what: Change, change: impl FnOnce(&mut Cache) -> FollowUp) {
         let mut cache = self.cache();
         let follow_up = change(&mut cache);
         for feed in &follow_up.hold {
@@ -87,7 +105,9 @@ impl State {
         for feed in &follow_up.refresh {
             self.feeds.refresh(feed);
         }
+        let now = Instant::now();
         for (key, lane) in follow_up.wake {
+            self.changes().note(&key, what, now);
             self.queue.push(key, lane);
         }
     }
@@ -98,6 +118,7 @@ impl State {
         let now = Instant::now();
         let corrections = self.corrections.lock();
         for (key, lane) in follow_up.wake {
+            self.changes().note(&key, Change::Target, now);
             match corrections.wait(&key, now) {
                 Duration::ZERO => self.queue.push(key, lane),
                 wait => self.queue.push_after(key, lane, wait),

@@ -72,6 +72,7 @@ impl Visitor {
                 .and_then(|feed| self.state.feeds.confirm(feed))
         {
             let wait = wait + CONFIRMATION_SLACK;
+            self.state.changes().postpone(key);
             self.state.queue.push_after(key.clone(), Lane::Low, wait);
             return Ok(Retry::OnChange);
         }
@@ -79,6 +80,7 @@ impl Visitor {
             && let Some(wait) = feed.and_then(|feed| self.first_answer_wait(&feed))
         {
             // The answer wakes the binding. A status that only says that it is awaited is not worth a write.
+            self.state.changes().postpone(key);
             self.state.queue.push_after(key.clone(), Lane::Low, wait);
             return Ok(Retry::OnChange);
         }
@@ -121,6 +123,7 @@ impl Visitor {
             };
             self.note_unrecorded(&binding, first_values, &written);
             written?;
+            self.writer.answered(key);
         }
         if outcome.drop_finalizer {
             self.writer.set_finalizer(&binding, false).await?;

@@ -24,6 +24,7 @@ use crate::{
         decode::{WatchedBinding, WatchedNamespace, WatchedTarget},
         target_selector,
     },
+    metrics::Change,
     plan::identity::{ObjectKey, TargetKey},
     types::Region,
 };
@@ -149,8 +150,9 @@ impl EventHandler for Bindings {
     fn apply(&self, watched: WatchedBinding, via: Via) {
         let key = watched.key();
         if let Some((binding, version)) = watched.into_binding(&self.default_region) {
-            self.state
-                .change(|cache| cache.apply_binding(binding, version, via));
+            self.state.change(Change::Binding, |cache| {
+                cache.apply_binding(binding, version, via)
+            });
         } else {
             tracing::error!(
                 binding = %key,
@@ -161,16 +163,18 @@ impl EventHandler for Bindings {
     }
 
     fn forget(&self, binding: WatchedBinding) {
-        self.state
-            .change(|cache| cache.delete_binding(&binding.key()));
+        self.state.change(Change::Binding, |cache| {
+            cache.delete_binding(&binding.key())
+        });
     }
 
     fn list_complete(&self, seen: &HashSet<ObjectKey>, _: ListStart, _: u64) {
         let namespace = self.namespace.as_deref();
-        self.state
-            .change(|cache| cache.retain_bindings(namespace, seen));
+        self.state.change(Change::Binding, |cache| {
+            cache.retain_bindings(namespace, seen)
+        });
         if self.first.swap(false, Ordering::Relaxed) {
-            self.state.change(Cache::list_complete);
+            self.state.change(Change::Binding, Cache::list_complete);
         }
     }
 }
@@ -206,19 +210,22 @@ impl EventHandler for Namespaces {
 
     fn apply(&self, namespace: WatchedNamespace, _: Via) {
         let (name, limit) = namespace.limit();
-        self.state
-            .change(|cache| cache.apply_namespace(&name, limit));
+        self.state.change(Change::Namespace, |cache| {
+            cache.apply_namespace(&name, limit)
+        });
     }
 
     fn forget(&self, namespace: WatchedNamespace) {
-        self.state
-            .change(|cache| cache.delete_namespace(&namespace.name()));
+        self.state.change(Change::Namespace, |cache| {
+            cache.delete_namespace(&namespace.name())
+        });
     }
 
     fn list_complete(&self, seen: &HashSet<Arc<str>>, _: ListStart, _: u64) {
         let only = self.only.as_ref();
-        self.state
-            .change(|cache| cache.retain_namespaces(only, seen));
+        self.state.change(Change::Namespace, |cache| {
+            cache.retain_namespaces(only, seen)
+        });
     }
 
     /// Plans treat a limit that the operator may not read as unknown.
@@ -228,7 +235,8 @@ impl EventHandler for Namespaces {
 
     fn is_unreadable(&self) {
         let only = self.only.as_ref();
-        self.state.change(|cache| cache.namespaces_unreadable(only));
+        self.state
+            .change(Change::Namespace, |cache| cache.namespaces_unreadable(only));
     }
 }
 
@@ -300,7 +308,8 @@ where
             version,
             seen,
         };
-        self.state
-            .change(|cache| cache.retain_targets(self.kind, namespace, &list));
+        self.state.change(Change::Target, |cache| {
+            cache.retain_targets(self.kind, namespace, &list)
+        });
     }
 }

@@ -5,12 +5,14 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::{
     leader::Leadership,
     metrics::{Metrics, VisitResult},
     plan::{Retry, identity::ObjectKey},
     queue::{Backoff, Lane},
+    traces,
 };
 
 use super::{call_error::CallError, health::Heartbeat, state::State, visit::Visitor};
@@ -35,10 +37,15 @@ impl Workers {
     /// Visits one binding after another until the controller stops. A visit that fails or panics affects only its own binding.
     pub async fn work(self: Arc<Self>) {
         let mut leads_since = Instant::now();
-        while let Some(key) = self.next(&mut leads_since).await {
+        while let Some((key, lane)) = self.next(&mut leads_since).await {
             self.heartbeat.beat();
             let start = Instant::now();
-            let (visit, retry) = self.visit(&key).await;
+            let span = traces::visit(&key.namespace, &key.name, lane.as_str());
+            self.state.changes().begin(&key, leads_since);
+            let (visit, retry) = self.visit(&key).instrument(span.clone()).await;
+            self.state.changes().end(&key);
+            traces::ended(&span, visit.as_str(), visit == VisitResult::Error);
+            drop(span);
             self.metrics.visited(visit, start.elapsed());
             match retry {
                 None => {
@@ -60,7 +67,7 @@ impl Workers {
     }
 
     /// Waits for a binding to visit. Returns `None` when the controller stops.
-    async fn next(&self, leads_since: &mut Instant) -> Option<ObjectKey> {
+    async fn next(&self, leads_since: &mut Instant) -> Option<(ObjectKey, Lane)> {
         let queue = &self.state.queue;
         loop {
             if self.leadership.remaining().is_none() || !self.state.gate.is_open() {
@@ -74,7 +81,7 @@ impl Workers {
                 // While this replica stood by, nothing waited for it.
                 let waited = waited.min(leads_since.elapsed());
                 self.metrics.waited(lane.as_str(), waited);
-                return Some(key);
+                return Some((key, lane));
             }
             // The term ended, or a watch lost its place, while this worker waited.
             queue.push(key.clone(), lane);
@@ -102,10 +109,13 @@ impl Workers {
             Err(_) => None,
         };
         self.visitor.forget_restarts(key);
+        if let Some(error) = &error
+            && (error.is_not_found() || error.is_replaced())
+        {
+            return (VisitResult::Success, None);
+        }
+        self.state.changes().postpone(key);
         match error {
-            Some(error) if error.is_not_found() || error.is_replaced() => {
-                (VisitResult::Success, None)
-            }
             // It is looked at again at once; the event of the change may arrive a little later.
             Some(error) if error.is_outdated() => (VisitResult::Requeued, Some(LOOK_AGAIN)),
             // It is visited when everything is listed.

@@ -20,6 +20,8 @@ use kube::{
 };
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::{
     api::{
@@ -37,6 +39,7 @@ use crate::{
         status::Status,
     },
     queue::Lane,
+    traces,
 };
 
 use super::{call_error::CallError, recovery::Cause, rollout_status::Workload, state::State};
@@ -100,12 +103,16 @@ impl Writer {
         if !self.state.gate.is_open() {
             return Err(CallError::NotSynced);
         }
+        let span = traces::write(kind, operation.as_str());
+        let call = call.instrument(span.clone());
         let outcome = match tokio::time::timeout(remaining.min(CALL_TIMEOUT), call).await {
             Ok(answer) => answer.map_err(CallError::Failed),
             Err(_) if remaining < CALL_TIMEOUT => Err(CallError::NotLeading),
             Err(_) => Err(CallError::TimedOut),
         };
         self.metrics.wrote(kind, operation, outcome.is_ok());
+        let result = if outcome.is_ok() { "success" } else { "error" };
+        traces::ended(&span, result, outcome.is_err());
         match outcome {
             Err(CallError::Failed(error))
                 if matches!(&error, kube::Error::Api(status) if status.is_forbidden())
@@ -118,6 +125,14 @@ impl Writer {
                 self.note_cause(binding, kind, &outcome);
                 outcome
             }
+        }
+    }
+
+    /// Counts how long a change of the binding waited, if this is the first write for it.
+    pub fn answered(&self, binding: &ObjectKey) {
+        let answered = self.state.changes().written(binding, Instant::now());
+        if let Some((change, waited)) = answered {
+            self.metrics.answered(change, waited);
         }
     }
 
@@ -334,6 +349,7 @@ impl Writer {
             .await;
         match outcome {
             Ok(_) => {
+                self.answered(binding);
                 self.state.cache().assume_removed(key, &removal.uid);
                 Ok(())
             }
@@ -413,6 +429,7 @@ impl Writer {
         let patched = self
             .change_in_cluster(binding, key.kind.as_str(), Operation::Apply, call)
             .await?;
+        self.answered(binding);
         Ok(patched.metadata)
     }
 

@@ -24,11 +24,13 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, sleep, sleep_until},
 };
+use tracing::Instrument;
 
 use crate::{
     api::condition::Reason,
     catalog::{Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, embedded::Embedded},
     metrics::Metrics,
+    traces,
     types::{Region, RoleArn},
 };
 
@@ -422,12 +424,18 @@ impl Poll {
 
     /// Lists once and returns how long to wait before the next listing.
     async fn list(&mut self, requested: bool) -> Duration {
+        let role = self.key.role.as_ref().map(RoleArn::as_str);
+        let kind = self.source.kind().as_str();
+        let span = traces::list(kind, self.key.region.as_str(), role);
         let answer = {
             let (source, key) = (Arc::clone(&self.source), self.key.clone());
-            self.tell_while(async move { source.list(&key).await })
-                .await
+            let listing = async move { source.list(&key).await };
+            self.tell_while(listing.instrument(span.clone())).await
         };
         let failure = answer.as_ref().err().map(CatalogError::reason);
+        let result = failure.map_or("success", Reason::as_str);
+        traces::ended(&span, result, failure.is_some());
+        drop(span);
         self.metrics.listed(self.region_label, failure);
         self.log(answer.as_ref().err(), requested);
         if answer.is_ok() {

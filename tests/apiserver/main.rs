@@ -32,6 +32,7 @@ mod guard;
 mod injection;
 mod kubectl;
 mod leader;
+mod log;
 mod manifests;
 mod merge;
 mod models;
@@ -51,6 +52,7 @@ mod steady;
 mod support;
 mod suspended;
 mod targets;
+mod traces;
 mod withdrawn;
 
 use std::process::ExitCode;
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
             injection::cases(),
             kubectl::cases(),
             leader::cases(),
+            log::cases(),
             manifests::cases(),
             merge::cases(),
             models::cases(),
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
             secrets::cases(),
             steady::cases(),
             suspended::cases(),
+            traces::cases(),
             withdrawn::cases(),
         ]
         .concat(),

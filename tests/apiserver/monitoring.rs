@@ -6,9 +6,11 @@ use std::{
     fs,
     path::Path,
     process::Stdio,
+    time::Duration,
 };
 
 use inference_profile_operator::api::condition::Reason;
+use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,7 +31,7 @@ use crate::{
     },
     operator::SONNET,
     probes::{run, terminate},
-    stage::{REGION, Stage, empty, sonnet},
+    stage::{ID, REGION, Stage, empty, sonnet},
     support::{ROOT, eventually},
 };
 
@@ -46,14 +48,23 @@ const CERTAIN: [(&str, &str); 4] = [
     ("Leader", "1"),
     ("Versions", "2"),
 ];
+/// Names the file that the answers for dev/dashboard-picture are written to.
+const ANSWERS: &str = "DASHBOARD_ANSWERS";
+/// How long the operator works for the picture, in seconds.
+const DRAWN_SECONDS: i64 = 120;
+
 pub fn cases() -> Vec<Case> {
     if tool("prometheus").is_none() || tool("promtool").is_none() {
         return Vec::new();
     }
-    needing_helm(cases![empty(
+    let mut cases = needing_helm(cases![empty(
         every_panel_has_data,
         every_alert_looks_at_series_that_exist,
-    )])
+    )]);
+    if std::env::var_os(ANSWERS).is_some() {
+        cases.extend(cases![empty(the_dashboard_is_drawn)]);
+    }
+    cases
 }
 
 /// A Prometheus that scrapes these addresses each second, as a `ServiceMonitor` has it done.
@@ -100,12 +111,18 @@ impl Prometheus {
         }
     }
 
+    /// Returns what promtool prints for a query, of this kind and with these options.
+    async fn ask(&self, kind: &str, options: &[&str], query: &str) -> Vec<Value> {
+        let mut command = std::process::Command::new(tool("promtool").expect("looked for before"));
+        command.args(["query", kind, "--format=json"]).args(options);
+        command.args([&self.url, query]);
+        let found = Output::awaited(command, "").await.ok();
+        serde_json::from_str(&found).expect("series")
+    }
+
     /// Returns what an instant query finds: labels and a value of each series.
     async fn query(&self, query: &str) -> Vec<(Value, String)> {
-        let mut command = std::process::Command::new(tool("promtool").expect("looked for before"));
-        command.args(["query", "instant", "--format=json", &self.url, query]);
-        let found = Output::awaited(command, "").await.ok();
-        let found: Vec<Value> = serde_json::from_str(&found).expect("a vector");
+        let found = self.ask("instant", &[], query).await;
         found
             .into_iter()
             .map(|series| {
@@ -161,29 +178,38 @@ async fn variables_have_values(dashboard: &Value, prometheus: &Prometheus) {
     assert_eq!(labels, ["namespace", "job"]);
 }
 
+/// Returns the dashboard.
+fn dashboard() -> Value {
+    let path = Path::new(ROOT).join(CHART).join("files/dashboard.json");
+    let text = fs::read_to_string(path).expect("the dashboard");
+    serde_json::from_str(&text).expect("JSON")
+}
+
 /// Two replicas of the program on the live catalog, and a Prometheus that scrapes them.
 struct Monitored {
     prometheus: Prometheus,
     replicas: [Child; 2],
-    _bedrock: BedrockServer,
+    bedrock: BedrockServer,
 }
 
 impl Monitored {
-    /// Starts all, with two bindings that are Ready and one that is not. The first listing is throttled.
-    async fn start(stage: &Stage) -> Self {
+    /// Starts all, with two bindings that are Ready and one that is not. So many requests to Bedrock are throttled first.
+    async fn start(stage: &Stage, throttled: usize) -> Self {
         let bedrock = BedrockServer::start().await;
         let destinations = [REGION, "eu-north-1"];
         bedrock.set_profiles(REGION, vec![profile(REGION, "eu", SONNET, &destinations)]);
+        let in_days =
+            |days: i64| (Timestamp::now() + SignedDuration::from_hours(24 * days)).to_string();
         let dates = json!({
             "status": "LEGACY",
-            "legacyTime": "2026-01-01T00:00:00Z",
-            "publicExtendedAccessTime": "2998-01-01T00:00:00Z",
-            "endOfLifeTime": "2999-01-01T00:00:00Z",
+            "legacyTime": in_days(-100),
+            "publicExtendedAccessTime": in_days(100),
+            "endOfLifeTime": in_days(200),
         });
         let lifecycle = json!({"modelLifecycle": dates});
         let model = model(REGION, SONNET, &["INFERENCE_PROFILE"], &lifecycle);
         bedrock.set_models(REGION, vec![model]);
-        bedrock.fail([(); 3].map(|()| Fault::throttled()));
+        bedrock.fail((0..throttled).map(|_| Fault::throttled()));
         let url = bedrock.url();
         let environment = [
             ("AWS_ENDPOINT_URL_BEDROCK", url.as_str()),
@@ -205,7 +231,7 @@ impl Monitored {
         Self {
             prometheus: Prometheus::start(&[&first, &second]).await,
             replicas: [standby, leader],
-            _bedrock: bedrock,
+            bedrock,
         }
     }
 
@@ -217,11 +243,9 @@ impl Monitored {
 }
 
 async fn every_panel_has_data(stage: &Stage) {
-    let monitored = Monitored::start(stage).await;
+    let monitored = Monitored::start(stage, 0).await;
     let prometheus = &monitored.prometheus;
-    let path = Path::new(ROOT).join(CHART).join("files/dashboard.json");
-    let text = fs::read_to_string(path).expect("the dashboard");
-    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    let dashboard = dashboard();
     // Waiting, visits and writes show only where they happened lately.
     let happen = async || {
         let key = format!("MODEL_{}", fastrand::u32(..));
@@ -250,6 +274,76 @@ async fn every_panel_has_data(stage: &Stage) {
     monitored.stop().await;
 }
 
+/// Writes what Prometheus answers to the dashboard's queries, over a while with edits, drift, throttling and a failure, for
+/// dev/dashboard-picture.
+async fn the_dashboard_is_drawn(stage: &Stage) {
+    let monitored = Monitored::start(stage, 0).await;
+    let start = Timestamp::now();
+    let names: Vec<String> = (0..12).map(|number| format!("app-{number}")).collect();
+    for name in &names {
+        stage.bound(name, sonnet()).await;
+    }
+    let mut turn = 0_u32;
+    loop {
+        let elapsed = Timestamp::now().duration_since(start).as_secs();
+        if elapsed >= DRAWN_SECONDS {
+            break;
+        }
+        turn += 1;
+        let name = &names[fastrand::usize(..names.len())];
+        match turn % 4 {
+            0 => {
+                let drift = json!({"data": {ID: format!("drift-{turn}")}});
+                stage.meddle(name, drift).await;
+            }
+            _ => {
+                let key = format!("MODEL_{turn}");
+                let keys = json!({ID: "ProfileID", key: "ProfileID"});
+                let target = json!({"kind": "ConfigMap", "name": name, "keys": keys});
+                stage.retarget(name, json!([target])).await;
+            }
+        }
+        if (40..50).contains(&elapsed) {
+            monitored.bedrock.fail([Fault::throttled()]);
+        }
+        match turn {
+            // A limit that changes nothing but what is said of it, for each binding.
+            60 => stage.limit_namespace(Some("eu-*")).await,
+            70 => stage.limit_namespace(None).await,
+            _ => {}
+        }
+        if turn == 30 {
+            let outside = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["us-*"]});
+            stage.bind("outside", outside).await;
+        }
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(200..1500))).await;
+    }
+    let (from, to) = (start.as_second(), Timestamp::now().as_second());
+    let options = [format!("--start={from}"), format!("--end={to}")];
+    let [from_option, to_option] = options.each_ref().map(String::as_str);
+    let mut drawn = Vec::new();
+    for panel in dashboard()["panels"].as_array().expect("panels") {
+        let mut queries = Vec::new();
+        for target in panel["targets"].as_array().expect("targets") {
+            let query = without_variables(target["expr"].as_str().expect("a query"));
+            let options = [from_option, to_option, "--step=2s"];
+            let series = monitored.prometheus.ask("range", &options, &query).await;
+            queries.push(json!({"legend": target["legendFormat"], "series": series}));
+        }
+        drawn.push(json!({
+            "title": panel["title"],
+            "type": panel["type"],
+            "gridPos": panel["gridPos"],
+            "unit": panel["fieldConfig"]["defaults"]["unit"],
+            "queries": queries,
+        }));
+    }
+    let answers = json!({"start": from, "end": to, "panels": drawn});
+    let path = std::env::var_os(ANSWERS).expect("looked at before");
+    fs::write(path, answers.to_string()).expect("written");
+    monitored.stop().await;
+}
+
 /// A rule that looks for a label that no series has would never fire.
 async fn every_alert_looks_at_series_that_exist(stage: &Stage) {
     let helm = tool("helm").expect("looked for before");
@@ -262,7 +356,7 @@ async fn every_alert_looks_at_series_that_exist(stage: &Stage) {
     let rules = rules.expect("rules")["spec"]["groups"][0]["rules"].as_array();
     let selector = Regex::new(r"[a-z_]+\{[^}]*\}").expect("a pattern");
 
-    let monitored = Monitored::start(stage).await;
+    let monitored = Monitored::start(stage, 3).await;
     for rule in rules.expect("rules") {
         let texts = [&rule["expr"], &rule["annotations"]["description"]];
         let texts = texts.map(|text| text.as_str().expect("a text"));

@@ -1,11 +1,16 @@
 //! What probes and Prometheus get from a running operator.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
 
 use inference_profile_operator::leader::{Candidacy, Election, Timing};
 use inference_profile_operator::metrics::Metrics;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
+use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -14,8 +19,11 @@ use tokio::{
 
 use crate::{
     case::{Case, cases},
-    common::program::PROGRAM,
-    operator::Options,
+    common::{
+        bedrock_server::{BedrockServer, profile},
+        program::PROGRAM,
+    },
+    operator::{Options, SONNET},
     stage::{EU, ID, REGION, Stage, empty, sonnet},
     support::eventually,
 };
@@ -26,6 +34,7 @@ pub fn cases() -> Vec<Case> {
         ready_when_the_catalog_is_known_to_fail,
         a_standby_is_ready,
         the_process_serves_probes_and_metrics,
+        the_time_from_a_change_to_its_write_is_counted_by_what_changed,
         metrics_can_ask_for_a_token,
     )]
 }
@@ -124,6 +133,38 @@ async fn the_process_serves_probes_and_metrics(stage: &Stage) {
     assert_eq!(held(&leases.get(name).await.expect("a Lease")), None);
 }
 
+async fn the_time_from_a_change_to_its_write_is_counted_by_what_changed(stage: &Stage) {
+    let bedrock = Bedrock::start(&[REGION]).await;
+    let environment = bedrock.environment();
+    let arguments = ["--catalog=bedrock", "--refresh-interval=1s"];
+    let (mut program, address) = run(stage, &arguments, &environment).await;
+    let until_counted = async |change: &str| {
+        let metric = "inference_profile_operator_change_to_write_seconds_count";
+        let line = format!(r#"{metric}{{change="{change}"}} 1"#);
+        eventually(&line, || async {
+            let page = get(&address, "/metrics").await;
+            let found: Vec<&str> = page.lines().filter(|line| line.contains(metric)).collect();
+            if found.contains(&line.as_str()) {
+                Ok(())
+            } else {
+                Err(found.join("\n"))
+            }
+        })
+        .await;
+    };
+    stage.bound("a", sonnet()).await;
+    until_counted("binding").await;
+    stage.meddle("a", json!({"data": {ID: "drifted"}})).await;
+    until_counted("target").await;
+    bedrock.list(&[REGION, "eu-north-1"]);
+    until_counted("catalog").await;
+    stage.limit_namespace(Some("us-*")).await;
+    until_counted("namespace").await;
+    // Each change was counted once, with the first of its writes.
+    until_counted("binding").await;
+    terminate(&mut program).await;
+}
+
 async fn metrics_can_ask_for_a_token(stage: &Stage) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("token");
@@ -152,19 +193,89 @@ async fn metrics_can_ask_for_a_token(stage: &Stage) {
     terminate(&mut program).await;
 }
 
-/// Runs the program on the stage as a candidate for its Lease, with more arguments and variables, and returns where it
-/// serves.
+/// A stand-in for Bedrock that lists one profile.
+pub struct Bedrock {
+    pub server: BedrockServer,
+    url: String,
+}
+
+impl Bedrock {
+    /// Starts it, with a profile that has these destination regions.
+    pub async fn start(destinations: &[&str]) -> Self {
+        let server = BedrockServer::start().await;
+        let url = server.url();
+        let bedrock = Self { server, url };
+        bedrock.list(destinations);
+        bedrock
+    }
+
+    /// Has it list a profile of these destination regions, in the place of the one before.
+    pub fn list(&self, destinations: &[&str]) {
+        let profile = profile(REGION, "eu", SONNET, destinations);
+        self.server.set_profiles(REGION, vec![profile]);
+    }
+
+    /// Returns the variables with which a program asks it.
+    pub fn environment(&self) -> [(&str, &str); 4] {
+        [
+            ("AWS_ENDPOINT_URL_BEDROCK", self.url.as_str()),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+    }
+
+    /// Waits until it was listed this many times more.
+    pub async fn listed(&self, times: usize) {
+        let before = self.server.listings().len();
+        eventually("it is listed", || async {
+            let since = self.server.listings().len() - before;
+            if since >= times { Ok(()) } else { Err(since) }
+        })
+        .await;
+    }
+}
+
+/// The lines that a program has logged since it serves.
+#[derive(Debug, Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+
+    /// Returns how many lines have this text.
+    pub fn count(&self, text: &str) -> usize {
+        let lines = self.lines();
+        lines.iter().filter(|line| line.contains(text)).count()
+    }
+}
+
+/// As [`run_logged`], for those who do not look at the log.
 pub async fn run(
     stage: &Stage,
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> (Child, String) {
+    let (program, address, _) = run_logged(stage, arguments, environment).await;
+    (program, address)
+}
+
+/// Runs the program on the stage as a candidate for its Lease, with more arguments and variables, and returns where it
+/// serves, and its log.
+pub async fn run_logged(
+    stage: &Stage,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Child, String, Log) {
     let mut program = Command::new(PROGRAM)
         .args(["run", "--region=eu-west-1", "--http-addr=127.0.0.1:0"])
         .args(["--namespace", &stage.namespace])
         .args(["--leader-elect", "--lease-namespace", &stage.namespace])
         .args(arguments)
         .env("KUBECONFIG", stage.cluster.kubeconfig())
+        .env_remove("RUST_LOG")
         .envs(environment.iter().copied())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -177,9 +288,14 @@ pub async fn run(
             break rest.trim().to_owned();
         }
     };
-    // A full pipe would hold it up.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    (program, address)
+    let log = Log::default();
+    let noted = log.clone();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            noted.0.lock().expect("not poisoned").push(line);
+        }
+    });
+    (program, address, log)
 }
 
 /// Ends a program as kubelet does.

@@ -2,10 +2,13 @@
 //! The texts of tests/hostile/ are changed at random. `HOSTILE_CASES` says how many cases of each kind are tried; the file
 //! `HOSTILE_TRACE` then holds the last text, also where it ended the process.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, fs, path::Path, process::Command, sync::Arc};
 
 use inference_profile_operator::{
-    api::{CreationPolicy, TargetKind},
+    api::{
+        CreationPolicy, InferenceProfileBinding, TargetKind, custom_resource_definition,
+        validation::{Validator, Violations},
+    },
     cache::decode::WatchedBinding,
     catalog::{
         embedded::Embedded,
@@ -22,6 +25,10 @@ use inference_profile_operator::{
     types::{Arn, Region, RoleArn},
 };
 use proptest::{prelude::*, sample::select, test_runner::TestCaseResult};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::common::program::{Output, PROGRAM};
 
 /// How many cases of each kind are tried.
 fn cases() -> u32 {
@@ -166,6 +173,58 @@ fn templates() {
         let found = content(kind, CreationPolicy::Owner, &[], &templates, values);
         if let Ok(found) = found {
             prop_assert!(found["f"].len() <= 64 * 1024);
+        }
+        Ok(())
+    });
+}
+
+/// An allow-list of roles, as `--allow-role-arn` takes it.
+#[test]
+fn role_lists() {
+    tries("roles", |text| {
+        let role: RoleArn = "arn:aws:iam::111122223333:role/team/bedrock-reader"
+            .parse()
+            .expect("a role");
+        if let Ok(allowed) = AllowedRoles::parse(&[text]) {
+            let anywhere = allowed.permits_anywhere(&role).is_ok();
+            let in_shop = allowed.permits(&role, "shop").is_ok();
+            prop_assert!(anywhere || !in_shop, "{text:?}");
+        }
+        Ok(())
+    });
+}
+
+/// How many manifests are checked here for one that the program reads: a process takes a thousand times as long.
+const MANIFESTS_PER_PROCESS: usize = 50;
+
+#[test]
+fn manifests() {
+    let validator = Validator::new(&custom_resource_definition()).expect("a validator");
+    let count = Cell::new(0);
+    tries("manifest", |text| {
+        for document in serde_yaml::Deserializer::from_str(text) {
+            let Ok(mut manifest) = Value::deserialize(document) else {
+                break;
+            };
+            let mut found = Violations::keeping(20);
+            validator.check(&mut manifest, &mut found);
+            let (kept, total) = found.into_parts();
+            prop_assert!(kept.len() <= 20 && kept.len() <= total);
+            // What is accepted is understood, whatever its kind and version say.
+            if total == 0 && manifest["spec"].is_object() {
+                let binding = serde_json::from_value::<InferenceProfileBinding>(manifest);
+                prop_assert!(binding.is_ok(), "{binding:?}");
+            }
+        }
+        count.set(count.get() + 1);
+        if count.get() % MANIFESTS_PER_PROCESS == 0 {
+            let mut command = Command::new(PROGRAM);
+            command
+                .args(["render", "--region", "eu-west-1", "-f", "-"])
+                .env_clear();
+            let output = Output::of(&mut command, text);
+            // 2: the manifest is wrong; 3: a binding is not Ready.
+            prop_assert!(matches!(output.code, Some(0 | 2 | 3)), "{output:?}");
         }
         Ok(())
     });

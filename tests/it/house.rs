@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
     "plan",
     "sources",
     "metrics",
+    "traces",
     "feeds",
     "queue",
     "cache",

@@ -15,6 +15,7 @@ mod cli;
 #[path = "../common/mod.rs"]
 mod common;
 mod controlplane;
+mod deny;
 mod docs;
 mod generated;
 mod gitops;

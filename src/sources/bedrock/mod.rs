@@ -30,7 +30,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 pub use network::Resolver;
 pub use options::{Options, SessionName, Timeouts};
-pub use requests::{CountRequests, RequestResult};
+pub use requests::{CountRequests, OPERATIONS, RequestResult};
 
 use self::{
     advice::{Action, Asked},

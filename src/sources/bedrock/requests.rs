@@ -26,6 +26,15 @@ pub enum RequestResult {
 }
 
 impl RequestResult {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Success,
+        Self::Throttled,
+        Self::Refused,
+        Self::Failed,
+        Self::NoAnswer,
+    ];
+
     /// Returns the result as a label of metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -85,7 +94,7 @@ impl Intercept for Counted {
 }
 
 /// The operations that the operator calls.
-const OPERATIONS: [&str; 3] = [
+pub const OPERATIONS: [&str; 3] = [
     "ListInferenceProfiles",
     "ListFoundationModels",
     "GetFoundationModelAvailability",
