@@ -183,6 +183,7 @@ impl Exporter {
     }
 
     /// Returns the layer that takes the spans of this module, and nothing else: no log line becomes part of a trace.
+    #[must_use]
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -193,9 +194,7 @@ impl Exporter {
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(
-                filter_fn(|metadata| is_ours(metadata)).with_max_level_hint(LevelFilter::INFO),
-            )
+            .with_filter(filter_fn(is_ours).with_max_level_hint(LevelFilter::INFO))
     }
 
     /// Sends what is left, and stops. Takes at most 2 s.

@@ -110,7 +110,7 @@ pub struct RunArgs {
         requires = "http_addr"
     )]
     metrics_token_file: Option<PathBuf>,
-    /// Base URL of a receiver of traces by OTLP over HTTP, such as http://collector:4318 [default: no traces]
+    /// Base URL of a receiver of traces by OTLP over HTTP, such as `http://collector:4318` [default: no traces]
     #[arg(long, env = "IPO_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<Endpoint>,
     /// Format of the log lines

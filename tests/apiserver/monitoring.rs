@@ -274,59 +274,58 @@ async fn every_panel_has_data(stage: &Stage) {
     monitored.stop().await;
 }
 
-/// Writes what Prometheus answers to the dashboard's queries, over a while with edits, drift, throttling and a failure, for
-/// dev/dashboard-picture.
-async fn the_dashboard_is_drawn(stage: &Stage) {
-    let monitored = Monitored::start(stage, 0).await;
-    let start = Timestamp::now();
+/// Has the operator do a bit of everything for a while: edits, drift, a limit, a failure, throttling.
+async fn work_for_the_picture(stage: &Stage, bedrock: &BedrockServer, start: Timestamp) {
     let names: Vec<String> = (0..12).map(|number| format!("app-{number}")).collect();
     for name in &names {
         stage.bound(name, sonnet()).await;
     }
-    let mut turn = 0_u32;
-    loop {
+    for turn in 0.. {
         let elapsed = Timestamp::now().duration_since(start).as_secs();
         if elapsed >= DRAWN_SECONDS {
-            break;
+            return;
         }
-        turn += 1;
         let name = &names[fastrand::usize(..names.len())];
-        match turn % 4 {
-            0 => {
-                let drift = json!({"data": {ID: format!("drift-{turn}")}});
-                stage.meddle(name, drift).await;
-            }
-            _ => {
-                let key = format!("MODEL_{turn}");
-                let keys = json!({ID: "ProfileID", key: "ProfileID"});
-                let target = json!({"kind": "ConfigMap", "name": name, "keys": keys});
-                stage.retarget(name, json!([target])).await;
-            }
+        if turn % 4 == 0 {
+            let drift = json!({"data": {ID: format!("drift-{turn}")}});
+            stage.meddle(name, drift).await;
+        } else {
+            let key = format!("MODEL_{turn}");
+            let keys = json!({ID: "ProfileID", key: "ProfileID"});
+            let target = json!({"kind": "ConfigMap", "name": name, "keys": keys});
+            stage.retarget(name, json!([target])).await;
         }
         if (40..50).contains(&elapsed) {
-            monitored.bedrock.fail([Fault::throttled()]);
+            bedrock.fail([Fault::throttled()]);
         }
         match turn {
-            // A limit that changes nothing but what is said of it, for each binding.
+            30 => {
+                let outside =
+                    json!({"model": SONNET, "geography": "eu", "allowedRegions": ["us-*"]});
+                stage.bind("outside", outside).await;
+            }
+            // It changes nothing but what is said of each binding.
             60 => stage.limit_namespace(Some("eu-*")).await,
             70 => stage.limit_namespace(None).await,
             _ => {}
         }
-        if turn == 30 {
-            let outside = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["us-*"]});
-            stage.bind("outside", outside).await;
-        }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(200..1500))).await;
     }
+}
+
+/// Writes what Prometheus answers to the dashboard's queries, for dev/dashboard-picture.
+async fn the_dashboard_is_drawn(stage: &Stage) {
+    let monitored = Monitored::start(stage, 0).await;
+    let start = Timestamp::now();
+    work_for_the_picture(stage, &monitored.bedrock, start).await;
     let (from, to) = (start.as_second(), Timestamp::now().as_second());
-    let options = [format!("--start={from}"), format!("--end={to}")];
-    let [from_option, to_option] = options.each_ref().map(String::as_str);
+    let (start, end) = (format!("--start={from}"), format!("--end={to}"));
+    let options = [start.as_str(), end.as_str(), "--step=2s"];
     let mut drawn = Vec::new();
     for panel in dashboard()["panels"].as_array().expect("panels") {
         let mut queries = Vec::new();
         for target in panel["targets"].as_array().expect("targets") {
             let query = without_variables(target["expr"].as_str().expect("a query"));
-            let options = [from_option, to_option, "--step=2s"];
             let series = monitored.prometheus.ask("range", &options, &query).await;
             queries.push(json!({"legend": target["legendFormat"], "series": series}));
         }

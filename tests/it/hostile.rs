@@ -200,7 +200,7 @@ const MANIFESTS_PER_PROCESS: usize = 50;
 #[test]
 fn manifests() {
     let validator = Validator::new(&custom_resource_definition()).expect("a validator");
-    let count = Cell::new(0);
+    let count = Cell::new(0_usize);
     tries("manifest", |text| {
         for document in serde_yaml::Deserializer::from_str(text) {
             let Ok(mut manifest) = Value::deserialize(document) else {
@@ -217,7 +217,7 @@ fn manifests() {
             }
         }
         count.set(count.get() + 1);
-        if count.get() % MANIFESTS_PER_PROCESS == 0 {
+        if count.get().is_multiple_of(MANIFESTS_PER_PROCESS) {
             let mut command = Command::new(PROGRAM);
             command
                 .args(["render", "--region", "eu-west-1", "-f", "-"])
