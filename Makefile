@@ -51,7 +51,8 @@ e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on
 	@tests/e2e/run
 
 .PHONY: deny
-deny: tools ## Looks for crates, licenses and sources that deny.toml does not allow, and for advisories (needs the network)
+deny: ## Looks for crates, licenses and sources that deny.toml does not allow, and for advisories (needs the network)
+	@dev/tools/cargo-deny
 	@.tools/cargo-deny --locked check
 
 .PHONY: fuzz

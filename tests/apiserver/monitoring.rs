@@ -29,9 +29,8 @@ use crate::{
         tools::tool,
         yaml::documents,
     },
-    operator::SONNET,
     probes::{run, terminate},
-    stage::{ID, REGION, Stage, empty, sonnet},
+    stage::{ID, REGION, Stage, empty},
     support::{ROOT, eventually},
 };
 
@@ -48,6 +47,8 @@ const CERTAIN: [(&str, &str); 4] = [
     ("Leader", "1"),
     ("Versions", "2"),
 ];
+/// The model that bindings ask for, which the stand-in for Bedrock says is legacy.
+const MODEL: &str = "anthropic.claude-sonnet-5-5";
 /// Names the file that the answers for dev/dashboard-picture are written to.
 const ANSWERS: &str = "DASHBOARD_ANSWERS";
 /// How long the operator works for the picture, in seconds.
@@ -133,6 +134,10 @@ impl Prometheus {
     }
 }
 
+fn spec(geography: &str) -> Value {
+    json!({"model": MODEL, "geography": geography})
+}
+
 fn without_variables(query: &str) -> String {
     let replace = |query: String, (name, value): &(&str, &str)| query.replace(name, value);
     VARIABLES.iter().fold(query.to_owned(), replace)
@@ -197,7 +202,7 @@ impl Monitored {
     async fn start(stage: &Stage, throttled: usize) -> Self {
         let bedrock = BedrockServer::start().await;
         let destinations = [REGION, "eu-north-1"];
-        bedrock.set_profiles(REGION, vec![profile(REGION, "eu", SONNET, &destinations)]);
+        bedrock.set_profiles(REGION, vec![profile(REGION, "eu", MODEL, &destinations)]);
         let in_days =
             |days: i64| (Timestamp::now() + SignedDuration::from_hours(24 * days)).to_string();
         let dates = json!({
@@ -207,7 +212,7 @@ impl Monitored {
             "endOfLifeTime": in_days(200),
         });
         let lifecycle = json!({"modelLifecycle": dates});
-        let model = model(REGION, SONNET, &["INFERENCE_PROFILE"], &lifecycle);
+        let model = model(REGION, MODEL, &["INFERENCE_PROFILE"], &lifecycle);
         bedrock.set_models(REGION, vec![model]);
         bedrock.fail((0..throttled).map(|_| Fault::throttled()));
         let url = bedrock.url();
@@ -220,10 +225,9 @@ impl Monitored {
         let arguments = ["--catalog=bedrock", "--refresh-interval=1s"];
         let (leader, first) = run(stage, &arguments, &environment).await;
         for name in ["claude", "sonnet"] {
-            stage.bound(name, sonnet()).await;
+            stage.bound(name, spec("eu")).await;
         }
-        let jp = json!({"model": SONNET, "geography": "jp"});
-        stage.bind("jp", jp).await;
+        stage.bind("jp", spec("jp")).await;
         stage
             .until("jp", "Ready", "False", Reason::GeographyUnsupported)
             .await;
@@ -278,7 +282,7 @@ async fn every_panel_has_data(stage: &Stage) {
 async fn work_for_the_picture(stage: &Stage, bedrock: &BedrockServer, start: Timestamp) {
     let names: Vec<String> = (0..12).map(|number| format!("app-{number}")).collect();
     for name in &names {
-        stage.bound(name, sonnet()).await;
+        stage.bound(name, spec("eu")).await;
     }
     for turn in 0.. {
         let elapsed = Timestamp::now().duration_since(start).as_secs();
@@ -301,7 +305,7 @@ async fn work_for_the_picture(stage: &Stage, bedrock: &BedrockServer, start: Tim
         match turn {
             30 => {
                 let outside =
-                    json!({"model": SONNET, "geography": "eu", "allowedRegions": ["us-*"]});
+                    json!({"model": MODEL, "geography": "eu", "allowedRegions": ["us-*"]});
                 stage.bind("outside", outside).await;
             }
             // It changes nothing but what is said of each binding.

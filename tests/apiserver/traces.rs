@@ -16,7 +16,7 @@ use prost::Message;
 
 use crate::{
     case::{Case, cases},
-    common::serving::Serving,
+    common::{serving::Serving, tls_server::TlsServer},
     probes::{Bedrock, run_logged, terminate},
     stage::{EU, GLOBAL, ID, REGION, Stage, empty, sonnet},
     support::eventually,
@@ -28,6 +28,7 @@ const SOON: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
 pub fn cases() -> Vec<Case> {
     cases![empty(
         a_visit_arrives_with_its_writes,
+        a_receiver_can_speak_tls,
         a_receiver_that_fails_is_one_line,
         a_receiver_that_is_silent_holds_nothing_up,
     )]
@@ -168,6 +169,33 @@ async fn a_visit_arrives_with_its_writes(stage: &Stage) {
     let resource = attributes(&resource.expect("a resource").attributes);
     assert_eq!(resource["service.name"], "inference-profile-operator");
     assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
+    terminate(&mut program).await;
+}
+
+/// With the certificate of its authority, and not without.
+async fn a_receiver_can_speak_tls(stage: &Stage) {
+    let (receiver, serving) = Receiver::start(Answers::Well).await;
+    let tls = TlsServer::start(serving.address(), &["localhost"]).await;
+    let endpoint = format!("--otlp-endpoint={}", tls.url());
+    let arguments = ["--catalog=embedded", &endpoint];
+    let (mut program, _, log) = run_logged(stage, &arguments, &[SOON]).await;
+    stage.bound("untrusted", sonnet()).await;
+    eventually("it is not trusted", || async {
+        match log.count("traces can't be sent") {
+            1 => Ok(()),
+            _ => Err(log.lines()),
+        }
+    })
+    .await;
+    terminate(&mut program).await;
+    assert_eq!(receiver.requests(), []);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle = tls.bundle(&folder);
+    let trusting = ("SSL_CERT_FILE", bundle.as_str());
+    let (mut program, _, _) = run_logged(stage, &arguments, &[SOON, trusting]).await;
+    stage.bound("claude", sonnet()).await;
+    receiver.span("visit", &[("binding.name", "claude")]).await;
     terminate(&mut program).await;
 }
 

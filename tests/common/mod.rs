@@ -5,5 +5,6 @@ pub mod chart;
 pub mod program;
 pub mod refusals;
 pub mod serving;
+pub mod tls_server;
 pub mod tools;
 pub mod yaml;

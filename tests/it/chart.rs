@@ -181,6 +181,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("crds: {install: yes please}", "/crds/install"),
     ("image: {digest: 'sha256:abc'}", "/image/digest"),
     ("image: {digest: latest}", "/image/digest"),
+    (
+        "tracing: {otlpEndpoint: 'collector:4318'}",
+        "/tracing/otlpEndpoint",
+    ),
     ("image: {tag: 1.5}", "/image/tag"),
     ("image: {tag: 'a b'}", "/image/tag"),
     ("image: {pullPolicy: Sometimes}", "/image/pullPolicy"),
@@ -488,6 +492,10 @@ fn options_become_flags() {
             &["--http-addr=[::]:9090"],
         ),
         ("log: {format: text}", &["--log-format=text"]),
+        (
+            "tracing: {otlpEndpoint: 'http://collector:4318'}",
+            &["--otlp-endpoint=http://collector:4318"],
+        ),
         ("extraArgs: [--a=b, --c]", &["--a=b", "--c"]),
     ] {
         let arguments = arguments(&helm, values);
