@@ -143,9 +143,13 @@ async fn a_visit_arrives_with_its_writes(stage: &Stage) {
     for kind in ["ConfigMap", "InferenceProfileBinding"] {
         let expected = [("kind", kind), applied[0], applied[1]];
         let write = receiver.span("write", &expected).await;
-        let spans = receiver.spans();
-        let parent = spans.iter().find(|it| it.span_id == write.parent_span_id);
-        let parent = parent.unwrap_or_else(|| panic!("{spans:#?}"));
+        // The visit ends, and is sent, after its writes.
+        let parent = eventually("the visit of a write", || async {
+            let spans = receiver.spans();
+            let is_parent = |it: &&Span| it.span_id == write.parent_span_id;
+            spans.iter().find(is_parent).cloned().ok_or(spans)
+        })
+        .await;
         assert_eq!(parent.name, "visit");
         assert_eq!(parent.trace_id, write.trace_id);
     }
