@@ -611,7 +611,6 @@ impl Cache {
         };
         Some(Observed {
             usability: None,
-            unrecorded: Vec::new(),
             namespace: self.namespace_limit(&key.namespace),
             binding,
             feed,

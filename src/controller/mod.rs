@@ -160,7 +160,6 @@ impl Controller {
             settings: config.settings.clone(),
             embedded: config.embedded,
             clock: config.clock.clone(),
-            unrecorded: Mutex::default(),
         };
         metrics.collect(gauges::Gauges::of(
             Arc::downgrade(&state),

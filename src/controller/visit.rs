@@ -1,20 +1,15 @@
 //! One visit of one binding: gather, plan, write, remove, restart, conclude, write the status, publish Events.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use parking_lot::Mutex;
 
 use crate::{
     api::condition::ConditionType,
     catalog::{FeedKey, FeedState, embedded::Embedded},
     feeds::access::AccessChecks,
     plan::{
-        Outcome, Retry, Settings,
-        identity::ObjectKey,
-        observed::{Binding, Observed},
-        plan,
-        status::{Status, TargetRecord},
+        Outcome, Retry, Settings, identity::ObjectKey, observed::Observed, plan, status::Status,
     },
     queue::Lane,
     residency::NamespaceLimit,
@@ -40,12 +35,7 @@ pub(super) struct Visitor {
     pub settings: Settings,
     pub embedded: &'static Embedded,
     pub clock: Arc<dyn Clock>,
-    /// First values that were written and that statuses could not record.
-    pub unrecorded: Mutex<Unrecorded>,
 }
-
-/// Records of targets by binding, with its UID.
-type Unrecorded = HashMap<ObjectKey, (Arc<str>, Vec<TargetRecord>)>;
 
 impl Visitor {
     /// Visits a binding and returns when the next visit is worthwhile.
@@ -56,7 +46,6 @@ impl Visitor {
         let list = self.state.gate.list();
         let Some((observed, feed)) = self.gather(key) else {
             self.restarts.forget(key);
-            self.unrecorded.lock().remove(key);
             return Ok(Retry::OnChange);
         };
         if observed.namespace == NamespaceLimit::Terminating && !observed.binding.deleting {
@@ -111,18 +100,14 @@ impl Visitor {
         let removals = removals.into_iter();
         let removals = join_all(removals.map(|it| self.writer.remove(&binding, it))).await;
         let restarts = self.restarts.trigger(&binding, restarts).await;
+        if self.state.gate.list() != list {
+            // What was observed may be of a cluster that is no longer so, and an action that was not tried is no failure.
+            return Err(CallError::NotSynced);
+        }
         let mut outcome = finishing.conclude(removals, restarts, now);
         if let Some(status) = outcome.status.take() {
-            let first_values = first_values(&binding, &status);
-            let written = if self.state.gate.list() == list {
-                log_decision(&outcome, &status);
-                self.writer.write_status(&binding, status).await
-            } else {
-                // What was observed may be of a cluster that is no longer so, and an action that was not tried is no failure.
-                Err(CallError::NotSynced)
-            };
-            self.note_unrecorded(&binding, first_values, &written);
-            written?;
+            log_decision(&outcome, &status);
+            self.writer.write_status(&binding, status).await?;
             self.writer.answered(key);
         }
         if outcome.drop_finalizer {
@@ -132,21 +117,6 @@ impl Visitor {
             self.writer.publish(&binding, notice).await;
         }
         Ok(outcome.retry)
-    }
-
-    /// Remembers first values that the status could not record, until it does: if they change before, restarts are owed for it.
-    fn note_unrecorded(
-        &self,
-        binding: &Binding,
-        first_values: Vec<TargetRecord>,
-        written: &Result<(), CallError>,
-    ) {
-        let mut unrecorded = self.unrecorded.lock();
-        if written.is_ok() {
-            unrecorded.remove(&binding.key);
-        } else if !first_values.is_empty() {
-            unrecorded.insert(binding.key.clone(), (binding.uid.clone(), first_values));
-        }
     }
 
     /// Cancels the restarts of a binding whose visit failed.
@@ -178,22 +148,8 @@ impl Visitor {
         ) {
             observed.usability = checks.look((feed.clone(), request.model.clone()));
         }
-        if let Some((uid, records)) = self.unrecorded.lock().get(key)
-            && *uid == binding.uid
-        {
-            observed.unrecorded.clone_from(records);
-        }
         Some((observed, used_feed))
     }
-}
-
-/// Returns the records of targets that the status before did not have, where a workload may have to restart for them.
-fn first_values(binding: &Binding, status: &Status) -> Vec<TargetRecord> {
-    if binding.spec.rollout.is_empty() {
-        return Vec::new();
-    }
-    let is_new = |record: &&TargetRecord| binding.status.record(&record.key).is_none();
-    status.targets.iter().filter(is_new).cloned().collect()
 }
 
 /// Logs what a visit decided: one line per status that is written, with everything that an audit needs.

@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     identity::{ObjectKey, TargetKey},
-    status::{Status, TargetRecord},
+    status::Status,
 };
 
 /// Key -> value name.
@@ -387,6 +387,4 @@ pub struct Observed {
     pub targets: Vec<ObservedTarget>,
     /// The objects that this binding controls or holds keys in, whether or not the spec still names them.
     pub held_objects: Vec<HeldObject>,
-    /// Records of first values that were written, and that the status lacks because it could not be written after them.
-    pub unrecorded: Vec<TargetRecord>,
 }

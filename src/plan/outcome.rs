@@ -124,10 +124,12 @@ fn inventory(
         .map(|record| (record.key.clone(), record.clone()))
         .collect();
     // Where nothing was written no restart is owed: the mark is taken back.
-    for key in writes.refused() {
-        let unmarked = decisions.unmarked.iter().find(|record| record.key == *key);
-        if let Some(before) = unmarked {
-            records.insert(key.clone(), before.clone());
+    if let Some(unmarked) = &decisions.unmarked {
+        for key in writes.refused() {
+            match unmarked.iter().find(|record| record.key == *key) {
+                Some(before) => records.insert(key.clone(), before.clone()),
+                None => records.remove(key),
+            };
         }
     }
     for removal in removals {

@@ -30,10 +30,8 @@ pub(super) struct Decisions {
     /// Whether the value that is written before this plan breaks a residency limit.
     pub residency_violated: bool,
     pub restarts_enabled: bool,
-    /// The inventory before restarts were marked in it. Empty if none were.
-    pub unmarked: Vec<TargetRecord>,
-    /// Records of first values that the status lacks.
-    pub unrecorded: Vec<TargetRecord>,
+    /// The inventory before restarts were marked in it. `None` if none were.
+    pub unmarked: Option<Vec<TargetRecord>>,
     pub supported: Finding,
     pub residency: Finding,
     pub catalog: Finding,
@@ -113,8 +111,7 @@ impl Plan {
             return None;
         }
         let binding = &*self.decisions.binding;
-        let unrecorded = &self.decisions.unrecorded;
-        let targets = restarts::marked(binding, unrecorded, self.writes.iter().flatten(), now)?;
+        let targets = restarts::marked(binding, self.writes.iter().flatten(), now)?;
         Some(Status {
             targets,
             ..binding.status.clone()
@@ -126,10 +123,7 @@ impl Plan {
     pub fn marked(mut self, status: Status) -> Self {
         let binding = Arc::make_mut(&mut self.decisions.binding);
         let before = std::mem::replace(&mut binding.status, status);
-        self.decisions.unmarked = before.targets;
-        self.decisions
-            .unmarked
-            .append(&mut self.decisions.unrecorded);
+        self.decisions.unmarked = Some(before.targets);
         self
     }
 

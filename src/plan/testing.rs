@@ -212,7 +212,6 @@ pub(super) fn observed(binding: &Binding, feed: FeedState) -> Observed {
         feed,
         usability: None,
         held_objects: Vec::new(),
-        unrecorded: Vec::new(),
     }
 }
 

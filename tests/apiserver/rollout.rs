@@ -358,10 +358,16 @@ async fn nothing_else_restarts_a_workload(stage: &mut Stage) {
     stage.start(stage.restarting());
     stage.ready("claude").await;
     stage.until_id("renamed", Some(GLOBAL)).await;
-    assert_untouched(stage, "adopted, with another value").await;
+    stage.settled().await;
+    assert_eq!(
+        stage.restarts("chat").await,
+        1,
+        "adopted, with another value"
+    );
     stage.edit("claude", json!({"rollout": [{"kind": "Deployment", "name": "chat"}, {"kind": "Deployment", "name": "b"}]})).await;
     stage.ready("claude").await;
-    assert_untouched(stage, "a workload added").await;
+    stage.settled().await;
+    assert_eq!(stage.restarts("chat").await, 1, "a workload added");
 }
 
 async fn a_changed_catalog_restarts(stage: &Stage) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     action::{TriedRestart, Write, WriteMode},
     identity::WorkloadKey,
-    observed::Binding,
+    observed::{Binding, fingerprint, fingerprints},
     status::TargetRecord,
     steps::WriteOutcomes,
     values_hash::{changed_keys, entries_of, hex_digits},
@@ -38,10 +38,10 @@ pub enum RestartOutcome {
 /// A mark is a pending restart. It is recorded before the write, so that the restart is owed whatever happens afterwards: the
 /// status may not be written, and the value may change back meanwhile. The time in it makes each change one of its own.
 ///
-/// `unrecorded` are records of first values that the status lacks: pods may have started with them.
+/// An object may hold values of ours that the status does not know: its write was answered too late, or the status could not be
+/// written after it. Pods may have started with them, so that their change counts too.
 pub(super) fn marked<'a>(
     binding: &Binding,
-    unrecorded: &[TargetRecord],
     writes: impl IntoIterator<Item = &'a Write>,
     now: i64,
 ) -> Option<Vec<TargetRecord>> {
@@ -53,16 +53,9 @@ pub(super) fn marked<'a>(
         if matches!(write.mode, WriteMode::Unchanged(_)) {
             continue;
         }
-        if records.iter().all(|record| record.key != write.key) {
-            let written = unrecorded.iter().filter(|record| record.key == write.key);
-            records.extend(
-                written
-                    .filter(|record| !changed_keys(record, &write.content).is_empty())
-                    .cloned(),
-            );
-        }
         let mut known = records.iter_mut();
         let Some(record) = known.find(|record| record.key == write.key) else {
+            records.extend(unrecorded(binding, write, now));
             continue;
         };
         let changed: Vec<Arc<str>> = changed_keys(record, &write.content)
@@ -78,6 +71,34 @@ pub(super) fn marked<'a>(
         }
     }
     (records != binding.status.targets).then_some(records)
+}
+
+/// Returns the record of an object that is about to be written and that the status does not know, with a mark on each key under
+/// which it holds another value of this binding. Returns `None` if there is no such key.
+fn unrecorded(binding: &Binding, write: &Write, now: i64) -> Option<TargetRecord> {
+    let (WriteMode::Update(view) | WriteMode::Merge(view)) = &write.mode else {
+        return None;
+    };
+    let held = view.held_by(&binding.key.name)?;
+    let wanted = fingerprints(write.key.kind, &write.content);
+    let differs = |key: &str| {
+        let key = fingerprint(key);
+        let value = |pairs: &[(u64, u64)]| {
+            let found = pairs.binary_search_by_key(&key, |(key, _)| *key);
+            found.ok().map(|at| pairs[at].1)
+        };
+        value(&held.keys).is_some_and(|held| value(&wanted) != Some(held))
+    };
+    let keys = write.content.keys().filter(|key| differs(key));
+    let changed: Box<[Arc<str>]> = keys.map(|key| Arc::from(key.as_str())).collect();
+    (!changed.is_empty()).then(|| TargetRecord {
+        key: write.key.clone(),
+        uid: view.uid.clone(),
+        policy: write.policy,
+        hash: "".into(),
+        restart_pending: changed,
+        since: Some(now),
+    })
 }
 
 /// Returns the restarts that are due after the writes.

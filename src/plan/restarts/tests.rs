@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use crate::{
+    api::TargetKind,
     api::condition::{ConditionStatus, ConditionType, Reason},
     catalog::FeedState,
     plan::{
         action::Retry,
-        observed::Observed,
+        observed::{Controller, Holding, Observed, ObservedTarget, TargetView},
         status::Status,
         testing::{
             NOW, SETTINGS, SONNET, TRIGGERED, bound_with_workload, carry_out, edited, failing,
@@ -410,31 +413,65 @@ fn what_is_about_to_change_is_marked_before_it_is_written() {
 }
 
 #[test]
-fn a_first_value_that_the_status_lacks_restarts_when_it_changes() {
+fn a_value_that_the_status_lacks_restarts_when_it_changes() {
     let before = bound_with_workload("geography: eu");
-    let written = &before.status.targets;
     let to = |geography: &str| Binding {
         status: Status::default(),
         ..edited(&before, &with_workload(&format!("geography: {geography}")))
     };
-    let mark = |binding: &Binding, unrecorded: &[TargetRecord]| {
-        let observed = Observed {
-            unrecorded: unrecorded.to_vec(),
-            ..observed(binding, full())
+    let eu = visit(&before, full(), &SETTINGS).1.writes[0]
+        .as_ref()
+        .expect("a write")
+        .content
+        .clone();
+    let seen = |binding: &Binding, held: Option<&BTreeMap<String, String>>| {
+        let holding = |content: &BTreeMap<String, String>| Holding {
+            holder: binding.key.name.clone(),
+            keys: fingerprints(TargetKind::ConfigMap, content),
         };
-        planned_with_restarts(observed, NOW + 5).mark(NOW + 5)
+        let view = TargetView {
+            uid: "u".into(),
+            labelled: true,
+            controller: Some(Controller {
+                uid: binding.uid.clone(),
+                binding: Some(binding.key.name.clone()),
+                description: "it".into(),
+            }),
+            ours: held.map(holding).into_iter().collect(),
+            ..TargetView::default()
+        };
+        let target = ObservedTarget {
+            view: Some(Arc::new(view)),
+            claimed_by: None,
+        };
+        Observed {
+            targets: vec![target],
+            ..observed(binding, full())
+        }
     };
-    assert_eq!(mark(&to("global"), &[]), None, "none was written");
-    assert_eq!(mark(&to("eu"), written), None, "it is the same");
-    let marked = mark(&to("global"), written).expect("a mark");
-    assert_eq!(marked.targets[0].hash, written[0].hash);
-    let binding = Binding {
-        status: marked,
-        ..to("global")
-    };
-    let (after, restarts, _) = visit_with_restarts(&binding, full(), &TRIGGERED, NOW + 5);
-    assert_eq!(restarts.len(), 1);
-    assert!(after.status.targets[0].restart_pending.is_empty());
+    let mark = |binding: &Binding, held| planned_with_restarts(seen(binding, held), NOW).mark(NOW);
+    assert_eq!(mark(&to("eu"), Some(&eu)), None, "it is the same");
+    assert_eq!(mark(&to("global"), None), None, "others hold all keys");
+    let marked = mark(&to("global"), Some(&eu)).expect("a mark");
+    assert_eq!(
+        *marked.targets[0].restart_pending,
+        [
+            "BEDROCK_DESTINATION_REGIONS",
+            "BEDROCK_GEOGRAPHY",
+            "BEDROCK_INFERENCE_PROFILE_ID"
+        ]
+        .map(Arc::from)
+    );
+    let plan = planned_with_restarts(seen(&to("global"), Some(&eu)), NOW).marked(marked);
+    let (actions, outcome) = carry_out(plan, write_succeeds, |_| Ok(()), |_| TRIGGERED, NOW);
+    assert_eq!(actions.restarts.len(), 1);
+    let status = outcome.status.expect("a status");
+    assert!(status.targets[0].restart_pending.is_empty());
+    // Where the write is refused, no record stays.
+    let refuse = |_: &Write| Err(problem(Reason::TargetForbidden, "no", Retry::Rarely));
+    let plan = planned_with_restarts(seen(&to("global"), Some(&eu)), NOW);
+    let (_, outcome) = carry_out(plan, refuse, |_| Ok(()), |_| TRIGGERED, NOW);
+    assert_eq!(outcome.status.expect("a status").targets, []);
 }
 
 #[test]
