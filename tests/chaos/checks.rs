@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
+    audit::Write,
     bindings::{Binding, Shape},
     etcd::Change,
     manifests,
@@ -212,7 +213,12 @@ fn values(world: &World, changes: &ByKey, findings: &mut Findings) {
         for change in of(changes, &binding.target_key()) {
             let seen = binding.found(change.object.as_deref());
             // What garbage collection takes may come back until the operator sees that the binding is gone.
-            if !world.bindings.contains_key(id) && allowed.contains(&seen) {
+            let was_deleted = if change.life < world.recorder.life() {
+                world.ledger.came_back.contains(id)
+            } else {
+                !world.bindings.contains_key(id)
+            };
+            if was_deleted && allowed.contains(&seen) {
                 continue;
             }
             if let Some(further) = allowed[at..].iter().position(|value| *value == seen) {
@@ -308,9 +314,11 @@ fn restarts(world: &World, changes: &ByKey, findings: &mut Findings) {
             .get(&binding.workload_key())
             .cloned()
             .unwrap_or_default();
-        // Where etcd was put back, its workloads were, too.
+        // Where etcd was put back, its workloads were, too; and without a value new pods could not start.
         let life = world.recorder.life();
-        let due = moved.last().filter(|(moved_in, _)| *moved_in == life);
+        let due = moved
+            .last()
+            .filter(|(moved_in, _)| *moved_in == life && value.is_some());
         let most = moved.len().max(usize::from(world.ledger.went_back_unseen));
         if restarted.len() > most || restarted.last() < due {
             findings.restarts += 1;
@@ -341,7 +349,20 @@ fn restarts_by_workload(world: &World) -> BTreeMap<String, Vec<(u32, u64)>> {
     restarts
 }
 
-/// Whoever changes something holds the Lease at that revision, or nobody does.
+/// Says whether the holder of the Lease has not written an object before this revision, in the try.
+fn is_first_of_the_term(world: &World, late: &Write, holder: &str, revision: u64) -> bool {
+    let mut writes = world.audit.writes[world.ledger.writes_before..].iter();
+    !writes.any(|write| {
+        write.succeeded()
+            && write.life == late.life
+            && write.key() == late.key()
+            && holder.starts_with(&write.user)
+            && write.revision.is_some_and(|written| written < revision)
+    })
+}
+
+/// Whoever changes something holds the Lease at that revision, or nobody does. What was on its way when the Lease changed hands
+/// may arrive where the new holder has written nothing yet.
 fn overlaps(world: &World, changes: &[Change], findings: &mut Findings) {
     let leases: Vec<Change> = world
         .recorder
@@ -377,6 +398,7 @@ fn overlaps(world: &World, changes: &[Change], findings: &mut Findings) {
         if let Some(holder) = holder
             && !holder.is_empty()
             && !holder.starts_with(&write.user)
+            && !(world.ledger.delayed && is_first_of_the_term(world, write, holder, revision))
         {
             findings.overlaps += 1;
             findings.words.push(format!(

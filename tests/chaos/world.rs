@@ -52,6 +52,10 @@ pub struct Ledger {
     /// Whether the leader died, and specs went back before anybody led again. A change that was recorded and not written can't be
     /// told from one that was written and taken back: a workload may restart once for nothing.
     pub went_back_unseen: bool,
+    /// Bindings that were deleted and came back with an older copy of etcd's data.
+    pub came_back: BTreeSet<String>,
+    /// Whether what replicas send is delayed beyond their terms.
+    pub delayed: bool,
     /// Bindings that a burst concerned.
     struck: BTreeSet<String>,
     /// The fewest writes with which all this can be done.

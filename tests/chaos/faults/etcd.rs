@@ -49,6 +49,10 @@ async fn etcd_restored_from_an_older_copy(world: &mut World) -> Outcome {
     world.until_writes(before + world.ledger.least / 2).await?;
     let recorder = std::sync::Arc::clone(&world.recorder);
     world.plane.restore_copy(&recorder).await?;
+    let deleted = bindings
+        .keys()
+        .filter(|id| !world.bindings.contains_key(*id));
+    world.ledger.came_back = deleted.cloned().collect();
     world.bindings = bindings;
     // What came after the copy is not there.
     let present: Vec<String> = world.bindings.keys().cloned().collect();

@@ -42,6 +42,7 @@ async fn network_cut(world: &mut World) -> Outcome {
 
 /// What the leader sent arrives 30 s later, in the term of the other one.
 async fn network_delayed_by_30_s(world: &mut World) -> Outcome {
+    world.ledger.delayed = true;
     let leader = world.some_leader().await?;
     to_the_leader(world, Network::Slow(LATE)).await?;
     until("what was delayed has arrived", 3 * LATE, || {
@@ -56,6 +57,7 @@ async fn network_delayed_by_30_s(world: &mut World) -> Outcome {
 
 /// What the leader sent arrives when the other one leads.
 async fn requests_held_back(world: &mut World) -> Outcome {
+    world.ledger.delayed = true;
     to_the_leader(world, Network::RequestsHeld).await
 }
 
