@@ -15,7 +15,7 @@ use minijinja::{
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
     route::Route,
-    types::{AccountId, Region},
+    types::{AccountId, ApplicationProfileArn, Region},
 };
 
 /// The keys of a target that specifies neither keys nor templates.
@@ -26,6 +26,10 @@ pub const DEFAULT_KEYS: [(&str, ValueName); 5] = [
     ("BEDROCK_INFERENCE_PROFILE_ID", ValueName::ProfileID),
     ("BEDROCK_SOURCE_REGION", ValueName::SourceRegion),
 ];
+
+/// The keys that a target has besides, if it specifies neither keys nor templates and the binding names an application profile.
+pub const APPLICATION_KEYS: [(&str, ValueName); 1] =
+    [("BEDROCK_INVOCATION_ID", ValueName::InvocationID)];
 
 /// Keys of every owned Secret, as required by the Service Binding specification for Kubernetes
 /// (<https://servicebinding.io/spec/core/1.1.0/#well-known-secret-entries>).
@@ -63,6 +67,14 @@ pub enum RenderError {
         /// The name of the value.
         value: &'static str,
     },
+    /// A key needs the ARN of an application profile, and the binding names none.
+    #[error(
+        "{key} asks for ApplicationProfileARN, and the binding names no application profile: set application.name, or use InvocationID"
+    )]
+    NoApplicationProfile {
+        /// The key.
+        key: String,
+    },
     /// A template is malformed, uses an unknown name, or exceeds a limit.
     #[error("template {key}: {message}")]
     TemplateInvalid {
@@ -80,9 +92,17 @@ pub struct Values<'a> {
     pub route: &'a Route,
     /// The account in the ARNs of profiles, if it is known.
     pub account: Option<&'a AccountId>,
+    /// The application profile through which workloads invoke it, if the binding names one.
+    pub application: Option<&'a ApplicationProfileArn>,
 }
 
 impl Values<'_> {
+    /// Returns what workloads invoke: the ARN of the application profile where there is one, else the ID of the route.
+    fn invocation_id(&self) -> &str {
+        let application = self.application.map(ApplicationProfileArn::as_str);
+        application.unwrap_or_else(|| self.route.id())
+    }
+
     /// Returns the value of this name, or `None` if it is not known.
     #[must_use]
     pub fn value(&self, name: ValueName) -> Option<String> {
@@ -99,6 +119,8 @@ impl Values<'_> {
             ValueName::RuntimeEndpoint => route.source_region.runtime_endpoint(),
             ValueName::OpenAIBaseURL => openai_base_url(&route.source_region),
             ValueName::AnthropicBaseURL => anthropic_base_url(&route.source_region),
+            ValueName::InvocationID => self.invocation_id().to_owned(),
+            ValueName::ApplicationProfileARN => return self.application.map(ToString::to_string),
         })
     }
 }
@@ -134,12 +156,15 @@ pub fn content(
         content.extend(SECRET_KEYS.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
     for (key, name) in keys {
-        let value = values
-            .value(*name)
-            .ok_or_else(|| RenderError::ValueUnavailable {
+        let value = values.value(*name).ok_or_else(|| match name {
+            ValueName::ApplicationProfileARN => RenderError::NoApplicationProfile {
+                key: key.to_string(),
+            },
+            _ => RenderError::ValueUnavailable {
                 key: key.to_string(),
                 value: "ProfileARN",
-            })?;
+            },
+        })?;
         content.insert(key.to_string(), value);
     }
     for (key, template) in templates {
@@ -217,6 +242,10 @@ fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<Stri
             openAIBaseURL => openai_base_url(&route.source_region),
             anthropicBaseURL => anthropic_base_url(&route.source_region),
         },
+        invocation => context! { id => values.invocation_id() },
+        application => context! {
+            arn => values.application.map_or(minijinja::Value::UNDEFINED, |arn| minijinja::Value::from(arn.as_str())),
+        },
     };
     let invalid = |error: &minijinja::Error| RenderError::TemplateInvalid {
         key: key.to_owned(),
@@ -252,7 +281,7 @@ fn describe(error: &minijinja::Error) -> String {
     match error.kind() {
         ErrorKind::OutOfFuel => "takes too many steps: simplify the template".to_owned(),
         ErrorKind::WriteFailure => format!("writes more than {TEMPLATE_OUTPUT} bytes"),
-        ErrorKind::UndefinedError => "uses a name that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint, .openAIBaseURL, .anthropicBaseURL".to_owned(),
+        ErrorKind::UndefinedError => "uses a name that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint, .openAIBaseURL, .anthropicBaseURL, invocation.id, application.arn (with spec.application)".to_owned(),
         kind => error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}")),
     }
 }
@@ -303,6 +332,7 @@ mod tests {
         Values {
             route,
             account: None,
+            application: None,
         }
     }
 

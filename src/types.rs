@@ -34,6 +34,16 @@ pub enum ParseError {
     /// The text is not the ARN of a role.
     #[error("{0:?} is not the ARN of an IAM role: expected arn:PARTITION:iam::ACCOUNT:role/NAME")]
     RoleArn(String),
+    /// The text is not the name of an application inference profile.
+    #[error(
+        "{0:?} is not the name of an application inference profile: expected at most 64 letters and digits, with single spaces, _ and - after them, such as shop-chat"
+    )]
+    ApplicationName(String),
+    /// The text is not the ARN of an application inference profile.
+    #[error(
+        "{0:?} is not the ARN of an application inference profile: expected arn:PARTITION:bedrock:REGION:ACCOUNT:application-inference-profile/ID"
+    )]
+    ApplicationProfileArn(String),
     /// The text is not an ARN.
     #[error("{0:?} is not an ARN: expected arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE")]
     Arn(String),
@@ -112,6 +122,11 @@ pub const GEOGRAPHY_PATTERN: &str = "^[a-z]{2,16}(-[a-z]{2,16}){0,2}$";
 /// Pattern of a region name in any partition.
 pub const REGION_PATTERN: &str = "^[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$";
 
+/// Pattern of the name of an application inference profile: `InferenceProfileName` in the service model of Bedrock.
+pub const APPLICATION_NAME_PATTERN: &str = "^([0-9a-zA-Z][ _-]?)+$";
+/// Most characters of the name of an application inference profile.
+pub const APPLICATION_NAME_LIMIT: u32 = 64;
+
 text_type!(
     /// A foundation model ID, such as `anthropic.claude-sonnet-5-5`.
     ModelId,
@@ -154,6 +169,65 @@ text_type!(
     is_role_arn,
     RoleArn
 );
+
+text_type!(
+    /// The name of an application inference profile, such as `shop-chat`.
+    ///
+    /// Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_CreateInferenceProfile.html>
+    ApplicationName,
+    is_application_name,
+    ApplicationName
+);
+text_type!(
+    /// The ARN of an application inference profile, such as
+    /// `arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a1b2c3d4e5f6`.
+    ApplicationProfileArn,
+    is_application_profile_arn,
+    ApplicationProfileArn
+);
+
+fn is_application_name(text: &str) -> bool {
+    let is_separator = |byte: u8| matches!(byte, b' ' | b'_' | b'-');
+    let bytes = text.as_bytes();
+    bytes.len() <= APPLICATION_NAME_LIMIT as usize
+        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || is_separator(*byte))
+        && bytes
+            .windows(2)
+            .all(|pair| !(is_separator(pair[0]) && is_separator(pair[1])))
+}
+
+fn is_application_profile_arn(text: &str) -> bool {
+    let Ok(arn) = Arn::parse(text) else {
+        return false;
+    };
+    let id = arn.resource.strip_prefix("application-inference-profile/");
+    arn.service == "bedrock"
+        && arn.region.is_some()
+        && arn.account.is_some()
+        && id.is_some_and(|id| {
+            (1..=255).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-:.".contains(&byte))
+        })
+}
+
+impl ApplicationProfileArn {
+    /// Returns the ID of the profile: the last part.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Returns the account of the profile.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        Arn::parse(&self.0).ok()?.account
+    }
+}
 
 /// Most characters of the path and name of a role together.
 const ROLE_NAME_LIMIT: usize = 576;

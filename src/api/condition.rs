@@ -48,6 +48,7 @@ wire_enum!(
         Bound,
         // RegionSupported
         ProfileFound, FallbackGeographyUsed, FallbackModelUsed, OnDemandFallback, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
+        ApplicationProfileNotFound, ApplicationProfileMismatch,
         CatalogUnavailable, Pending,
         // ResidencySatisfied
         NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, LimitUnknown, NoProfile,

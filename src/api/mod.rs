@@ -3,6 +3,7 @@
 //! The types mirror the wire format and decide nothing. The validation rules of the apiserver are next to the fields that
 //! they check, so that the CRD and the code cannot diverge.
 
+mod application;
 pub mod condition;
 mod crd;
 pub mod names;
@@ -21,6 +22,7 @@ use crate::{
     types::{GEOGRAPHY_PATTERN, MODEL_ID_PATTERN, ModelId, ON_DEMAND, ParseError, REGION_PATTERN},
 };
 
+pub use application::Application;
 pub use crd::custom_resource_definition;
 
 /// DNS subdomain names (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
@@ -88,6 +90,11 @@ pub struct InferenceProfileBindingSpec {
     /// What may be used if the geography has no profile of the model. There is no fallback unless it is listed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
+
+    /// Application inference profile that workloads invoke instead of the system-defined one, for example because its tags
+    /// attribute costs. It is found by its name, and never made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<Application>,
 
     /// Region that the workload calls Bedrock from. Defaults to the operator's `--region`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,7 +200,8 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_policy: Option<CreationPolicy>,
 
-    /// Value to write for each key. Defaults to the five keys `BEDROCK_*` if there are neither keys nor templates.
+    /// Value to write for each key. Defaults to the five keys `BEDROCK_*` if there are neither keys nor templates; with
+    /// `application` to `BEDROCK_INVOCATION_ID` too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(
@@ -281,6 +289,8 @@ pub enum ValueName {
     RuntimeEndpoint,
     OpenAIBaseURL,
     AnthropicBaseURL,
+    InvocationID,
+    ApplicationProfileARN,
 }
 
 /// A workload of the binding's namespace.
@@ -389,6 +399,13 @@ pub struct ProfileStatus {
     /// ARN that can be used instead of the ID. The ARN of a profile is known only if the account is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
+    /// ARN of the application inference profile that workloads invoke, if the spec names one.
+    #[serde(
+        default,
+        rename = "applicationProfileARN",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub application_profile_arn: Option<String>,
     /// Geography of the profile. It differs from the spec if a fallback is used; `on-demand` means that there is no profile.
     pub geography: String,
     /// Region that workloads call Bedrock from.

@@ -7,6 +7,7 @@
 //! etcd that was put back to an older copy has lower ones. Only our own writes that were answered after the list was asked
 //! for stand against it, because they are of the same etcd.
 
+mod applications;
 pub mod decode;
 mod pool;
 
@@ -33,7 +34,7 @@ use crate::{
     queue::Lane,
     residency::NamespaceLimit,
     resolve::Request,
-    types::{ModelId, Region},
+    types::{ApplicationName, ModelId, Region},
 };
 
 use pool::Pool;
@@ -49,6 +50,8 @@ pub struct FollowUp {
     pub release: Vec<FeedKey>,
     /// Feeds that list now because a user requests it.
     pub refresh: Vec<FeedKey>,
+    /// Feeds that list application profiles from now on, or no longer do.
+    pub applications: Vec<(FeedKey, bool)>,
 }
 
 /// The rules by which bindings get feeds.
@@ -153,6 +156,8 @@ pub struct Cache {
     /// Binding -> objects that it wrote to.
     held_objects: HashMap<ObjectKey, Vec<TargetKey>>,
     audiences: HashMap<FeedKey, Audience>,
+    naming_applications: applications::Named,
+    asking_applications: applications::Asks,
     /// Targets with a write in flight -> version at which the target disappeared in the meantime, or 0.
     in_flight: HashMap<TargetKey, u64>,
     /// The last list that was asked for.
@@ -529,6 +534,13 @@ impl Cache {
     ) {
         let from = before.and_then(|binding| self.feed_request(binding));
         let to = after.and_then(|binding| self.feed_request(binding));
+        let asked = |binding: Option<&Binding>, request: &Option<FeedRequest>| {
+            application(binding?).and(request.as_ref().map(|request| request.feed.clone()))
+        };
+        let applications = self
+            .asking_applications
+            .replace(asked(before, &from), asked(after, &to));
+        follow_up.applications.extend(applications);
         if from != to {
             follow_up.add(self.admission.replace(from.as_ref(), to.as_ref()));
             return;
@@ -634,6 +646,16 @@ impl Cache {
             }
         };
         keys.into_iter().cloned().collect()
+    }
+
+    /// Returns the bindings of a feed that name an application profile: any, or one of these names.
+    #[must_use]
+    pub fn naming_applications(
+        &self,
+        feed: &FeedKey,
+        names: Option<&BTreeSet<String>>,
+    ) -> BTreeSet<ObjectKey> {
+        self.naming_applications.of(feed, names)
     }
 
     /// Returns the models that bindings of a feed ask for, as a fallback too.
@@ -818,6 +840,10 @@ impl Cache {
         let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
             return;
         };
+        if let Some(name) = application(binding) {
+            let (name, key) = (name.clone(), binding.key.clone());
+            self.naming_applications.insert(feed.clone(), name, key);
+        }
         let audience = self.audiences.entry(feed).or_default();
         for model in request.models() {
             let keys = audience.entry(model.clone()).or_default();
@@ -837,6 +863,10 @@ impl Cache {
         let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
             return;
         };
+        if let Some(name) = application(binding) {
+            self.naming_applications
+                .remove(feed.clone(), name, &binding.key);
+        }
         let Entry::Occupied(mut entry) = self.audiences.entry(feed) else {
             return;
         };
@@ -875,6 +905,11 @@ impl Cache {
     }
 }
 
+/// Returns the name of the application profile that a binding asks for, if any.
+fn application(binding: &Binding) -> Option<&ApplicationName> {
+    binding.spec.request.as_ref().ok()?.application.as_ref()
+}
+
 fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {
     let targets = binding.spec.targets.iter();
     targets.map(|target| binding.target_key(target))
@@ -911,6 +946,7 @@ impl FollowUp {
         self.hold.extend(other.hold);
         self.release.extend(other.release);
         self.refresh.extend(other.refresh);
+        self.applications.extend(other.applications);
         self.cancel_out()
     }
 

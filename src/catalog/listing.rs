@@ -14,7 +14,8 @@ use crate::{
 };
 
 const SYSTEM_DEFINED: &str = "SYSTEM_DEFINED";
-const ACTIVE: &str = "ACTIVE";
+pub(super) const APPLICATION: &str = "APPLICATION";
+pub(super) const ACTIVE: &str = "ACTIVE";
 
 /// An answer of `ListInferenceProfiles`. Fields that are not used here are neither read nor required.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +125,7 @@ pub fn profiles(summaries: &[Summary], region: &Region) -> Result<Profiles, Cont
         }
         match profile(summary, region)? {
             Ok((profile, account)) => {
-                note_account(&mut found.account, account, &profile.id)?;
+                note_account(&mut found.account, account, profile.id.as_str())?;
                 found.profiles.push(Arc::new(profile));
             }
             Err(problem) => found.left_out.push(LeftOut {
@@ -174,13 +175,7 @@ fn profile(
         return Ok(Err("its ARN is malformed"));
     };
     let partition = region.partition().name;
-    if arn.partition != partition || arn.region.as_ref() != Some(region) {
-        return Err(Contradiction::Region {
-            id: summary.inference_profile_id.clone(),
-            arn: summary.inference_profile_arn.clone(),
-            expected: format!("arn:{partition}:bedrock:{region}"),
-        });
-    }
+    check_region(summary, region)?;
     let Ok(id) = summary.inference_profile_id.parse::<ProfileId>() else {
         return Ok(Err("its ID is not that of a system-defined profile"));
     };
@@ -201,6 +196,21 @@ fn profile(
             Ok((profile, arn.account))
         }),
     )
+}
+
+/// Checks that an entry whose ARN is well-formed belongs to the region that was asked.
+pub(super) fn check_region(summary: &Summary, region: &Region) -> Result<(), Contradiction> {
+    let partition = region.partition().name;
+    match Arn::parse(&summary.inference_profile_arn) {
+        Ok(arn) if arn.partition != partition || arn.region.as_ref() != Some(region) => {
+            Err(Contradiction::Region {
+                id: summary.inference_profile_id.clone(),
+                arn: summary.inference_profile_arn.clone(),
+                expected: format!("arn:{partition}:bedrock:{region}"),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn model_and_destinations(
@@ -236,10 +246,10 @@ fn model_and_destinations(
     Ok((model, destinations))
 }
 
-fn note_account(
+pub(super) fn note_account(
     known: &mut Option<AccountId>,
     account: Option<AccountId>,
-    id: &ProfileId,
+    id: &str,
 ) -> Result<(), Contradiction> {
     match (known.as_ref(), account) {
         (Some(before), Some(account)) if *before != account => Err(Contradiction::Account {

@@ -2,6 +2,7 @@
 //!
 //! A [`Catalog`] is immutable and shared. A [`Source`] makes one, and a feed keeps one current. Everything here is pure.
 
+pub mod application;
 pub mod embedded;
 pub mod listing;
 mod models;
@@ -14,11 +15,13 @@ use std::sync::Arc;
 
 use crate::types::{AccountId, Geography, ModelId, Region};
 
+pub use application::{ApplicationProfile, Applications};
 pub use models::{FoundationModel, Lifecycle, Usability};
 pub use profiles::Profile;
 pub use source::{Access, CatalogError, FeedKey, FeedState, Freshness, Source, SourceKind};
 
-/// The profiles and models that one role can call from one source region, at one time.
+/// The profiles and models that one role can call from one source region, at one time. Application profiles are in it only where
+/// they were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
     source: SourceKind,
@@ -27,6 +30,7 @@ pub struct Catalog {
     as_of: Option<String>,
     profiles: Vec<Arc<Profile>>,
     models: Option<Vec<FoundationModel>>,
+    applications: Applications,
 }
 
 impl Catalog {
@@ -50,6 +54,7 @@ impl Catalog {
             as_of,
             profiles,
             models: None,
+            applications: Applications::default(),
         }
     }
 
@@ -62,6 +67,19 @@ impl Catalog {
             models
         });
         self
+    }
+
+    /// Adds the application profiles of the region and account.
+    #[must_use]
+    pub fn with_applications(mut self, applications: Applications) -> Self {
+        self.applications = applications;
+        self
+    }
+
+    /// Returns what is known of application profiles.
+    #[must_use]
+    pub fn applications(&self) -> &Applications {
+        &self.applications
     }
 
     /// Returns the foundation models, sorted by ID, or `None` if they could not be listed.

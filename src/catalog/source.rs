@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
-use super::{Catalog, Usability};
+use super::{ApplicationProfile, Catalog, Usability};
 use crate::{
     api::condition::Reason,
     types::{ModelId, Region, RoleArn},
@@ -111,6 +111,16 @@ pub trait Source: Send + Sync {
 
     /// Returns the whole catalog of a role and region. A catalog is never partial: a listing that is cut off is an error.
     fn list<'a>(&'a self, key: &'a FeedKey) -> BoxFuture<'a, Result<Catalog, CatalogError>>;
+
+    /// Returns the application profiles of a role and region, all of them. They are asked for after `list`, whose answer is
+    /// `catalog`, and only where a binding names one. `None` if this source has them in its catalogs, or has none.
+    fn applications<'a>(
+        &'a self,
+        _key: &'a FeedKey,
+        _catalog: &'a Catalog,
+    ) -> Option<BoxFuture<'a, Result<Vec<Arc<ApplicationProfile>>, CatalogError>>> {
+        None
+    }
 
     /// Returns the checker of access to models, or `None` if this source can't check it.
     fn access(&self) -> Option<&dyn Access> {

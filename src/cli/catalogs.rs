@@ -1,15 +1,23 @@
 //! The catalogs that a command asks for.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::options::CatalogOptions;
-use crate::catalog::{Catalog, CatalogError, FeedKey, FeedState, Freshness, Source};
+use crate::catalog::{
+    Applications, Catalog, CatalogError, FeedKey, FeedState, Freshness, Source,
+    application::ApplicationsFailure,
+};
 
 /// A source that is opened when it is first asked, and what it has listed. Each role and region is asked once, even if that
 /// fails.
 pub(super) struct Catalogs<'a> {
     options: &'a CatalogOptions,
     source: Option<Arc<dyn Source>>,
+    /// Those whose application profiles are listed too.
+    with_applications: HashSet<FeedKey>,
     listed: HashMap<FeedKey, Result<Arc<Catalog>, CatalogError>>,
 }
 
@@ -19,8 +27,16 @@ impl<'a> Catalogs<'a> {
         Self {
             options,
             source: None,
+            with_applications: HashSet::new(),
             listed: HashMap::new(),
         }
+    }
+
+    /// Adds application profiles to the catalogs of these, which have not been listed yet. Where they can't be listed, the catalog
+    /// says so.
+    pub(super) fn with_applications(mut self, keys: impl IntoIterator<Item = FeedKey>) -> Self {
+        self.with_applications.extend(keys);
+        self
     }
 
     /// Returns the catalog of a role and region.
@@ -61,10 +77,32 @@ impl<'a> Catalogs<'a> {
                 .insert(self.options.open(&key.region).await?)
                 .clone(),
         };
-        let listed = source.list(key).await.map(Arc::new);
+        let mut listed = source.list(key).await;
+        if let Ok(catalog) = &mut listed
+            && self.with_applications.contains(key)
+        {
+            add_applications(&*source, key, catalog).await;
+        }
+        let listed = listed.map(Arc::new);
         self.listed.insert(key.clone(), listed.clone());
         Ok(listed)
     }
+}
+
+/// Lists the application profiles of a catalog too, if its source has them apart. A failure stands in the catalog.
+pub(super) async fn add_applications(source: &dyn Source, key: &FeedKey, catalog: &mut Catalog) {
+    let Some(listing) = source.applications(key, catalog) else {
+        return;
+    };
+    let applications = match listing.await {
+        Ok(profiles) => Applications::listed(profiles),
+        Err(error) => Applications::default().failed(ApplicationsFailure {
+            reason: error.reason(),
+            message: error.to_string().into(),
+            is_overdue: true,
+        }),
+    };
+    *catalog = catalog.clone().with_applications(applications);
 }
 
 #[cfg(test)]

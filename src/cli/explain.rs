@@ -12,9 +12,9 @@ use crate::{
     iam::{Action, Call, document::Document, workload},
     lifecycle::{self, Known, State},
     residency::{Judgement, Limit, Limits},
-    resolve::{self, Candidate, Context, Request},
+    resolve::{self, Candidate, Context, Request, Unfound},
     route::{Destinations, Invocation, Route},
-    types::{AccountId, Geography, ModelId},
+    types::{AccountId, ApplicationName, ApplicationProfileArn, Geography, ModelId},
 };
 
 use super::{
@@ -43,6 +43,9 @@ pub struct ExplainArgs {
     /// Allows the model's own ID as the last choice, if the model is on demand in the region
     #[arg(long)]
     on_demand: bool,
+    /// Name of the application profile that workloads invoke instead of the system-defined one
+    #[arg(long, value_name = "NAME")]
+    application: Option<ApplicationName>,
     #[command(flatten)]
     region: RegionOptions,
     /// If an account is known, the IAM policy of a workload is printed too.
@@ -96,6 +99,8 @@ struct ExplainedLifecycle {
 struct Chosen {
     route: Route,
     judgement: Judgement,
+    /// The application profile through which it is invoked, or why there is none to use. `None` inside if none is asked for.
+    application: Result<Option<ApplicationProfileArn>, Unfound>,
     /// The policies that a workload needs. Empty if the limit does not permit the route, or if no account is known.
     policies: Vec<Document>,
 }
@@ -116,6 +121,7 @@ pub(super) async fn run(
         fallbacks: args.fallback,
         on_demand: args.on_demand,
         source_region: args.region.required()?,
+        application: args.application.clone(),
     }
     .without_repeats();
     let limit = args.limit.parse()?;
@@ -123,7 +129,9 @@ pub(super) async fn run(
         role: None,
         region: request.source_region.clone(),
     };
-    let catalog = Catalogs::new(&args.catalog).catalog(&key).await?;
+    let naming = request.application.is_some().then(|| key.clone());
+    let mut catalogs = Catalogs::new(&args.catalog).with_applications(naming);
+    let catalog = catalogs.catalog(&key).await?;
     let account = args.account.account.as_ref().or(catalog.account());
     let day = args.day.day();
     let explanation = explain(request, limit, &catalog, account, day);
@@ -133,7 +141,7 @@ pub(super) async fn run(
     }
     let supported = explanation
         .chosen
-        .is_some_and(|chosen| chosen.judgement.permits());
+        .is_some_and(|chosen| chosen.judgement.permits() && chosen.application.is_ok());
     // A fallback comes last: it is the model that serves.
     let in_use = explanation.lifecycles.last();
     let has_ended = in_use.is_some_and(|found| found.state == State::EndOfLifePassed);
@@ -179,7 +187,13 @@ fn explain(
         Ok(resolution) => (
             resolution.reason(&request),
             resolution.message(&request),
-            Some(chosen(resolution.route, resolution.judgement, account)),
+            Some(chosen(
+                &request,
+                resolution.route,
+                resolution.judgement,
+                catalog,
+                account,
+            )),
             resolution.candidates,
         ),
         Err(unresolved) => (
@@ -234,13 +248,26 @@ fn explain_lifecycle(
     })
 }
 
-fn chosen(route: Route, judgement: Judgement, account: Option<&AccountId>) -> Chosen {
+fn chosen(
+    request: &Request,
+    route: Route,
+    judgement: Judgement,
+    catalog: &Catalog,
+    account: Option<&AccountId>,
+) -> Chosen {
+    let application = resolve::application_profile(request, &route, catalog, account, None);
     let call = account
         .filter(|_| judgement.permits())
         .and_then(|account| Call::new(route.clone(), Some(account.clone())));
+    let call = match &application {
+        Ok(Some(arn)) => call.map(|call| call.through_application(arn)),
+        Ok(None) => call,
+        Err(_) => None,
+    };
     let policies = workload::policies(call.as_slice(), &[Action::Invoke, Action::Stream]);
     Chosen {
         policies: policies.into_iter().map(|policy| policy.document).collect(),
+        application,
         judgement,
         route,
     }
@@ -258,6 +285,18 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             Destinations::Regions(_) => reachable.names().join(", "),
         };
         writeln!(out, "Destinations:   {destinations}")?;
+    }
+    if let Some(Chosen { application, .. }) = &explanation.chosen {
+        match application {
+            Ok(None) => {}
+            Ok(Some(arn)) => writeln!(out, "Application:    {arn}")?,
+            Err(unfound) => {
+                writeln!(out, "Application:    {}", unfound.reason)?;
+                for line in unfound.message.lines() {
+                    writeln!(out, "                {line}")?;
+                }
+            }
+        }
     }
     writeln!(out, "Verdict:        {}", explanation.reason)?;
     writeln!(out, "                {}", explanation.message)?;
@@ -303,7 +342,7 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
     let permitted = explanation
         .chosen
         .as_ref()
-        .filter(|chosen| chosen.judgement.permits());
+        .filter(|chosen| chosen.judgement.permits() && chosen.application.is_ok());
     match permitted {
         None => {}
         Some(Chosen {
@@ -370,6 +409,15 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             "geography": chosen.route.geography(),
             "destinationRegions": chosen.judgement.reachable.names(),
         })),
+        "application": explanation.request.application.as_ref().map(|name| {
+            let found = chosen.map(|chosen| &chosen.application);
+            serde_json::json!({
+                "name": name,
+                "arn": found.and_then(|found| found.as_ref().ok()),
+                "reason": found.and_then(|found| found.as_ref().err()).map(|unfound| unfound.reason.as_str()),
+                "message": found.and_then(|found| found.as_ref().err()).map(|unfound| &unfound.message),
+            })
+        }),
         "lifecycles": lifecycles,
         "limit": explanation.limit.as_ref().map(|limit| serde_json::json!({
             "setBy": limit.origin().to_string(),

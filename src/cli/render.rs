@@ -97,7 +97,11 @@ pub(super) async fn run(
         cache.apply_namespace(namespace, input.limit_of(namespace));
         cache.apply_binding(binding.clone(), 1, Via::Event);
     }
-    let mut catalogs = Catalogs::new(&args.catalog);
+    let naming = input.bindings.iter().map(|given| &given.binding);
+    let naming = naming
+        .filter(|it| matches!(&it.spec.request, Ok(request) if request.application.is_some()));
+    let naming = naming.filter_map(|binding| cache.feed_of(binding));
+    let mut catalogs = Catalogs::new(&args.catalog).with_applications(naming);
     let now = args.day.now();
     let mut all_ready = true;
     for Given { wire, binding } in &input.bindings {

@@ -11,6 +11,7 @@ use crate::{
         access::{AccessChecks, ModelKey},
     },
     leader::Leadership,
+    plan::identity::ObjectKey,
     types::ModelId,
 };
 
@@ -32,9 +33,17 @@ pub(super) async fn follow_feeds(
     mut changes: mpsc::UnboundedReceiver<FeedChange>,
 ) {
     while let Some(change) = changes.recv().await {
-        let keys = match affected(&change.before, &change.after) {
-            Affected::All => state.cache().audience(&change.key, None),
-            Affected::Models(models) => state.cache().audience(&change.key, Some(&models)),
+        let keys: BTreeSet<ObjectKey> = {
+            let (cache, feed) = (state.cache(), &change.key);
+            match affected(&change.before, &change.after) {
+                Affected::All => cache.audience(feed, None).into_iter().collect(),
+                Affected::Models(models) => {
+                    let models = cache.audience(feed, Some(&models)).into_iter();
+                    let applications = affected_applications(&change.before, &change.after);
+                    let applications = cache.naming_applications(feed, applications.as_ref());
+                    models.chain(applications).collect()
+                }
+            }
         };
         tracing::info!(region = %change.key.region, bindings = keys.len(), "bindings are visited because a catalog changed");
         state.catalog_changed(keys);
@@ -103,6 +112,32 @@ fn affected(before: &FeedState, after: &FeedState) -> Affected {
         .cloned()
         .collect();
     Affected::Models(models)
+}
+
+/// Returns the names whose application profiles differ between two states of a feed. `None` if all are affected: whether they can
+/// be listed differs.
+fn affected_applications(before: &FeedState, after: &FeedState) -> Option<BTreeSet<String>> {
+    let of = |state: &FeedState| state.catalog.as_ref().map(|it| it.applications().clone());
+    let (old, new) = (of(before)?, of(after)?);
+    if old == new {
+        return Some(BTreeSet::new());
+    }
+    let (Some(was), Some(is)) = (old.profiles(), new.profiles()) else {
+        return None;
+    };
+    if old.failure() != new.failure() {
+        return None;
+    }
+    let names = was.iter().chain(is).map(|profile| &profile.name);
+    let names: BTreeSet<&Arc<str>> = names.collect();
+    let differs = |name: &&Arc<str>| old.named(name) != new.named(name);
+    Some(
+        names
+            .into_iter()
+            .filter(differs)
+            .map(ToString::to_string)
+            .collect(),
+    )
 }
 
 #[cfg(test)]

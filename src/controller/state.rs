@@ -96,6 +96,10 @@ impl State {
     pub fn change(&self, what: Change, change: impl FnOnce(&mut Cache) -> FollowUp) {
         let mut cache = self.cache();
         let follow_up = change(&mut cache);
+        // First, so that a feed that starts now lists them at once.
+        for (feed, asked) in &follow_up.applications {
+            self.feeds.ask_applications(feed, *asked);
+        }
         for feed in &follow_up.hold {
             self.feeds.hold(feed);
         }

@@ -66,7 +66,7 @@ impl Visitor {
             return Ok(Retry::OnChange);
         }
         if plan.is_idle()
-            && let Some(wait) = feed.and_then(|feed| self.first_answer_wait(&feed))
+            && let Some(wait) = feed.and_then(|feed| self.first_answer_wait(&feed, plan.binding()))
         {
             // The answer wakes the binding. A status that only says that it is awaited is not worth a write.
             self.state.changes().postpone(key);
@@ -124,9 +124,16 @@ impl Visitor {
         self.restarts.forget(key);
     }
 
-    /// Returns how long the first answer of a feed is still waited for, or `None` if none is under way, or not any more.
-    fn first_answer_wait(&self, feed: &FeedKey) -> Option<Duration> {
-        let wait = FIRST_ANSWER_WAIT.checked_sub(self.state.feeds.first_listing(feed)?)?;
+    /// Returns how long the first answer of a feed to a binding is still waited for, or `None` if none is under way, or not any more.
+    fn first_answer_wait(&self, feed: &FeedKey, binding: &Binding) -> Option<Duration> {
+        let feeds = &self.state.feeds;
+        let names_application =
+            matches!(&binding.spec.request, Ok(request) if request.application.is_some());
+        let under_way = feeds.first_listing(feed).or_else(|| {
+            let under_way = feeds.first_listing_of_applications(feed);
+            under_way.filter(|_| names_application)
+        });
+        let wait = FIRST_ANSWER_WAIT.checked_sub(under_way?)?;
         (!wait.is_zero()).then_some(wait)
     }
 

@@ -5,12 +5,13 @@
 
 pub mod access;
 pub mod admission;
+mod applications;
 mod refresh;
 mod staleness;
 mod throttle;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     future::pending,
     sync::Arc,
     time::Duration,
@@ -24,16 +25,20 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, sleep, sleep_until},
 };
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, CatalogError, FeedKey, FeedState, Freshness, Source, embedded::Embedded},
+    catalog::{
+        Applications, Catalog, CatalogError, FeedKey, FeedState, Freshness, Source,
+        embedded::Embedded,
+    },
     metrics::Metrics,
     traces,
     types::{Region, RoleArn},
 };
 
+use applications::{ApplicationsRefresh, Asking};
 use refresh::{Moment, RefreshState};
 use throttle::ThrottledAccounts;
 
@@ -99,6 +104,8 @@ pub struct Feeds {
 #[derive(Default)]
 struct Running {
     feeds: HashMap<FeedKey, Feed>,
+    /// Those of which bindings name application profiles, whether they run or not.
+    asking: HashSet<FeedKey>,
     /// Whether the source is left alone for the time being.
     paused: bool,
 }
@@ -112,6 +119,8 @@ struct Feed {
     refresh_requested: Arc<Notify>,
     /// Notified when a second listing is to confirm the first one.
     confirmation_requested: Arc<Notify>,
+    /// Whether bindings name application profiles.
+    asking: Arc<Asking>,
     /// `None` while paused.
     task: Option<AbortHandle>,
     /// When the task started.
@@ -233,9 +242,11 @@ impl Feeds {
             })),
             refresh_requested: Arc::default(),
             confirmation_requested: Arc::default(),
+            asking: Arc::default(),
             task: None,
             started: Instant::now(),
         };
+        feed.asking.set(running.asking.contains(key));
         if !running.paused {
             feed.task = Some(self.start(key, &feed, refresh, first_delay));
         }
@@ -261,6 +272,8 @@ impl Feeds {
             published: Arc::clone(&feed.published),
             refresh_requested: Arc::clone(&feed.refresh_requested),
             confirmation_requested: Arc::clone(&feed.confirmation_requested),
+            asking: Arc::clone(&feed.asking),
+            applications: ApplicationsRefresh::default(),
             refresh,
             started: Instant::now(),
             overdue: None,
@@ -275,6 +288,20 @@ impl Feeds {
         let feed = running.feeds.get(key).filter(|_| !running.paused);
         if let Some(feed) = feed {
             feed.refresh_requested.notify_one();
+        }
+    }
+
+    /// Sets whether bindings of a feed name application profiles. Those are listed with the rest while they do; where they begin to,
+    /// at once or, if they were listed before, after `REQUESTED_REFRESH_PAUSE`.
+    pub fn ask_applications(&self, key: &FeedKey, asked: bool) {
+        let mut running = self.running.lock();
+        if asked {
+            running.asking.insert(key.clone());
+        } else {
+            running.asking.remove(key);
+        }
+        if let Some(feed) = running.feeds.get(key) {
+            feed.asking.set(asked);
         }
     }
 
@@ -308,6 +335,20 @@ impl Feeds {
         let feed = running.feeds.get(key).filter(|_| !running.paused)?;
         let is_pending = feed.published.lock().state.freshness == Freshness::Pending;
         is_pending.then(|| feed.started.elapsed())
+    }
+
+    /// Returns for how long the first listing of a feed's application profiles has been under way, or `None` if none is.
+    #[must_use]
+    pub fn first_listing_of_applications(&self, key: &FeedKey) -> Option<Duration> {
+        let running = self.running.lock();
+        let feed = running.feeds.get(key).filter(|_| !running.paused)?;
+        let published = feed.published.lock();
+        let catalog = published.state.catalog.as_ref()?;
+        let is_pending = *catalog.applications() == Applications::default();
+        feed.asking
+            .since()
+            .filter(|_| is_pending && catalog.source().is_live())
+            .map(|since| since.elapsed())
     }
 
     /// If the catalog of a feed comes from its first listing alone, requests a second one, and returns after how long that is due.
@@ -393,6 +434,8 @@ struct Poll {
     published: Arc<Mutex<Published>>,
     refresh_requested: Arc<Notify>,
     confirmation_requested: Arc<Notify>,
+    asking: Arc<Asking>,
+    applications: ApplicationsRefresh,
     refresh: RefreshState,
     /// When this task started.
     started: Instant,
@@ -432,12 +475,15 @@ impl Poll {
             let listing = async move { source.list(&key).await };
             self.tell_while(listing.instrument(span.clone())).await
         };
-        let failure = answer.as_ref().err().map(CatalogError::reason);
-        let result = failure.map_or("success", Reason::as_str);
-        traces::ended(&span, result, failure.is_some());
+        let (answer, applications) = self.list_applications(answer, &span).await;
+        let failure = answer.as_ref().err().or(applications.error.as_ref());
+        let reason = failure.map(CatalogError::reason);
+        let result = reason.map_or("success", Reason::as_str);
+        traces::ended(&span, result, reason.is_some());
         drop(span);
-        self.metrics.listed(self.region_label, failure);
-        self.log(answer.as_ref().err(), requested);
+        self.metrics.listed(self.region_label, reason);
+        self.log(failure, requested);
+        let failure = answer.as_ref().err().map(CatalogError::reason);
         if answer.is_ok() {
             let mut published = self.published.lock();
             let now = Instant::now();
@@ -455,10 +501,11 @@ impl Poll {
         let step = self
             .refresh
             .step(&before, answer, kind, self.schedule, moment);
-        if step.throttled {
+        let delay = applications.delay(step.delay);
+        if step.throttled || applications.throttled {
             self.throttled
                 .lock()
-                .record(&self.key, step.delay, Instant::now());
+                .record(&self.key, delay, Instant::now());
         }
         if step.newly_missing > 0 {
             let (region, role) = (
@@ -472,7 +519,43 @@ impl Poll {
         }
         self.publish(before, step.publish);
         self.overdue = step.overdue;
-        step.delay
+        delay
+    }
+
+    /// Lists the application profiles too, if bindings name any and the rest could be listed, and adds what is known of them.
+    async fn list_applications(
+        &mut self,
+        answer: Result<Catalog, CatalogError>,
+        span: &Span,
+    ) -> (Result<Catalog, CatalogError>, ApplicationsListing) {
+        let nothing = ApplicationsListing::default();
+        if !self.asking.take() {
+            self.applications = ApplicationsRefresh::default();
+            return (answer, nothing);
+        }
+        let Ok(catalog) = answer else {
+            return (answer, nothing);
+        };
+        let (source, key) = (Arc::clone(&self.source), self.key.clone());
+        let Some(listing) = source.applications(&key, &catalog) else {
+            return (Ok(catalog), nothing);
+        };
+        let listed = self.tell_while(listing.instrument(span.clone())).await;
+        let error = listed.as_ref().err().cloned();
+        let before = self.published.lock().state.catalog.clone();
+        let before = before.filter(|before| before.account() == catalog.account());
+        let before = before.map_or_else(Applications::default, |it| it.applications().clone());
+        let (now, random) = (Instant::now(), fastrand::f64());
+        let step = self
+            .applications
+            .step(&before, listed, self.schedule, now, random);
+        let catalog = catalog.with_applications(step.applications);
+        let listing = ApplicationsListing {
+            error,
+            retry: step.retry,
+            throttled: step.throttled,
+        };
+        (Ok(catalog), listing)
     }
 
     /// Logs the first failure of its kind, and its end. A requested listing is always logged.
@@ -549,9 +632,20 @@ impl Poll {
             confirmation_requested.notified().await;
             sleep_until(asked + confirmation).await;
         };
+        // A listing that is tried again soon answers those too.
+        let begun = self.logged.is_none().then(|| Arc::clone(&self.asking));
+        let earliest = self.applications.at_the_earliest(asked);
+        let applications = async move {
+            match begun {
+                Some(asking) => asking.begun().await,
+                None => pending().await,
+            }
+            sleep_until(due.min(earliest)).await;
+        };
         self.tell_while(async move {
             tokio::select! {
                 () = sleep_until(due) => false,
+                () = applications => false,
                 () = differs => false,
                 () = confirmed => false,
                 () = requested.notified() => {
@@ -590,6 +684,25 @@ impl Poll {
         let key = self.key.clone();
         // If the receiver is gone, the task ends after its next wait.
         let _ = self.changed.send(FeedChange { key, before, after });
+    }
+}
+
+/// What came of a listing of application profiles. The default: there was none.
+#[derive(Default)]
+struct ApplicationsListing {
+    error: Option<CatalogError>,
+    retry: Option<Duration>,
+    throttled: bool,
+}
+
+impl ApplicationsListing {
+    /// Returns how long to wait before listing again, where the rest would wait so long.
+    fn delay(&self, rest: Duration) -> Duration {
+        match self.retry {
+            Some(retry) if self.throttled => retry,
+            Some(retry) => retry.min(rest),
+            None => rest,
+        }
     }
 }
 

@@ -7,9 +7,12 @@ use tokio::time::Instant;
 
 use crate::{
     api::condition::Reason,
-    catalog::{Catalog, CatalogError, FeedState, FoundationModel, Freshness, Profile, SourceKind},
+    catalog::{
+        ApplicationProfile, Applications, Catalog, CatalogError, FeedState, FoundationModel,
+        Freshness, Profile, SourceKind,
+    },
     pause,
-    types::{ModelId, ProfileId},
+    types::{ApplicationProfileArn, ModelId, ProfileId},
 };
 
 use super::{Schedule, staleness};
@@ -37,6 +40,7 @@ enum Missing {
     Profile(ProfileId),
     /// A model that was on demand.
     OnDemand(ModelId),
+    Application(ApplicationProfileArn),
 }
 
 /// What a feed does after an answer.
@@ -94,7 +98,8 @@ impl RefreshState {
             Ok(_) => self.interval(schedule.interval, confirmation, moment.at),
             Err(_) => schedule.interval,
         };
-        let delay = next_delay(self.failures, retry_after(&answer), interval, moment.random);
+        let asked_to_wait = answer.as_ref().err().and_then(retry_after);
+        let delay = next_delay(self.failures, asked_to_wait, interval, moment.random);
         let throttled = matches!(answer, Err(CatalogError::Throttled { .. }));
         let (publish, overdue) = match answer {
             Ok(catalog) => {
@@ -171,6 +176,18 @@ impl RefreshState {
                 }
             }
         }
+        let applications = (
+            old.applications().profiles(),
+            catalog.applications().profiles(),
+        );
+        let mut missing_applications = Vec::new();
+        if let (Some(before), Some(now)) = applications {
+            let is_listed =
+                |old: &ApplicationProfile| now.iter().any(|listed| listed.arn == old.arn);
+            let missing = before.iter().filter(|old| !is_listed(old));
+            let kept = missing.filter(|old| is_kept(Missing::Application(old.arn.clone())));
+            missing_applications.extend(kept.cloned());
+        }
         if self.missing.is_empty() {
             return catalog;
         }
@@ -180,6 +197,13 @@ impl RefreshState {
             models.extend_from_slice(listed);
             models
         });
+        let applications = match catalog.applications().profiles() {
+            Some(listed) if !missing_applications.is_empty() => {
+                missing_applications.extend_from_slice(listed);
+                Applications::listed(missing_applications)
+            }
+            _ => catalog.applications().clone(),
+        };
         Catalog::new(
             catalog.source(),
             catalog.source_region().clone(),
@@ -188,6 +212,7 @@ impl RefreshState {
             profiles,
         )
         .with_models(models)
+        .with_applications(applications)
     }
 
     /// Returns the time until the next listing after a success. What is missing is confirmed soon.
@@ -276,9 +301,10 @@ fn changed(before: &FeedState, after: FeedState) -> Option<FeedState> {
     (!same_catalog || before.freshness != after.freshness).then_some(after)
 }
 
-fn retry_after(answer: &Result<Catalog, CatalogError>) -> Option<Duration> {
-    match answer {
-        Err(CatalogError::Throttled { retry_after, .. }) => *retry_after,
+/// Returns how long the source asks to wait.
+pub(super) fn retry_after(error: &CatalogError) -> Option<Duration> {
+    match error {
+        CatalogError::Throttled { retry_after, .. } => *retry_after,
         _ => None,
     }
 }
@@ -286,7 +312,7 @@ fn retry_after(answer: &Result<Catalog, CatalogError>) -> Option<Duration> {
 /// Returns how long to wait before listing again: the interval after a success; after a failure one second, doubled with
 /// each further failure up to the interval. Both are jittered. The wait is never shorter than what the source asks for, up to
 /// [`LONGEST_RETRY_AFTER`].
-fn next_delay(
+pub(super) fn next_delay(
     failures: u32,
     retry_after: Option<Duration>,
     interval: Duration,

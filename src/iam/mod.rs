@@ -20,7 +20,7 @@ use std::fmt;
 
 use crate::{
     route::{Destinations, Route},
-    types::{AccountId, Arn, Region},
+    types::{AccountId, ApplicationProfileArn, Arn, Region},
 };
 
 use context::{Context, Value};
@@ -66,6 +66,7 @@ pub struct Call {
     /// The route that it calls.
     pub route: Route,
     profile_arn: Option<String>,
+    is_application: bool,
 }
 
 impl Call {
@@ -81,7 +82,27 @@ impl Call {
             account,
             route,
             profile_arn,
+            is_application: false,
         })
+    }
+
+    /// Returns the same call through an application profile, which takes the place of the system-defined one in every check.
+    ///
+    /// Source: <https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html>
+    #[must_use]
+    pub fn through_application(self, arn: &ApplicationProfileArn) -> Self {
+        Self {
+            account: arn.account().or(self.account),
+            profile_arn: Some(arn.to_string()),
+            is_application: true,
+            ..self
+        }
+    }
+
+    /// Says whether the call is through an application profile.
+    #[must_use]
+    pub fn is_application(&self) -> bool {
+        self.is_application
     }
 
     /// Returns the account of the workload, if it is known.
@@ -90,7 +111,7 @@ impl Call {
         self.account.as_ref()
     }
 
-    /// Returns the ARN of the profile, or `None` for a model on demand. The ARN names the source region and so pins the route.
+    /// Returns the ARN of the application profile or else of the system-defined one, or `None` for a model on demand. The ARN names the source region and so pins the route.
     #[must_use]
     pub fn profile_arn(&self) -> Option<&str> {
         self.profile_arn.as_deref()

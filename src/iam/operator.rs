@@ -8,6 +8,8 @@ use super::document::{Conditions, Document, Effect, Statement};
 
 /// Returns the policy of the operator, which does not allow invoking models.
 ///
+/// Application profiles are listed where bindings name them.
+///
 /// It allows `sts:TagSession` beside `sts:AssumeRole` because sessions of EKS Pod Identity carry tags that are passed on to the
 /// next role.
 #[must_use]
@@ -16,9 +18,9 @@ pub fn policy(partition: &str, account: &AccountId, roles: &BTreeSet<String>) ->
         allow(
             "DiscoverProfiles",
             &["bedrock:ListInferenceProfiles"],
-            vec![format!(
-                "arn:{partition}:bedrock:*:{account}:inference-profile/*"
-            )],
+            ["application-inference-profile", "inference-profile"]
+                .map(|kind| format!("arn:{partition}:bedrock:*:{account}:{kind}/*"))
+                .to_vec(),
         ),
         allow(
             "DiscoverModels",

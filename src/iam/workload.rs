@@ -33,7 +33,7 @@ pub fn policies(calls: &[Call], actions: &[Action]) -> Vec<WorkloadPolicy> {
     }
     let mut policies = Vec::new();
     for ((partition, account), mut calls) in groups {
-        calls.sort_by_key(|call| call.route.arn(call.account()));
+        calls.sort_by_key(|call| (call.route.arn(call.account()), call.profile_arn()));
         calls.dedup();
         for document in documents(&calls, actions) {
             policies.push(WorkloadPolicy {
@@ -139,15 +139,19 @@ fn by_name(grants: Vec<Grant>) -> Vec<(&'static str, Vec<Grant>)> {
 
 const GEOGRAPHIC_PROFILES: &str = "GeographicProfiles";
 const GEOGRAPHIC_MODELS: &str = "GeographicModels";
+const APPLICATION_PROFILES: &str = "ApplicationProfiles";
+const APPLICATION_MODELS: &str = "ApplicationModels";
 const GLOBAL_PROFILES: &str = "GlobalProfiles";
 const GLOBAL_SOURCE_MODELS: &str = "GlobalModelsInSource";
 const GLOBAL_MODELS: &str = "GlobalModelsAnywhere";
 const ON_DEMAND_MODELS: &str = "OnDemandModels";
 const BATCH_JOBS: &str = "BatchJobs";
 /// The names of statements, in the order in which a policy lists them.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 9] = [
     GEOGRAPHIC_PROFILES,
     GEOGRAPHIC_MODELS,
+    APPLICATION_PROFILES,
+    APPLICATION_MODELS,
     GLOBAL_PROFILES,
     GLOBAL_SOURCE_MODELS,
     GLOBAL_MODELS,
@@ -195,16 +199,21 @@ fn on_demand(call: &Call, actions: &[String]) -> Grant {
 }
 
 fn geographic(call: &Call, profile: &str, actions: &[String]) -> Vec<Grant> {
+    let (profiles, models) = if call.is_application() {
+        (APPLICATION_PROFILES, APPLICATION_MODELS)
+    } else {
+        (GEOGRAPHIC_PROFILES, GEOGRAPHIC_MODELS)
+    };
     vec![
         Grant {
-            name: GEOGRAPHIC_PROFILES,
+            name: profiles,
             actions: actions.to_vec(),
             resources: vec![profile.to_owned()],
             region: None,
             through: Vec::new(),
         },
         Grant {
-            name: GEOGRAPHIC_MODELS,
+            name: models,
             actions: actions.to_vec(),
             resources: models_in_regions(call),
             region: None,

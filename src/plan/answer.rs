@@ -40,6 +40,15 @@ pub enum Answer {
         /// Whether the answer is final. It is not when on demand might serve the request but the models could not be listed.
         definite: bool,
     },
+    /// A route serves the request, but there is no application profile to invoke it through. Nothing new is written.
+    WithoutApplication {
+        /// The limits' judgement of the route.
+        judgement: Judgement,
+        /// The finding of `RegionSupported`.
+        finding: Finding,
+        /// Whether there certainly is none. It is not known while application profiles could not be listed.
+        is_certain: bool,
+    },
     /// The catalog is not available now.
     Unknown(Finding),
 }
@@ -50,6 +59,7 @@ impl Answer {
         match self {
             Self::Yes { .. } => true,
             Self::No { definite, .. } => *definite,
+            Self::WithoutApplication { is_certain, .. } => *is_certain,
             Self::Unknown(_) => false,
         }
     }
@@ -147,13 +157,18 @@ fn written_route(
     let account = account_of_arn(&route, catalog, settings);
     let source = catalog.source();
     let asked = catalog.account().cloned();
+    // `application` adds the application profile, to a route that was written before too.
+    let application = None;
     if let Some(before) = &binding.status.route
         && before.route == route
         && before.account == account
         && before.provenance.source == source
         && before.provenance.account == asked
     {
-        return (**before).clone();
+        return WrittenRoute {
+            application,
+            ..(**before).clone()
+        };
     }
     let as_of = catalog.as_of().map_or_else(
         || {
@@ -167,6 +182,7 @@ fn written_route(
     WrittenRoute {
         route,
         account,
+        application,
         provenance: Provenance {
             source,
             account: asked,

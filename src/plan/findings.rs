@@ -18,6 +18,7 @@ use crate::{
 
 use super::{
     answer::{Answer, Authority, pending},
+    application,
     observed::{Binding, Observed, Settings},
     publication::{Contradiction, Publication, contradiction},
     status::{Finding, ModelLifecycle, WrittenRoute},
@@ -56,6 +57,11 @@ pub fn supported(
             }
             _ => finding.clone(),
         },
+        Answer::WithoutApplication {
+            finding,
+            is_certain,
+            ..
+        } => application::supported(binding, finding, *is_certain, kept),
         Answer::Unknown(finding) => earlier_finding(binding, ConditionType::RegionSupported, feed)
             .unwrap_or_else(|| finding.clone()),
     }
@@ -313,7 +319,7 @@ pub fn residency(
     written_judgement: Option<&Judgement>,
     feed: &FeedState,
 ) -> Finding {
-    if let Answer::Yes { judgement, .. } = answer {
+    if let Answer::Yes { judgement, .. } | Answer::WithoutApplication { judgement, .. } = answer {
         let finding = judgement_finding(judgement);
         return match publication {
             Publication::Keep(written) if !judgement.permits() => {
@@ -327,7 +333,7 @@ pub fn residency(
     }
     match answer {
         Answer::Unknown(_) => earlier_finding(binding, ConditionType::ResidencySatisfied, feed),
-        Answer::Yes { .. } | Answer::No { .. } => None,
+        Answer::Yes { .. } | Answer::No { .. } | Answer::WithoutApplication { .. } => None,
     }
     .unwrap_or_else(|| {
         Finding::new(
@@ -363,8 +369,10 @@ pub fn ready(
     {
         return first.clone();
     }
+    let application = route.and_then(|written| written.application.as_ref());
     let route = route.map(|written| &written.route);
     let id = route.map(Route::id).unwrap_or_default();
+    let id = application.map_or_else(|| id.to_owned(), |arn| format!("{arn}, made of {id},"));
     let region = route.map_or("", |route| route.source_region.as_str());
     Finding::new(
         ConditionStatus::True,

@@ -5,6 +5,7 @@
 
 mod action;
 mod answer;
+mod application;
 mod findings;
 pub mod identity;
 pub mod observed;
@@ -56,6 +57,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
         embedded,
         day,
     );
+    let answer = application::require(answer, &observed);
     let publication = if binding.deleting {
         Publication::Leave
     } else {
@@ -71,6 +73,8 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
             .collect(),
         None => Vec::new(),
     };
+    let supported = findings::supported(binding, &answer, &publication, &observed.feed);
+    let catalog = findings::catalog(binding, &observed.feed);
     Plan {
         is_unconfirmed: publication::is_missing(&observed),
         needs_finalizer: !binding.deleting
@@ -81,7 +85,8 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
         writes,
         decisions: Decisions {
             residency_violated: publication::residency_violated(written_judgement),
-            supported: findings::supported(binding, &answer, &publication, &observed.feed),
+            catalog: application::catalog_fresh(catalog, &supported, &observed),
+            supported,
             residency: findings::residency(
                 binding,
                 &answer,
@@ -89,7 +94,6 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
                 written_judgement,
                 &observed.feed,
             ),
-            catalog: findings::catalog(binding, &observed.feed),
             active: findings::active(&observed, &publication, &limits, embedded, day),
             usable: findings::usable(&observed, settings),
             restarts_enabled: settings.enable_rollout,

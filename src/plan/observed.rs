@@ -11,7 +11,7 @@ use std::{
 use crate::{
     api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName, WorkloadKind},
     catalog::{FeedState, Usability},
-    render::DEFAULT_KEYS,
+    render::{APPLICATION_KEYS, DEFAULT_KEYS},
     residency::{Limit, LimitError, LimitOrigin, NamespaceLimit},
     resolve::Request,
     types::{AccountId, ModelId, ParseError, Region, RoleArn},
@@ -75,6 +75,11 @@ static SHARED_DEFAULT_KEYS: LazyLock<Keys> = LazyLock::new(|| {
         .map(|(key, name)| (Arc::from(*key), *name))
         .collect()
 });
+/// The default keys of a binding that names an application profile.
+static SHARED_APPLICATION_KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let keys = DEFAULT_KEYS.iter().chain(&APPLICATION_KEYS);
+    keys.map(|(key, name)| (Arc::from(*key), *name)).collect()
+});
 static NO_TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Arc::new([]));
 static NO_WORKLOADS: LazyLock<Workloads> = LazyLock::new(|| Arc::new([]));
 
@@ -86,15 +91,22 @@ impl Spec {
         binding: &Arc<str>,
         default_region: &Region,
     ) -> Self {
+        let default_keys = match &wire.application {
+            Some(_) => &SHARED_APPLICATION_KEYS,
+            None => &SHARED_DEFAULT_KEYS,
+        };
         let targets: Arc<[TargetSpec]> = match wire.targets.as_deref() {
             None | Some([]) => Arc::new([TargetSpec {
                 kind: TargetKind::ConfigMap,
                 name: binding.clone(),
                 policy: CreationPolicy::Owner,
-                keys: SHARED_DEFAULT_KEYS.clone(),
+                keys: (*default_keys).clone(),
                 templates: NO_TEMPLATES.clone(),
             }]),
-            Some(targets) => targets.iter().map(parse_target).collect(),
+            Some(targets) => targets
+                .iter()
+                .map(|target| parse_target(target, default_keys))
+                .collect(),
         };
         let role: Option<Result<RoleArn, _>> = wire.role_arn.as_deref().map(str::parse);
         let (role, role_error) = match role {
@@ -158,13 +170,17 @@ fn parse_request(
             Some(name) => name.parse()?,
             None => default_region.clone(),
         },
+        application: match &wire.application {
+            Some(application) => Some(application.name.parse()?),
+            None => None,
+        },
     };
     Ok(request.without_repeats())
 }
 
-fn parse_target(wire: &crate::api::Target) -> TargetSpec {
+fn parse_target(wire: &crate::api::Target, default_keys: &Keys) -> TargetSpec {
     let keys = match (&wire.keys, &wire.templates) {
-        (None, None) => SHARED_DEFAULT_KEYS.clone(),
+        (None, None) => default_keys.clone(),
         (keys, _) => keys
             .iter()
             .flatten()

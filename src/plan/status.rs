@@ -14,7 +14,7 @@ use crate::{
     catalog::SourceKind,
     render::Values,
     route::Route,
-    types::{AccountId, Arn, ModelId, ParseError},
+    types::{AccountId, ApplicationProfileArn, Arn, ModelId, ParseError},
 };
 
 use super::{identity::TargetKey, observed::Workloads};
@@ -82,6 +82,8 @@ pub struct WrittenRoute {
     pub route: Route,
     /// The account in its ARN. `None` when none is known, and on demand.
     pub account: Option<AccountId>,
+    /// The application profile through which workloads invoke it. `None` when the spec names none.
+    pub application: Option<ApplicationProfileArn>,
     /// Where it came from.
     pub provenance: Provenance,
 }
@@ -93,6 +95,7 @@ impl WrittenRoute {
         Values {
             route: &self.route,
             account: self.account.as_ref(),
+            application: self.application.as_ref(),
         }
     }
 }
@@ -352,6 +355,10 @@ fn read_route(wire: &ProfileStatus) -> Result<WrittenRoute, ParseError> {
     Ok(WrittenRoute {
         route: wire.route()?,
         account: arn.and_then(|arn| arn.account),
+        application: wire
+            .application_profile_arn
+            .as_deref()
+            .and_then(|arn| arn.parse().ok()),
         provenance: Provenance {
             // A source that only another version knows is treated as one that retires no profile.
             source: SourceKind::from_name(&wire.catalog.source).unwrap_or(SourceKind::Directory),
@@ -365,11 +372,13 @@ fn write_route(written: &WrittenRoute) -> ProfileStatus {
     let WrittenRoute {
         route,
         account,
+        application,
         provenance,
     } = written;
     ProfileStatus {
         id: route.id().to_owned(),
         arn: route.arn(account.as_ref()),
+        application_profile_arn: application.as_ref().map(ToString::to_string),
         geography: route.geography().to_owned(),
         source_region: route.source_region.to_string(),
         foundation_model_id: route.model.to_string(),

@@ -97,7 +97,8 @@ fn write(
 
 fn render_reason(error: &render::RenderError) -> Reason {
     match error {
-        render::RenderError::ValueUnavailable { .. } => Reason::ValueUnavailable,
+        render::RenderError::ValueUnavailable { .. }
+        | render::RenderError::NoApplicationProfile { .. } => Reason::ValueUnavailable,
         render::RenderError::TemplateInvalid { .. } => Reason::TemplateInvalid,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! "Unsupported" is an outcome, not a failure: it has a reason and a message that names what is available.
 
+mod application;
 mod hints;
 
 use std::{fmt, sync::Arc};
@@ -14,9 +15,10 @@ use crate::{
     lifecycle::{self, Basis},
     residency::{Judgement, Limits, Outside, Verdict},
     route::{Invocation, Route},
-    types::{Geography, ModelId, ON_DEMAND, Region},
+    types::{ApplicationName, Geography, ModelId, ON_DEMAND, Region},
 };
 
+pub use application::{Unfound, application_profile};
 pub use hints::{Known, SUGGESTIONS, not_a_geography, successors_in_words};
 
 /// A binding's request, parsed.
@@ -34,6 +36,8 @@ pub struct Request {
     pub on_demand: bool,
     /// The region that the workload calls Bedrock from.
     pub source_region: Region,
+    /// The application profile through which the route is to be invoked.
+    pub application: Option<ApplicationName>,
 }
 
 impl Request {

@@ -17,6 +17,7 @@ fn request(model: &str, geography: &str, fallbacks: &[&str], from: &str) -> Requ
             .collect(),
         on_demand: false,
         source_region: from.parse().expect(from),
+        application: None,
     }
 }
 

@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 use super::log_left_out;
 use crate::{
     catalog::{
-        Catalog, CatalogError, FeedKey, Source, SourceKind,
-        listing::{self, Listing},
+        Applications, Catalog, CatalogError, FeedKey, Source, SourceKind, application,
+        listing::{self, Contradiction, Listing},
     },
     types::{AccountId, Region},
 };
@@ -36,6 +36,9 @@ pub struct Manifest {
     /// The account that was asked; needed where the ARNs of the listings do not name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
+    /// Whether the listings have the application profiles too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub application_profiles: bool,
     /// File name -> SHA-256 of its bytes in hexadecimal. A file that is not named here is not checked.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sha256: BTreeMap<String, String>,
@@ -100,14 +103,11 @@ impl Directory {
             )));
         }
         let listing = parse(&path, &bytes, region)?;
-        let found = listing::profiles(&listing.summaries, region).map_err(|contradiction| {
-            invalid(format!(
-                "{}: {contradiction}: the file must be what `{}` prints",
-                path.display(),
-                command(region)
-            ))
-        })?;
+        let found = listing::profiles(&listing.summaries, region)
+            .map_err(|contradiction| contradicts(&path, &contradiction, region))?;
         log_left_out(&found.left_out, region);
+        let applications = applications(&listing, region, found.account.as_ref(), &manifest)
+            .map_err(|contradiction| contradicts(&path, &contradiction, region))?;
         let account = match (found.account, manifest.account) {
             (Some(of_arns), Some(given)) if of_arns != given => {
                 return Err(invalid(format!(
@@ -128,7 +128,8 @@ impl Directory {
             account,
             Some(as_of),
             found.profiles,
-        ))
+        )
+        .with_applications(applications))
     }
 
     /// Returns what `manifest.json` says, or an empty manifest if there is none.
@@ -209,6 +210,31 @@ impl Source for Directory {
         }
         Some(hasher.finish())
     }
+}
+
+/// Returns the application profiles of a file. If it has none, there are none only where the manifest says that they were exported:
+/// the AWS CLI lists system-defined profiles alone unless it is asked for others.
+fn applications(
+    listing: &Listing,
+    region: &Region,
+    account: Option<&AccountId>,
+    manifest: &Manifest,
+) -> Result<Applications, Contradiction> {
+    let (found, left_out) = application::profiles(&listing.summaries, region, account)?;
+    log_left_out(&left_out, region);
+    Ok(if found.is_empty() && !manifest.application_profiles {
+        Applications::default()
+    } else {
+        Applications::listed(found)
+    })
+}
+
+fn contradicts(path: &Path, contradiction: &Contradiction, region: &Region) -> CatalogError {
+    invalid(format!(
+        "{}: {contradiction}: the file must be what `{}` prints",
+        path.display(),
+        command(region)
+    ))
 }
 
 /// Returns the SHA-256 of `bytes` as a manifest carries it.

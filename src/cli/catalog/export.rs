@@ -12,8 +12,8 @@ use clap::Args;
 use super::{account, list_catalogs, nothing_listed};
 use crate::{
     catalog::{
-        Catalog,
-        listing::{self, Listing},
+        Catalog, application,
+        listing::{self, Listing, Summary},
     },
     cli::{
         Error,
@@ -34,6 +34,9 @@ pub struct ExportArgs {
     /// Source region; repeatable [default: all regions of the catalog; with --catalog bedrock the one in `AWS_REGION`]
     #[arg(long, value_name = "REGION")]
     region: Vec<Region>,
+    /// Exports application profiles too: their names tell what runs in the account
+    #[arg(long)]
+    application_profiles: bool,
     /// Overwrites files that are not an unchanged earlier export
     #[arg(long)]
     force: bool,
@@ -43,8 +46,10 @@ pub struct ExportArgs {
 }
 
 pub(super) async fn run(args: ExportArgs) -> Result<String, Error> {
-    let catalogs = list_catalogs(&args.catalog, &args.region).await?;
-    let snapshot = snapshot(&catalogs, args.account.account.as_ref(), &output::now())?;
+    let with_applications = args.application_profiles;
+    let catalogs = list_catalogs(&args.catalog, &args.region, with_applications).await?;
+    let account = args.account.account.as_ref();
+    let snapshot = snapshot(&catalogs, account, with_applications, &output::now())?;
     fs::create_dir_all(&args.directory).map_err(unwritable(&args.directory))?;
     if !args.force {
         check_overwrite(&args.directory, &snapshot)?;
@@ -91,6 +96,7 @@ impl Snapshot {
 fn snapshot(
     catalogs: &[Arc<Catalog>],
     given: Option<&AccountId>,
+    with_applications: bool,
     now: &str,
 ) -> Result<Snapshot, Error> {
     let mut listings = BTreeMap::new();
@@ -99,12 +105,15 @@ fn snapshot(
     for catalog in catalogs {
         let account = account(catalog, given)?;
         let region = catalog.source_region();
+        let profiles = catalog.profiles().iter();
+        let mut summaries: Vec<_> = profiles
+            .map(|profile| listing::summary(profile, region, account))
+            .collect();
+        if with_applications {
+            summaries.extend(application_summaries(catalog)?);
+        }
         let listing = Listing {
-            summaries: catalog
-                .profiles()
-                .iter()
-                .map(|profile| listing::summary(profile, region, account))
-                .collect(),
+            summaries,
             next_token: None,
         };
         listings.insert(format!("{region}.json"), json(&listing)?);
@@ -121,12 +130,35 @@ fn snapshot(
         // The oldest date: no listing must seem newer than it is.
         as_of: dates.first().map(|date| (*date).to_owned()),
         account: accounts.pop_first().flatten(),
+        application_profiles: with_applications,
         sha256: listings
             .iter()
             .map(|(name, text)| (name.clone(), sha256_hex(text.as_bytes())))
             .collect(),
     };
     Ok(Snapshot { listings, manifest })
+}
+
+fn application_summaries(catalog: &Catalog) -> Result<Vec<Summary>, Error> {
+    let region = catalog.source_region();
+    let applications = catalog.applications();
+    let unknown = || {
+        let why = match applications.failure() {
+            Some(failure) => failure.message.to_string(),
+            None => format!(
+                "the {} catalog has none: ask AWS with --catalog bedrock",
+                catalog.source().as_str()
+            ),
+        };
+        Error::BadInput(format!(
+            "--application-profiles: those of {region} can't be listed: {why}"
+        ))
+    };
+    let profiles = applications.profiles().ok_or_else(unknown)?;
+    let summaries = profiles.iter();
+    Ok(summaries
+        .filter_map(|profile| application::summary(profile, region))
+        .collect())
 }
 
 /// Refuses a directory with files that are not an unchanged earlier export of the same regions.
@@ -173,10 +205,10 @@ mod tests {
 
     #[test]
     fn equal_catalogs_make_equal_bytes() {
-        let once = snapshot(&embedded(&["us-east-1"]), None, "now").expect("snapshot");
+        let once = snapshot(&embedded(&["us-east-1"]), None, false, "now").expect("snapshot");
         assert_eq!(
             once,
-            snapshot(&embedded(&["us-east-1"]), None, "later").expect("snapshot")
+            snapshot(&embedded(&["us-east-1"]), None, false, "later").expect("snapshot")
         );
         let names: Vec<&str> = once.files().expect("files").map(|(name, _)| name).collect();
         assert_eq!(names, ["us-east-1.json", MANIFEST]);
@@ -184,7 +216,8 @@ mod tests {
 
     #[test]
     fn an_export_overwrites_only_an_unchanged_export() {
-        let of = |regions: &[&str]| snapshot(&embedded(regions), None, "now").expect("snapshot");
+        let of =
+            |regions: &[&str]| snapshot(&embedded(regions), None, false, "now").expect("snapshot");
         let ireland = of(&["eu-west-1"]);
         let dir = tempfile::tempdir().expect("directory");
         let write = || {

@@ -56,7 +56,7 @@ pub enum LifecycleOutput {
 }
 
 pub(super) async fn run(args: LifecycleArgs) -> Result<(String, String), Error> {
-    let catalogs = list_catalogs(&args.catalog, &args.region).await?;
+    let catalogs = list_catalogs(&args.catalog, &args.region, false).await?;
     let day = args.day.day();
     let rows = rows(&catalogs, &args, Embedded::load(), day);
     let is_wide = args.output == LifecycleOutput::Wide;

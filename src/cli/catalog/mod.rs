@@ -105,10 +105,12 @@ pub async fn run(
     Ok(())
 }
 
-/// Returns the catalogs of the given regions, or of all that the source has if none is given.
+/// Returns the catalogs of the given regions, or of all that the source has if none is given, on request with their application
+/// profiles.
 async fn list_catalogs(
     options: &CatalogOptions,
     given: &[Region],
+    with_applications: bool,
 ) -> Result<Vec<Arc<Catalog>>, Error> {
     let regions: BTreeSet<Region> = match (&options.catalog, given) {
         (CatalogSource::Embedded, []) => Embedded::load().source_regions().cloned().collect(),
@@ -134,10 +136,15 @@ async fn list_catalogs(
     if options.catalog == CatalogSource::Embedded {
         check_embedded(&regions)?;
     }
-    let mut catalogs = Catalogs::new(options);
+    let key = |region: &Region| FeedKey {
+        role: None,
+        region: region.clone(),
+    };
+    let naming = regions.iter().filter(|_| with_applications).map(key);
+    let mut catalogs = Catalogs::new(options).with_applications(naming);
     let mut listed = Vec::with_capacity(regions.len());
-    for region in regions {
-        listed.push(catalogs.catalog(&FeedKey { role: None, region }).await?);
+    for region in &regions {
+        listed.push(catalogs.catalog(&key(region)).await?);
     }
     Ok(listed)
 }

@@ -151,7 +151,7 @@ pub(super) async fn select(
     account: Option<&AccountId>,
 ) -> Result<Selection, Error> {
     let limits = filters.limits()?;
-    let catalogs = list_catalogs(options, &filters.region).await?;
+    let catalogs = list_catalogs(options, &filters.region, false).await?;
     let filtered = filtered(&catalogs, filters, account)?;
     let (routes, left_out) = permitted(filtered, &limits);
     let remark = remark(&routes, left_out, &catalogs, filters);

@@ -236,6 +236,11 @@ const COLUMNS: &[Column] = &[
     ("catalogAsOf", |_, binding| {
         of_profile(binding, |p| p.catalog.as_of.clone())
     }),
+    ("applicationProfileARN", |_, binding| {
+        of_profile(binding, |p| {
+            p.application_profile_arn.clone().unwrap_or_default()
+        })
+    }),
     ("targets", |_, binding| binding.targets.join(" ")),
     ("cluster", |report, _| report.cluster.clone()),
     ("programVersion", |report, _| {

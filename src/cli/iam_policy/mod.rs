@@ -31,7 +31,7 @@ use crate::{
     residency::Limits,
     resolve::{self, Context, Request},
     route::Route,
-    types::{AccountId, Geography, ModelId, RoleArn},
+    types::{AccountId, ApplicationName, Geography, ModelId, RoleArn},
 };
 
 /// Options of `iam-policy`.
@@ -56,6 +56,9 @@ pub struct IamPolicyArgs {
     /// Whether the model may be invoked on demand in the source region, if no geography is callable
     #[arg(long, requires = "model")]
     on_demand: bool,
+    /// Name of the application profile that workloads invoke instead of the system-defined one
+    #[arg(long, value_name = "NAME", requires = "model")]
+    application: Option<ApplicationName>,
     /// Prints the policy of the operator itself, which discovers profiles and invokes none
     #[arg(long, group = "subject")]
     operator: bool,
@@ -209,6 +212,7 @@ fn wanted(args: &IamPolicyArgs, err: &mut impl Write) -> Result<Vec<Wanted>, Err
             fallbacks: args.fallback.clone(),
             on_demand: args.on_demand,
             source_region: args.region.required()?,
+            application: args.application.clone(),
         };
         return Ok(vec![Wanted {
             name: request.model.to_string(),
@@ -245,16 +249,18 @@ async fn find(
     wanted: &[Wanted],
     err: &mut impl Write,
 ) -> Result<(Vec<NamedCall>, bool), Error> {
-    let mut catalogs = Catalogs::new(&args.catalog);
+    let key = |one: &Wanted| FeedKey {
+        role: one.role.clone().filter(|_| args.catalog.catalog.is_live()),
+        region: one.request.source_region.clone(),
+    };
+    let naming = wanted
+        .iter()
+        .filter(|one| one.request.application.is_some());
+    let mut catalogs = Catalogs::new(&args.catalog).with_applications(naming.map(key));
     let mut found = Vec::new();
     let mut all_found = true;
     for one in wanted {
-        let request = &*one.request;
-        let key = FeedKey {
-            role: one.role.clone().filter(|_| args.catalog.catalog.is_live()),
-            region: request.source_region.clone(),
-        };
-        let catalog = catalogs.catalog(&key).await?;
+        let catalog = catalogs.catalog(&key(one)).await?;
         match routes(one, &catalog, args.with_fallbacks) {
             Err(message) => {
                 writeln!(err, "{}: left out: {message}", one.name)?;
@@ -265,10 +271,31 @@ async fn find(
                     writeln!(err, "{}: {remark}", one.name)?;
                 }
                 let account = account(args, &catalog)?;
-                for route in routes {
+                for (position, route) in routes.into_iter().enumerate() {
+                    let application = resolve::application_profile(
+                        &one.request,
+                        &route,
+                        &catalog,
+                        account.as_ref(),
+                        None,
+                    );
+                    let application = match application {
+                        Ok(application) => application,
+                        // One application profile is of one route.
+                        Err(_) if position > 0 => continue,
+                        Err(unfound) => {
+                            writeln!(err, "{}: left out: {}", one.name, unfound.message)?;
+                            all_found = false;
+                            continue;
+                        }
+                    };
+                    let call = call(args, route, account.clone(), &catalog)?;
                     found.push(NamedCall {
                         name: one.name.clone(),
-                        call: call(args, route, account.clone(), &catalog)?,
+                        call: match application {
+                            Some(arn) => call.through_application(&arn),
+                            None => call,
+                        },
                     });
                 }
             }

@@ -12,6 +12,7 @@ use crate::{
 
 use super::{
     answer::Answer,
+    application,
     observed::{Binding, Observed},
     status::WrittenRoute,
 };
@@ -114,7 +115,7 @@ pub fn is_missing(observed: &Observed) -> bool {
     };
     let other_account =
         matches!((&earlier.account, catalog.account()), (Some(before), Some(now)) if before != now);
-    !is_listed
+    !(is_listed && application::is_listed(binding, written, catalog))
         && !other_account
         && catalog.source().is_live()
         && earlier.source.is_live()
@@ -153,11 +154,9 @@ pub fn decide(
         }
         (None, Some(fresh)) => Publication::Publish(fresh),
         // A lost status: values are known to be written, and the limits do not allow the route.
-        (None, None) if is_anything_written && matches!(answer, Answer::Yes { .. }) => {
-            Publication::Withdraw {
-                why: reason_of_withdrawal(answer, None),
-            }
-        }
+        (None, None) if is_anything_written && is_forbidden(answer) => Publication::Withdraw {
+            why: reason_of_withdrawal(answer, None),
+        },
         // It is not known which route's values these are, so nothing says that they contradict the spec.
         (None, None) if is_anything_written => Publication::Leave,
         (None, None) => Publication::Nothing,
@@ -169,6 +168,15 @@ pub fn decide(
         Publication::Withdraw { .. } if violated || !binding.spec.suspend => publication,
         _ if binding.spec.suspend => Publication::Leave,
         publication => publication,
+    }
+}
+
+/// Says whether the limits forbid the route that would serve, where no value may be written. They are known.
+fn is_forbidden(answer: &Answer) -> bool {
+    match answer {
+        Answer::Yes { .. } => true,
+        Answer::WithoutApplication { judgement, .. } => judgement.forbids(),
+        Answer::No { .. } | Answer::Unknown(_) => false,
     }
 }
 
@@ -193,6 +201,8 @@ fn decide_on_written(
         };
     }
     match contradiction {
+        // Values without an application profile would be new ones for a spec that names one.
+        _ if without_application(answer) && written.application.is_none() => Publication::Leave,
         Some(Contradiction::Call) => Publication::Leave,
         // The targets may already hold the value of the new model, of which the status does not know yet.
         Some(Contradiction::ModelAlone) if !answer.is_definite() => Publication::Leave,
@@ -205,6 +215,10 @@ fn decide_on_written(
 #[must_use]
 pub fn residency_violated(written_judgement: Option<&Judgement>) -> bool {
     written_judgement.is_some_and(Judgement::forbids)
+}
+
+fn without_application(answer: &Answer) -> bool {
+    matches!(answer, Answer::WithoutApplication { .. })
 }
 
 fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) -> Arc<str> {
@@ -222,7 +236,12 @@ fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) 
             judgement.message()
         )
         .into(),
-        Answer::No { finding, .. } | Answer::Unknown(finding) => format!(
+        Answer::WithoutApplication { judgement, .. } if judgement.forbids() => {
+            judgement.message().into()
+        }
+        Answer::No { finding, .. }
+        | Answer::WithoutApplication { finding, .. }
+        | Answer::Unknown(finding) => format!(
             "the spec now asks for something else, and {}",
             finding.message
         )

@@ -15,6 +15,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     ListInferenceProfiles,
+    ListApplicationProfiles,
     ListFoundationModels,
     GetFoundationModelAvailability,
 }
@@ -23,7 +24,9 @@ impl Action {
     /// Returns the permission that it needs.
     pub(super) fn permission(self) -> &'static str {
         match self {
-            Self::ListInferenceProfiles => "bedrock:ListInferenceProfiles",
+            Self::ListInferenceProfiles | Self::ListApplicationProfiles => {
+                "bedrock:ListInferenceProfiles"
+            }
             Self::ListFoundationModels => "bedrock:ListFoundationModels",
             Self::GetFoundationModelAvailability => "bedrock:GetFoundationModelAvailability",
         }
@@ -32,6 +35,7 @@ impl Action {
     fn in_words(self) -> &'static str {
         match self {
             Self::ListInferenceProfiles => "list the inference profiles of",
+            Self::ListApplicationProfiles => "list the application inference profiles of",
             Self::ListFoundationModels => "list the foundation models of",
             Self::GetFoundationModelAvailability => "ask for the availability of models in",
         }
@@ -42,6 +46,9 @@ impl Action {
         match self {
             Self::ListInferenceProfiles => {
                 format!("arn:{partition}:bedrock:*:{account}:inference-profile/*")
+            }
+            Self::ListApplicationProfiles => {
+                format!("arn:{partition}:bedrock:*:{account}:application-inference-profile/*")
             }
             Self::ListFoundationModels | Self::GetFoundationModelAvailability => "*".to_owned(),
         }

@@ -17,7 +17,7 @@ mod network;
 mod options;
 mod requests;
 
-use std::{collections::HashSet, error::Error, time::SystemTime};
+use std::{collections::HashSet, error::Error, sync::Arc, time::SystemTime};
 
 use aws_sdk_bedrock::{
     Client,
@@ -41,8 +41,9 @@ use super::log_left_out;
 use crate::{
     api::condition::Reason,
     catalog::{
-        Access, Catalog, CatalogError, FeedKey, FoundationModel, Source, SourceKind, Usability,
-        listing::{self, ModelReference, Summary},
+        Access, ApplicationProfile, Catalog, CatalogError, FeedKey, FoundationModel, Source,
+        SourceKind, Usability, application,
+        listing::{self, Contradiction, ModelReference, Summary},
     },
     types::{ModelId, Region, RoleArn},
 };
@@ -74,14 +75,10 @@ impl Bedrock {
 
     async fn listing(&self, key: &FeedKey) -> Result<Catalog, CatalogError> {
         let client = self.clients.of(key).await?;
-        let summaries = match summaries(&client.sdk).await {
+        let system_defined = InferenceProfileType::SystemDefined;
+        let summaries = match summaries(&client.sdk, system_defined).await {
             Ok(summaries) => summaries,
-            Err(Interrupted::PagesWithoutEnd) => {
-                return Err(CatalogError::ServiceError(format!(
-                    "Bedrock in {} answered with pages without end; the operator retries",
-                    key.region
-                )));
-            }
+            Err(Interrupted::PagesWithoutEnd) => return Err(pages_without_end(&key.region)),
             Err(Interrupted::Failed(Failure::NameNotResolved))
                 if self.region_has_no_bedrock(&client, &key.region).await =>
             {
@@ -96,17 +93,32 @@ impl Bedrock {
                 ));
             }
         };
-        let found = listing::profiles(&summaries, &key.region).map_err(|contradiction| {
-            CatalogError::ServiceError(format!(
-                "the endpoint that was asked for {} gave the answer of another region or account ({contradiction}): check \
-                 AWS_ENDPOINT_URL_BEDROCK and --bedrock-endpoint",
-                key.region
-            ))
-        })?;
+        let found = listing::profiles(&summaries, &key.region)
+            .map_err(|contradiction| of_another(&contradiction, &key.region))?;
         log_left_out(&found.left_out, &key.region);
         self.clients.keep(key, &client);
         let models = self.models(&client, key).await;
         Ok(catalog(key, found).with_models(models))
+    }
+
+    /// Lists all pages of application profiles. `catalog` is what was listed before.
+    async fn application_profiles(
+        &self,
+        key: &FeedKey,
+        catalog: &Catalog,
+    ) -> Result<Vec<Arc<ApplicationProfile>>, CatalogError> {
+        let client = self.clients.of(key).await?;
+        let listed = summaries(&client.sdk, InferenceProfileType::Application).await;
+        let summaries = listed.map_err(|interrupted| match interrupted {
+            Interrupted::PagesWithoutEnd => pages_without_end(&key.region),
+            Interrupted::Failed(failure) => {
+                self.catalog_error(&failure, &client, key, Action::ListApplicationProfiles)
+            }
+        })?;
+        let (found, left_out) = application::profiles(&summaries, &key.region, catalog.account())
+            .map_err(|contradiction| of_another(&contradiction, &key.region))?;
+        log_left_out(&left_out, &key.region);
+        Ok(found)
     }
 
     /// Returns whether a region whose endpoint did not resolve definitely has no Bedrock. That is an answer, not a failure.
@@ -203,9 +215,30 @@ impl Source for Bedrock {
         self.listing(key).boxed()
     }
 
+    fn applications<'a>(
+        &'a self,
+        key: &'a FeedKey,
+        catalog: &'a Catalog,
+    ) -> Option<BoxFuture<'a, Result<Vec<Arc<ApplicationProfile>>, CatalogError>>> {
+        Some(self.application_profiles(key, catalog).boxed())
+    }
+
     fn access(&self) -> Option<&dyn Access> {
         Some(self)
     }
+}
+
+fn pages_without_end(region: &Region) -> CatalogError {
+    CatalogError::ServiceError(format!(
+        "Bedrock in {region} answered with pages without end; the operator retries"
+    ))
+}
+
+fn of_another(contradiction: &Contradiction, region: &Region) -> CatalogError {
+    CatalogError::ServiceError(format!(
+        "the endpoint that was asked for {region} gave the answer of another region or account ({contradiction}): check \
+         AWS_ENDPOINT_URL_BEDROCK and --bedrock-endpoint"
+    ))
 }
 
 impl Access for Bedrock {
@@ -265,14 +298,18 @@ where
     }
 }
 
-async fn summaries(client: &Client) -> Result<Vec<Summary>, Interrupted> {
+/// Lists all pages of one type of profiles.
+async fn summaries(
+    client: &Client,
+    kind: InferenceProfileType,
+) -> Result<Vec<Summary>, Interrupted> {
     let mut summaries = Vec::new();
     let mut token = None;
     let mut tokens = HashSet::new();
     loop {
         let page = client
             .list_inference_profiles()
-            .type_equals(InferenceProfileType::SystemDefined)
+            .type_equals(kind.clone())
             .max_results(PAGE_SIZE)
             .set_next_token(token)
             .send()
