@@ -642,4 +642,37 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn names_and_arns_of_application_profiles() {
+        let long = "a".repeat(64);
+        for name in ["shop-chat", "Shop Chat_1", "a", "9", "a-", &long] {
+            assert!(name.parse::<ApplicationName>().is_ok(), "{name}");
+        }
+        let longer = "a".repeat(65);
+        for name in [
+            "", "-a", "a--b", "a  b", "a -b", "a.b", "ä", "a\nb", &longer,
+        ] {
+            assert!(name.parse::<ApplicationName>().is_err(), "{name}");
+        }
+        let arn = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a1b2";
+        let parsed: ApplicationProfileArn = arn.parse().expect("an ARN");
+        assert_eq!(parsed.id(), "a1b2");
+        assert_eq!(
+            parsed.account().as_ref().map(AccountId::as_str),
+            Some("111122223333")
+        );
+        for text in [
+            "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/a1b2",
+            "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/",
+            "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a/b",
+            "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/*",
+            "arn:aws:bedrock:eu-west-1::application-inference-profile/a1b2",
+            "arn:aws:bedrock::111122223333:application-inference-profile/a1b2",
+            "arn:aws:sagemaker:eu-west-1:111122223333:application-inference-profile/a1b2",
+            "a1b2",
+        ] {
+            assert!(text.parse::<ApplicationProfileArn>().is_err(), "{text}");
+        }
+    }
 }

@@ -642,3 +642,50 @@ fn a_limit_that_cannot_be_watched_is_unknown() {
         assert!(matches!(limit(&cache), NamespaceLimit::Set(_)));
     }
 }
+
+#[test]
+fn a_feed_lists_application_profiles_from_the_first_binding_that_names_one_to_the_last() {
+    let mut cache = default_cache();
+    let feed = cache.feed_of(&binding("a")).expect("a feed");
+    let naming = |name: &str, application: &str, more: &str| {
+        let yaml =
+            format!("{{model: a.b, geography: eu, application: {{name: {application}}}{more}}}");
+        binding_from(name, "eu-west-1", &yaml)
+    };
+    let edited = |mut binding: Binding, generation| {
+        binding.generation = generation;
+        binding
+    };
+    let mut version = 0;
+    let mut apply = |cache: &mut Cache, binding: Binding| {
+        version += 1;
+        let follow_up = cache.apply_binding(binding, version, Via::Event);
+        follow_up.applications
+    };
+    assert_eq!(apply(&mut cache, binding("plain")), []);
+    assert_eq!(
+        apply(&mut cache, naming("asleep", "chat", ", suspend: true")),
+        []
+    );
+    assert_eq!(
+        apply(&mut cache, naming("a", "chat", "")),
+        [(feed.clone(), true)]
+    );
+    assert_eq!(apply(&mut cache, naming("b", "search", "")), []);
+    let found = |cache: &Cache, names: Option<&[&str]>| {
+        let names = names.map(|names| names.iter().map(|it| (*it).to_owned()).collect());
+        let found = cache.naming_applications(&feed, names.as_ref());
+        found
+            .iter()
+            .map(|key| key.name.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&cache, None), ["a", "asleep", "b"]);
+    assert_eq!(found(&cache, Some(&["chat"])), ["a", "asleep"]);
+    assert_eq!(apply(&mut cache, edited(binding("a"), 2)), []);
+    assert_eq!(found(&cache, Some(&["chat"])), ["asleep"]);
+    let gone = cache.delete_binding(&key("b"));
+    assert_eq!(gone.applications, [(feed.clone(), false)]);
+    let awake = edited(naming("asleep", "chat", ""), 2);
+    assert_eq!(apply(&mut cache, awake), [(feed.clone(), true)]);
+}

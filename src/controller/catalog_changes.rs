@@ -144,7 +144,10 @@ fn affected_applications(before: &FeedState, after: &FeedState) -> Option<BTreeS
 mod tests {
     use super::*;
     use crate::{
-        catalog::{Catalog, Freshness, SourceKind, embedded::Embedded},
+        catalog::{
+            ApplicationProfile, Applications, Catalog, Freshness, SourceKind,
+            application::ApplicationsFailure, embedded::Embedded,
+        },
         types::Region,
     };
 
@@ -185,5 +188,62 @@ mod tests {
         assert_eq!(affected(&full, &failed), Affected::All);
         let nothing = FeedState::pending();
         assert_eq!(affected(&nothing, &full), Affected::All);
+    }
+
+    #[test]
+    fn a_changed_application_profile_affects_those_that_name_it() {
+        let profile = |name: &str, id: &str| {
+            let arn = format!(
+                "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/{id}"
+            );
+            Arc::new(ApplicationProfile {
+                name: name.into(),
+                arn: arn.parse().expect("an ARN"),
+                reach: Ok(Box::default()),
+            })
+        };
+        let with = |applications: Applications| {
+            let mut state = state("eu-west-1", "");
+            state.catalog = state
+                .catalog
+                .map(|it| Arc::new((*it).clone().with_applications(applications)));
+            state
+        };
+        let listed = |profiles: &[(&str, &str)]| {
+            let profiles = profiles.iter().map(|(name, id)| profile(name, id));
+            with(Applications::listed(profiles.collect()))
+        };
+        let failing = with(Applications::default().failed(ApplicationsFailure {
+            reason: crate::api::condition::Reason::AccessDenied,
+            message: "no".into(),
+            is_overdue: false,
+        }));
+        let unknown = with(Applications::default());
+        let names = |names: &[&str]| Some(names.iter().map(|it| (*it).to_owned()).collect());
+        for (before, after, affected) in [
+            (&listed(&[("a", "a1")]), &listed(&[("a", "a1")]), names(&[])),
+            (
+                &listed(&[("a", "a1")]),
+                &listed(&[("a", "a1"), ("b", "b1")]),
+                names(&["b"]),
+            ),
+            (
+                &listed(&[("a", "a1"), ("b", "b1")]),
+                &listed(&[("b", "b1")]),
+                names(&["a"]),
+            ),
+            (
+                &listed(&[("a", "a1")]),
+                &listed(&[("a", "a2")]),
+                names(&["a"]),
+            ),
+            (&unknown, &unknown, names(&[])),
+            (&unknown, &listed(&[]), None),
+            (&unknown, &failing, None),
+            (&failing, &failing, names(&[])),
+            (&listed(&[]), &unknown, None),
+        ] {
+            assert_eq!(affected_applications(before, after), affected);
+        }
     }
 }

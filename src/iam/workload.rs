@@ -454,4 +454,39 @@ mod tests {
         let resources: Vec<&str> = checks.iter().map(|one| one.resource.as_str()).collect();
         assert_eq!(resources, [arn]);
     }
+
+    #[test]
+    fn an_application_profile_takes_the_place_of_the_system_defined_one() {
+        let arn = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a1";
+        let through = |call: Call| call.through_application(&arn.parse().expect("an ARN"));
+        let source = "eu-west-1".parse().expect("a region");
+        let on_demand = Route::on_demand("a.b".parse().expect("a model"), source);
+        let on_demand = Call::new(on_demand, None).expect("no account is needed");
+        for (call, names) in [
+            (
+                call("eu.a.b", "eu-west-1", Some(&["eu-west-1", "eu-west-3"])),
+                &[APPLICATION_PROFILES, APPLICATION_MODELS][..],
+            ),
+            (on_demand, &[APPLICATION_PROFILES, APPLICATION_MODELS]),
+            (
+                call("global.a.b", "eu-west-1", None),
+                &[GLOBAL_PROFILES, GLOBAL_SOURCE_MODELS, GLOBAL_MODELS],
+            ),
+        ] {
+            let policy = &policies(&[through(call)], INVOKE)[0];
+            assert_eq!(sids(policy), names);
+            assert_eq!(
+                policy.account.as_ref().map(AccountId::as_str),
+                Some("111122223333")
+            );
+            let statements = &policy.document.statement;
+            assert_eq!(statements[0].resource, [arn]);
+            for models in &statements[1..] {
+                let condition = &models.condition["StringEquals"][INFERENCE_PROFILE_ARN];
+                assert_eq!(*condition, [arn], "{}", models.sid);
+            }
+            let text = serde_json::to_string(&policy.document).expect("JSON");
+            assert!(!text.contains(":inference-profile/"), "{text}");
+        }
+    }
 }

@@ -345,6 +345,41 @@ mod tests {
     }
 
     #[test]
+    fn application_profiles_are_known_where_the_files_have_them() {
+        let application = r#"{
+            "inferenceProfileName": "shop-chat",
+            "inferenceProfileArn": "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a1",
+            "models": [{"modelArn": "arn:aws:bedrock:eu-west-1::foundation-model/a.b"}],
+            "inferenceProfileId": "a1",
+            "status": "ACTIVE",
+            "type": "APPLICATION"
+        }"#;
+        let both = LISTING.replace("}]}", &format!("}}, {application}]}}"));
+        let exported = r#"{"applicationProfiles": true}"#;
+        for (listing, manifest, known) in [
+            (LISTING, "{}", None),
+            (LISTING, exported, Some(0)),
+            (&*both, "{}", Some(1)),
+            (&*both, exported, Some(1)),
+        ] {
+            let (_dir, files) = directory(&[("eu-west-1.json", listing), (MANIFEST, manifest)]);
+            let catalog = files.catalog(&region("eu-west-1")).expect("catalog");
+            assert_eq!(catalog.profiles().len(), 1);
+            let applications = catalog.applications().profiles();
+            assert_eq!(applications.map(<[_]>::len), known, "{manifest}");
+        }
+        let elsewhere = both.replace(
+            "eu-west-1:111122223333:application",
+            "eu-west-1:444455556666:application",
+        );
+        let (_dir, files) = directory(&[("eu-west-1.json", &elsewhere)]);
+        let error = files
+            .catalog(&region("eu-west-1"))
+            .expect_err("of two accounts");
+        assert!(error.to_string().contains("444455556666"), "{error}");
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_the_file() {
         let of_ireland = [("eu-west-1.json", LISTING)];
         let with = |manifest: &'static str| [of_ireland[0], (MANIFEST, manifest)];

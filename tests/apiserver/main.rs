@@ -14,6 +14,7 @@
 )]
 
 mod admission;
+mod applications;
 mod case;
 mod chart;
 mod chart_render;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         cluster: Arc::default(),
         cases: [
             admission::cases(),
+            applications::cases(),
             chart::cases(),
             cleaned::cases(),
             controllers::cases(),

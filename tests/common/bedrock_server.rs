@@ -212,6 +212,8 @@ struct Content {
     script: VecDeque<Scripted>,
     /// What happens to each request that no script is left for.
     standing: Option<Scripted>,
+    /// How each listing of application profiles fails.
+    application_fault: Option<Fault>,
     log: Vec<Logged>,
     tokens: HashMap<String, (String, usize)>,
 }
@@ -302,6 +304,11 @@ impl BedrockServer {
         self.content.lock().standing = standing;
     }
 
+    /// From now on, every listing of application profiles fails so, or none does; all others are answered.
+    pub fn fail_applications(&self, fault: Option<Fault>) {
+        self.content.lock().application_fault = fault;
+    }
+
     /// Lets the next requests fail.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.script(faults.into_iter().map(Scripted::Fault));
@@ -310,6 +317,15 @@ impl BedrockServer {
     /// Returns all requests so far.
     pub fn log(&self) -> Vec<Logged> {
         self.content.lock().log.clone()
+    }
+
+    /// Returns the number of requests so far for pages of this type of inference profiles.
+    pub fn listings_of(&self, kind: &str) -> usize {
+        let listings = self.listings();
+        let of_kind = listings
+            .iter()
+            .filter(|request| request.query.get("type").is_some_and(|asked| asked == kind));
+        of_kind.count()
     }
 
     /// Returns the requests so far for pages of inference profiles.
@@ -380,6 +396,18 @@ pub fn application_profile(source: &str, id: &str, model: &str) -> Value {
         "status": "ACTIVE",
         "type": "APPLICATION",
     })
+}
+
+/// Returns an application profile of this name and ID as the wire has it, made of a system-defined one.
+pub fn application_profile_of(name: &str, id: &str, of: &Value) -> Value {
+    let arn = of["inferenceProfileArn"].as_str().expect("an ARN");
+    let (account, _) = arn.split_once(":inference-profile/").expect("its kind");
+    let mut copy = of.clone();
+    copy["inferenceProfileName"] = name.into();
+    copy["inferenceProfileArn"] = format!("{account}:application-inference-profile/{id}").into();
+    copy["inferenceProfileId"] = id.into();
+    copy["type"] = "APPLICATION".into();
+    copy
 }
 
 /// Notes the request, checks that it is signed, and plays what is scripted.
@@ -482,6 +510,9 @@ async fn list(
     };
     let region = credential_scope(&headers).and_then(|scope| scope.get(2).cloned());
     let mut content = content.lock();
+    if let ("APPLICATION", Some(fault)) = (kind, &content.application_fault) {
+        return fault.clone().into_response();
+    }
     let start = match query.get("nextToken") {
         None => 0,
         Some(token) => match content.tokens.get(token) {

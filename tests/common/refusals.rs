@@ -73,6 +73,30 @@ pub const REFUSALS: &[Refusal] = &[
         message: "not an AWS region name",
     },
     Refusal {
+        name: "an_application_without_a_name",
+        fields: "application: {}",
+        at: "spec.application.name",
+        message: "Required value",
+    },
+    Refusal {
+        name: "an_arn_as_application",
+        fields: "application: {name: 'arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a1'}",
+        at: "spec.application.name",
+        message: "not the name of an application inference profile: expected letters and digits, with single spaces, _ and - after them, such as shop-chat",
+    },
+    Refusal {
+        name: "an_application_with_two_separators",
+        fields: "application: {name: shop--chat}",
+        at: "spec.application.name",
+        message: "not the name of an application inference profile",
+    },
+    Refusal {
+        name: "an_application_with_too_long_a_name",
+        fields: "application: {name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}",
+        at: "spec.application.name",
+        message: "may not be more than 64 bytes",
+    },
+    Refusal {
         name: "an_empty_residency_limit",
         fields: "allowedRegions: []",
         at: "spec.allowedRegions",
@@ -246,6 +270,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
 geography: jp
 fallback: {geographies: [apac], onDemand: false}
 sourceRegion: ap-northeast-1
+application: {name: Shop Chat_1-}
 allowedRegions: [ap-northeast-1, ap-northeast-3]
 roleARN: arn:aws:iam::111122223333:role/bedrock-discovery
 targets:

@@ -167,6 +167,7 @@ fn templates() {
         let values = Values {
             route: &route,
             account: None,
+            application: None,
         };
         let templates = [(Arc::from("f"), Arc::from(text))];
         let kind = TargetKind::ConfigMap;

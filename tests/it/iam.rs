@@ -312,6 +312,61 @@ fn every_route_gets_what_it_needs_and_nothing_else() {
 }
 
 #[test]
+fn an_application_profile_gets_what_it_needs_and_nothing_else() {
+    const OTHER: &str = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/b2";
+    let arn = OTHER.replace("b2", "a1");
+    let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+    let source: Region = "eu-west-1".parse().expect("a region");
+    let on_demand = Route::on_demand(sonnet.parse().expect("a model"), source);
+    let cases: Vec<_> = [
+        call(&format!("eu.{sonnet}"), "eu-west-1"),
+        call(&format!("global.{sonnet}"), "eu-west-1"),
+        Call::new(on_demand, None).expect("no account is needed"),
+    ]
+    .into_iter()
+    .map(|call| {
+        let system_defined = call.profile_arn().map(ToOwned::to_owned);
+        let call = call.through_application(&arn.parse().expect("an ARN"));
+        let documents = documents(std::slice::from_ref(&call), &INVOKE);
+        let checks = INVOKE.iter().flat_map(|action| call.checks(*action));
+        let good: Vec<Request> = checks
+            .map(|check| Request::of(&call, &check, Some(&role())))
+            .collect();
+        assert!(good.iter().any(|request| request.resource == arn));
+        let mut bad = Vec::new();
+        let others = [
+            Some(OTHER.to_owned()),
+            // Requests that would not be counted to the application.
+            system_defined,
+            Some(arn.replace("eu-west-1", "eu-west-3")),
+            Some(arn.replace(ACCOUNT, "999999999999")),
+        ];
+        for request in &good {
+            for other in others.iter().flatten() {
+                bad.push(request.but("through another profile", |request| {
+                    if request.resource == arn {
+                        request.resource.clone_from(other);
+                    } else {
+                        request.with(INFERENCE_PROFILE_ARN, Value::Is(other.clone()));
+                    }
+                }));
+            }
+            if request.resource != arn {
+                bad.push(request.but("without a profile", |request| {
+                    request.with(INFERENCE_PROFILE_ARN, Value::Absent);
+                }));
+                bad.push(request.but("another model", |request| {
+                    request.resource = request.resource.replace(sonnet, "provider.another-v1:0");
+                }));
+            }
+        }
+        (documents, good, bad)
+    })
+    .collect();
+    assert_least(&cases);
+}
+
+#[test]
 fn merged_policies_allow_no_more_than_each_of_theirs() {
     let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
     let sets: Vec<Vec<Call>> = vec![

@@ -24,6 +24,7 @@ fn verdict(catalog: &Catalog, profile: &Profile, allowed: &[&str]) -> Verdict {
         fallback_models: Vec::new(),
         fallbacks: Vec::new(),
         source_region: source.clone(),
+        application: None,
     };
     let limits = Limits::all([Limit::parse(LimitOrigin::Binding, allowed)]);
     let context = Context {

@@ -1,5 +1,6 @@
 //! The live catalog against a stand-in for Bedrock, and the stand-in against AWS's own client.
 
+mod applications;
 mod credentials;
 mod credentials_servers;
 mod faults;

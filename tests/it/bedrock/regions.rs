@@ -51,6 +51,7 @@ async fn a_region_without_bedrock_is_an_outcome_where_dns_works() {
             fallbacks: Vec::new(),
             on_demand: false,
             source_region: region.parse().expect("region"),
+            application: None,
         };
         let context = Context {
             catalog: &catalog,
