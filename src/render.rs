@@ -96,9 +96,10 @@ pub struct Values<'a> {
     pub application: Option<&'a ApplicationProfileArn>,
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
     /// Returns what workloads invoke: the ARN of the application profile where there is one, else the ID of the route.
-    fn invocation_id(&self) -> &str {
+    #[must_use]
+    pub fn invocation_id(self) -> &'a str {
         let application = self.application.map(ApplicationProfileArn::as_str);
         application.unwrap_or_else(|| self.route.id())
     }

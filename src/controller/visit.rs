@@ -9,7 +9,11 @@ use crate::{
     catalog::{FeedKey, FeedState, embedded::Embedded},
     feeds::access::AccessChecks,
     plan::{
-        Outcome, Retry, Settings, identity::ObjectKey, observed::Observed, plan, status::Status,
+        Outcome, Retry, Settings,
+        identity::ObjectKey,
+        observed::{Binding, Observed},
+        plan,
+        status::Status,
     },
     queue::Lane,
     residency::NamespaceLimit,
@@ -190,6 +194,7 @@ fn log_decision(outcome: &Outcome, status: &Status) {
         residency = residency.map(|residency| residency.message.as_ref()),
         targets = status.targets.len(),
         removed = removed.join(", "),
-        message = %ready.message,
+        // Lines to copy follow in some messages.
+        message = ready.message.lines().next(),
     );
 }

@@ -340,12 +340,13 @@ impl Decisions {
             });
         }
         if let (Some(old), Some(new)) = (&prior.route, &status.route)
-            && old.route.id() != new.route.id()
+            && (old.route.id() != new.route.id() || old.application != new.application)
         {
+            let (old, new) = (old.values(), new.values());
             notices.push(Notice {
                 warning: false,
                 reason: "ProfileChanged",
-                message: format!("{} replaces {}", new.route.id(), old.route.id()),
+                message: format!("{} replaces {}", new.invocation_id(), old.invocation_id()),
             });
         }
         notices.extend(lifecycle_event(prior, status));

@@ -49,8 +49,10 @@ pub fn application_profile(
         message,
         is_certain: true,
     };
-    let matching: Vec<&Arc<ApplicationProfile>> =
-        named.iter().filter(|one| matches(one, route)).collect();
+    let matching: Vec<&Arc<ApplicationProfile>> = named
+        .iter()
+        .filter(|one| matches(one, route, account))
+        .collect();
     if let Some(one) = matching.iter().find(|one| Some(&one.arn) == in_use) {
         return Ok(Some(one.arn.clone()));
     }
@@ -71,9 +73,15 @@ pub fn application_profile(
     }
 }
 
-fn matches(profile: &ApplicationProfile, route: &Route) -> bool {
+fn matches(profile: &ApplicationProfile, route: &Route, account: Option<&AccountId>) -> bool {
     let reach = profile.reach.as_deref().unwrap_or_default();
     matches!(reach, [(model, destinations)] if *model == route.model && *destinations == route.destinations)
+        && !is_of_another_account(profile, account)
+}
+
+/// Says whether a profile can't be invoked by workloads of an account: a snapshot may come from another one.
+fn is_of_another_account(profile: &ApplicationProfile, account: Option<&AccountId>) -> bool {
+    account.is_some_and(|account| profile.arn.account().as_ref() != Some(account))
 }
 
 fn not_listed(name: &ApplicationName, catalog: &Catalog) -> Unfound {
@@ -137,7 +145,7 @@ fn mismatch(
 ) -> String {
     let differences = named
         .iter()
-        .map(|profile| format!("{} {}", profile.arn, difference(profile, route)));
+        .map(|profile| format!("{} {}", profile.arn, difference(profile, route, account)));
     format!(
         "the application profile named {name} is not one of {}: {}; set application.name to one that is, or model and geography to what it is made of, or make one:\n{}",
         route.id(),
@@ -160,7 +168,10 @@ fn ambiguous(
 }
 
 /// Says in what an application profile differs from a route.
-fn difference(profile: &ApplicationProfile, route: &Route) -> String {
+fn difference(profile: &ApplicationProfile, route: &Route, account: Option<&AccountId>) -> String {
+    if let Some(account) = account.filter(|_| is_of_another_account(profile, account)) {
+        return format!("is not of account {account}");
+    }
     let reach = match &profile.reach {
         Ok(reach) => reach,
         Err(problem) => return format!("can't be understood: {problem}"),
@@ -457,6 +468,26 @@ mod tests {
             let found = application_profile(&request("shop-chat"), route, &catalog, None, None);
             assert_eq!(found.is_ok(), matches, "{route:?} {regions:?}");
         }
+    }
+
+    #[test]
+    fn one_of_another_account_than_the_workloads_can_not_be_invoked() {
+        let listed = Applications::listed(vec![profile("shop-chat", "a1", &[(MODEL, TWO)])]);
+        let catalog = catalog(SourceKind::Directory).with_applications(listed);
+        let of = |account: Option<&str>| {
+            let account = account.map(|account| account.parse().expect("an account"));
+            application_profile(
+                &request("shop-chat"),
+                &route(TWO),
+                &catalog,
+                account.as_ref(),
+                None,
+            )
+        };
+        assert!(of(None).is_ok() && of(Some("111122223333")).is_ok());
+        let unfound = of(Some("444455556666")).expect_err("another account's");
+        assert_eq!(unfound.reason, Reason::ApplicationProfileMismatch);
+        assert!(unfound.message.contains("is not of account 444455556666"));
     }
 
     #[test]

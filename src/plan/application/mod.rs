@@ -9,7 +9,7 @@ use crate::{
 };
 
 use super::{
-    answer::Answer,
+    answer::{Answer, pending},
     observed::{Binding, Observed},
     status::{Finding, WrittenRoute},
 };
@@ -53,6 +53,13 @@ pub fn require(answer: Answer, observed: &Observed) -> Answer {
                 })
             },
         },
+        Err(unfound) if unfound.reason == Reason::Pending && binding.spec.suspend => {
+            Answer::WithoutApplication {
+                judgement: judgement.clone(),
+                is_certain: false,
+                finding: pending(binding, &format!(" of {}", request.source_region)),
+            }
+        }
         Err(unfound) => Answer::WithoutApplication {
             judgement: judgement.clone(),
             is_certain: unfound.is_certain,
