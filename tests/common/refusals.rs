@@ -82,7 +82,13 @@ pub const REFUSALS: &[Refusal] = &[
         name: "an_arn_as_application",
         fields: "application: {name: 'arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a1'}",
         at: "spec.application.name",
-        message: "not the name of an application inference profile: expected letters and digits, with single spaces, _ and - after them, such as shop-chat",
+        message: "give the name of the application inference profile instead of its ARN",
+    },
+    Refusal {
+        name: "an_empty_name_of_an_application",
+        fields: "application: {name: ''}",
+        at: "spec.application.name",
+        message: "expected at most 64 letters and digits, with single spaces, _ and - after them, such as shop-chat",
     },
     Refusal {
         name: "an_application_with_two_separators",
@@ -94,7 +100,7 @@ pub const REFUSALS: &[Refusal] = &[
         name: "an_application_with_too_long_a_name",
         fields: "application: {name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}",
         at: "spec.application.name",
-        message: "may not be more than 64 bytes",
+        message: "not the name of an application inference profile: expected at most 64 letters",
     },
     Refusal {
         name: "an_empty_residency_limit",
