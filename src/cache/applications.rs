@@ -112,25 +112,25 @@ mod tests {
             name: name.into(),
         };
         let name = |text: &str| text.parse::<ApplicationName>().expect("a name");
-        let mut named = Named::default();
-        named.insert(feed("eu-west-1"), name("chat"), key("a"));
-        named.insert(feed("eu-west-1"), name("chat"), key("b"));
-        named.insert(feed("eu-west-1"), name("search"), key("c"));
-        named.insert(feed("us-east-1"), name("chat"), key("d"));
-        let found = |named: &Named, names: Option<&[&str]>| {
+        let mut naming = Named::default();
+        naming.insert(feed("eu-west-1"), name("chat"), key("a"));
+        naming.insert(feed("eu-west-1"), name("chat"), key("b"));
+        naming.insert(feed("eu-west-1"), name("search"), key("c"));
+        naming.insert(feed("us-east-1"), name("chat"), key("d"));
+        let found = |naming: &Named, names: Option<&[&str]>| {
             let names = names.map(|names| names.iter().map(|it| (*it).to_owned()).collect());
-            let found = named.of(&feed("eu-west-1"), names.as_ref());
+            let found = naming.of(&feed("eu-west-1"), names.as_ref());
             found
                 .iter()
                 .map(|key| key.name.to_string())
                 .collect::<String>()
         };
-        assert_eq!(found(&named, None), "abc");
-        assert_eq!(found(&named, Some(&["chat", "other"])), "ab");
-        named.remove(feed("eu-west-1"), &name("chat"), &key("a"));
-        named.remove(feed("eu-west-1"), &name("search"), &key("c"));
-        named.remove(feed("us-east-1"), &name("chat"), &key("d"));
-        assert_eq!(found(&named, None), "b");
-        assert_eq!(named.feeds.len(), 1);
+        assert_eq!(found(&naming, None), "abc");
+        assert_eq!(found(&naming, Some(&["chat", "other"])), "ab");
+        naming.remove(feed("eu-west-1"), &name("chat"), &key("a"));
+        naming.remove(feed("eu-west-1"), &name("search"), &key("c"));
+        naming.remove(feed("us-east-1"), &name("chat"), &key("d"));
+        assert_eq!(found(&naming, None), "b");
+        assert_eq!(naming.feeds.len(), 1);
     }
 }

@@ -165,9 +165,12 @@ fn reach(references: &[ModelReference], partition: &str) -> Result<Box<[Reach]>,
             .ok_or("a model ARN names no foundation model")?;
         models.entry(model).or_default().push(arn.region);
     }
-    let destinations = |regions: Vec<Option<Region>>| match regions.iter().any(Option::is_none) {
-        true => Destinations::Anywhere,
-        false => Destinations::regions(regions.into_iter().flatten().collect()),
+    let destinations = |regions: Vec<Option<Region>>| {
+        if regions.iter().any(Option::is_none) {
+            Destinations::Anywhere
+        } else {
+            Destinations::regions(regions.into_iter().flatten().collect())
+        }
     };
     Ok(models
         .into_iter()

@@ -434,7 +434,7 @@ mod tests {
         feeds.hold(&other);
         sleep(Duration::from_secs(10)).await;
         assert_eq!(source.asked(), (1, 1), "nothing is asked meanwhile");
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
         assert_eq!(source.asked(), (3, 2));
     }
 }

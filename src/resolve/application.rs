@@ -320,132 +320,84 @@ mod tests {
 
     const TWO: &[&str] = &["eu-north-1", "eu-west-1"];
 
+    /// Looks for `shop-chat` among these.
+    fn find(
+        listed: Vec<Arc<ApplicationProfile>>,
+        in_use: Option<&str>,
+    ) -> Result<Option<ApplicationProfileArn>, Unfound> {
+        let catalog = catalog(SourceKind::Bedrock).with_applications(Applications::listed(listed));
+        let (request, in_use) = (request("shop-chat"), in_use.map(arn));
+        let account = catalog.account();
+        application_profile(&request, &route(TWO), &catalog, account, in_use.as_ref())
+    }
+
+    fn made_of(id: &str, reach: &[(&str, &[&str])]) -> Arc<ApplicationProfile> {
+        profile("shop-chat", id, reach)
+    }
+
     #[test]
-    fn the_profile_must_have_exactly_the_models_and_regions() {
-        let right: &[(&str, &[&str])] = &[(MODEL, TWO)];
-        let wrong = |id: &str, reach: &[(&str, &[&str])]| profile("shop-chat", id, reach);
-        let good = |id: &str| profile("shop-chat", id, right);
-        let other = profile("other", "o1", right);
+    fn the_one_that_matches_is_found_and_one_in_use_stays() {
+        let right = |id: &str| made_of(id, &[(MODEL, TWO)]);
+        let wrong = |id: &str| made_of(id, &[("a.b", TWO)]);
+        let other = profile("other", "o1", &[(MODEL, TWO)]);
         for (name, listed, in_use, expected) in [
-            ("right", vec![good("a1"), other.clone()], None, Ok("a1")),
+            ("one", vec![right("a1"), other], None, "a1"),
+            ("one of two", vec![wrong("a1"), right("a2")], None, "a2"),
+            ("in use", vec![right("a1"), right("a2")], Some("a2"), "a2"),
             (
-                "two that match",
-                vec![good("a1"), good("a2")],
-                None,
-                Err("2 application profiles are named shop-chat and have the models of"),
-            ),
-            (
-                "two, one in use",
-                vec![good("a1"), good("a2")],
-                Some("a2"),
-                Ok("a2"),
-            ),
-            (
-                "two, one matches",
-                vec![wrong("a1", &[("a.b", TWO)]), good("a2")],
-                None,
-                Ok("a2"),
-            ),
-            (
-                "the one in use no longer matches",
-                vec![wrong("a1", &[("a.b", TWO)]), good("a2")],
+                "no longer",
+                vec![wrong("a1"), right("a2")],
                 Some("a1"),
-                Ok("a2"),
-            ),
-            (
-                "none",
-                vec![other],
-                None,
-                Err(
-                    "no application profile named shop-chat is listed in eu-west-1 of account 111122223333",
-                ),
-            ),
-            (
-                "another model",
-                vec![wrong("a1", &[("a.b", TWO)])],
-                None,
-                Err(&*format!("is for a.b, not for {MODEL}")),
-            ),
-            (
-                "more models",
-                vec![wrong("a1", &[("a.b", TWO), (MODEL, TWO)])],
-                None,
-                Err("is for several models: a.b"),
-            ),
-            (
-                "no model",
-                vec![wrong("a1", &[])],
-                None,
-                Err("names no model"),
-            ),
-            (
-                "more regions",
-                vec![wrong(
-                    "a1",
-                    &[(MODEL, &["eu-north-1", "eu-west-1", "eu-west-3"])],
-                )],
-                None,
-                Err("can run in eu-west-3 too"),
-            ),
-            (
-                "fewer regions",
-                vec![wrong("a1", &[(MODEL, &["eu-west-1"])])],
-                None,
-                Err("does not run in eu-north-1"),
-            ),
-            (
-                "other regions",
-                vec![wrong("a1", &[(MODEL, &["eu-west-1", "us-east-1"])])],
-                None,
-                Err("can run in us-east-1, and does not run in eu-north-1"),
-            ),
-            (
-                "any region",
-                vec![wrong("a1", &[(MODEL, &["*"])])],
-                None,
-                Err("can run in any commercial region"),
-            ),
-            (
-                "odd",
-                vec![Arc::new(ApplicationProfile {
-                    reach: Err("a model ARN is malformed"),
-                    ..(*good("a1")).clone()
-                })],
-                None,
-                Err("can't be understood: a model ARN is malformed"),
+                "a2",
             ),
         ] {
-            let catalog =
-                catalog(SourceKind::Bedrock).with_applications(Applications::listed(listed));
-            let (route, in_use) = (route(TWO), in_use.map(arn));
-            let found = application_profile(
-                &request("shop-chat"),
-                &route,
-                &catalog,
-                catalog.account(),
-                in_use.as_ref(),
-            );
-            match expected {
-                Ok(id) => assert_eq!(found, Ok(Some(arn(id))), "{name}"),
-                Err(says) => {
-                    let unfound = found.expect_err(name);
-                    let reason = if name == "none" {
-                        Reason::ApplicationProfileNotFound
-                    } else {
-                        Reason::ApplicationProfileMismatch
-                    };
-                    assert_eq!(
-                        (unfound.reason, unfound.is_certain),
-                        (reason, true),
-                        "{name}"
-                    );
-                    assert!(
-                        unfound.message.contains(says),
-                        "{name}: {}",
-                        unfound.message
-                    );
-                }
-            }
+            assert_eq!(find(listed, in_use), Ok(Some(arn(expected))), "{name}");
+        }
+        let ambiguous = find(vec![right("a1"), right("a2")], Some("a3")).expect_err("two");
+        assert_eq!(ambiguous.reason, Reason::ApplicationProfileMismatch);
+        let says = "2 application profiles are named shop-chat and have the models of";
+        assert!(ambiguous.message.contains(says), "{}", ambiguous.message);
+    }
+
+    #[test]
+    fn none_is_told_and_each_difference() {
+        let other = vec![profile("other", "o1", &[(MODEL, TWO)])];
+        let absent = find(other, None).expect_err("none of the name");
+        assert_eq!(absent.reason, Reason::ApplicationProfileNotFound);
+        let says = "named shop-chat is listed in eu-west-1 of account 111122223333";
+        assert!(absent.message.contains(says), "{}", absent.message);
+
+        let mut odd = (*made_of("a1", &[])).clone();
+        odd.reach = Err("a model ARN is malformed");
+        let (three, elsewhere) = (
+            ["eu-north-1", "eu-west-1", "eu-west-3"],
+            ["eu-west-1", "us-east-1"],
+        );
+        let of_regions = |regions: &[&str]| made_of("a1", &[(MODEL, regions)]);
+        let of_another = format!("is for a.b, not for {MODEL}");
+        for (listed, says) in [
+            (made_of("a1", &[("a.b", TWO)]), of_another.as_str()),
+            (
+                made_of("a1", &[("a.b", TWO), (MODEL, TWO)]),
+                "is for several models: a.b",
+            ),
+            (made_of("a1", &[]), "names no model"),
+            (of_regions(&three), "can run in eu-west-3 too"),
+            (of_regions(&["eu-west-1"]), "does not run in eu-north-1"),
+            (
+                of_regions(&elsewhere),
+                "can run in us-east-1, and does not run in eu-north-1",
+            ),
+            (of_regions(&["*"]), "can run in any commercial region"),
+            (
+                Arc::new(odd),
+                "can't be understood: a model ARN is malformed",
+            ),
+        ] {
+            let unfound = find(vec![listed], None).expect_err(says);
+            assert_eq!(unfound.reason, Reason::ApplicationProfileMismatch);
+            assert!(unfound.is_certain);
+            assert!(unfound.message.contains(says), "{}", unfound.message);
         }
     }
 

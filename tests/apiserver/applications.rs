@@ -9,6 +9,7 @@ use inference_profile_operator::{
     catalog::embedded::Embedded,
     route::Destinations,
     sources::bedrock::{self, Bedrock},
+    types::Region,
 };
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -53,7 +54,7 @@ impl Aws {
         let wire = catalog.profiles().iter().map(|one| {
             let destinations = match &one.destinations {
                 Destinations::Anywhere => Vec::new(),
-                Destinations::Regions(regions) => regions.iter().map(|it| it.as_str()).collect(),
+                Destinations::Regions(regions) => regions.iter().map(Region::as_str).collect(),
             };
             profile(
                 REGION,

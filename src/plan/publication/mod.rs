@@ -115,7 +115,8 @@ pub fn is_missing(observed: &Observed) -> bool {
     };
     let other_account =
         matches!((&earlier.account, catalog.account()), (Some(before), Some(now)) if before != now);
-    !(is_listed && application::is_listed(binding, written, catalog))
+    let is_listed = is_listed && application::is_listed(binding, written, catalog);
+    !is_listed
         && !other_account
         && catalog.source().is_live()
         && earlier.source.is_live()
