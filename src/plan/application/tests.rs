@@ -232,8 +232,14 @@ fn one_that_appears_is_written_and_one_that_vanishes_stays() {
         full(),
         Applications::listed(vec![copy_of(&full(), "shop-chat", "b2", "eu")]),
     );
-    let (_, actions, _) = visit(&after, other, &SETTINGS);
-    assert_eq!(value(&actions, "ID"), Some(ARN.replace("a1", "b2")));
+    let (_, actions, outcome) = visit(&after, other, &SETTINGS);
+    let new = ARN.replace("a1", "b2");
+    assert_eq!(value(&actions, "ID").as_ref(), Some(&new));
+    let [changed] = &outcome.notices[..] else {
+        panic!("{:?}", outcome.notices)
+    };
+    assert_eq!(changed.reason, "ProfileChanged");
+    assert_eq!(changed.message, format!("{new} replaces {ARN}"));
 }
 
 #[test]
