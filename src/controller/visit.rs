@@ -112,7 +112,9 @@ impl Visitor {
         let removals = join_all(removals.map(|it| self.writer.remove(&binding, it))).await;
         let restarts = self.restarts.trigger(&binding, restarts).await;
         let mut outcome = finishing.conclude(removals, restarts, now);
-        if let Some(status) = outcome.status.take() {
+        if let Some(status) = outcome.status.take()
+            && self.writer.would_change(&binding, &status)
+        {
             let first_values = first_values(&binding, &status);
             let written = if self.state.gate.list() == list {
                 log_decision(&outcome, &status);
