@@ -40,9 +40,9 @@ impl StatusSchema {
         self.lacking = Some(schema);
         if !lacking.is_subset(&self.logged) {
             self.logged.extend(lacking);
-            let fields = Vec::from_iter(self.logged.iter().map(String::as_str)).join(", ");
+            let fields: Vec<&str> = self.logged.iter().map(String::as_str).collect();
             tracing::warn!(
-                fields,
+                fields = fields.join(", "),
                 "the CRD is older than this program, and statuses are written without the fields that it lacks: \
                  apply the CRD of this version"
             );
@@ -176,10 +176,8 @@ mod tests {
         let full = status(Some("s"));
         assert_eq!(schema.servable(&namespace(), &full), full);
         assert!(schema.refused(&full, without_binding()));
-        assert_eq!(
-            Vec::from_iter(&schema.logged),
-            ["binding", "targets.lastChangeTime"]
-        );
+        let logged: Vec<&str> = schema.logged.iter().map(String::as_str).collect();
+        assert_eq!(logged, ["binding", "targets.lastChangeTime"]);
         let served = schema.servable(&namespace(), &full);
         let mut expected = status(None);
         expected.targets[0].since = None;
