@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use kube::{Client, Resource, api::GetParams, core::Request};
+use kube::Resource;
 use serde_json::Value;
 
 use crate::{api::InferenceProfileBinding, plan::status::Status};
@@ -59,24 +59,8 @@ impl StatusSchema {
     }
 }
 
-/// Returns the schema of statuses as the apiserver publishes it, which whoever is authenticated may read.
-///
-/// # Errors
-/// Returns [`kube::Error`] if it could not be read.
-pub(super) async fn published(client: &Client) -> kube::Result<Value> {
-    let (group, version) = (
-        InferenceProfileBinding::group(&()),
-        InferenceProfileBinding::version(&()),
-    );
-    let request = Request::new(format!("/openapi/v3/apis/{group}"))
-        .get(&version, &GetParams::default())
-        .map_err(kube::Error::BuildRequest)?;
-    let document: Value = client.request(request).await?;
-    Ok(of_status(&document))
-}
-
-/// Returns the schema of a status in an `OpenAPI` document. Returns null if there is none.
-fn of_status(document: &Value) -> Value {
+/// Returns the schema of statuses in the `OpenAPI` document of the group. Returns null if there is none.
+pub(super) fn in_document(document: &Value) -> Value {
     let kind = InferenceProfileBinding::kind(&());
     let schemas = document["components"]["schemas"].as_object();
     let of_kind = schemas.into_iter().flatten().find(|(_, schema)| {
@@ -216,7 +200,7 @@ mod tests {
         let list =
             json!({"x-kubernetes-group-version-kind": [{"kind": "InferenceProfileBindingList"}]});
         let document = json!({"components": {"schemas": {"a": list, "b": schema}}});
-        assert!(of_status(&document)["properties"]["profile"].is_object());
-        assert_eq!(of_status(&json!({})), Value::Null);
+        assert!(in_document(&document)["properties"]["profile"].is_object());
+        assert_eq!(in_document(&json!({})), Value::Null);
     }
 }

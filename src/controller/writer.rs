@@ -470,7 +470,7 @@ impl Writer {
         if !error.is_internal() {
             return Err(error);
         }
-        let Ok(schema) = with_timeout(status_schema::published(&self.client)).await else {
+        let Ok(schema) = self.published_schema().await else {
             return Err(error);
         };
         if !self.schema.lock().refused(&status, schema) {
@@ -482,6 +482,19 @@ impl Writer {
             return Ok(());
         }
         self.apply_status(binding, &servable).await
+    }
+
+    /// Reads the schema of statuses as the apiserver publishes it to whoever is authenticated.
+    async fn published_schema(&self) -> Result<Value, CallError> {
+        let group = InferenceProfileBinding::group(&());
+        let request = Request::new(format!("/openapi/v3/apis/{group}"))
+            .get(
+                &InferenceProfileBinding::version(&()),
+                &GetParams::default(),
+            )
+            .map_err(|error| CallError::Failed(kube::Error::BuildRequest(error)))?;
+        let document: Value = with_timeout(self.client.request(request)).await?;
+        Ok(status_schema::in_document(&document))
     }
 
     async fn apply_status(&self, binding: &Binding, status: &Status) -> Result<(), CallError> {

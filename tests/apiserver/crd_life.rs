@@ -394,8 +394,13 @@ async fn an_older_crd_is_served(stage: &Stage) {
     stage
         .edit("restarted", json!({"geography": "global"}))
         .await;
-    stage.ready("restarted").await;
-    assert_ne!(field().await, Value::Null);
+    eventually("the field is there", || async {
+        match field().await {
+            Value::Null => Err(untyped_binding(&stage, "restarted").await),
+            found => Ok(found),
+        }
+    })
+    .await;
     running.stop().await;
 }
 

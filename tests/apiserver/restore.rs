@@ -202,8 +202,8 @@ impl Servers {
         let etcd = start_etcd(&binaries, &path("etcd"), etcd_port, peer_port);
         let apiserver = start_apiserver(&binaries, folder.path(), flags, etcd_port, api_port);
         eventually("there is a certificate", || async {
-            let certificate = path("certificates/apiserver.crt");
-            if certificate.exists() {
+            // Its key is written after it.
+            if path("certificates/apiserver.key").exists() {
                 Ok(())
             } else {
                 Err(())
@@ -321,9 +321,14 @@ pub fn definition() -> Value {
     yaml(&fs::read_to_string(path).expect("the CRD"))
 }
 
+/// Returns a port on which nobody listens. It is below the ephemeral ports, so that no outgoing connection takes it meanwhile.
 async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address").port()
+    loop {
+        let port = fastrand::u16(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 fn start_etcd(binaries: &Path, data: &Path, port: u16, peer_port: u16) -> Child {
