@@ -14,6 +14,7 @@
 )]
 
 mod admission;
+mod aws_outage;
 mod case;
 mod chart;
 mod chart_render;
@@ -22,6 +23,7 @@ mod cleaned;
 mod common;
 mod controllers;
 mod crd;
+mod crd_life;
 mod demo;
 mod evidence;
 mod examples;
@@ -46,6 +48,7 @@ mod reasons;
 mod residency;
 mod restore;
 mod rollout;
+mod running;
 mod secrets;
 mod stage;
 mod steady;
@@ -78,10 +81,12 @@ fn main() -> ExitCode {
         cluster: Arc::default(),
         cases: [
             admission::cases(),
+            aws_outage::cases(),
             chart::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
+            crd_life::cases(),
             demo::cases(),
             evidence::cases(),
             examples::cases(),
