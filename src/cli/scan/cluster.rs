@@ -46,12 +46,7 @@ pub struct ClusterOptions {
     )]
     namespaces: Vec<String>,
     /// Scans all namespaces
-    #[arg(
-        long,
-        short = 'A',
-        requires = "cluster",
-        conflicts_with = "namespaces"
-    )]
+    #[arg(long, short = 'A', requires = "cluster", conflicts_with = "namespaces")]
     all_namespaces: bool,
     /// Context of the kubeconfig [default: the current one]
     #[arg(long, value_name = "CONTEXT", requires = "cluster")]

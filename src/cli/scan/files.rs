@@ -30,7 +30,13 @@ pub(super) fn scan(paths: &[PathBuf], finder: &Finder) -> Result<Scanned, Error>
     let mut buffer = Buffer::default();
     for path in paths {
         if path == Path::new("-") {
-            scan_one(STANDARD_INPUT, io::stdin().lock(), &mut buffer, finder, &scanned);
+            scan_one(
+                STANDARD_INPUT,
+                io::stdin().lock(),
+                &mut buffer,
+                finder,
+                &scanned,
+            );
             continue;
         }
         let unreadable = |source| Error::Unreadable {
@@ -216,11 +222,7 @@ mod tests {
     #[test]
     fn a_nul_near_the_beginning_makes_a_file_binary() {
         let mut buffer = Buffer::default();
-        for (at, is_binary) in [
-            (0, true),
-            (TELLING_BYTES - 1, true),
-            (TELLING_BYTES, false),
-        ] {
+        for (at, is_binary) in [(0, true), (TELLING_BYTES - 1, true), (TELLING_BYTES, false)] {
             let mut file = vec![b'x'; FIRST_BYTES];
             file[at] = 0;
             let text = buffer.read(file.as_slice()).expect("read");

@@ -220,7 +220,8 @@ pub(super) async fn run(
         let models = models.map(|model| model.id.clone());
         models.chain(of_profiles.map(|profile| profile.model.clone()))
     });
-    let finder = Finder::new(embedded, models).map_err(|error| Error::BadInput(error.to_string()))?;
+    let finder =
+        Finder::new(embedded, models).map_err(|error| Error::BadInput(error.to_string()))?;
     let mut scanned = if args.cluster.cluster {
         cluster::scan(&args.cluster, &finder).await?
     } else {

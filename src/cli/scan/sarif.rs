@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::{Error, Finding, Place, Scanned, report::messages};
 use crate::{cli::output, scan::Verdict};
 
-const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json";
+const SCHEMA: &str =
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json";
 
 pub(super) fn print(
     findings: &[Finding<'_>],
@@ -135,7 +136,11 @@ mod tests {
             ("charts/shop/values.yaml", None, "charts/shop/values.yaml"),
             ("/a b/ä#1%.yaml", None, "file:///a%20b/%C3%A4%231%25.yaml"),
             ("a:b?.yaml", None, "a%3Ab%3F.yaml"),
-            ("ConfigMap shop/chat", Some("data.m"), "cluster/ConfigMap%20shop/chat"),
+            (
+                "ConfigMap shop/chat",
+                Some("data.m"),
+                "cluster/ConfigMap%20shop/chat",
+            ),
         ] {
             let place = Place {
                 name: name.into(),

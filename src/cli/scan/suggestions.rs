@@ -35,7 +35,10 @@ pub(super) fn print(
             writeln!(out, "# {change}")?;
         }
         if binding.on_demand {
-            writeln!(out, "# No profile serves it here: fallback.onDemand calls the model itself.")?;
+            writeln!(
+                out,
+                "# No profile serves it here: fallback.onDemand calls the model itself."
+            )?;
         }
         writeln!(out, "# A pod reads it by:")?;
         writeln!(out, "#   env:")?;
@@ -44,8 +47,7 @@ pub(super) fn print(
         writeln!(
             out,
             "#       configMapKeyRef: {{name: {}, key: {}}}",
-            binding.name,
-            KEY
+            binding.name, KEY
         )?;
         out.write_all(yaml(&manifest(binding))?.as_bytes())?;
     }

@@ -223,7 +223,12 @@ impl Finder {
 
     /// Returns where an ID begins whose model begins at `start`, and its geography. Returns `None` if what stands before the
     /// model makes it something else, such as the name of a Java package.
-    fn before(&self, text: &[u8], start: usize, model: &Model) -> Option<(usize, Option<Geography>)> {
+    fn before(
+        &self,
+        text: &[u8],
+        start: usize,
+        model: &Model,
+    ) -> Option<(usize, Option<Geography>)> {
         if start == 0 || text[start - 1] != b'.' {
             let may_begin = begins(text, start) || (model.is_known && follows_a_word(text, start));
             return may_begin.then_some((start, None));
@@ -231,7 +236,11 @@ impl Finder {
         let dot = start - 1;
         let least = dot.saturating_sub(PREFIX);
         let is_part = |b: &u8| b.is_ascii_lowercase() || *b == b'-';
-        let length = text[least..dot].iter().rev().take_while(|b| is_part(b)).count();
+        let length = text[least..dot]
+            .iter()
+            .rev()
+            .take_while(|b| is_part(b))
+            .count();
         let starts = || {
             (dot - length..dot).filter_map(|at| {
                 let word = std::str::from_utf8(&text[at..dot]).ok()?;
@@ -308,11 +317,7 @@ fn application_profile(text: &[u8], start: usize, end: usize) -> Option<Token> {
 }
 
 /// Returns where the ARN begins that has this ID as its resource, and its region.
-fn arn_before(
-    text: &[u8],
-    id_start: usize,
-    id: &Named,
-) -> Option<(usize, Option<Region>)> {
+fn arn_before(text: &[u8], id_start: usize, id: &Named) -> Option<(usize, Option<Region>)> {
     let (kind, id) = match id {
         Named::Model(model) => ("foundation-model/", model.as_str()),
         Named::Profile { id, .. } => ("inference-profile/", id.as_str()),
@@ -323,16 +328,14 @@ fn arn_before(
 }
 
 /// Returns where the ARN of a resource begins that stands at `resource_start`, and its region.
-fn arn(
-    text: &[u8],
-    resource_start: usize,
-    resource: &str,
-) -> Option<(usize, Option<Region>)> {
+fn arn(text: &[u8], resource_start: usize, resource: &str) -> Option<(usize, Option<Region>)> {
     let least = resource_start.saturating_sub(ARN_HEAD);
     let head = &text[least..resource_start];
     let start = memchr::memmem::rfind(head, b"arn")?;
     let whole = decoded(&head[start..]) + resource;
-    let arn = Arn::parse(&whole).ok().filter(|arn| arn.service == "bedrock")?;
+    let arn = Arn::parse(&whole)
+        .ok()
+        .filter(|arn| arn.service == "bedrock")?;
     begins(text, least + start).then_some((least + start, arn.region))
 }
 
@@ -348,7 +351,11 @@ fn ends_with(text: &[u8], end: &str) -> Option<usize> {
 /// Returns the end of a word of a model ID.
 fn word_end(text: &[u8], from: usize) -> usize {
     let is_part = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-    from + text[from..].iter().take(PREFIX).take_while(|b| is_part(b)).count()
+    from + text[from..]
+        .iter()
+        .take(PREFIX)
+        .take_while(|b| is_part(b))
+        .count()
 }
 
 /// Returns where the next part of a model ID begins, after a separator.
@@ -388,9 +395,8 @@ fn is_versioned(model: &ModelId) -> bool {
     let id = model.as_str();
     let id = id.rsplit_once(':').map_or(id, |(id, _)| id);
     let version = id.rsplit_once("-v").map(|(_, version)| version);
-    version.is_some_and(|version| {
-        !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit())
-    })
+    version
+        .is_some_and(|version| !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is_word(byte: u8) -> bool {
@@ -448,7 +454,10 @@ fn continues(text: &[u8], at: usize) -> bool {
 fn is_pattern(text: &[u8], at: usize) -> bool {
     matches!(
         text.get(at..).unwrap_or_default(),
-        [b'*' | b'{', ..] | [b'$', b'{' | b'(', ..] | [b'.', b'*', ..] | [b':', b'*' | b'$' | b'{', ..]
+        [b'*' | b'{', ..]
+            | [b'$', b'{' | b'(', ..]
+            | [b'.', b'*', ..]
+            | [b':', b'*' | b'$' | b'{', ..]
     )
 }
 

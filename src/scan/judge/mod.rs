@@ -106,10 +106,7 @@ impl<'a> Judging<'a> {
     }
 
     fn by_the_data(&self) -> String {
-        format!(
-            "(by the embedded data of {})",
-            self.scene.embedded.as_of()
-        )
+        format!("(by the embedded data of {})", self.scene.embedded.as_of())
     }
 
     /// Says whether anything knows a model.
@@ -405,9 +402,9 @@ impl<'a> Judging<'a> {
         };
         let message = match region {
             Some(region) => lifecycle::describe(model, region, known, day, data),
-            None => format!("{model} is legacy in all regions"),
+            None => format!("{model} is legacy in all regions{}", known.origin(data)),
         };
-        self.say(verdict, message + &known.origin(data));
+        self.say(verdict, message);
     }
 
     /// Judges routes by the limits. Where several are possible, all of them must break a limit.

@@ -90,7 +90,10 @@ impl Proposal {
     fn changes(&self, reference: &Reference) -> Vec<String> {
         let mut changes = Vec::new();
         if let Some(model) = reference.named.model().filter(|it| **it != self.model) {
-            changes.push(format!("{} takes the place of {model}: try it first", self.model));
+            changes.push(format!(
+                "{} takes the place of {model}: try it first",
+                self.model
+            ));
         }
         let geography = reference.named.geography();
         if let Some(geography) = geography.filter(|it| **it != self.geography) {
@@ -100,11 +103,7 @@ impl Proposal {
     }
 }
 
-fn proposal(
-    reference: &Reference,
-    judged: &Judged,
-    scene: &Scene<'_>,
-) -> Result<Proposal, String> {
+fn proposal(reference: &Reference, judged: &Judged, scene: &Scene<'_>) -> Result<Proposal, String> {
     let Some(model) = reference.named.model() else {
         return Err(
             "an application profile: its ARN does not tell the model, so write the binding by hand"
