@@ -42,14 +42,14 @@ pub struct ClusterOptions {
         short,
         value_name = "NAMESPACE",
         value_delimiter = ',',
-        requires = "cluster"
+        conflicts_with = "paths"
     )]
     namespaces: Vec<String>,
     /// Scans all namespaces
-    #[arg(long, short = 'A', requires = "cluster", conflicts_with = "namespaces")]
+    #[arg(long, short = 'A', conflicts_with_all = ["namespaces", "paths"])]
     all_namespaces: bool,
     /// Context of the kubeconfig [default: the current one]
-    #[arg(long, value_name = "CONTEXT", requires = "cluster")]
+    #[arg(long, value_name = "CONTEXT", conflicts_with = "paths")]
     context: Option<String>,
 }
 

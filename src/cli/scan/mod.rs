@@ -40,15 +40,11 @@ const BOUNDS: Bounds = Bounds { findings: 1_000 };
 /// Options of `scan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  scan .                                            this folder, without what .gitignore names\n  scan charts --region eu-west-1 --allowed-regions @eu\n  helm template shop charts/shop | scan -\n  scan . --suggest --region eu-west-1 | kubectl apply -f -\n  scan . -o sarif > scan.sarif\n  scan . --fail-on Gone,WrongGeography --min-days-to-end-of-life 60\n  scan --cluster --all-namespaces\n\nA line with `ipo-scan: ignore` is passed over."
+    after_help = "Examples:\n  inference-profile-operator scan .\n  inference-profile-operator scan charts --region eu-west-1 --allowed-regions @eu\n  helm template shop charts/shop | inference-profile-operator scan -\n  inference-profile-operator scan . --region eu-west-1 --suggest > bindings.yaml\n  inference-profile-operator scan . -o sarif > scan.sarif\n  inference-profile-operator scan . --fail-on Gone,WrongGeography --min-days-to-end-of-life 60\n  inference-profile-operator scan --cluster --all-namespaces\n\nA folder is read without what .gitignore names. A line with `ipo-scan: ignore` is passed over."
 )]
 pub struct ScanArgs {
     /// File, folder, or - for standard input; repeatable
-    #[arg(
-        value_name = "PATH",
-        required_unless_present = "cluster",
-        conflicts_with = "cluster"
-    )]
+    #[arg(value_name = "PATH", conflicts_with = "cluster")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     cluster: cluster::ClusterOptions,
@@ -100,8 +96,8 @@ impl FromStr for FailOn {
         if text.eq_ignore_ascii_case("any") {
             return Ok(Self::Any);
         }
-        let named = |verdict: &Verdict| verdict.as_str().eq_ignore_ascii_case(text);
-        let verdict = Verdict::ALL.into_iter().find(named);
+        let is_meant = |verdict: &Verdict| verdict.as_str().eq_ignore_ascii_case(text);
+        let verdict = Verdict::ALL.into_iter().find(is_meant);
         verdict.map(Self::Verdict).ok_or_else(|| {
             let names: Vec<&str> = Verdict::ALL.into_iter().map(Verdict::as_str).collect();
             format!("expected any, or one of {}", names.join(", "))
@@ -203,6 +199,12 @@ pub(super) async fn run(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> Result<u8, Error> {
+    if args.paths.is_empty() && !args.cluster.cluster {
+        return Err(Error::BadInput(
+            "nothing to scan: name files and folders, - for standard input, or give --cluster"
+                .to_owned(),
+        ));
+    }
     let limits = Limits::all(args.limit.parse()?.map(Ok));
     let region = args.region.optional()?;
     let embedded = Embedded::load();

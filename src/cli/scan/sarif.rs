@@ -120,7 +120,7 @@ fn uri(place: &Place) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            uri.extend(["%", &format!("{byte:02X}")]);
         }
     }
     uri

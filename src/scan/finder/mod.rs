@@ -89,12 +89,6 @@ impl Finder {
         })
     }
 
-    /// Returns the pattern of the search, which every finding matches and much else.
-    #[must_use]
-    pub fn pattern(&self) -> &str {
-        self.search.as_str()
-    }
-
     /// Returns what a text names. It takes time linear in the text.
     #[must_use]
     pub fn find(&self, text: &[u8], bounds: Bounds) -> Found {
@@ -428,15 +422,13 @@ fn begins(text: &[u8], at: usize) -> bool {
 /// Says whether a text ends in an escaped character: `\n`, `\u0022`, `\x22`, `%22`.
 fn is_escape(text: &[u8]) -> bool {
     let hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
-    match text {
-        [.., b'\\', b'n' | b'r' | b't' | b'b' | b'f'] => true,
-        _ => {
-            let tail = |n: usize| text.len().checked_sub(n).map(|at| &text[at..]);
-            tail(3).is_some_and(|t| t[0] == b'%' && hex(&t[1..]))
-                || tail(4).is_some_and(|t| t.starts_with(b"\\x") && hex(&t[2..]))
-                || tail(6).is_some_and(|t| t.starts_with(b"\\u") && hex(&t[2..]))
-        }
+    if let [.., b'\\', b'n' | b'r' | b't' | b'b' | b'f'] = text {
+        return true;
     }
+    let tail = |n: usize| text.len().checked_sub(n).map(|at| &text[at..]);
+    tail(3).is_some_and(|t| t[0] == b'%' && hex(&t[1..]))
+        || tail(4).is_some_and(|t| t.starts_with(b"\\x") && hex(&t[2..]))
+        || tail(6).is_some_and(|t| t.starts_with(b"\\u") && hex(&t[2..]))
 }
 
 /// Says whether a word stands before, with `-` or `_` between. Before a model that is known that is the name of something

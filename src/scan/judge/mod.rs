@@ -86,6 +86,11 @@ pub fn judge(reference: &Reference, scene: &Scene<'_>) -> Judged {
     }
     judged.opinions.sort_by_key(|opinion| opinion.verdict);
     judged.opinions.dedup_by_key(|opinion| opinion.verdict);
+    if judged.opinions.iter().any(|it| it.verdict == Verdict::Gone) {
+        // What came before the end of a life is no news after it.
+        let is_earlier = |verdict| matches!(verdict, Verdict::EndOfLife | Verdict::Legacy);
+        judged.opinions.retain(|it| !is_earlier(it.verdict));
+    }
     judged
 }
 

@@ -85,7 +85,7 @@ fn without_a_region_only_what_holds_everywhere_is_said() {
         ),
         (
             "us.anthropic.claude-3-5-sonnet-20240620-v1:0",
-            vec![Gone, Legacy],
+            vec![Gone],
             "was last listed on 2026-03-31",
         ),
         (

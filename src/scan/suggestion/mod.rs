@@ -256,14 +256,15 @@ fn name(bindings: &mut [Suggested]) {
             name = format!("{name}-{region}");
         }
         name.truncate(NAME);
-        let stem = name.clone();
+        let stem = name.trim_matches('-').to_owned();
+        let mut name = stem.clone();
         let mut number = 2;
         while !taken.insert(name.clone()) {
             let end = format!("-{number}");
             name = stem.chars().take(NAME - end.len()).collect::<String>() + &end;
             number += 1;
         }
-        binding.name = name.trim_matches('-').to_owned();
+        binding.name = name;
     }
 }
 
