@@ -46,6 +46,7 @@ mod reasons;
 mod residency;
 mod restore;
 mod rollout;
+mod scan;
 mod secrets;
 mod stage;
 mod steady;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
             residency::cases(),
             restore::cases(),
             rollout::cases(),
+            scan::cases(),
             secrets::cases(),
             steady::cases(),
             suspended::cases(),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Write,
+    io::{BufWriter, Write},
 };
 
 use serde_json::{Value, json as value};
@@ -15,6 +15,8 @@ use crate::{
 
 /// Prints the findings, grouped by file. What is wrong is told once in each file.
 pub(super) fn table(findings: &[Finding<'_>], out: &mut impl Write) -> Result<(), Error> {
+    // Standard output is flushed with each line.
+    let mut out = BufWriter::new(out);
     for (index, of_file) in findings.chunk_by(same_file).enumerate() {
         let Some(first) = of_file.first() else {
             continue;
@@ -46,6 +48,7 @@ pub(super) fn table(findings: &[Finding<'_>], out: &mut impl Write) -> Result<()
             }
         }
     }
+    out.flush()?;
     Ok(())
 }
 

@@ -234,7 +234,7 @@ impl<'a> Judging<'a> {
         if let Some((region, profile)) = listed {
             self.life(model, std::slice::from_ref(region), true);
             self.limit(&[profile.route(region)]);
-        } else if !self.is_geography(geography) {
+        } else if sources.is_empty() && !self.is_geography(geography) {
             let why = resolve::not_a_geography(geography, data).unwrap_or_default();
             self.say(Verdict::UnknownPrefix, format!("{geography} is {why}"));
             if !self.is_known(model) {
