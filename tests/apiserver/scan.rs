@@ -97,7 +97,7 @@ async fn what_is_hard_coded_is_found_but_for_secrets_and_for_what_the_operator_w
         }
     })
     .await;
-    assert_eq!(found(&output), [config_map.clone()]);
+    assert_eq!(found(&output), std::slice::from_ref(&config_map));
     for kind in [
         "deployments",
         "statefulsets",

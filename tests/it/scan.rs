@@ -311,9 +311,10 @@ fn two_hundred_planted_ones_are_found() {
             let id = ids.pop().expect("an ID");
             // Within a URL, an ID is encoded.
             let surrounding = surroundings.next().expect("a line");
-            let id = match surrounding.contains("https://") {
-                true => id.replace(':', "%3A").replace('/', "%2F"),
-                false => id,
+            let id = if surrounding.contains("https://") {
+                id.replace(':', "%3A").replace('/', "%2F")
+            } else {
+                id
             };
             lines.push(
                 surrounding
@@ -439,7 +440,7 @@ fn a_directory_of_listings_is_believed() {
     assert!(stdout.contains("2:1  HardCoded "), "{stdout}");
 }
 
-/// An apiserver with two pages of ConfigMaps, which may list no StatefulSets, and what was asked of it.
+/// An apiserver with two pages of ConfigMaps, which refuses to list `StatefulSets`, and what was asked of it.
 async fn apiserver() -> (Serving, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
