@@ -552,19 +552,18 @@ fn is_separator(line: &[u8]) -> bool {
         || (line.len() >= 3 && line.iter().all(|b| b.is_ascii_uppercase() || *b == b'_'))
 }
 
-/// Says whether a document is of our API group, or carries the label of objects that the operator writes.
+/// Says whether a document is of our API group, or carries the label of objects that the operator writes. A line of code that
+/// only names them is neither.
 fn is_ours(document: &[u8]) -> bool {
+    let quotes = |b: &u8| !b" \t\"'".contains(b);
     memchr::memmem::find_iter(document, GROUP.as_bytes()).any(|at| {
-        if document[at..].starts_with(MANAGED_LABEL.as_bytes()) {
-            return true;
+        if let Some(rest) = document[at..].strip_prefix(MANAGED_LABEL.as_bytes()) {
+            let value = rest.iter().take(9).filter(|b| quotes(b));
+            return value.take(5).eq(b":true");
         }
         let start = memchr::memrchr(b'\n', &document[..at]).map_or(0, |end| end + 1);
-        let key: Vec<u8> = document[start..at]
-            .iter()
-            .copied()
-            .filter(|b| !b" \t\"'".contains(b))
-            .collect();
-        key.ends_with(b"apiVersion:")
+        let key = document[start..at].iter().filter(|b| quotes(b));
+        key.skip_while(|b| b"-{".contains(b)).eq(b"apiVersion:")
     })
 }
 

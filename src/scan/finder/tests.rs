@@ -291,6 +291,13 @@ fn bindings_and_what_the_operator_writes_are_no_findings() {
             0,
         ),
         (
+            format!(
+                "let label = \"inferenceprofiles.dev/managed\"; // apiVersion: inferenceprofiles.dev/v1alpha1\na({SONNET});\n"
+            ),
+            1,
+            0,
+        ),
+        (
             format!("annotations: {{inferenceprofiles.dev/inject: chat}}\na: {SONNET}\n"),
             1,
             0,
