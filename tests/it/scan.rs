@@ -225,9 +225,10 @@ fn ordinary_files_have_no_findings() {
     );
 }
 
-/// The chart of this project is an ordinary one, but for the examples in the texts of its custom resource definition.
+/// The chart of this project is an ordinary one, but for the examples in the texts of its custom resource definition, and for
+/// models that its values name.
 #[test]
-fn the_rendered_chart_has_no_findings() {
+fn the_rendered_chart_has_no_findings_of_its_own() {
     let Some(helm) = tool("helm") else { return };
     let mut objects = 0;
     for (name, values) in sets_of_values() {
@@ -238,8 +239,11 @@ fn the_rendered_chart_has_no_findings() {
         manifests.retain(|it| it["kind"] != "CustomResourceDefinition" && !it.is_null());
         objects += manifests.len();
         let text = serde_json::to_string_pretty(&manifests).expect("JSON");
-        let output = scan_in(Path::new(ROOT), &["-", "--fail-on", "any"], &text);
-        assert_eq!(output.code, Some(0), "{name}: {output:#?}");
+        let output = scan_in(Path::new(ROOT), &["-", "-o", "json"], &text);
+        for (_, line, id) in found(&output.ok()) {
+            // A rule of admission names the models that it allows.
+            assert!(values.contains(&id), "{name}, line {line}: {id}");
+        }
     }
     assert!(objects > 100, "{objects} objects were rendered");
 }
