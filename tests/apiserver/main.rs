@@ -49,6 +49,7 @@ mod residency;
 mod restore;
 mod rollout;
 mod running;
+mod scan;
 mod secrets;
 mod stage;
 mod steady;
@@ -110,6 +111,7 @@ fn main() -> ExitCode {
             residency::cases(),
             restore::cases(),
             rollout::cases(),
+            scan::cases(),
             secrets::cases(),
             steady::cases(),
             suspended::cases(),

@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "resolve",
     "iam",
     "render",
+    "scan",
     "plan",
     "sources",
     "metrics",

@@ -26,3 +26,4 @@ mod input;
 mod models_in_use;
 mod python;
 mod residency;
+mod scan;
