@@ -22,6 +22,7 @@ pub mod render;
 pub mod residency;
 pub mod resolve;
 pub mod route;
+pub mod served;
 pub mod server;
 pub mod sources;
 pub mod types;

@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "resolve",
     "iam",
     "render",
+    "served",
     "plan",
     "sources",
     "metrics",
