@@ -25,3 +25,4 @@ mod input;
 mod models_in_use;
 mod python;
 mod residency;
+mod served;

@@ -257,6 +257,11 @@ const COLUMNS: &[Column] = &[
         of_profile(binding, |p| p.catalog.as_of.clone())
     }),
     ("targets", |_, binding| binding.targets.join(" ")),
+    ("cluster", |report, _| report.cluster.clone()),
+    ("programVersion", |report, _| {
+        report.program_version.to_owned()
+    }),
+    ("reportTime", |report, _| report.time.clone()),
     ("servedIn", |_, binding| {
         let served = binding.served.iter().flat_map(|it| &it.requests);
         let regions = served.map(|(region, requests)| format!("{region}={requests}"));
@@ -266,11 +271,6 @@ const COLUMNS: &[Column] = &[
         let outside = binding.served.as_ref().and_then(|it| it.outside);
         outside.map(|it| it.to_string()).unwrap_or_default()
     }),
-    ("cluster", |report, _| report.cluster.clone()),
-    ("programVersion", |report, _| {
-        report.program_version.to_owned()
-    }),
-    ("reportTime", |report, _| report.time.clone()),
 ];
 
 fn of_profile(binding: &BindingReport, field: impl FnOnce(&ProfileStatus) -> String) -> String {

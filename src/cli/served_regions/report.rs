@@ -12,12 +12,14 @@ use crate::{
     },
     served::{
         Counts, Key, Records, Tally, Tokens,
-        audit::{Audit, Outside},
+        audit::{Audit, Outside, Why},
     },
 };
 
 /// Columns of a bar.
 const BAR: usize = 20;
+/// The most reasons that are given for one row: hundreds of bindings may have the same profile.
+const REASONS: usize = 5;
 /// What stands in the place of a region that the records do not say.
 const NOT_STATED: &str = "not stated";
 
@@ -210,12 +212,14 @@ fn share(part: u64, whole: u64) -> Option<f64> {
 
 /// Returns what an audit found. Of all its requests at most `most` are listed.
 pub(super) fn audit_report(audit: &Audit, most: usize) -> AuditReport {
+    // So many of each that something of all is listed.
+    let share = most.div_ceil(audit.outside.len().max(1));
     let mut left = most;
     let outside = |outside: &Outside| {
         let listed: Vec<Listed> = outside
             .named
             .iter()
-            .take(left)
+            .take(share.min(left))
             .map(|request| Listed {
                 time: time(request.time),
                 request_id: request.id.to_string(),
@@ -227,7 +231,7 @@ pub(super) fn audit_report(audit: &Audit, most: usize) -> AuditReport {
             source_region: outside.key.source_region.to_string(),
             served_in: named(outside.key.served_in.as_ref()),
             requests: outside.requests,
-            why: outside.why.iter().map(ToString::to_string).collect(),
+            why: reasons(&outside.why),
             listed,
         }
     };
@@ -329,36 +333,47 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns the requests that were served where they should not have been, in words and as a table.
+/// Returns the requests that were served where they should not have been, in words and as tables.
 pub(super) fn outside_text(audit: &AuditReport) -> String {
     if audit.outside_requests == 0 {
         return String::new();
     }
-    let mut table = table(
-        ["TIME", "PROFILE", "SOURCE", "SERVED IN", "REQUEST", "WHY"],
-        None,
-    );
+    let mut why = table(["OUTSIDE", "SOURCE", "SERVED IN", "REQUESTS", "WHY"], None);
+    let mut list = table(["TIME", "PROFILE", "SOURCE", "SERVED IN", "REQUEST"], None);
     let mut listed = 0;
     for outside in &audit.outside {
+        let place = [&outside.profile, &outside.source_region, &outside.served_in];
+        let mut cells: Vec<String> = place.into_iter().cloned().collect();
+        cells.extend([grouped(outside.requests), outside.why.join("; ")]);
+        why.add_row(cells);
         for request in &outside.listed {
             listed += 1;
-            table.add_row([
-                request.time.clone().unwrap_or_else(|| "-".to_owned()),
-                outside.profile.clone(),
-                outside.source_region.clone(),
-                outside.served_in.clone(),
-                request.request_id.clone(),
-                outside.why.join("; "),
-            ]);
+            let time = request.time.clone().unwrap_or_else(|| "-".to_owned());
+            let mut cells = vec![time];
+            cells.extend(place.into_iter().cloned());
+            cells.push(request.request_id.clone());
+            list.add_row(cells);
         }
     }
-    let total = audit.outside_requests;
-    let mut text = format!("outside of destinations or limits: {}\n", grouped(total));
-    text += &printed(&table);
-    if total > listed {
-        text += &format!("and {} more\n", grouped(total - listed));
+    if let Some(column) = why.column_mut(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!("\n{}\n{}", printed(&why), printed(&list));
+    let more = audit.outside_requests.saturating_sub(listed);
+    if more > 0 {
+        text += &format!("and {} more\n", grouped(more));
     }
     text
+}
+
+/// Returns reasons in words, of many the first ones.
+fn reasons(why: &[Why]) -> Vec<String> {
+    let mut texts: Vec<String> = why.iter().take(REASONS).map(ToString::to_string).collect();
+    let more = why.len() - texts.len();
+    if more > 0 {
+        texts.push(format!("and {more} more"));
+    }
+    texts
 }
 
 /// A column of the CSV format: its name and its field.
