@@ -1,7 +1,7 @@
 //! Finds system-defined Amazon Bedrock inference profiles and writes their IDs where workloads read them.
 //!
 //! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `server`, `controller`, `leader`, `cache`,
-//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `lifecycle`, `catalog`, `api`, `glob`,
+//! `queue`, `feeds`, `metrics`, `sources`, `plan`, `served`, `render`, `iam`, `resolve`, `residency`, `lifecycle`, `catalog`, `api`, `glob`,
 //! `pause`, `route`, `types`.
 
 pub mod api;

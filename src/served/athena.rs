@@ -29,6 +29,9 @@ pub struct Logs {
 const INVOCATION_LOGS: &str = "bedrock_invocation_logs";
 const CLOUDTRAIL: &str = "bedrock_cloudtrail";
 
+/// The day on which Bedrock became generally available. Which days a query reads, the query says.
+const EARLIEST: &str = "2023/09/28";
+
 /// Returns the definitions of the tables. Each ends with `;`.
 #[must_use]
 pub fn tables(logs: &Logs) -> String {
@@ -100,10 +103,10 @@ LOCATION '{location}/AWSLogs/'
 fn properties(logs: &Logs, column: &str, format: &str, template: &str) -> String {
     let accounts: Vec<&str> = logs.accounts.iter().map(AccountId::as_str).collect();
     let regions: Vec<&str> = logs.regions.iter().map(Region::as_str).collect();
-    let (unit, begin, end) = if column == "hour" {
-        ("HOURS", format!("{}/00", logs.since), "NOW+1DAYS")
+    let (unit, begin) = if column == "hour" {
+        ("HOURS", format!("{EARLIEST}/00"))
     } else {
-        ("DAYS", logs.since.clone(), "NOW+1DAYS")
+        ("DAYS", EARLIEST.to_owned())
     };
     format!(
         "TBLPROPERTIES (
@@ -114,7 +117,7 @@ fn properties(logs: &Logs, column: &str, format: &str, template: &str) -> String
   'projection.source.values' = '{}',
   'projection.{column}.type' = 'date',
   'projection.{column}.format' = '{format}',
-  'projection.{column}.range' = '{begin},{end}',
+  'projection.{column}.range' = '{begin},NOW',
   'projection.{column}.interval' = '1',
   'projection.{column}.interval.unit' = '{unit}',
   'storage.location.template' = '{template}'
@@ -137,6 +140,7 @@ pub fn query(logs: &Logs) -> String {
     input.cachereadinputtokencount AS cache_read_input_tokens, input.cachewriteinputtokencount AS cache_write_input_tokens
   FROM {INVOCATION_LOGS}
   WHERE hour BETWEEN '{since}/00' AND '{until}/23'
+    AND \"$path\" NOT LIKE '%/data/%'
     AND schematype = 'ModelInvocationLog'
     AND (errorcode IS NULL OR inferenceregion IS NOT NULL)\n"
         ));

@@ -417,6 +417,44 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_served_is_added_and_counts() {
+        let changes = json!({});
+        let mut reports = binding_reports(
+            &[binding("chat", "eu", &changes)],
+            &BTreeMap::new(),
+            None,
+            Embedded::load(),
+        );
+        let profile = reports[0].profile.clone().expect("a profile");
+        let row = |outside: u64| {
+            json!({
+                "profiles": [
+                    {"profile": profile.id, "sourceRegion": profile.source_region, "servedIn": [
+                        {"region": "eu-west-3", "requests": 7}, {"region": null, "requests": 1},
+                    ]},
+                    {"profile": profile.id, "sourceRegion": "us-east-1", "servedIn": [{"region": "us-east-1", "requests": 9}]},
+                ],
+                "audit": {"outside": [
+                    {"profile": profile.id, "sourceRegion": profile.source_region, "requests": outside},
+                ]},
+            })
+        };
+        let was_satisfied = reports[0].is_satisfied();
+        for (outside, is_satisfied) in [(0, was_satisfied), (2, false)] {
+            let served =
+                ServedReport::parse(row(outside).to_string().as_bytes()).expect("a report");
+            reports[0].add_served(&served);
+            let seen = reports[0].served.clone().expect("seen");
+            let requests =
+                BTreeMap::from([("eu-west-3".to_owned(), 7), ("not stated".to_owned(), 1)]);
+            assert_eq!((seen.requests, seen.outside), (requests, Some(outside)));
+            assert_eq!(reports[0].is_satisfied(), is_satisfied);
+        }
+        assert!(was_satisfied, "{reports:#?}");
+        assert!(ServedReport::parse(b"{}").is_err());
+    }
+
+    #[test]
     fn csv_is_quoted_and_runs_nothing() {
         let message = "=HYPERLINK(\"https://example.com\"), \"quoted\"\nline";
         let changes = json!({"/status/conditions/0/message": message});
