@@ -136,6 +136,7 @@ struct Contender {
 
 const SAME_COUNT: &str = "
 import duckdb, json, sys
+duckdb.sql('SET enable_progress_bar = false')
 deduplicated = sys.argv[1] == 'yes'
 files = sys.argv[2:]
 columns = '''{modelId: 'VARCHAR', region: 'VARCHAR', inferenceRegion: 'VARCHAR', requestId: 'VARCHAR', errorCode: 'VARCHAR',

@@ -243,21 +243,19 @@ impl<'s> Counter<'s> {
         self.key.extend_from_slice(&record.model_id);
         self.key.push(0);
         self.key.extend_from_slice(&record.source_region);
-        let group = match self.groups.get_mut(&*self.key) {
-            Some(group) => Some(group),
-            None => {
-                let group = Group::new(record)?;
-                (self.rows < MOST_ROWS).then(|| {
-                    self.rows += 1;
-                    self.groups
-                        .entry(self.key.as_slice().into())
-                        .or_insert(group)
-                })
-            }
+        let mut group = if let Some(group) = self.groups.get_mut(&*self.key) {
+            Some(group)
+        } else {
+            let group = Group::new(record)?;
+            let is_kept = self.rows < MOST_ROWS;
+            self.rows += usize::from(is_kept);
+            is_kept.then(|| {
+                let key = self.key.as_slice().into();
+                self.groups.entry(key).or_insert(group)
+            })
         };
         let mut of_region = None;
         let mut is_beyond = group.is_none();
-        let mut group = group;
         if let Some(served_in) = &record.served_in {
             let mut rows = group.iter().flat_map(|group| &group.rows).skip(1);
             let same = |(region, _): &(Option<Region>, Tally)| {

@@ -113,7 +113,8 @@ impl Table {
     /// all hashes. Any number of places will do.
     fn home(&self, hash: u64) -> usize {
         let share = u128::from(hash << SHARD_BITS) * self.places.len() as u128;
-        (share >> u64::BITS) as usize
+        // Less than the number of places.
+        usize::try_from(share >> u64::BITS).unwrap_or_default()
     }
 
     fn free(&self, hash: u64) -> usize {

@@ -77,7 +77,7 @@ impl From<Fault> for Stop {
 }
 
 /// Returns whether a key of an object names a list of records: CloudTrail's files, what `aws cloudtrail lookup-events` and
-/// `aws logs` print, and what CloudWatch Logs hands to a subscription.
+/// `aws logs` print, and what `CloudWatch` Logs hands to a subscription.
 pub(super) fn is_list(key: &[u8]) -> bool {
     matches!(key, b"Records" | b"Events" | b"events" | b"logEvents")
 }

@@ -68,7 +68,7 @@ fn is_beginning(text: &[u8]) -> bool {
     matches!(text, [b'{' | b'[' | b'0'..=b'9', ..])
 }
 
-/// Returns where the object of a line begins, which has a time before it in exports of CloudWatch Logs. `None` means that there is
+/// Returns where the object of a line begins, which has a time before it in exports of `CloudWatch` Logs. `None` means that there is
 /// none.
 fn object_in_line(text: &[u8], at: usize) -> Result<Option<usize>, Fault> {
     if matches!(text.get(at), Some(b'{' | b'[')) {
@@ -160,7 +160,7 @@ impl<R: Read> Stream<R> {
         until: Option<u64>,
     ) -> io::Result<()> {
         if after_line {
-            self.to_next_line(false);
+            self.skip_line(false);
         } else if self.offset == 0 {
             self.fill();
             if self.rest().starts_with(BYTE_ORDER_MARK) {
@@ -237,11 +237,11 @@ impl<R: Read> Stream<R> {
     /// Goes on after damage: in the next line, or where a line begins as a record can. Returns whether there is one.
     fn recover(&mut self) -> bool {
         self.frames.clear();
-        self.to_next_line(self.shape == Shape::Free)
+        self.skip_line(self.shape == Shape::Free)
     }
 
     /// Goes on in the next line; with `with_beginning`, in the next one that can begin with a record.
-    fn to_next_line(&mut self, with_beginning: bool) -> bool {
+    fn skip_line(&mut self, with_beginning: bool) -> bool {
         loop {
             if let Some(found) = memchr::memchr(b'\n', self.rest()) {
                 self.start += found + 1;
@@ -310,7 +310,7 @@ impl<R: Read> Stream<R> {
         at = scanner.space(at)?;
         let byte = scanner.byte(at)?;
         match (*frame, byte) {
-            (Frame::Elements | Frame::AfterElement, b']') => {
+            (Frame::Elements | Frame::AfterElement, b']') | (Frame::Rest, b'}') => {
                 self.frames.pop();
                 self.start = at + 1;
             }
@@ -331,10 +331,6 @@ impl<R: Read> Stream<R> {
             (Frame::Elements, _) => {
                 self.start = scanner.skip(at)?;
                 *frame = Frame::AfterElement;
-            }
-            (Frame::Rest, b'}') => {
-                self.frames.pop();
-                self.start = at + 1;
             }
             (Frame::Rest, b',') => {
                 let (key, value) = scanner.member(scanner.space(at + 1)?)?;

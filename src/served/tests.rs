@@ -419,7 +419,7 @@ fn what_is_kept_apart_has_a_bound() {
     for number in 0..12_000 {
         let mut record = log(&number.to_string(), Some("eu-west-3"));
         record["modelId"] = json!(format!("eu.a.b{number}"));
-        text += &format!("{record}\n");
+        text.extend([record.to_string().as_str(), "\n"]);
     }
     let counts = counted(&text);
     assert_eq!(counts.records.requests, 12_000);
@@ -516,10 +516,10 @@ fn members() -> impl Strategy<Value = Vec<(String, Value)>> {
 fn write(text: &str, ways: &mut impl Iterator<Item = u8>) -> String {
     let mut written = String::from("\"");
     for c in text.chars() {
-        if ways.next().unwrap_or_default() % 4 == 0 {
+        if ways.next().unwrap_or_default().is_multiple_of(4) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                written += &format!("\\u{unit:04X}");
+                written.extend(["\\u", &format!("{unit:04X}")]);
             }
         } else {
             let plain = json!(c.to_string()).to_string();

@@ -21,7 +21,7 @@ TBLPROPERTIES (
   'projection.source.values' = 'eu-west-1,us-east-1',
   'projection.hour.type' = 'date',
   'projection.hour.format' = 'yyyy/MM/dd/HH',
-  'projection.hour.range' = '2026/04/14/00,NOW+1DAYS',
+  'projection.hour.range' = '2023/09/28/00,NOW',
   'projection.hour.interval' = '1',
   'projection.hour.interval.unit' = 'HOURS',
   'storage.location.template' = 's3://logs-111122223333/bedrock/AWSLogs/${account}/BedrockModelInvocationLogs/${source}/${hour}/'
@@ -49,7 +49,7 @@ TBLPROPERTIES (
   'projection.source.values' = 'eu-west-1,us-east-1',
   'projection.day.type' = 'date',
   'projection.day.format' = 'yyyy/MM/dd',
-  'projection.day.range' = '2026/04/14,NOW+1DAYS',
+  'projection.day.range' = '2023/09/28,NOW',
   'projection.day.interval' = '1',
   'projection.day.interval.unit' = 'DAYS',
   'storage.location.template' = 's3://trail-111122223333/AWSLogs/${account}/CloudTrail/${source}/${day}/'
@@ -61,6 +61,7 @@ WITH records AS (
     input.cachereadinputtokencount AS cache_read_input_tokens, input.cachewriteinputtokencount AS cache_write_input_tokens
   FROM bedrock_invocation_logs
   WHERE hour BETWEEN '2026/04/14/00' AND '2026/04/14/23'
+    AND "$path" NOT LIKE '%/data/%'
     AND schematype = 'ModelInvocationLog'
     AND (errorcode IS NULL OR inferenceregion IS NOT NULL)
   UNION ALL

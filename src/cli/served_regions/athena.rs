@@ -16,10 +16,10 @@ pub struct AthenaOptions {
     /// Prints SQL for Amazon Athena that gives the same table, instead of reading anything
     #[arg(long, group = "subject", conflicts_with = "paths")]
     athena: bool,
-    /// Where model invocation logs are in S3: what comes before AWSLogs/
+    /// Where model invocation logs are in S3: what comes before `AWSLogs/`
     #[arg(long, value_name = "S3-URI", requires = "athena", value_parser = location)]
     athena_location: Option<String>,
-    /// Where CloudTrail's files are in S3: what comes before AWSLogs/
+    /// Where CloudTrail's files are in S3: what comes before `AWSLogs/`
     #[arg(long, value_name = "S3-URI", requires = "athena", value_parser = location)]
     athena_cloudtrail_location: Option<String>,
     /// Account whose logs are read; repeatable or comma-separated

@@ -241,10 +241,10 @@ fn file(
             return whole(Sampled::new(decoder, SAMPLE), counter);
         }
         return thread::scope(|scope| {
-            let (sender, parts) = sync_channel(PARTS);
+            let (sender, receiver) = sync_channel(PARTS);
             scope.spawn(move || send(decoder, &sender));
             let text = Parts {
-                parts,
+                receiver,
                 part: Vec::new(),
                 at: 0,
             };
@@ -256,7 +256,7 @@ fn file(
     if let (Some(size), Some(Shape::Lines)) = (size, shape)
         && size > 2 * RANGE
     {
-        let starts = (RANGE..size).step_by(RANGE as usize);
+        let starts = (1..size.div_ceil(RANGE)).map(|number| number * RANGE);
         queue.opened(starts.map(|start| Work::Part {
             number,
             path: path.to_owned(),
@@ -303,11 +303,8 @@ fn part(
 }
 
 /// Opens a file, and returns its size if it can be read in ranges.
-fn open<'p>(
-    path: &Path,
-    progress: &'p Progress,
-) -> io::Result<(Option<u64>, Counted<'p, Box<dyn Read + Send>>)> {
-    let (size, source): (_, Box<dyn Read + Send>) = if is_standard_input(path) {
+fn open<'p>(path: &Path, progress: &'p Progress) -> io::Result<(Option<u64>, Counted<'p, Source>)> {
+    let (size, source): (_, Source) = if is_standard_input(path) {
         (None, Box::new(io::stdin()))
     } else {
         let file = File::open(path)?;
@@ -317,6 +314,9 @@ fn open<'p>(
     let bytes = &progress.bytes;
     Ok((size, Counted { source, bytes }))
 }
+
+/// A file, or standard input.
+type Source = Box<dyn Read + Send>;
 
 /// Counts the bytes that are read.
 struct Counted<'p, R> {
@@ -395,7 +395,7 @@ fn send(mut source: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
 
 /// What another thread decompresses.
 struct Parts {
-    parts: Receiver<io::Result<Vec<u8>>>,
+    receiver: Receiver<io::Result<Vec<u8>>>,
     part: Vec<u8>,
     at: usize,
 }
@@ -403,7 +403,7 @@ struct Parts {
 impl Read for Parts {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.at == self.part.len() {
-            match self.parts.recv() {
+            match self.receiver.recv() {
                 Ok(part) => (self.part, self.at) = (part?, 0),
                 Err(_) => return Ok(0),
             }

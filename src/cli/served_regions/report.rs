@@ -50,7 +50,8 @@ pub(super) struct Files {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Profile {
     /// The ID of a profile or model, or an ARN where no ID is known.
-    profile: String,
+    #[serde(rename = "profile")]
+    id: String,
     source_region: String,
     /// Requests served in another region than the source region.
     rerouted: u64,
@@ -188,7 +189,7 @@ pub(super) fn profiles(counts: &Counts) -> Vec<Profile> {
             // What is not stated comes last.
             served_in.sort_by_key(|row| row.region.is_none());
             Profile {
-                profile: profile.to_owned(),
+                id: profile.to_owned(),
                 source_region: source_region.to_owned(),
                 rerouted,
                 rerouted_share: share(rerouted, stated),
@@ -200,12 +201,7 @@ pub(super) fn profiles(counts: &Counts) -> Vec<Profile> {
 }
 
 /// Returns a share, to four digits.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "four digits are shown"
-)]
+#[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
 fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| ((part as f64 / whole as f64) * 10_000.0).round() / 10_000.0)
 }
@@ -271,7 +267,7 @@ pub(super) fn counts_table(report: &Report, with_bars: bool, width: Option<u16>)
     let mut table = table(header, width);
     for profile in &report.profiles {
         let mut names = [
-            profile.profile.clone(),
+            profile.id.clone(),
             profile.source_region.clone(),
             profile
                 .rerouted_share
@@ -325,7 +321,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -361,7 +357,7 @@ pub(super) fn outside_text(audit: &AuditReport) -> String {
     let mut text = format!("\n{}\n{}", printed(&why), printed(&list));
     let more = audit.outside_requests.saturating_sub(listed);
     if more > 0 {
-        text += &format!("and {} more\n", grouped(more));
+        text.extend(["and ", &grouped(more), " more\n"]);
     }
     text
 }
@@ -380,7 +376,7 @@ fn reasons(why: &[Why]) -> Vec<String> {
 type Column = (&'static str, fn(&Profile, &Served) -> String);
 
 const COLUMNS: &[Column] = &[
-    ("profile", |profile, _| profile.profile.clone()),
+    ("profile", |profile, _| profile.id.clone()),
     ("sourceRegion", |profile, _| profile.source_region.clone()),
     ("servedIn", |_, served| {
         served.region.clone().unwrap_or_default()
