@@ -1,4 +1,4 @@
-//! Measures `served-regions` beside DuckDB and jq, which do the same count on the same files, in turn: `make bench-served`.
+//! Measures `served-regions` beside `DuckDB` and jq, which do the same count on the same files, in turn: `make bench-served`.
 //! `generate` writes records, for this and for trials.
 //!
 //! Each program is asked for requests by model, source region and region served. Counts are compared, so that nobody is fast by

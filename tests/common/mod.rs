@@ -3,7 +3,6 @@
 pub mod bedrock_server;
 pub mod chart;
 pub mod program;
-pub mod records;
 pub mod refusals;
 pub mod serving;
 pub mod tools;

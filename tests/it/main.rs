@@ -24,5 +24,7 @@ mod iam;
 mod input;
 mod models_in_use;
 mod python;
+#[path = "../common/records.rs"]
+mod records;
 mod residency;
 mod served;

@@ -13,11 +13,9 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::assert_golden,
-    common::{
-        program::{Output, PROGRAM},
-        records::{self, Expected, FORBIDDEN, Key, Kind, Recipe},
-    },
+    common::program::{Output, PROGRAM},
     python,
+    records::{self, Expected, FORBIDDEN, Key, Kind, Recipe},
 };
 
 const SONNET_IN_THE_EU: &str = "eu.anthropic.claude-sonnet-5-5";
