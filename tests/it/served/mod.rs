@@ -51,7 +51,8 @@ fn event(id: &str, minute: u8, served_in: Option<&str>) -> Value {
 }
 
 fn lines(records: &[Value]) -> String {
-    records.iter().map(|record| format!("{record}\n")).collect()
+    let lines: Vec<String> = records.iter().map(ToString::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -75,7 +76,7 @@ fn every_layout() -> tempfile::TempDir {
         record("a", 1, Some("eu-west-3")),
         record("b", 2, Some("eu-west-1")),
     );
-    let two_members = [gzip(&lines(&[a.clone()])), gzip(&lines(&[b.clone()]))].concat();
+    let two_members = [&a, &b].map(|one| gzip(&format!("{one}\n"))).concat();
     at(
         &format!("{logs}/eu-west-1/2026/04/14/08/x.json.gz"),
         &two_members,
@@ -262,7 +263,7 @@ fn generated_records_are_counted_right() {
     }
 }
 
-const BINDING: &str = r#"
+const BINDING: &str = r"
 apiVersion: inferenceprofiles.dev/v1alpha1
 kind: InferenceProfileBinding
 metadata: {name: chat, namespace: shop}
@@ -270,7 +271,7 @@ spec:
   model: anthropic.claude-sonnet-5-5
   geography: eu
   sourceRegion: eu-west-1
-"#;
+";
 
 #[test]
 fn one_request_among_many_that_ran_outside_is_found() {
