@@ -167,8 +167,10 @@ impl<R: Read> Stream<R> {
                 self.start = BYTE_ORDER_MARK.len();
             }
         }
+        // A line belongs to the range that it begins in: only the beginnings of lines are compared.
         let is_past = |at: u64| until.is_some_and(|until| at >= until);
-        while !is_past(self.position()) {
+        let mut is_over = is_past(self.position());
+        while !is_over {
             match self.step(sink, until) {
                 Ok(Next::More) => continue,
                 Ok(Next::Over) => break,
@@ -194,9 +196,7 @@ impl<R: Read> Stream<R> {
                     }
                 }
             }
-            if !self.recover() {
-                break;
-            }
+            is_over = !self.recover() || is_past(self.position());
         }
         self.failure.take().map_or(Ok(()), Err)
     }

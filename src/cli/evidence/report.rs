@@ -419,10 +419,11 @@ mod tests {
     #[test]
     fn what_was_seen_served_is_added_and_counts() {
         let changes = json!({});
+        let limit = Limit::parse(LimitOrigin::Operator, &["@eu"]).ok();
         let mut reports = binding_reports(
             &[binding("chat", "eu", &changes)],
-            &BTreeMap::new(),
-            None,
+            &known(&NamespaceLimit::Unset),
+            limit.as_ref(),
             Embedded::load(),
         );
         let profile = reports[0].profile.clone().expect("a profile");

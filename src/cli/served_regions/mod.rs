@@ -59,7 +59,7 @@ pub struct ServedRegionsArgs {
     /// Counts records of one request that lie in several places as several requests; needs no memory for them
     #[arg(long)]
     no_dedupe: bool,
-    /// The most requests that are remembered to find duplicates: 9 to 14 bytes of memory for each
+    /// The most requests that are remembered to find duplicates: 11 to 16 bytes of memory for each
     #[arg(
         long,
         value_name = "REQUESTS",
