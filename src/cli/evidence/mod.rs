@@ -131,8 +131,11 @@ fn served(path: &Path) -> Result<ServedReport, Error> {
     })
 }
 
-/// Returns all bindings of the cluster, the limits of Namespaces by name, and a remark if those may not be read.
-pub(super) async fn bindings_and_limits() -> Result<
+/// Returns the bindings of these namespaces of the cluster, or of all if there are none, the limits of Namespaces by name, and a
+/// remark if those may not be read.
+pub(super) async fn bindings_and_limits(
+    namespaces: &[String],
+) -> Result<
     (
         Vec<InferenceProfileBinding>,
         BTreeMap<Arc<str>, NamespaceLimit>,
@@ -141,8 +144,8 @@ pub(super) async fn bindings_and_limits() -> Result<
     Error,
 > {
     let client = client(cluster_config().await?)?;
-    let bindings = bindings(&client, &[], None).await?;
-    let (limits, remark) = namespace_limits(&client, &[]).await?;
+    let bindings = bindings(&client, namespaces, None).await?;
+    let (limits, remark) = namespace_limits(&client, namespaces).await?;
     Ok((bindings, limits, remark))
 }
 

@@ -77,9 +77,9 @@ pub struct ServedRegionsArgs {
     /// Audits by the bindings in the cluster
     #[arg(long, conflicts_with = "bindings")]
     cluster: bool,
-    /// Namespace of bindings in files that name none
-    #[arg(long, short, value_name = "NAMESPACE", default_value = "default")]
-    namespace: String,
+    /// Namespace of bindings in files that name none [default: default]; with --cluster, the only one whose bindings count
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Option<String>,
     #[command(flatten)]
     region: RegionOptions,
     #[command(flatten)]
@@ -204,16 +204,31 @@ impl ServedRegionsArgs {
         let operator = self.limit.parse()?;
         let region = self.region.optional()?;
         if self.cluster {
-            let (bindings, limits, remark) = evidence::bindings_and_limits().await?;
+            let namespaces = self.namespace.as_slice();
+            let (bindings, limits, remark) = evidence::bindings_and_limits(namespaces).await?;
             if let Some(remark) = remark {
                 writeln!(err, "{remark}")?;
             }
-            let bound = bindings.iter().map(|wire| {
+            let mut bound = Vec::new();
+            for wire in &bindings {
                 let namespace = wire.metadata.namespace.as_deref().unwrap_or_default();
                 let limit = limits.get(namespace).cloned().unwrap_or_default();
-                of_cluster(wire, namespace, &limit, operator.as_ref(), region.as_ref())
-            });
-            return bound.collect::<Result<_, _>>().map(Some);
+                bound.extend(of_cluster(
+                    wire,
+                    namespace,
+                    &limit,
+                    operator.as_ref(),
+                    region.as_ref(),
+                ));
+            }
+            let left_out = bindings.len() - bound.len();
+            if left_out > 0 {
+                writeln!(
+                    err,
+                    "not judged by: {left_out} bindings that name no source region and have no route, or that can't be understood; --region gives the operator's"
+                )?;
+            }
+            return Ok(Some(bound));
         }
         if self.bindings.is_empty() {
             return Ok(None);
@@ -230,7 +245,7 @@ impl ServedRegionsArgs {
         let input = Input::read(
             "served-regions",
             &self.bindings,
-            &self.namespace,
+            self.namespace.as_deref().unwrap_or("default"),
             region.as_ref(),
         )?;
         for remark in &input.remarks {
@@ -301,29 +316,29 @@ fn bound(
     })
 }
 
+/// Returns what holds for a binding of the cluster, or `None` if its source region is not known: the operator's own one is shown
+/// by a route alone.
 fn of_cluster(
     wire: &InferenceProfileBinding,
     namespace: &str,
     of_namespace: &NamespaceLimit,
     of_operator: Option<&Limit>,
     region: Option<&Region>,
-) -> Result<Bound, Error> {
+) -> Option<Bound> {
     let name: Arc<str> = wire.metadata.name.clone().unwrap_or_default().into();
-    let shown = format!("{namespace}/{name}");
     let status = wire.status.as_ref();
-    let written = status
-        .and_then(|status| status.profile.as_ref())
-        .map(|it| &it.source_region);
-    let own = wire.spec.source_region.as_ref().or(written);
+    let written = status.and_then(|it| it.profile.as_ref());
+    let written = written.and_then(|it| it.source_region.parse().ok());
+    let own = wire.spec.source_region.as_ref();
     let own = own.and_then(|name| name.parse().ok());
-    let region = region.cloned().or(own).ok_or_else(|| {
-        Error::BadInput(format!(
-            "binding {shown} names no source region: give --region or set AWS_REGION"
-        ))
-    })?;
+    let region = own.or(written).or_else(|| region.cloned())?;
     let spec = Spec::parse(&wire.spec, &name, &region);
-    let bound = bound(shown.clone(), &spec, of_namespace, of_operator);
-    bound.ok_or_else(|| Error::BadInput(format!("the spec of binding {shown} can't be understood")))
+    bound(
+        format!("{namespace}/{name}"),
+        &spec,
+        of_namespace,
+        of_operator,
+    )
 }
 
 /// Says what else there is to know.
