@@ -24,6 +24,7 @@ const ORDER: &[&str] = &[
     "iam",
     "render",
     "scan",
+    "served",
     "plan",
     "sources",
     "metrics",
