@@ -64,6 +64,10 @@ bench: ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS
 	cargo bench --locked --bench operator --no-run
 	assets=$$(dev/controlplane/build --optimized) && KUBEBUILDER_ASSETS=$$assets dev/controlplane/with --crds crds cargo bench --locked --bench operator
 
+.PHONY: bench-served
+bench-served: .venv/ready ## Measures served-regions beside DuckDB and jq (BENCH_RECORDS=10000000 BENCH_RUNS=3 BENCH_FOLDER=/tmp)
+	IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo bench --locked --bench served
+
 .PHONY: chaos
 chaos: ## Acts out faults, and judges what the operator makes of them (CHAOS_SHORT=1 CHAOS_SEED=1 CHAOS_ROUNDS=3 CHAOS_ONLY=lease_deleted)
 	@dev/tools/debian faketime=faketime

@@ -1,7 +1,8 @@
 //! Finds system-defined Amazon Bedrock inference profiles and writes their IDs where workloads read them.
 //!
 //! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `server`, `controller`, `leader`, `cache`,
-//! `queue`, `feeds`, `traces`, `metrics`, `sources`, `plan`, `render`, `iam`, `resolve`, `residency`, `lifecycle`, `catalog`, `api`, `glob`,
+//! `queue`, `feeds`, `traces`, `metrics`, `sources`, `plan`, `served`, `scan`, `render`, `iam`, `resolve`, `residency`, `lifecycle`, `catalog`, `api`,
+//! `glob`,
 //! `pause`, `route`, `types`.
 
 pub mod api;
@@ -22,6 +23,8 @@ pub mod render;
 pub mod residency;
 pub mod resolve;
 pub mod route;
+pub mod scan;
+pub mod served;
 pub mod server;
 pub mod sources;
 pub mod traces;

@@ -13,6 +13,8 @@ mod options;
 mod output;
 mod render;
 mod run;
+mod scan;
+mod served_regions;
 mod tables;
 
 use std::{
@@ -26,9 +28,11 @@ use clap_complete::Shell;
 
 use crate::{api, catalog::CatalogError};
 
-/// The exit code if a binding is not Ready or not shown to be within its limits, a request is not supported, or a policy denies
-/// one.
+/// The exit code if a binding is not Ready or not shown to be within its limits, a request is not supported, a policy denies
+/// one, or a scan found what it was to fail on.
 const NOT_READY: u8 = 3;
+/// The exit code if a request was served outside of the destinations that are known, or of a binding's limits.
+const SERVED_OUTSIDE: u8 = 4;
 /// The exit code for bad input.
 const BAD_INPUT: u8 = 2;
 
@@ -38,7 +42,7 @@ const BAD_INPUT: u8 = 2;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready or not shown to be within its limits, a request is not supported, or a policy denies one.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
+    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready or not shown to be within its limits, a request is not supported, a policy denies one, or a scan found what it was to fail on; 4 a request was served where it must not be.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -55,11 +59,15 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Reports the route of every binding in a cluster, the limits on it, and the verdict, for auditors
     Evidence(evidence::EvidenceArgs),
+    /// Finds hard-coded models, profiles and ARNs in files or in a cluster, and says what is wrong with them
+    Scan(Box<scan::ScanArgs>),
     /// Shows and exports what can be called from where
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
     /// Prints the least-privilege IAM policy of workloads, or says what service control policies deny them
     IamPolicy(iam_policy::IamPolicyArgs),
+    /// Says where requests were served, from Bedrock's logs, and which should not have been served there
+    ServedRegions(Box<served_regions::ServedRegionsArgs>),
     /// Prints the custom resource definition
     Crd,
     /// Prints completions for a shell
@@ -183,11 +191,15 @@ async fn execute(command: Command) -> Result<u8, Error> {
         Command::Render(args) => render::run(args, &mut out, &mut io::stderr()).await,
         Command::Explain(args) => explain::run(args, &mut out, &mut io::stderr()).await,
         Command::Evidence(args) => evidence::run(args, &mut out, &mut io::stderr()).await,
+        Command::Scan(args) => scan::run(*args, &mut out, &mut io::stderr()).await,
         Command::Catalog(command) => {
             catalog::run(command, &mut out, &mut io::stderr()).await?;
             Ok(0)
         }
         Command::IamPolicy(args) => iam_policy::run(args, &mut out, &mut io::stderr()).await,
+        Command::ServedRegions(args) => {
+            served_regions::run(*args, &mut out, &mut io::stderr()).await
+        }
         Command::Crd => {
             out.write_all(output::yaml(&api::custom_resource_definition())?.as_bytes())?;
             Ok(0)

@@ -1,4 +1,4 @@
-//! Output for programs: JSON, YAML and times.
+//! Output for programs: JSON, YAML, CSV and times.
 
 use std::io;
 
@@ -95,6 +95,37 @@ pub(super) fn now() -> String {
         .to_string()
 }
 
+/// Returns lines of comma-separated values, for spreadsheets too.
+pub(super) fn csv<'h, R>(
+    header: impl IntoIterator<Item = &'h str>,
+    rows: impl IntoIterator<Item = R>,
+) -> Result<Vec<u8>, Error>
+where
+    R: IntoIterator<Item = String>,
+{
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = |error: csv::Error| Error::Output(error.into());
+    writer.write_record(header).map_err(written)?;
+    for row in rows {
+        let fields = row.into_iter().map(plain);
+        writer.write_record(fields).map_err(written)?;
+    }
+    writer
+        .into_inner()
+        .map_err(|error| Error::Output(error.into_error()))
+}
+
+/// Puts a quotation mark before a text that a spreadsheet would take for a formula.
+///
+/// Source: <https://owasp.org/www-community/attacks/CSV_Injection>
+fn plain(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -138,6 +169,16 @@ mod tests {
         ) {
             let text = yaml(&strings).expect("YAML");
             prop_assert_eq!(read(&text), serde_json::json!(strings), "{}", text);
+        }
+    }
+
+    #[test]
+    fn spreadsheets_run_nothing() {
+        for text in ["=1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"] {
+            assert_eq!(plain(text.to_owned()), format!("'{text}"));
+        }
+        for text in ["", "eu-west-1", "*", "111122223333"] {
+            assert_eq!(plain(text.to_owned()), text);
         }
     }
 }

@@ -368,6 +368,17 @@ pub(super) async fn cluster_config() -> Result<kube::Config, Error> {
         .map_err(|error| Error::Cluster(error.into()))
 }
 
+/// Returns where the cluster of a kubeconfig's context is, and how to authenticate there.
+pub(super) async fn cluster_config_of(context: &str) -> Result<kube::Config, Error> {
+    let options = kube::config::KubeConfigOptions {
+        context: Some(context.to_owned()),
+        ..kube::config::KubeConfigOptions::default()
+    };
+    kube::Config::from_kubeconfig(&options)
+        .await
+        .map_err(|error| Error::Cluster(error.into()))
+}
+
 /// Returns a client of the cluster. The client's own retries are off: failures are classed, shown and retried in one place.
 pub(super) fn client(mut config: kube::Config) -> Result<Client, Error> {
     config.default_retry = false;

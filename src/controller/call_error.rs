@@ -77,6 +77,12 @@ impl CallError {
         }
     }
 
+    /// Returns whether the apiserver failed itself, which it also does where a status has a field that its schema lacks.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 500)
+    }
+
     /// Returns whether the apiserver could not be reached. The watches notice that too.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {

@@ -12,6 +12,7 @@ mod recovery;
 mod restarts;
 mod rollout_status;
 mod state;
+mod status_schema;
 mod sync_gate;
 mod visit;
 mod watch;

@@ -29,6 +29,13 @@ pub(super) enum WatchFailure {
     Silent,
 }
 
+impl WatchFailure {
+    /// Says whether the apiserver asks to come again.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Unreachable(kube::Error::Api(status)) if status.code == 429)
+    }
+}
+
 /// How far a watch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
@@ -189,8 +196,10 @@ impl SyncGate {
         };
         if let WatchFailure::Refused(status) = failure {
             // A refusal is told when it counts; a watch that was never complete needs it told to be cured.
-            if lasts || !member.listed {
-                member.log(status);
+            let counts = lasts || !member.listed;
+            if counts && member.logged != Some(status.code) {
+                member.logged = Some(status.code);
+                members.log_refusal(number, status);
             }
         } else if members.outage.is_none() {
             members.outage = Some(now);
@@ -255,29 +264,42 @@ impl Members {
             other != number && waits
         })
     }
+
+    /// Logs that a watch is refused. A missing kind is missing in every namespace, and is logged once.
+    fn log_refusal(&self, number: usize, status: &Status) {
+        let kind = &self.all[number].kind;
+        let mut others = self.all.iter().enumerate();
+        let is_known = others.any(|(other, member)| {
+            other != number && member.kind == *kind && member.logged == Some(status.code)
+        });
+        if status.code == 404 && is_known {
+            return;
+        }
+        tracing::warn!(
+            kind,
+            error = status.message,
+            "a watch failed: {}",
+            cure(status.code)
+        );
+    }
+}
+
+/// Returns what cures a refusal.
+fn cure(code: u16) -> &'static str {
+    match code {
+        404 => {
+            "the CRD inferenceprofilebindings.inferenceprofiles.dev is missing, and is waited for: install it with \
+             `inference-profile-operator crd | kubectl apply -f -`"
+        }
+        403 => "allow the operator's service account to list and watch this kind",
+        _ => "it is tried again",
+    }
 }
 
 impl Member {
     /// Says whether the others need not wait for it.
     fn is_settled(&self) -> bool {
         matches!(self.progress, Progress::Complete | Progress::Refused)
-    }
-
-    fn log(&mut self, status: &Status) {
-        if self.logged == Some(status.code) {
-            return;
-        }
-        self.logged = Some(status.code);
-        let hint = match status.code {
-            404 => "the cluster does not know the kind: apply the CRD (crds/)",
-            403 => "allow the operator's service account to list and watch this kind",
-            _ => "it is tried again",
-        };
-        tracing::warn!(
-            kind = self.kind,
-            error = status.message,
-            "a watch failed: {hint}"
-        );
     }
 }
 

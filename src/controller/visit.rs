@@ -109,7 +109,9 @@ impl Visitor {
             return Err(CallError::NotSynced);
         }
         let mut outcome = finishing.conclude(removals, restarts, now);
-        if let Some(status) = outcome.status.take() {
+        if let Some(status) = outcome.status.take()
+            && self.writer.would_change(&binding, &status)
+        {
             log_decision(&outcome, &status);
             self.writer.write_status(&binding, status).await?;
             self.writer.answered(key);

@@ -39,6 +39,9 @@ const PAGE: Duration = Duration::from_secs(15);
 const PAGE_SIZE: u32 = 500;
 /// A watch that lasted so long is resumed at once where it breaks.
 const STEADY: Duration = Duration::from_secs(1);
+/// How often in a row a watch may be told to come again before it counts as failed. So it is for a moment after a kind was
+/// defined, or defined anew.
+const MOST_BUSY: u32 = 5;
 /// Pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause. With [`START`] it bounds how long after an outage the watch is back.
@@ -121,10 +124,19 @@ impl<H: EventHandler> WatchLoop<H> {
     /// Keeps the objects of the watch in the cache for as long as it is polled.
     pub async fn run(mut self) {
         let mut pauses = Pauses::default();
+        let mut busy = 0;
         loop {
             let begun = Instant::now();
             let end = self.follow_until_told().await;
             let lasted = begun.elapsed();
+            match &end {
+                End::Failed(failure) if failure.is_busy() && busy < MOST_BUSY => {
+                    busy += 1;
+                    sleep(pauses.next(false, fastrand::f64())).await;
+                    continue;
+                }
+                _ => busy = 0,
+            }
             let failure = match end {
                 End::Resumable if lasted >= STEADY || self.position.is_none() => {
                     pauses = Pauses::default();

@@ -19,6 +19,7 @@ use kube::{
     core::{ObjectMeta, PartialObjectMeta, Request},
 };
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -42,7 +43,13 @@ use crate::{
     traces,
 };
 
-use super::{call_error::CallError, recovery::Cause, rollout_status::Workload, state::State};
+use super::{
+    call_error::CallError,
+    recovery::Cause,
+    rollout_status::Workload,
+    state::State,
+    status_schema::{self, StatusSchema},
+};
 
 /// Longest wait for an answer of the apiserver.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -67,6 +74,7 @@ pub(super) struct Writer {
     metrics: Metrics,
     recorder: Recorder,
     state: Arc<State>,
+    schema: Arc<Mutex<StatusSchema>>,
 }
 
 /// The outcome of a write: the UID of the object that holds the content, or a problem.
@@ -85,6 +93,7 @@ impl Writer {
             leadership,
             metrics,
             state,
+            schema: Arc::default(),
         }
     }
 
@@ -442,8 +451,53 @@ impl Writer {
         Api::namespaced_with(self.client.clone(), &key.namespace, &kind)
     }
 
-    /// Writes the status and has the cache assume it. Fails if the binding has changed since it was judged.
+    /// Says whether a status would change what the binding has, of the fields that the CRD has.
+    pub fn would_change(&self, binding: &Binding, status: &Status) -> bool {
+        let namespace = &binding.key.namespace;
+        self.schema.lock().servable(namespace, status) != binding.status
+    }
+
+    /// Writes the status and has the cache assume it. Fails if the binding has changed since it was judged. Fields that the CRD
+    /// lacks are left out.
     pub async fn write_status(&self, binding: &Binding, status: Status) -> Result<(), CallError> {
+        let error = match self.apply_status(binding, &status).await {
+            Ok(()) => {
+                self.schema.lock().accepted(&status);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if !error.is_internal() {
+            return Err(error);
+        }
+        let Ok(schema) = self.published_schema().await else {
+            return Err(error);
+        };
+        if !self.schema.lock().refused(&status, schema) {
+            return Err(error);
+        }
+        let namespace = &binding.key.namespace;
+        let servable = self.schema.lock().servable(namespace, &status);
+        if servable == binding.status {
+            return Ok(());
+        }
+        self.apply_status(binding, &servable).await
+    }
+
+    /// Reads the schema of statuses as the apiserver publishes it to whoever is authenticated.
+    async fn published_schema(&self) -> Result<Value, CallError> {
+        let group = InferenceProfileBinding::group(&());
+        let request = Request::new(format!("/openapi/v3/apis/{group}"))
+            .get(
+                &InferenceProfileBinding::version(&()),
+                &GetParams::default(),
+            )
+            .map_err(|error| CallError::Failed(kube::Error::BuildRequest(error)))?;
+        let document: Value = with_timeout(self.client.request(request)).await?;
+        Ok(status_schema::in_document(&document))
+    }
+
+    async fn apply_status(&self, binding: &Binding, status: &Status) -> Result<(), CallError> {
         let judged = self.state.cache().version_of_binding(binding);
         let judged = judged.ok_or(CallError::Outdated)?;
         let mut body = binding_body(binding);
@@ -458,7 +512,7 @@ impl Writer {
         self.state.cache().assume_status(
             &binding.key,
             &binding.uid,
-            status,
+            status.clone(),
             version(&written.metadata),
         );
         Ok(())

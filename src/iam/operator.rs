@@ -50,3 +50,31 @@ fn allow(sid: &str, actions: &[&str], resource: Vec<String>) -> Statement {
         condition: Conditions::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_only_reads_and_takes_on_only_named_roles() {
+        let account = "111122223333".parse().expect("an account");
+        let role = "arn:aws:iam::444455556666:role/discovery".to_owned();
+        for roles in [BTreeSet::new(), BTreeSet::from([role.clone()])] {
+            for statement in policy("aws", &account, &roles).statement {
+                if statement.sid == "AssumeRoles" {
+                    assert_eq!(statement.action, ["sts:AssumeRole", "sts:TagSession"]);
+                    assert_eq!(statement.resource, std::slice::from_ref(&role));
+                    continue;
+                }
+                for action in statement.action {
+                    let (service, name) = action.split_once(':').expect("SERVICE:ACTION");
+                    let reads = name.starts_with("List") || name.starts_with("Get");
+                    assert!(service == "bedrock" && reads, "{action}");
+                }
+            }
+            let statements = policy("aws", &account, &roles).statement;
+            let takes_on = statements.iter().any(|it| it.sid == "AssumeRoles");
+            assert_eq!(takes_on, !roles.is_empty());
+        }
+    }
+}

@@ -281,8 +281,17 @@ pub fn not_a_geography(geography: &Geography, hints: &Embedded) -> Option<String
     })
 }
 
+/// Says whether a name that is no geography is one that people take for one, such as `ap`.
+#[must_use]
+pub fn is_taken_for_a_geography(name: &Geography) -> bool {
+    GUESSES
+        .iter()
+        .any(|guess| guess.names.contains(&name.as_str()))
+}
+
 /// Returns the geographies that the embedded data have, or had, a profile of.
-fn geographies(hints: &Embedded) -> BTreeSet<Geography> {
+#[must_use]
+pub fn geographies(hints: &Embedded) -> BTreeSet<Geography> {
     let of = |model| {
         let retired = hints
             .retired(model)

@@ -19,7 +19,9 @@ use crate::{
 };
 
 pub use application::{Unfound, application_profile};
-pub use hints::{Known, SUGGESTIONS, not_a_geography, successors_in_words};
+pub use hints::{
+    Known, SUGGESTIONS, geographies, is_taken_for_a_geography, not_a_geography, successors_in_words,
+};
 
 /// A binding's request, parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

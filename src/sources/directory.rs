@@ -4,8 +4,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -25,6 +26,8 @@ use crate::{
 
 /// Name of the optional file that says of what date and account the others are.
 pub const MANIFEST: &str = "manifest.json";
+/// The most bytes of a file. The longest listing of AWS has less than one in a hundred of it.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// What `manifest.json` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,9 +147,9 @@ impl Directory {
                 path.display()
             ))
         };
-        let bytes = match fs::read(&path) {
+        let bytes = match read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Manifest::default());
             }
             Err(error) => return Err(problem(error.to_string())),
@@ -165,8 +168,8 @@ impl Directory {
     }
 
     fn read_listing(&self, path: &Path, region: &Region) -> Result<Vec<u8>, CatalogError> {
-        fs::read(path).map_err(|error| {
-            if error.kind() != std::io::ErrorKind::NotFound {
+        read(path).map_err(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
                 return invalid(format!("{} can't be read: {error}", path.display()));
             }
             let present = match self.regions() {
@@ -266,6 +269,20 @@ fn parse(path: &Path, bytes: &[u8], region: &Region) -> Result<Listing, CatalogE
         )));
     }
     Ok(listing)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::other(format!(
+            "it has more than {} MiB, which no listing has",
+            MOST_BYTES >> 20
+        )));
+    }
+    Ok(bytes)
 }
 
 fn modified(path: &Path) -> Result<String, CatalogError> {
@@ -441,6 +458,19 @@ mod tests {
                 error.contains(&dir.path().display().to_string()),
                 "{error} names no file"
             );
+        }
+    }
+
+    #[test]
+    fn a_file_is_bounded() {
+        for name in ["eu-west-1.json", MANIFEST] {
+            let (dir, directory) = directory(&[("eu-west-1.json", LISTING)]);
+            let file = File::create(dir.path().join(name)).expect("file");
+            file.set_len(MOST_BYTES + 1).expect("longer");
+            let error = directory
+                .catalog(&region("eu-west-1"))
+                .expect_err("too long");
+            assert!(error.to_string().contains("more than 16 MiB"), "{error}");
         }
     }
 

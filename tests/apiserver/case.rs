@@ -51,7 +51,8 @@ impl Case {
 
     /// Runs the case in a namespace of its own, and stops its operators at the end, also where it panics.
     pub async fn run(&self, cluster: Cluster) {
-        let mut stage = Stage::new(cluster, self.module).await;
+        let prefix = self.module.replace('_', "-");
+        let mut stage = Stage::new(cluster, &prefix).await;
         (self.set_up)(&mut stage);
         let body = AssertUnwindSafe((self.body)(&mut stage));
         let outcome = body.catch_unwind().await;

@@ -89,6 +89,8 @@ async fn every_binding_is_reported_with_its_route_and_limits(stage: &mut Stage) 
         ]
     );
 
+    what_was_served_is_judged_and_added(stage, &only).await;
+
     let outside = json!({"model": SONNET, "geography": "global"});
     stage.bind("global", outside).await;
     let reason = Reason::RegionNotAllowed;
@@ -122,6 +124,37 @@ async fn every_binding_is_reported_with_its_route_and_limits(stage: &mut Stage) 
     let report = json_of(&output);
     assert_eq!(report["bindings"][1]["residency"]["status"], "True");
     assert_eq!(report["bindings"][1]["recheck"]["permitted"], false);
+}
+
+/// Requests from the logs of Bedrock are judged by the bindings in the cluster, and the result goes into the evidence.
+async fn what_was_served_is_judged_and_added(stage: &Stage, only: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (logs, report) = (file("logs.json"), file("report.json"));
+    for (region, code, in_evidence, outside) in [("eu-west-3", 0, 0, 0), ("us-east-1", 4, 3, 1)] {
+        let record = json!({
+            "schemaType": "ModelInvocationLog", "timestamp": "2026-04-14T08:57:15Z", "requestId": "r", "modelId": EU,
+            "region": "eu-west-1", "inferenceRegion": region,
+        });
+        fs::write(&logs, record.to_string()).expect("written");
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["served-regions", &logs, "--cluster", "-o", "json"])
+            .args(["-n", &stage.namespace])
+            .env("KUBECONFIG", stage.cluster.kubeconfig());
+        let output = Output::awaited(command, "").await;
+        assert_eq!(output.code, Some(code), "{output:#?}");
+        let audit = &json_of(&output)["audit"];
+        assert_eq!(audit["outsideRequests"], outside, "{output:#?}");
+        let why = audit["outside"][0]["why"].to_string();
+        assert_eq!(why.contains("/inside by"), outside > 0, "{output:#?}");
+        fs::write(&report, &output.stdout).expect("written");
+        let output = evidence(&stage.cluster, &[only, &["--served", &report]].concat()).await;
+        assert_eq!(output.code, Some(in_evidence), "{output:#?}");
+        let served = &json_of(&output)["bindings"][0]["served"];
+        assert_eq!(served["requests"], json!({region: 1}), "{output:#?}");
+        assert_eq!(served["outside"], outside, "{output:#?}");
+    }
 }
 
 /// As many bindings as need a second page, in all namespaces, found by their label.

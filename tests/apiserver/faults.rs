@@ -46,7 +46,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Returns what the embedded catalog has for a region, as the wire has it.
-fn summaries(region: &str) -> Vec<Value> {
+pub fn summaries(region: &str) -> Vec<Value> {
     let region = region.parse().expect("a region");
     let account = ACCOUNT.parse().expect("an account");
     let catalog = Embedded::load().catalog(&region);

@@ -15,6 +15,7 @@
 
 mod admission;
 mod applications;
+mod aws_outage;
 mod case;
 mod chart;
 mod chart_render;
@@ -23,6 +24,7 @@ mod cleaned;
 mod common;
 mod controllers;
 mod crd;
+mod crd_life;
 mod demo;
 mod evidence;
 mod examples;
@@ -47,6 +49,8 @@ mod reasons;
 mod residency;
 mod restore;
 mod rollout;
+mod running;
+mod scan;
 mod secrets;
 mod stage;
 mod steady;
@@ -80,10 +84,12 @@ fn main() -> ExitCode {
         cases: [
             admission::cases(),
             applications::cases(),
+            aws_outage::cases(),
             chart::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
+            crd_life::cases(),
             demo::cases(),
             evidence::cases(),
             examples::cases(),
@@ -107,6 +113,7 @@ fn main() -> ExitCode {
             residency::cases(),
             restore::cases(),
             rollout::cases(),
+            scan::cases(),
             secrets::cases(),
             steady::cases(),
             suspended::cases(),

@@ -1,37 +1,34 @@
 //! What the operator does while it hears nothing of the apiserver, or may not ask it, and afterwards.
 
-use std::{
-    process::Stdio,
-    sync::{Arc, Mutex},
-};
+use std::time::{Duration, Instant};
 
 use inference_profile_operator::api::condition::Reason;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::{Api, api::DeleteParams};
 use serde_json::json;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::Command,
-};
 
 use crate::{
     case::{Case, cases},
-    common::program::PROGRAM,
     leader::Wire,
     operator::Operator,
-    probes::terminate,
     restore::Servers,
+    running::Running,
     stage::{EU, GLOBAL, Stage, empty, sonnet},
     support::eventually,
 };
 
 const EVERY: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
+/// What the log has when an outage begins, and when it is over.
+const OUTAGE: &str = "the apiserver does not answer";
+const RECOVERY: &str = "the apiserver answers again: the watches are complete";
+
 pub fn cases() -> Vec<Case> {
     cases![empty(
         a_limit_that_cannot_be_watched_any_more_is_unknown,
         a_silent_connection_is_noticed,
         an_outage_is_one_line,
+        the_watches_are_back_after_two_outages_of_3_s,
     )]
 }
 
@@ -95,38 +92,13 @@ async fn an_outage_is_one_line(stage: &Stage) {
     const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
     let mut servers = Servers::start(&stage.cluster).await;
     let stage = Stage::new(servers.cluster.clone(), "outage").await;
-    let mut program = Command::new(PROGRAM)
-        .args(["run", "--region=eu-west-1", "--catalog=embedded"])
-        .args(["--leader-elect", "--lease-namespace", &stage.namespace])
-        .args(["--namespace", &stage.namespace])
-        .env("KUBECONFIG", stage.cluster.kubeconfig())
-        .env_remove("RUST_LOG")
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the program runs");
-    let lines = Arc::<Mutex<Vec<String>>>::default();
-    let (noted, stderr) = (lines.clone(), program.stderr.take().expect("piped"));
-    tokio::spawn(async move {
-        let mut read = BufReader::new(stderr).lines();
-        while let Ok(Some(line)) = read.next_line().await {
-            noted.lock().expect("not poisoned").push(line);
-        }
-    });
+    let running = Running::start(&stage, &["--catalog=embedded"], &[]).await;
     for name in NAMES {
         stage.bound(name, sonnet()).await;
     }
-    let count = |what: &str| {
-        let lines = lines.lock().expect("not poisoned");
-        lines.iter().filter(|line| line.contains(what)).count()
-    };
     for (outage, geography) in [(1, "global"), (2, "eu")] {
         servers.stop_apiserver();
-        eventually("the outage is noticed", || async {
-            let found = count("the apiserver does not answer");
-            if found == outage { Ok(()) } else { Err(found) }
-        })
-        .await;
+        running.until_logged(OUTAGE, outage).await;
         servers.start_apiserver();
         servers.until_ready().await;
         for name in NAMES {
@@ -135,15 +107,43 @@ async fn an_outage_is_one_line(stage: &Stage) {
         for name in NAMES {
             stage.ready(name).await;
         }
-        assert_eq!(count("the apiserver answers again"), outage);
+        assert_eq!(running.count(RECOVERY), outage);
     }
-    terminate(&mut program).await;
-    let lines = lines.lock().expect("not poisoned");
-    let problems: Vec<&String> = lines
-        .iter()
-        .filter(|line| line.contains("WARN") || line.contains("ERROR"))
-        // Where the apiserver starts slowly, the term ends meanwhile.
-        .filter(|line| !line.contains("no longer leads"))
-        .collect();
+    // Where the apiserver starts slowly, the term ends meanwhile.
+    let mut problems = running.problems();
+    problems.retain(|line| !line.contains("no longer leads"));
     assert_eq!(problems.len(), 2, "{problems:#?}");
+    running.stop().await;
+}
+
+/// Prints, for each outage, how long after the apiserver was ready the watches were complete. `OUTAGE_TRIES` sets how often
+/// the two are tried.
+async fn the_watches_are_back_after_two_outages_of_3_s(stage: &Stage) {
+    let tries = std::env::var("OUTAGE_TRIES").map_or(1, |tries| tries.parse().expect("a number"));
+    let mut servers = Servers::start(&stage.cluster).await;
+    let stage = Stage::new(servers.cluster.clone(), "away").await;
+    let running = Running::start(&stage, &["--catalog=embedded"], &[]).await;
+    stage.bound("claude", sonnet()).await;
+    let mut back = Vec::new();
+    for _ in 0..2 * tries {
+        let outages = running.count(RECOVERY);
+        servers.stop_apiserver();
+        let stopped = Instant::now();
+        running.until_logged(OUTAGE, outages + 1).await;
+        tokio::time::sleep(Duration::from_secs(3).saturating_sub(stopped.elapsed())).await;
+        servers.start_apiserver();
+        servers.until_ready().await;
+        let ready = Instant::now();
+        running.until_logged(RECOVERY, outages + 1).await;
+        back.push(ready.elapsed().as_secs_f64());
+    }
+    stage.edit("claude", json!({"geography": "global"})).await;
+    stage.until_id("claude", Some(GLOBAL)).await;
+    running.stop().await;
+    for (number, pair) in back.chunks(2).enumerate() {
+        println!("try {}: back after {pair:.1?} s", number + 1);
+    }
+    back.sort_by(f64::total_cmp);
+    let (least, median, most) = (back[0], back[back.len() / 2], back[back.len() - 1]);
+    println!("{tries} tries: least {least:.1} s, median {median:.1} s, most {most:.1} s");
 }

@@ -26,7 +26,7 @@ use crate::{
     case::{Case, case},
     operator::Options,
     stage::{EU, GLOBAL, ID, Stage, empty, sonnet},
-    support::{Cluster, ROOT, eventually},
+    support::{Cluster, ROOT, eventually, yaml},
 };
 
 /// How far the revision is raised over all that the cluster ever had.
@@ -162,6 +162,7 @@ pub struct Servers {
     etcd_port: u16,
     peer_port: u16,
     api_port: u16,
+    flags: &'static [&'static str],
     etcd: Child,
     apiserver: Child,
 }
@@ -169,6 +170,13 @@ pub struct Servers {
 impl Servers {
     /// Starts them, with the CRD, from the binaries of another cluster.
     pub async fn start(other: &Cluster) -> Self {
+        let servers = Self::start_without_crd(other, &[]).await;
+        servers.define(&definition()).await;
+        servers
+    }
+
+    /// Starts them, the apiserver with more flags, without the CRD.
+    pub async fn start_without_crd(other: &Cluster, flags: &'static [&'static str]) -> Self {
         let kubectl = other.kubectl_path();
         let binaries = kubectl.parent().expect("a folder").to_owned();
         let folder = tempfile::tempdir().expect("a folder");
@@ -192,10 +200,10 @@ impl Servers {
         });
         fs::write(path("kubeconfig"), kubeconfig.to_string()).expect("written");
         let etcd = start_etcd(&binaries, &path("etcd"), etcd_port, peer_port);
-        let apiserver = start_apiserver(&binaries, folder.path(), etcd_port, api_port);
+        let apiserver = start_apiserver(&binaries, folder.path(), flags, etcd_port, api_port);
         eventually("there is a certificate", || async {
-            let certificate = path("certificates/apiserver.crt");
-            if certificate.exists() {
+            // Its key is written after it.
+            if path("certificates/apiserver.key").exists() {
                 Ok(())
             } else {
                 Err(())
@@ -210,19 +218,25 @@ impl Servers {
             etcd_port,
             peer_port,
             api_port,
+            flags,
             etcd,
             apiserver,
         };
         servers.until_ready().await;
-        let crds = Path::new(ROOT).join("crds");
-        let crds = crds.to_str().expect("UTF-8");
-        servers.cluster.kubectl(&["create", "-f", crds]).await.ok();
-        let bindings = servers.cluster.bindings("default");
+        servers
+    }
+
+    /// Applies a CRD, and waits until bindings are served.
+    pub async fn define(&self, definition: &Value) {
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        let definition = definition.to_string();
+        let applied = self.cluster.kubectl_reading(&definition, &apply).await;
+        applied.ok();
+        let bindings = self.cluster.bindings("default");
         eventually("bindings are served", || async {
             bindings.list(&ListParams::default()).await
         })
         .await;
-        servers
     }
 
     /// Waits until the apiserver says that it is ready.
@@ -244,7 +258,13 @@ impl Servers {
     /// Starts the apiserver again.
     pub fn start_apiserver(&mut self) {
         let folder = self.folder.path();
-        self.apiserver = start_apiserver(&self.binaries, folder, self.etcd_port, self.api_port);
+        self.apiserver = start_apiserver(
+            &self.binaries,
+            folder,
+            self.flags,
+            self.etcd_port,
+            self.api_port,
+        );
     }
 
     fn stop_etcd(&mut self) {
@@ -295,9 +315,20 @@ impl Drop for Servers {
     }
 }
 
+/// Returns the CRD of this version.
+pub fn definition() -> Value {
+    let path = Path::new(ROOT).join("crds/inferenceprofilebindings.yaml");
+    yaml(&fs::read_to_string(path).expect("the CRD"))
+}
+
+/// Returns a port on which nobody listens. It is below the ephemeral ports, so that no outgoing connection takes it meanwhile.
 async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address").port()
+    loop {
+        let port = fastrand::u16(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 fn start_etcd(binaries: &Path, data: &Path, port: u16, peer_port: u16) -> Child {
@@ -319,7 +350,13 @@ fn start_etcd(binaries: &Path, data: &Path, port: u16, peer_port: u16) -> Child 
         .expect("etcd runs")
 }
 
-fn start_apiserver(binaries: &Path, folder: &Path, etcd_port: u16, api_port: u16) -> Child {
+fn start_apiserver(
+    binaries: &Path,
+    folder: &Path,
+    flags: &[&str],
+    etcd_port: u16,
+    api_port: u16,
+) -> Child {
     let path = |name: &str| folder.join(name).display().to_string();
     Command::new(binaries.join("kube-apiserver"))
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
@@ -341,6 +378,7 @@ fn start_apiserver(binaries: &Path, folder: &Path, etcd_port: u16, api_port: u16
             path("key")
         ))
         .arg("--disable-admission-plugins=ServiceAccount")
+        .args(flags)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -210,7 +210,16 @@ impl Cluster {
 
 /// Looks again and again until `look` gives Ok, and panics with what it saw last where that takes longer than
 /// [`PATIENCE`]. Where one object tells it all, `kube_runtime::wait::await_condition` does the same with a watch.
-pub async fn eventually<T, Seen, F>(what: &str, mut look: impl FnMut() -> F) -> T
+pub async fn eventually<T, Seen, F>(what: &str, look: impl FnMut() -> F) -> T
+where
+    Seen: Debug,
+    F: Future<Output = Result<T, Seen>>,
+{
+    within(PATIENCE, what, look).await
+}
+
+/// As [`eventually`], with another bound.
+pub async fn within<T, Seen, F>(patience: Duration, what: &str, mut look: impl FnMut() -> F) -> T
 where
     Seen: Debug,
     F: Future<Output = Result<T, Seen>>,
@@ -219,8 +228,8 @@ where
     loop {
         match look().await {
             Ok(found) => return found,
-            Err(seen) if started.elapsed() > PATIENCE => {
-                panic!("not within {PATIENCE:?}: {what}; seen last: {seen:#?}")
+            Err(seen) if started.elapsed() > patience => {
+                panic!("not within {patience:?}: {what}; seen last: {seen:#?}")
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }

@@ -71,7 +71,7 @@ impl Output {
 
 /// Compares an output with the file that keeps it.
 #[track_caller]
-fn assert_golden(name: &str, output: &str) {
+pub fn assert_golden(name: &str, output: &str) {
     let path = Path::new(ROOT).join("tests/golden").join(name);
     if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");

@@ -23,6 +23,8 @@ const ORDER: &[&str] = &[
     "resolve",
     "iam",
     "render",
+    "scan",
+    "served",
     "plan",
     "sources",
     "metrics",

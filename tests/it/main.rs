@@ -25,4 +25,8 @@ mod iam;
 mod input;
 mod models_in_use;
 mod python;
+#[path = "../common/records.rs"]
+mod records;
 mod residency;
+mod scan;
+mod served;

@@ -22,9 +22,18 @@ fn interpreter() -> String {
 /// Returns the Python that `IPO_TEST_PYTHON` names, if it has boto3; `pip install -r tests/requirements.txt` gives it.
 /// Says so where it hasn't, past the capture of test output, and fails where `REQUIRE_BOTO3` is 1.
 pub fn with_boto3() -> Option<Command> {
+    with_packages(&["boto3"])
+}
+
+/// As [`with_boto3`], with other packages of tests/requirements.txt.
+pub fn with_packages(packages: &[&str]) -> Option<Command> {
     let interpreter = interpreter();
+    let packages = packages.join(", ");
     let found = Command::new(&interpreter)
-        .args(["-c", "import boto3, sys; print(sys.executable)"])
+        .args([
+            "-c",
+            &format!("import {packages}, sys; print(sys.executable)"),
+        ])
         .output();
     // By its path: a test may clear the environment, and PATH with it.
     if let Ok(found) = found
@@ -34,7 +43,7 @@ pub fn with_boto3() -> Option<Command> {
         return Some(Command::new(path.trim_end()));
     }
     let message =
-        format!("SKIPPED: {interpreter} has no boto3: pip install -r tests/requirements.txt");
+        format!("SKIPPED: {interpreter} lacks {packages}: pip install -r tests/requirements.txt");
     assert!(
         std::env::var("REQUIRE_BOTO3").as_deref() != Ok("1"),
         "{message}"

@@ -5,7 +5,14 @@
 
 mod report;
 
-use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use kube::{Api, Client, Resource, api::ListParams};
@@ -17,6 +24,7 @@ use super::{
     options::LimitOptions,
     output,
     run::{client, cluster_config},
+    served_regions::ServedReport,
 };
 use crate::{
     api::InferenceProfileBinding, cache::decode::WatchedNamespace, catalog::embedded::Embedded,
@@ -46,6 +54,9 @@ pub struct EvidenceArgs {
     /// Give the operator's own limit here: the cluster does not show it.
     #[command(flatten)]
     limit: LimitOptions,
+    /// What `served-regions -o json` printed: adds where the requests of each binding's profile were served
+    #[arg(long, value_name = "FILE")]
+    served: Option<PathBuf>,
     /// Format of the report
     #[arg(long, short, value_name = "FORMAT", default_value = "json")]
     output: Output,
@@ -65,6 +76,7 @@ pub(super) async fn run(
     err: &mut impl Write,
 ) -> Result<u8, Error> {
     let limit = args.limit.parse()?;
+    let served = args.served.as_deref().map(served).transpose()?;
     let config = cluster_config().await?;
     let cluster = config.cluster_url.to_string();
     let client = client(config)?;
@@ -73,11 +85,17 @@ pub(super) async fn run(
     namespaces.dedup();
     let bindings = bindings(&client, &namespaces, args.selector.as_deref()).await?;
     let (limits, remark) = namespace_limits(&client, &namespaces).await?;
+    let mut reports = binding_reports(&bindings, &limits, limit.as_ref(), Embedded::load());
+    if let Some(served) = &served {
+        for report in &mut reports {
+            report.add_served(served);
+        }
+    }
     let report = Report {
         time: output::now(),
         program_version: env!("CARGO_PKG_VERSION"),
         cluster,
-        bindings: binding_reports(&bindings, &limits, limit.as_ref(), Embedded::load()),
+        bindings: reports,
     };
     match args.output {
         Output::Json => out.write_all(output::json(&report)?.as_bytes())?,
@@ -97,6 +115,38 @@ pub(super) async fn run(
         report.bindings.len()
     )?;
     Ok(if open == 0 { 0 } else { NOT_READY })
+}
+
+/// Reads what `served-regions` printed.
+fn served(path: &Path) -> Result<ServedReport, Error> {
+    let text = fs::read(path).map_err(|source| Error::Unreadable {
+        path: path.display().to_string(),
+        source,
+    })?;
+    ServedReport::parse(&text).map_err(|error| {
+        Error::BadInput(format!(
+            "{}: {error}: expected what `served-regions -o json` prints",
+            path.display()
+        ))
+    })
+}
+
+/// Returns the bindings of these namespaces of the cluster, or of all if there are none, the limits of Namespaces by name, and a
+/// remark if those may not be read.
+pub(super) async fn bindings_and_limits(
+    namespaces: &[String],
+) -> Result<
+    (
+        Vec<InferenceProfileBinding>,
+        BTreeMap<Arc<str>, NamespaceLimit>,
+        Option<String>,
+    ),
+    Error,
+> {
+    let client = client(cluster_config().await?)?;
+    let bindings = bindings(&client, namespaces, None).await?;
+    let (limits, remark) = namespace_limits(&client, namespaces).await?;
+    Ok((bindings, limits, remark))
 }
 
 async fn bindings(

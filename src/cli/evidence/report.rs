@@ -8,7 +8,10 @@ use serde::Serialize;
 use crate::{
     api::{InferenceProfileBinding, ProfileStatus, condition::ConditionType},
     catalog::embedded::Embedded,
-    cli::Error,
+    cli::{
+        Error, output,
+        served_regions::{SeenServed, ServedReport},
+    },
     residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit},
 };
 
@@ -46,6 +49,9 @@ pub(super) struct BindingReport {
     ready: ConditionReport,
     /// The objects written, as KIND/NAME.
     targets: Vec<String>,
+    /// Where requests of the profile were served, if a report on that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    served: Option<SeenServed>,
 }
 
 /// A limit in force.
@@ -80,6 +86,19 @@ impl BindingReport {
         self.residency.status == "True"
             && self.current
             && self.recheck.as_ref().is_some_and(|check| check.permitted)
+            && !self.is_served_outside()
+    }
+
+    /// Returns whether a request of the profile is known to have been served where it must not be.
+    fn is_served_outside(&self) -> bool {
+        let outside = self.served.as_ref().and_then(|served| served.outside);
+        outside.is_some_and(|requests| requests > 0)
+    }
+
+    /// Adds what was seen of the profile.
+    pub(super) fn add_served(&mut self, served: &ServedReport) {
+        let profile = self.profile.as_ref();
+        self.served = profile.map(|it| served.seen(&it.id, &it.source_region));
     }
 }
 
@@ -151,6 +170,7 @@ fn binding_report(
             .map(|target| format!("{}/{}", target.kind, target.name))
             .collect(),
         profile: status.profile,
+        served: None,
     }
 }
 
@@ -247,6 +267,15 @@ const COLUMNS: &[Column] = &[
         report.program_version.to_owned()
     }),
     ("reportTime", |report, _| report.time.clone()),
+    ("servedIn", |_, binding| {
+        let served = binding.served.iter().flat_map(|it| &it.requests);
+        let regions = served.map(|(region, requests)| format!("{region}={requests}"));
+        regions.collect::<Vec<_>>().join(" ")
+    }),
+    ("servedOutside", |_, binding| {
+        let outside = binding.served.as_ref().and_then(|it| it.outside);
+        outside.map(|it| it.to_string()).unwrap_or_default()
+    }),
 ];
 
 fn of_profile(binding: &BindingReport, field: impl FnOnce(&ProfileStatus) -> String) -> String {
@@ -268,28 +297,10 @@ fn limits_text(limits: &[LimitReport]) -> String {
 }
 
 pub(super) fn csv(report: &Report) -> Result<Vec<u8>, Error> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = |error: csv::Error| Error::Output(error.into());
     let header = COLUMNS.iter().map(|(name, _)| *name);
-    writer.write_record(header).map_err(written)?;
-    for binding in &report.bindings {
-        let fields = COLUMNS.iter().map(|(_, text)| plain(text(report, binding)));
-        writer.write_record(fields).map_err(written)?;
-    }
-    writer
-        .into_inner()
-        .map_err(|error| Error::Output(error.into_error()))
-}
-
-/// Puts a quotation mark before a text that a spreadsheet would take for a formula.
-///
-/// Source: <https://owasp.org/www-community/attacks/CSV_Injection>
-fn plain(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        format!("'{text}")
-    } else {
-        text
-    }
+    let bindings = report.bindings.iter();
+    let row = |binding| COLUMNS.iter().map(move |(_, text)| text(report, binding));
+    output::csv(header, bindings.map(row))
 }
 
 #[cfg(test)]
@@ -411,6 +422,45 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_served_is_added_and_counts() {
+        let changes = json!({});
+        let limit = Limit::parse(LimitOrigin::Operator, &["@eu"]).ok();
+        let mut reports = binding_reports(
+            &[binding("chat", "eu", &changes)],
+            &known(&NamespaceLimit::Unset),
+            limit.as_ref(),
+            Embedded::load(),
+        );
+        let profile = reports[0].profile.clone().expect("a profile");
+        let row = |outside: u64| {
+            json!({
+                "profiles": [
+                    {"profile": profile.id, "sourceRegion": profile.source_region, "servedIn": [
+                        {"region": "eu-west-3", "requests": 7}, {"region": null, "requests": 1},
+                    ]},
+                    {"profile": profile.id, "sourceRegion": "us-east-1", "servedIn": [{"region": "us-east-1", "requests": 9}]},
+                ],
+                "audit": {"outside": [
+                    {"profile": profile.id, "sourceRegion": profile.source_region, "requests": outside},
+                ]},
+            })
+        };
+        let was_satisfied = reports[0].is_satisfied();
+        for (outside, is_satisfied) in [(0, was_satisfied), (2, false)] {
+            let served =
+                ServedReport::parse(row(outside).to_string().as_bytes()).expect("a report");
+            reports[0].add_served(&served);
+            let seen = reports[0].served.clone().expect("seen");
+            let requests =
+                BTreeMap::from([("eu-west-3".to_owned(), 7), ("not stated".to_owned(), 1)]);
+            assert_eq!((seen.requests, seen.outside), (requests, Some(outside)));
+            assert_eq!(reports[0].is_satisfied(), is_satisfied);
+        }
+        assert!(was_satisfied, "{reports:#?}");
+        assert!(ServedReport::parse(b"{}").is_err());
+    }
+
+    #[test]
     fn csv_is_quoted_and_runs_nothing() {
         let message = "=HYPERLINK(\"https://example.com\"), \"quoted\"\nline";
         let changes = json!({"/status/conditions/0/message": message});
@@ -431,12 +481,6 @@ mod tests {
         assert_eq!(field("residencyMessage"), format!("'{message}"));
         assert_eq!(field("destinationRegions"), "eu-central-1 eu-west-1");
         assert_eq!(field("targets"), "ConfigMap/chat");
-        for text in ["=1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"] {
-            assert_eq!(plain(text.to_owned()), format!("'{text}"));
-        }
-        for text in ["", "eu-west-1", "*", "111122223333"] {
-            assert_eq!(plain(text.to_owned()), text);
-        }
         let nothing = csv(&report(Vec::new())).expect("CSV");
         assert_eq!(String::from_utf8(nothing).expect("text").lines().count(), 1);
     }

@@ -45,7 +45,7 @@ async fn network_delayed_by_30_s(world: &mut World) -> Outcome {
     world.ledger.delayed = true;
     let leader = world.some_leader().await?;
     to_the_leader(world, Network::Slow(LATE)).await?;
-    until("what was delayed has arrived", 3 * LATE, || {
+    until("what was delayed has arrived", 10 * LATE, || {
         if world.replicas[leader].wire.is_empty() {
             Ok(())
         } else {

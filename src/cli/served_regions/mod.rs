@@ -1,0 +1,440 @@
+//! `served-regions`: which requests were served where, from Bedrock's logs; and whether any was served where it must not be.
+
+mod athena;
+mod files;
+mod progress;
+mod reading;
+mod report;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use clap::{Args, ValueEnum};
+
+pub(in crate::cli) use self::report::{SeenServed, ServedReport};
+use self::{
+    athena::AthenaOptions,
+    files::{Walk, is_standard_input},
+    reading::{Outcome, Progress},
+    report::{Files, Report, audit_report, counts_table, csv, grouped, outside_text, profiles},
+};
+use super::{
+    Error, SERVED_OUTSIDE,
+    catalogs::Catalogs,
+    evidence,
+    input::{Given, Input},
+    options::{CatalogOptions, LimitOptions, RegionOptions},
+    output,
+    tables::printed,
+};
+use crate::{
+    api::InferenceProfileBinding,
+    catalog::{FeedKey, listing::Listing},
+    plan::observed::Spec,
+    residency::{Limit, Limits, NamespaceLimit},
+    resolve,
+    served::{
+        Counts, Seen,
+        audit::{Applications, Bound, Known, audit},
+    },
+    types::Region,
+};
+
+/// Options of `served-regions`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("subject").required(true).multiple(true)))]
+pub struct ServedRegionsArgs {
+    /// Model invocation logs or CloudTrail records: file, folder (all in it) or - for standard input; plain or gzip
+    #[arg(value_name = "PATH", group = "subject")]
+    paths: Vec<PathBuf>,
+    /// Format of the output
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: OutputFormat,
+    /// Counts records of one request that lie in several places as several requests; needs no memory for them
+    #[arg(long)]
+    no_dedupe: bool,
+    /// The most requests that are remembered to find duplicates: 11 to 16 bytes of memory for each
+    #[arg(
+        long,
+        value_name = "REQUESTS",
+        default_value_t = 250_000_000,
+        conflicts_with = "no_dedupe"
+    )]
+    dedupe_limit: u64,
+    /// What `aws bedrock list-inference-profiles --type-equals APPLICATION` printed: requests of these profiles count as those of
+    /// the profiles that they were made from; repeatable
+    #[arg(long, value_name = "FILE")]
+    application_profiles: Vec<PathBuf>,
+    /// Audits by the bindings in these files, read as `render` reads them; repeatable
+    #[arg(long = "filename", short = 'f', value_name = "PATH")]
+    bindings: Vec<PathBuf>,
+    /// Audits by the bindings in the cluster
+    #[arg(long, conflicts_with = "bindings")]
+    cluster: bool,
+    /// Namespace of bindings in files that name none [default: default]; with --cluster, the only one whose bindings count
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    #[command(flatten)]
+    region: RegionOptions,
+    #[command(flatten)]
+    limit: LimitOptions,
+    #[command(flatten)]
+    catalog: CatalogOptions,
+    /// The most requests that an audit lists
+    #[arg(long, value_name = "REQUESTS", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    list: u16,
+    #[command(flatten)]
+    athena: AthenaOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    /// A table, with bars on a terminal
+    Table,
+    /// One JSON object
+    Json,
+    /// A line per profile, source region and region served
+    Csv,
+}
+
+pub(super) async fn run(
+    args: ServedRegionsArgs,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<u8, Error> {
+    if args.athena.is_asked_for() {
+        out.write_all(args.athena.sql()?.as_bytes())?;
+        return Ok(0);
+    }
+    let bindings = args.bindings(err).await?;
+    let applications = applications(&args.application_profiles)?;
+    let walk = Walk::new(&args.paths)?;
+    let seen = (!args.no_dedupe).then(|| Seen::new(args.dedupe_limit));
+    let is_audit = bindings.is_some();
+    let most = if is_audit { args.list.into() } else { 0 };
+    let read = read(walk, seen.as_ref(), most);
+    drop(seen);
+    let bindings = bindings.unwrap_or_default();
+    let known = args
+        .known(&read.counts, &bindings, applications, is_audit, err)
+        .await?;
+    let counts = known.named(read.counts.clone(), most);
+    let audit = is_audit.then(|| audit(&counts, &known, &bindings));
+    let report = Report {
+        program_version: env!("CARGO_PKG_VERSION"),
+        files: Files {
+            read: read.files,
+            damaged: read.damaged,
+        },
+        records: counts.records,
+        duplicates_looked_for: !args.no_dedupe,
+        profiles: profiles(&counts),
+        audit: audit.as_ref().map(|audit| audit_report(audit, most)),
+    };
+    let listing = report.audit.as_ref().map(outside_text).unwrap_or_default();
+    match args.output {
+        OutputFormat::Table => {
+            let with_bars = io::stdout().is_terminal();
+            out.write_all(printed(&counts_table(&report, with_bars, None)).as_bytes())?;
+            out.write_all(listing.as_bytes())?;
+        }
+        OutputFormat::Json => out.write_all(output::json(&report)?.as_bytes())?,
+        OutputFormat::Csv => {
+            out.write_all(&csv(&report)?)?;
+            err.write_all(listing.as_bytes())?;
+        }
+    }
+    remarks(&report, &read, err)?;
+    if report.records.requests == 0 && (report.records.bad > 0 || read.files == 0) {
+        return Err(Error::BadInput(format!(
+            "no record of a request in {} files: give model invocation logs or CloudTrail records of Bedrock",
+            read.files
+        )));
+    }
+    let is_outside = audit.is_some_and(|audit| !audit.outside.is_empty());
+    Ok(if is_outside { SERVED_OUTSIDE } else { 0 })
+}
+
+/// Reads all files, and shows how far that is.
+fn read(walk: Walk, seen: Option<&Seen>, named: usize) -> Outcome {
+    let progress = Progress::default();
+    thread::scope(|scope| {
+        let (done, is_done) = mpsc::channel::<()>();
+        let of_its_own = walk.clone();
+        let shown = &progress;
+        scope.spawn(move || progress::show(shown, of_its_own, &is_done));
+        let read = reading::read(walk, seen, named, &progress);
+        drop(done);
+        read
+    })
+}
+
+/// Reads listings of application profiles.
+fn applications(paths: &[PathBuf]) -> Result<Applications, Error> {
+    let mut applications = Applications::default();
+    for path in paths {
+        let text = fs::read(path).map_err(|source| unreadable(path, source))?;
+        let listing: Listing = serde_json::from_slice(&text).map_err(|error| {
+            Error::BadInput(format!(
+                "{}: {error}: expected what `aws bedrock list-inference-profiles --type-equals APPLICATION` prints",
+                path.display()
+            ))
+        })?;
+        applications.add(&listing);
+    }
+    Ok(applications)
+}
+
+fn unreadable(path: &Path, source: io::Error) -> Error {
+    Error::Unreadable {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+impl ServedRegionsArgs {
+    /// Returns the bindings to audit by, or `None` if no audit is asked for.
+    async fn bindings(&self, err: &mut impl Write) -> Result<Option<Vec<Bound>>, Error> {
+        let operator = self.limit.parse()?;
+        let region = self.region.optional()?;
+        if self.cluster {
+            let namespaces = self.namespace.as_slice();
+            let (bindings, limits, remark) = evidence::bindings_and_limits(namespaces).await?;
+            if let Some(remark) = remark {
+                writeln!(err, "{remark}")?;
+            }
+            let mut bound = Vec::new();
+            for wire in &bindings {
+                let namespace = wire.metadata.namespace.as_deref().unwrap_or_default();
+                let limit = limits.get(namespace).cloned().unwrap_or_default();
+                bound.extend(of_cluster(
+                    wire,
+                    namespace,
+                    &limit,
+                    operator.as_ref(),
+                    region.as_ref(),
+                ));
+            }
+            let left_out = bindings.len() - bound.len();
+            if left_out > 0 {
+                writeln!(
+                    err,
+                    "not judged by: {left_out} bindings that name no source region and have no route, or that can't be understood; --region gives the operator's"
+                )?;
+            }
+            return Ok(Some(bound));
+        }
+        if self.bindings.is_empty() {
+            return Ok(None);
+        }
+        if [&self.paths, &self.bindings]
+            .iter()
+            .all(|paths| paths.iter().any(|path| is_standard_input(path)))
+        {
+            return Err(Error::BadInput(
+                "standard input can't hold both records and bindings: give files for one of them"
+                    .to_owned(),
+            ));
+        }
+        let input = Input::read(
+            "served-regions",
+            &self.bindings,
+            self.namespace.as_deref().unwrap_or("default"),
+            region.as_ref(),
+        )?;
+        for remark in &input.remarks {
+            writeln!(err, "{remark}")?;
+        }
+        let bound = input.bindings.iter().filter_map(|Given { binding, .. }| {
+            let limit = input.limit_of(&binding.key.namespace);
+            let spec = &binding.spec;
+            bound(binding.key.to_string(), spec, &limit, operator.as_ref())
+        });
+        Ok(Some(bound.collect()))
+    }
+
+    /// Returns what is known of the profiles that requests went to.
+    async fn known(
+        &self,
+        counts: &Counts,
+        bindings: &[Bound],
+        applications: Applications,
+        is_audit: bool,
+        err: &mut impl Write,
+    ) -> Result<Known, Error> {
+        let mut known = Known {
+            catalogs: BTreeMap::new(),
+            applications,
+        };
+        if !is_audit && self.application_profiles.is_empty() {
+            return Ok(known);
+        }
+        let mut catalogs = Catalogs::new(&self.catalog);
+        let sources = counts.rows.keys().map(|key| &key.source_region);
+        let bound = bindings.iter().map(|it| &it.request.source_region);
+        let regions: BTreeSet<&Region> = sources.chain(bound).collect();
+        for region in regions {
+            let key = FeedKey {
+                role: None,
+                region: region.clone(),
+            };
+            let state = catalogs.state(&key).await?;
+            match (state.catalog, state.freshness.failure()) {
+                (Some(catalog), _) => {
+                    known.catalogs.insert(region.clone(), catalog);
+                }
+                (None, Some((_, message))) => {
+                    writeln!(err, "the profiles of {region} are not known: {message}")?;
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// Returns what holds for a binding, or `None` for one that asks for nothing that can be understood.
+fn bound(
+    name: String,
+    spec: &Spec,
+    of_namespace: &NamespaceLimit,
+    of_operator: Option<&Limit>,
+) -> Option<Bound> {
+    let own = spec.limit.as_deref().cloned();
+    let operator = of_operator.cloned().map(Ok);
+    let request: Arc<resolve::Request> = spec.request.clone().ok()?;
+    Some(Bound {
+        name,
+        request,
+        limits: Limits::all(own.into_iter().chain(operator)).and_namespace(of_namespace),
+    })
+}
+
+/// Returns what holds for a binding of the cluster, or `None` if its source region is not known: the operator's own one is shown
+/// by a route alone.
+fn of_cluster(
+    wire: &InferenceProfileBinding,
+    namespace: &str,
+    of_namespace: &NamespaceLimit,
+    of_operator: Option<&Limit>,
+    region: Option<&Region>,
+) -> Option<Bound> {
+    let name: Arc<str> = wire.metadata.name.clone().unwrap_or_default().into();
+    let status = wire.status.as_ref();
+    let written = status.and_then(|it| it.profile.as_ref());
+    let written = written.and_then(|it| it.source_region.parse().ok());
+    let own = wire.spec.source_region.as_ref();
+    let own = own.and_then(|name| name.parse().ok());
+    let region = own.or(written).or_else(|| region.cloned())?;
+    let spec = Spec::parse(&wire.spec, &name, &region);
+    bound(
+        format!("{namespace}/{name}"),
+        &spec,
+        of_namespace,
+        of_operator,
+    )
+}
+
+/// Says what else there is to know.
+fn remarks(report: &Report, read: &Outcome, err: &mut impl Write) -> io::Result<()> {
+    let records = &report.records;
+    let mut parts = vec![format!("requests: {}", grouped(records.requests))];
+    for (number, what) in [
+        (records.duplicates, "duplicates"),
+        (records.failed, "failed and not served"),
+        (records.other, "other records"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{what}: {}", grouped(number)));
+        }
+    }
+    parts.push(format!("files: {}", grouped(report.files.read)));
+    writeln!(err, "{}", parts.join(", "))?;
+    if records.mantle > 0 {
+        writeln!(
+            err,
+            "not covered: {} records of the endpoint bedrock-mantle, which has no cross-region inference",
+            grouped(records.mantle)
+        )?;
+    }
+    if records.not_remembered > 0 {
+        writeln!(
+            err,
+            "duplicates among {} requests were not looked for: raise --dedupe-limit, or read fewer days at once",
+            grouped(records.not_remembered)
+        )?;
+    }
+    if records.beyond > 0 {
+        writeln!(
+            err,
+            "{} requests are not in the table: there are too many profiles and regions",
+            grouped(records.beyond)
+        )?;
+    }
+    if let Some(path) = &read.bodies {
+        writeln!(
+            err,
+            "passed over, as folders of large bodies: {}; name such a folder to read it",
+            path.display()
+        )?;
+    }
+    if records.bad > 0 {
+        writeln!(err, "bad records: {}", grouped(records.bad))?;
+        for bad in &read.counts.bad {
+            let name = read.names.get(&bad.file).map_or("?", String::as_str);
+            writeln!(
+                err,
+                "  {}, byte {}: {}",
+                super::printable(name),
+                bad.at,
+                bad.what
+            )?;
+        }
+        tell_more(records.bad, read.counts.bad.len(), err)?;
+    }
+    if read.damaged > 0 {
+        writeln!(err, "damaged files: {}", grouped(read.damaged))?;
+        for damage in read.damages.values() {
+            writeln!(err, "  {}", super::printable(damage))?;
+        }
+        tell_more(read.damaged, read.damages.len(), err)?;
+    }
+    let Some(audit) = &report.audit else {
+        return Ok(());
+    };
+    for unknown in &audit.unknown_destinations {
+        writeln!(err, "{unknown}")?;
+    }
+    for binding in &audit.unknown_limits {
+        writeln!(
+            err,
+            "binding {binding}: a limit can't be read, so it was not judged by"
+        )?;
+    }
+    if audit.not_stated_requests > 0 {
+        writeln!(
+            err,
+            "not judged: {} requests whose records do not say where they were served",
+            grouped(audit.not_stated_requests)
+        )?;
+    }
+    writeln!(
+        err,
+        "outside of destinations or limits: {}",
+        grouped(audit.outside_requests)
+    )
+}
+
+fn tell_more(all: u64, told: usize, err: &mut impl Write) -> io::Result<()> {
+    let more = all.saturating_sub(told as u64);
+    if more > 0 {
+        writeln!(err, "  and {} more", grouped(more))?;
+    }
+    Ok(())
+}
