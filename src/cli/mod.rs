@@ -63,7 +63,7 @@ enum Command {
     Catalog(catalog::CatalogCommand),
     /// Prints the least-privilege IAM policy of workloads, or says what service control policies deny them
     IamPolicy(iam_policy::IamPolicyArgs),
-    /// Prints the custom resource definition
+    /// Prints the custom resource definitions
     Crd,
     /// Prints completions for a shell
     Completions {
@@ -181,7 +181,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
     match command {
         Command::Run(args) => {
             drop(out);
-            run::run(*args).await
+            Box::pin(run::run(*args)).await
         }
         Command::Render(args) => render::run(args, &mut out, &mut io::stderr()).await,
         Command::Explain(args) => explain::run(args, &mut out, &mut io::stderr()).await,
@@ -193,7 +193,9 @@ async fn execute(command: Command) -> Result<u8, Error> {
         }
         Command::IamPolicy(args) => iam_policy::run(args, &mut out, &mut io::stderr()).await,
         Command::Crd => {
-            out.write_all(output::yaml(&api::custom_resource_definition())?.as_bytes())?;
+            for definition in [api::binding_definition(), api::class_definition()] {
+                write!(out, "---\n{}", output::yaml(&definition)?)?;
+            }
             Ok(0)
         }
         Command::Completions { shell } => {
