@@ -18,6 +18,7 @@ mod aws_outage;
 mod case;
 mod chart;
 mod chart_render;
+mod classes;
 mod cleaned;
 #[path = "../common/mod.rs"]
 mod common;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
             admission::cases(),
             aws_outage::cases(),
             chart::cases(),
+            classes::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),
