@@ -14,9 +14,11 @@ lint: ## Checks format and lints
 
 crds: ## Generates crds/ and the chart's copy from src/api
 	@cargo build --locked --quiet
-	@{ echo '# Generated from src/api by `make crds`.'; cargo run --locked --quiet -- crd; } > crds/inferenceprofilebindings.yaml.new
-	@mv crds/inferenceprofilebindings.yaml.new crds/inferenceprofilebindings.yaml
-	@cp crds/inferenceprofilebindings.yaml charts/inference-profile-operator/files/
+	@cargo run --locked --quiet -- crd | awk ' \
+	  /^---$$/ { close(file); file = "crds/" (n++ ? "inferenceprofileclasses" : "inferenceprofilebindings") ".yaml"; \
+	    print "# Generated from src/api by `make crds`." > file; next } \
+	  { print > file }'
+	@cp crds/*.yaml charts/inference-profile-operator/files/
 
 .PHONY: catalog-data
 catalog-data: ## Regenerates the embedded data from live listings (LISTINGS=FOLDER AS_OF=DATE WITHOUT='REGION...')

@@ -1,13 +1,14 @@
 //! Finds system-defined Amazon Bedrock inference profiles and writes their IDs where workloads read them.
 //!
 //! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `server`, `controller`, `leader`, `cache`,
-//! `queue`, `feeds`, `traces`, `metrics`, `sources`, `plan`, `served`, `scan`, `render`, `iam`, `resolve`, `residency`, `lifecycle`, `catalog`, `api`,
-//! `glob`,
+//! `queue`, `feeds`, `traces`, `metrics`, `sources`, `plan`, `served`, `scan`, `render`, `iam`, `class`, `resolve`, `residency`, `lifecycle`,
+//! `catalog`, `api`, `glob`,
 //! `pause`, `route`, `types`.
 
 pub mod api;
 pub mod cache;
 pub mod catalog;
+pub mod class;
 pub mod cli;
 pub mod controller;
 pub mod feeds;

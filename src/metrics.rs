@@ -85,28 +85,38 @@ pub enum Change {
     Target,
     /// A Namespace, such as its limit.
     Namespace,
+    /// A class.
+    Class,
     /// A binding: its own spec, or one that claims the same target.
     Binding,
 }
 
 impl Change {
-    const ALL: [Self; 4] = [Self::Catalog, Self::Target, Self::Namespace, Self::Binding];
+    const ALL: [Self; 5] = [
+        Self::Catalog,
+        Self::Target,
+        Self::Namespace,
+        Self::Class,
+        Self::Binding,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Catalog => "catalog",
             Self::Target => "target",
             Self::Namespace => "namespace",
+            Self::Class => "class",
             Self::Binding => "binding",
         }
     }
 }
 
 /// The writes that there are, by kind of object.
-const WRITES: [(&str, &[Operation]); 7] = [
+const WRITES: [(&str, &[Operation]); 8] = [
     ("ConfigMap", &[Operation::Apply, Operation::Remove]),
     ("Secret", &[Operation::Apply, Operation::Remove]),
     ("InferenceProfileBinding", &[Operation::Apply]),
+    ("InferenceProfileClass", &[Operation::Apply]),
     ("Deployment", &[Operation::Apply]),
     ("StatefulSet", &[Operation::Apply]),
     ("DaemonSet", &[Operation::Apply]),

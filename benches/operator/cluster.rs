@@ -104,8 +104,8 @@ impl Cluster {
         name: &str,
     ) -> Result<InferenceProfileBinding, Failure> {
         let spec = InferenceProfileBindingSpec {
-            model: MODEL.to_owned(),
-            geography: "eu".to_owned(),
+            model: Some(MODEL.to_owned()),
+            geography: Some("eu".to_owned()),
             ..InferenceProfileBindingSpec::default()
         };
         let binding = InferenceProfileBinding::new(name, spec);

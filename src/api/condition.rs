@@ -37,8 +37,8 @@ macro_rules! wire_enum {
 }
 
 wire_enum!(
-    /// Condition types, in the order in which a status lists them.
-    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, ModelActive, ModelUsable, Reconciling, Stalled, Suspended }
+    /// Condition types of bindings and classes, in the order in which a status lists them.
+    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, ModelActive, ModelUsable, Reconciling, Stalled, Suspended, RolloutHealthy }
 );
 
 wire_enum!(
@@ -49,7 +49,7 @@ wire_enum!(
         // RegionSupported
         ProfileFound, FallbackGeographyUsed, FallbackModelUsed, OnDemandFallback, SourceRegionUnsupported, GeographyUnsupported, ModelUnsupported, ProfileRetired,
         ApplicationProfileNotFound, ApplicationProfileMismatch,
-        CatalogUnavailable, Pending,
+        CatalogUnavailable, Pending, ClassNotFound, ClassNotAllowed, ClassUnknown, ClassInvalid,
         // ResidencySatisfied
         NoLimitSet, AllRegionsAllowed, RegionNotAllowed, LimitInvalid, LimitUnknown, NoProfile,
         // TargetsSynced
@@ -64,6 +64,10 @@ wire_enum!(
         Usable, NotUsable,
         // Suspended
         SuspendedBySpec,
+        // Ready of a class
+        Offered,
+        // RolloutHealthy of a class
+        Healthy, ProgressDeadlineExceeded,
     }
 );
 

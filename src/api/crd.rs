@@ -1,19 +1,27 @@
-//! The custom resource definition as users apply it: what the derive macro generates, and a few changes that it cannot express.
+//! The custom resource definitions as users apply them: what the derive macro generates, and a few changes that it cannot express.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use kube::CustomResourceExt;
 
-use super::InferenceProfileBinding;
+use super::{InferenceProfileBinding, InferenceProfileClass};
 
 /// Returns the custom resource definition of `InferenceProfileBinding`.
-///
-/// The status has the default `observedGeneration: -1`. Without it, kstatus considers a binding ready that no operator has
-/// visited yet.
 #[must_use]
-pub fn custom_resource_definition() -> CustomResourceDefinition {
-    let mut crd = InferenceProfileBinding::crd();
+pub fn binding_definition() -> CustomResourceDefinition {
+    as_applied(InferenceProfileBinding::crd())
+}
+
+/// Returns the custom resource definition of `InferenceProfileClass`.
+#[must_use]
+pub fn class_definition() -> CustomResourceDefinition {
+    as_applied(InferenceProfileClass::crd())
+}
+
+/// The status has the default `observedGeneration: -1`. Without it, kstatus considers an object ready that no operator has
+/// visited yet.
+fn as_applied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let Some(root) = version
             .schema

@@ -1,9 +1,11 @@
-//! The API group `inferenceprofiles.dev`: the kind `InferenceProfileBinding`, its conditions and its names.
+//! The API group `inferenceprofiles.dev`: the kinds `InferenceProfileBinding` and `InferenceProfileClass`, their conditions and
+//! their names.
 //!
 //! The types mirror the wire format and decide nothing. The validation rules of the apiserver are next to the fields that
 //! they check, so that the CRD and the code cannot diverge.
 
 mod application;
+mod class;
 pub mod condition;
 mod crd;
 pub mod names;
@@ -23,7 +25,11 @@ use crate::{
 };
 
 pub use application::Application;
-pub use crd::custom_resource_definition;
+pub use class::{
+    InferenceProfileClass, InferenceProfileClassSpec, InferenceProfileClassStatus,
+    NamespaceSelector, SelectorOperator, SelectorRequirement, Stage, StuckWorkload,
+};
+pub use crd::{binding_definition, class_definition};
 
 /// DNS subdomain names (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
 const OBJECT_NAME_RULE: &str =
@@ -40,6 +46,14 @@ const PROFILE_ID_MESSAGE: &str = "give the foundation model ID instead of a prof
 const MODEL_MESSAGE: &str = "not a foundation model ID: expected PROVIDER.MODEL in lower case, such as anthropic.claude-sonnet-5-5";
 const GEOGRAPHY_MESSAGE: &str =
     "not a geography: expected the prefix of a profile ID, such as us, eu, apac, jp or global";
+
+/// A binding says what it asks for itself, or names a class: never both.
+const ONE_WAY_RULE: &str =
+    "!has(self.className) || !(has(self.model) || has(self.geography) || has(self.fallback))";
+const ONE_WAY_MESSAGE: &str = "className takes the place of model, geography and fallback: leave these out, or leave className out";
+const SOME_WAY_RULE: &str = "has(self.className) || (has(self.model) && has(self.geography))";
+const SOME_WAY_MESSAGE: &str =
+    "model and geography are required: give both, or className in their place";
 
 /// Specifies which inference profile workloads of this namespace use, and where its ID is written.
 #[derive(
@@ -59,11 +73,13 @@ const GEOGRAPHY_MESSAGE: &str =
     label("servicebinding.io/provisioned-service", "true"),
     selectable = ".spec.model",
     selectable = ".spec.geography",
+    selectable = ".spec.className",
     printcolumn(name = "Geography", type_ = "string", json_path = ".status.profile.geography", description = "Geography of the profile in use"),
     printcolumn(name = "Profile", type_ = "string", json_path = ".status.profile.id", description = "ID of the inference profile in use"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.className", description = "InferenceProfileClass that the binding names", priority = 1),
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", priority = 1),
     printcolumn(name = "In Use", type_ = "string", json_path = ".status.profile.foundationModelID", description = "Foundation model whose values are written", priority = 1),
     printcolumn(name = "Source", type_ = "string", json_path = ".status.profile.sourceRegion", description = "Region that workloads call Bedrock from", priority = 1),
@@ -71,21 +87,34 @@ const GEOGRAPHY_MESSAGE: &str =
     printcolumn(name = "Limit", type_ = "string", json_path = ".spec.allowedRegions", description = "Residency limit of the binding", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: the name of a binding has at most 63 characters")
 )]
+#[x_kube(
+    validation = Rule::new(ONE_WAY_RULE).message(ONE_WAY_MESSAGE),
+    validation = Rule::new(SOME_WAY_RULE).message(SOME_WAY_MESSAGE)
+)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingSpec {
-    /// Foundation model ID, such as `anthropic.claude-sonnet-5-5`; not an ARN and not a profile ID.
+    /// Name of an `InferenceProfileClass`, in the place of model, geography and fallback: the class says what they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = Rule::new(OBJECT_NAME_RULE).message(OBJECT_NAME_MESSAGE))]
+    pub class_name: Option<String>,
+
+    /// Foundation model ID, such as `anthropic.claude-sonnet-5-5`; not an ARN and not a profile ID. Required without className.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 140))]
     #[x_kube(
         validation = Rule::new(NO_ARN_RULE).message(MODEL_ARN_MESSAGE),
         validation = Rule::new(NO_PROFILE_ID_RULE).message(PROFILE_ID_MESSAGE),
         validation = Rule::new(format!("self.startsWith('arn:') || self.matches('{MODEL_ID_PATTERN}')")).message(MODEL_MESSAGE)
     )]
-    pub model: String,
+    pub model: Option<String>,
 
     /// Prefix of the profile ID: `us`, `eu`, `apac`, `jp`, `au`, `ca`, `in`, `us-gov`, `global`, or one that AWS adds later.
+    /// Required without className.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new(format!("self.matches('{GEOGRAPHY_PATTERN}')")).message(GEOGRAPHY_MESSAGE))]
-    pub geography: String,
+    pub geography: Option<String>,
 
     /// What may be used if the geography has no profile of the model. There is no fallback unless it is listed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,14 +135,7 @@ pub struct InferenceProfileBindingSpec {
     /// region names, patterns with at most 4 `*`, or sets (`@eu @eea @uk @ch @us @ca @jp @au @in`). A global profile
     /// satisfies only `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), extend("items" = {
-        "type": "string",
-        "maxLength": 32,
-        "x-kubernetes-validations": [{
-            "rule": format!("self == '*' || self.matches('^([a-z][a-z0-9-]*([*][a-z0-9-]*){{1,{MOST_STARS}}}|[a-z]{{2,5}}(-[a-z]{{2,12}}){{1,3}}-[0-9]{{1,2}}|@(eu|eea|uk|ch|us|ca|jp|au|in))$')"),
-            "message": format!("not a valid limit: expected a region name (eu-west-1), a pattern with at most {MOST_STARS} * (eu-*), a set (@eu, @eea, @uk, @ch, @us, @ca, @jp, @au, @in) or * alone"),
-        }],
-    }))]
+    #[schemars(length(max = 64), extend("items" = limit_entry()))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
         validation = Rule::new("self.size() > 0").message("an empty limit would allow no region: leave allowedRegions out where the binding sets no limit")
@@ -142,6 +164,18 @@ pub struct InferenceProfileBindingSpec {
     /// While true, targets and workloads are left unchanged. Residency limits and deletion still take effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+}
+
+/// Returns the schema of an entry of a limit.
+fn limit_entry() -> serde_json::Value {
+    serde_json::json!({
+        "type": "string",
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": format!("self == '*' || self.matches('^([a-z][a-z0-9-]*([*][a-z0-9-]*){{1,{MOST_STARS}}}|[a-z]{{2,5}}(-[a-z]{{2,12}}){{1,3}}-[0-9]{{1,2}}|@(eu|eea|uk|ch|us|ca|jp|au|in))$')"),
+            "message": format!("not a valid limit: expected a region name (eu-west-1), a pattern with at most {MOST_STARS} * (eu-*), a set (@eu, @eea, @uk, @ch, @us, @ca, @jp, @au, @in) or * alone"),
+        }],
+    })
 }
 
 /// What may be used if the geography has no profile of the model, or if the life of the model has ended.
@@ -417,6 +451,20 @@ pub struct ProfileStatus {
     pub destination_regions: Vec<String>,
     /// Catalog that the profile comes from.
     pub catalog: CatalogReference,
+    /// Class that asked for the profile. Absent if the binding itself did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ClassReference>,
+}
+
+/// The class that asked for a profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassReference {
+    /// Name of the `InferenceProfileClass`.
+    pub name: String,
+    /// Stage of the class that selected the namespace. Absent if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
 }
 
 impl ProfileStatus {

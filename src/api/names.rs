@@ -14,7 +14,7 @@ pub const REFRESH_ANNOTATION: &str = "inferenceprofiles.dev/refresh";
 pub const MERGE_FINALIZER: &str = "inferenceprofiles.dev/merged-keys";
 /// Type of owned Secrets, as servicebinding.io requires it.
 pub const SECRET_TYPE: &str = "servicebinding.io/bedrock";
-/// Field manager of the status.
+/// Field manager of the statuses of bindings and classes.
 pub const STATUS_MANAGER: &str = "inferenceprofiles.dev";
 /// Field manager of the finalizer, separate from that of the status, so that removing the finalizer changes nothing else.
 pub const FINALIZER_MANAGER: &str = "inferenceprofiles.dev-finalizer";

@@ -13,8 +13,10 @@ use serde::{
 
 use crate::{
     api::{
-        InferenceProfileBinding, InferenceProfileBindingSpec, InferenceProfileBindingStatus, names,
+        InferenceProfileBinding, InferenceProfileBindingSpec, InferenceProfileBindingStatus,
+        InferenceProfileClass, InferenceProfileClassSpec, InferenceProfileClassStatus, names,
     },
+    class::{Class, Labels},
     plan::{
         identity::ObjectKey,
         observed::{Binding, Controller, Holding, Spec, TargetView, fingerprint},
@@ -23,6 +25,8 @@ use crate::{
     residency::NamespaceLimit,
     types::Region,
 };
+
+use super::KnownClass;
 
 /// Returns the resource version as a number, by which the versions of one object can be ordered. Returns 0, which is older
 /// than every version, if there is none.
@@ -105,6 +109,44 @@ impl WatchedBinding {
     }
 }
 
+/// A class as the watch sends it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WatchedClass {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Option<Lenient<InferenceProfileClassSpec>>,
+    #[serde(default)]
+    status: Option<Lenient<InferenceProfileClassStatus>>,
+}
+
+impl WatchedClass {
+    /// Returns the class's name.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        self.metadata.name.as_deref().unwrap_or_default().into()
+    }
+
+    /// Returns the class and its version, or `None` if its spec cannot be read.
+    #[must_use]
+    pub fn into_class(self) -> Option<(KnownClass, u64)> {
+        let name = self.name();
+        let Some(Lenient::Readable(spec)) = self.spec else {
+            return None;
+        };
+        let known = KnownClass {
+            uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
+            generation: self.metadata.generation.unwrap_or_default(),
+            class: Arc::new(Class::parse(&name, &spec)),
+            status: match self.status {
+                Some(Lenient::Readable(status)) => *status,
+                _ => InferenceProfileClassStatus::default(),
+            },
+        };
+        Some((known, version(&self.metadata)))
+    }
+}
+
 /// Implements [`Resource`] for a reduced form of a kind, so that requests go to that kind's path.
 macro_rules! resource_of {
     ([$($generics:tt)*] $reduced:ty => $kind:ty) => {
@@ -168,10 +210,18 @@ impl WatchedNamespace {
             NamespaceLimit::of_annotation(annotation.map(String::as_str)),
         )
     }
+
+    /// Returns the labels that selectors of classes look at.
+    #[must_use]
+    pub fn labels(&self) -> Labels {
+        let labels = self.metadata.labels.iter().flatten();
+        Labels::new(labels.map(|(key, value)| (key.as_str(), value.as_str())))
+    }
 }
 
 resource_of!([] WatchedNamespace => Namespace);
 resource_of!([] WatchedBinding => InferenceProfileBinding);
+resource_of!([] WatchedClass => InferenceProfileClass);
 resource_of!([K: Resource<DynamicType = ()>] WatchedTarget<K> => K);
 
 /// A `ConfigMap` or Secret as the watch sends it. Its values are replaced by fingerprints while they are decoded.

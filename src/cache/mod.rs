@@ -8,6 +8,7 @@
 //! for stand against it, because they are of the same etcd.
 
 mod applications;
+mod classes;
 pub mod decode;
 mod pool;
 
@@ -24,6 +25,7 @@ use crate::{
         names,
     },
     catalog::{FeedKey, FeedState, Freshness, roles::AllowedRoles},
+    class::{ClassUse, Labels},
     feeds::admission::{Admission, AdmissionChange, AdmissionState, FeedLimits, FeedRequest},
     plan::{
         identity::{ObjectKey, TargetKey},
@@ -34,10 +36,13 @@ use crate::{
     queue::Lane,
     residency::NamespaceLimit,
     resolve::Request,
-    types::{ApplicationName, ModelId, Region},
+    types::{ModelId, Region},
 };
 
+use classes::Classes;
 use pool::Pool;
+
+pub use classes::KnownClass;
 
 /// What to do after a change of the cache.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -139,15 +144,22 @@ fn earlier(one: Option<Date>, other: Option<Date>) -> Option<Date> {
     }
 }
 
-/// Bindings, targets and Namespace limits, with their indexes.
+/// What is known of a Namespace.
+#[derive(Debug, PartialEq, Eq)]
+struct KnownNamespace {
+    limit: NamespaceLimit,
+    labels: Arc<Labels>,
+}
+
+/// Bindings, targets, classes and Namespaces, with their indexes.
 #[derive(Debug, Default)]
 pub struct Cache {
     roles: Option<AllowedRoles>,
     admission: Admission,
     /// Sorted, so that the bindings of a namespace are adjacent.
     bindings: BTreeMap<ObjectKey, Versioned<Binding>>,
-    /// The residency limits of the Namespaces that the operator may read.
-    namespaces: HashMap<Arc<str>, NamespaceLimit>,
+    /// The Namespaces that the operator may read.
+    namespaces: HashMap<Arc<str>, KnownNamespace>,
     /// The Namespaces, each or (`None`) all, whose watch does not work: their limits may be others by now.
     unreadable: HashSet<Option<Arc<str>>>,
     targets: HashMap<TargetKey, Versioned<TargetView>>,
@@ -158,6 +170,7 @@ pub struct Cache {
     audiences: HashMap<FeedKey, Audience>,
     naming_applications: applications::Named,
     asking_applications: applications::Asks,
+    classes: Classes,
     /// Targets with a write in flight -> version at which the target disappeared in the meantime, or 0.
     in_flight: HashMap<TargetKey, u64>,
     /// The last list that was asked for.
@@ -165,6 +178,8 @@ pub struct Cache {
     texts: Pool<str>,
     requests: Pool<Request>,
     routes: Pool<WrittenRoute>,
+    class_uses: Pool<ClassUse>,
+    labels: Pool<Labels>,
 }
 
 impl Cache {
@@ -233,6 +248,7 @@ impl Cache {
 
     /// Applies a binding from a watch.
     pub fn apply_binding(&mut self, mut binding: Binding, version: u64, via: Via) -> FollowUp {
+        self.apply_class_to(&mut binding);
         self.share(&mut binding);
         let key = binding.key.clone();
         let before = self.bindings.get(&key);
@@ -308,13 +324,33 @@ impl Cache {
         })
     }
 
-    /// Applies the limit of a Namespace from a watch event.
-    pub fn apply_namespace(&mut self, name: &Arc<str>, limit: NamespaceLimit) -> FollowUp {
-        if self.namespaces.get(name) == Some(&limit) {
+    /// Applies the limit and the labels of a Namespace from a watch event.
+    pub fn apply_namespace(
+        &mut self,
+        name: &Arc<str>,
+        limit: NamespaceLimit,
+        labels: Labels,
+    ) -> FollowUp {
+        let mut labels = Arc::new(labels);
+        self.labels.share(&mut labels);
+        let before = self.namespaces.get(name);
+        let same_limit = before.is_some_and(|known| known.limit == limit);
+        let same_labels = before.is_some_and(|known| known.labels == labels);
+        if same_limit && same_labels {
             return FollowUp::default();
         }
-        self.namespaces.insert(name.clone(), limit);
-        self.wake_namespace(name)
+        let known = KnownNamespace { limit, labels };
+        self.namespaces.insert(name.clone(), known);
+        let relabelled = if same_labels {
+            FollowUp::default()
+        } else {
+            self.reapply_in(name)
+        };
+        if same_limit {
+            relabelled
+        } else {
+            relabelled.and(self.wake_namespace(name))
+        }
     }
 
     /// Removes a deleted Namespace.
@@ -377,19 +413,25 @@ impl Cache {
         if scopes.iter().any(|scope| self.unreadable.contains(scope)) {
             return NamespaceLimit::Unknown;
         }
-        self.namespaces.get(namespace).cloned().unwrap_or_default()
+        let known = self.namespaces.get(namespace);
+        known.map(|known| known.limit.clone()).unwrap_or_default()
     }
 
-    /// Wakes all bindings of a namespace.
-    fn wake_namespace(&self, namespace: &Arc<str>) -> FollowUp {
+    /// Returns the bindings of a namespace.
+    fn keys_in(&self, namespace: &Arc<str>) -> impl Iterator<Item = &ObjectKey> {
         let first = ObjectKey {
             namespace: namespace.clone(),
             name: "".into(),
         };
         let keys = self.bindings.range(first..).map(|(key, _)| key);
+        keys.take_while(move |key| key.namespace == *namespace)
+    }
+
+    /// Wakes all bindings of a namespace.
+    fn wake_namespace(&self, namespace: &Arc<str>) -> FollowUp {
         FollowUp {
-            wake: keys
-                .take_while(|key| key.namespace == *namespace)
+            wake: self
+                .keys_in(namespace)
                 .map(|key| (key.clone(), Lane::Low))
                 .collect(),
             ..FollowUp::default()
@@ -468,7 +510,7 @@ impl Cache {
     pub fn feed_of(&self, binding: &Binding) -> Option<FeedKey> {
         Some(FeedKey {
             role: binding.spec.role.clone().filter(|_| self.roles.is_some()),
-            region: binding.spec.request.as_ref().ok()?.source_region.clone(),
+            region: binding.spec.source_region()?.clone(),
         })
     }
 
@@ -535,7 +577,10 @@ impl Cache {
         let from = before.and_then(|binding| self.feed_request(binding));
         let to = after.and_then(|binding| self.feed_request(binding));
         let asked = |binding: Option<&Binding>, request: &Option<FeedRequest>| {
-            application(binding?).and(request.as_ref().map(|request| request.feed.clone()))
+            binding?
+                .spec
+                .application()
+                .and(request.as_ref().map(|request| request.feed.clone()))
         };
         let applications = self
             .asking_applications
@@ -712,6 +757,7 @@ impl Cache {
         // The indexes stay valid: none of their fields changes here.
         let mut binding = (*known.value).clone();
         change(&mut binding);
+        self.classes.touch(&binding);
         self.share(&mut binding);
         let assumed = self.lists;
         self.bindings.insert(
@@ -837,13 +883,17 @@ impl Cache {
                 claimants.push(binding.key.clone());
             }
         }
-        let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
+        self.classes.add(binding);
+        let Some(feed) = self.feed_of(binding) else {
             return;
         };
-        if let Some(name) = application(binding) {
+        if let Some(name) = binding.spec.application() {
             let (name, key) = (name.clone(), binding.key.clone());
             self.naming_applications.insert(feed.clone(), name, key);
         }
+        let Ok(request) = &binding.spec.request else {
+            return;
+        };
         let audience = self.audiences.entry(feed).or_default();
         for model in request.models() {
             let keys = audience.entry(model.clone()).or_default();
@@ -860,13 +910,17 @@ impl Cache {
                 }
             }
         }
-        let (Some(feed), Ok(request)) = (self.feed_of(binding), &binding.spec.request) else {
+        self.classes.remove(binding);
+        let Some(feed) = self.feed_of(binding) else {
             return;
         };
-        if let Some(name) = application(binding) {
+        if let Some(name) = binding.spec.application() {
             self.naming_applications
                 .remove(feed.clone(), name, &binding.key);
         }
+        let Ok(request) = &binding.spec.request else {
+            return;
+        };
         let Entry::Occupied(mut entry) = self.audiences.entry(feed) else {
             return;
         };
@@ -890,6 +944,9 @@ impl Cache {
         if let Ok(request) = &mut binding.spec.request {
             self.requests.share(request);
         }
+        if let Some(class) = &mut binding.spec.class {
+            self.class_uses.share(class);
+        }
         if let Some(route) = &mut binding.status.route {
             self.routes.share(route);
         }
@@ -903,11 +960,6 @@ impl Cache {
         binding.status.conditions.shrink_to_fit();
         binding.status.targets.shrink_to_fit();
     }
-}
-
-/// Returns the name of the application profile that a binding asks for, if any.
-fn application(binding: &Binding) -> Option<&ApplicationName> {
-    binding.spec.request.as_ref().ok()?.application.as_ref()
 }
 
 fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {

@@ -1,6 +1,7 @@
 use crate::{
     api::{InferenceProfileBindingSpec, TargetKind},
     catalog::Freshness,
+    class::Class,
     plan::observed::{Controller, Holding, Spec},
 };
 
@@ -623,7 +624,7 @@ fn a_limit_that_cannot_be_watched_is_unknown() {
     for only in [None, Some(&namespace)] {
         let mut cache = default_cache();
         cache.apply_binding(visited(binding("a")), 1, Via::Event);
-        cache.apply_namespace(&namespace, NamespaceLimit::Unset);
+        cache.apply_namespace(&namespace, NamespaceLimit::Unset, Labels::default());
         let limit = |cache: &Cache| {
             let observed = cache.observe(&key("a"), |_| FeedState::pending());
             observed.expect("a binding").namespace
@@ -634,7 +635,11 @@ fn a_limit_that_cannot_be_watched_is_unknown() {
         assert_eq!(cache.namespaces_unreadable(only), FollowUp::default());
         assert_eq!(limit(&cache), NamespaceLimit::Unknown);
         // What is listed is known, and counts when the list is complete.
-        cache.apply_namespace(&namespace, NamespaceLimit::of_annotation(Some("us-*")));
+        cache.apply_namespace(
+            &namespace,
+            NamespaceLimit::of_annotation(Some("us-*")),
+            Labels::default(),
+        );
         assert_eq!(limit(&cache), NamespaceLimit::Unknown);
         let seen = HashSet::from([namespace.clone()]);
         let follow_up = cache.retain_namespaces(only, &seen);
@@ -688,4 +693,158 @@ fn a_feed_lists_application_profiles_from_the_first_binding_that_names_one_to_th
     assert_eq!(gone.applications, [(feed.clone(), false)]);
     let awake = edited(naming("asleep", "chat", ""), 2);
     assert_eq!(apply(&mut cache, awake), [(feed.clone(), true)]);
+}
+
+#[test]
+fn application_profiles_are_listed_whatever_is_known_of_a_class() {
+    let mut cache = default_cache();
+    let feed = cache.feed_of(&binding("a")).expect("a feed");
+    let named = |cache: &Cache| cache.naming_applications(&feed, None).len();
+    let yaml = "{className: chat, application: {name: shop-chat}}";
+    let naming = binding_from("a", "eu-west-1", yaml);
+    let first = cache.apply_binding(naming, 1, Via::Event);
+    assert_eq!(first.applications, [(feed.clone(), true)]);
+    assert_eq!(named(&cache), 1);
+    let chat = |geography| class("chat", &format!("{{model: a.b, geography: {geography}}}"));
+    let seen = HashSet::from(["chat".into()]);
+    let changes: [&dyn Fn(&mut Cache) -> FollowUp; 6] = [
+        &|cache| cache.retain_classes(&HashSet::new()),
+        &|cache| cache.apply_class(chat("eu"), 2, Via::Event),
+        &|cache| cache.apply_class(chat("us"), 3, Via::Event),
+        &|cache| cache.classes_unreadable(),
+        &|cache| cache.retain_classes(&seen),
+        &|cache| cache.delete_class(&"chat".into()),
+    ];
+    for change in changes {
+        let follow_up = change(&mut cache);
+        assert_eq!(woken(&follow_up), [("a", Lane::Low)]);
+        assert_eq!(follow_up.applications, []);
+        assert_eq!(named(&cache), 1);
+    }
+    let gone = cache.delete_binding(&key("a"));
+    assert_eq!(gone.applications, [(feed.clone(), false)]);
+    assert_eq!(named(&cache), 0);
+}
+
+fn class(name: &str, yaml: &str) -> KnownClass {
+    let wire = serde_yaml::from_str(yaml).expect("a class");
+    let class = Class::parse(name, &wire);
+    KnownClass::from_file(Arc::new(class))
+}
+
+fn of_class(namespace: &str, name: &str) -> Binding {
+    let mut binding = binding_from(name, "eu-west-1", "{className: chat}");
+    binding.key.namespace = namespace.into();
+    binding
+}
+
+fn asked(cache: &Cache, namespace: &str, name: &str) -> Result<String, Reason> {
+    let key = ObjectKey {
+        namespace: namespace.into(),
+        name: name.into(),
+    };
+    let observed = cache.observe(&key, |_| FeedState::pending());
+    let request = &observed.expect("a binding").binding.spec.request;
+    let request = request.as_ref().map_err(|error| error.reason())?;
+    Ok(request.model.to_string())
+}
+
+#[test]
+fn a_class_wakes_those_for_whom_it_changes_and_nobody_else() {
+    const PLAIN: &str = "{model: a.b, geography: eu}";
+    const STAGED: &str = "{model: a.b, geography: eu, stages: [{name: dev, namespaceSelector: {matchLabels: {stage: dev}}, model: a.next}]}";
+    let mut cache = default_cache();
+    let label = |cache: &mut Cache, namespace: &str, stage: &str| {
+        let labels = Labels::new([("stage", stage)]);
+        cache.apply_namespace(&namespace.into(), NamespaceLimit::Unset, labels)
+    };
+    label(&mut cache, "dev", "dev");
+    label(&mut cache, "prod", "prod");
+    for (namespace, name) in [("dev", "a"), ("prod", "b")] {
+        cache.apply_binding(of_class(namespace, name), 1, Via::Event);
+        assert_eq!(asked(&cache, namespace, name), Err(Reason::ClassUnknown));
+    }
+    cache.apply_binding(binding("c"), 1, Via::Event);
+    assert_eq!(woken(&cache.retain_classes(&HashSet::new())).len(), 2);
+    assert_eq!(asked(&cache, "dev", "a"), Err(Reason::ClassNotFound));
+
+    let follow_up = cache.apply_class(class("chat", PLAIN), 5, Via::Event);
+    assert_eq!(woken(&follow_up), [("a", Lane::Low), ("b", Lane::Low)]);
+    assert!(follow_up.hold.is_empty(), "feeds don't depend on classes");
+    assert_eq!(asked(&cache, "dev", "a"), Ok("a.b".to_owned()));
+    let feed = FeedKey {
+        role: None,
+        region: "eu-west-1".parse().expect("a region"),
+    };
+    let models = BTreeSet::from(["a.next".parse().expect("a model")]);
+    assert!(cache.audience(&feed, Some(&models)).is_empty());
+
+    let staged = cache.apply_class(class("chat", STAGED), 6, Via::Event);
+    assert_eq!(woken(&staged), [("a", Lane::Low)], "only its stage moves");
+    assert_eq!(asked(&cache, "dev", "a"), Ok("a.next".to_owned()));
+    assert_eq!(cache.audience(&feed, Some(&models)).len(), 1);
+    let older = cache.apply_class(class("chat", PLAIN), 5, Via::Event);
+    assert!(older.wake.is_empty());
+
+    // A relabelled Namespace wakes the bindings of its class.
+    assert_eq!(woken(&label(&mut cache, "prod", "dev")), [("b", Lane::Low)]);
+    assert_eq!(asked(&cache, "prod", "b"), Ok("a.next".to_owned()));
+    assert!(label(&mut cache, "prod", "dev").wake.is_empty());
+    assert!(
+        woken(&label(&mut cache, "n", "dev")).contains(&("c", Lane::Low)),
+        "a new Namespace"
+    );
+    assert!(
+        label(&mut cache, "n", "prod").wake.is_empty(),
+        "no class, no wake"
+    );
+
+    assert_eq!(woken(&cache.delete_class(&"chat".into())).len(), 2);
+    assert_eq!(asked(&cache, "dev", "a"), Err(Reason::ClassNotFound));
+    cache.apply_class(class("chat", STAGED), 9, Via::Event);
+    assert_eq!(woken(&cache.classes_unreadable()).len(), 2);
+    assert_eq!(asked(&cache, "dev", "a"), Err(Reason::ClassUnknown));
+    let seen = HashSet::from(["chat".into()]);
+    assert_eq!(woken(&cache.retain_classes(&seen)).len(), 2);
+    assert!(woken(&cache.retain_classes(&seen)).is_empty());
+    assert_eq!(asked(&cache, "dev", "a"), Ok("a.next".to_owned()));
+}
+
+#[test]
+fn a_class_counts_the_bindings_that_name_it() {
+    let mut cache = default_cache();
+    let chat: Arc<str> = "chat".into();
+    cache.apply_binding(of_class("n", "a"), 1, Via::Event);
+    cache.apply_binding(of_class("n", "b"), 1, Via::Event);
+    cache.apply_binding(binding("c"), 1, Via::Event);
+    assert_eq!(cache.take_touched_classes(), BTreeSet::from([chat.clone()]));
+    let ready = |cache: &Cache| cache.census(&chat).ready.into_iter().collect::<Vec<_>>();
+    assert_eq!(ready(&cache), [(ConditionStatus::Unknown, 2)]);
+    let uid = "uid-a";
+    let status = Status {
+        conditions: vec![crate::plan::status::Condition {
+            kind: ConditionType::Ready,
+            status: ConditionStatus::True,
+            reason: Reason::Bound,
+            message: "".into(),
+            generation: 1,
+            since: 1,
+        }],
+        ..Status::default()
+    };
+    cache.assume_status(&key("a"), uid, status, 2);
+    assert_eq!(
+        cache.take_touched_classes().len(),
+        1,
+        "our own writes count"
+    );
+    assert_eq!(
+        ready(&cache),
+        [(ConditionStatus::True, 1), (ConditionStatus::Unknown, 1)]
+    );
+    assert_eq!(cache.by_class().len(), 2);
+    cache.delete_binding(&key("a"));
+    cache.delete_binding(&key("b"));
+    assert!(cache.by_class().is_empty());
+    assert!(cache.take_touched_classes().contains(&chat));
 }

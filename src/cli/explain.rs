@@ -1,7 +1,7 @@
 //! `explain`: the verdict on one request, with its route, the life of its model, the limit, every candidate, and the IAM policy
 //! that it needs.
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
+    class::{ClassUse, RequestError},
     iam::{Action, Call, document::Document, workload},
     lifecycle::{self, Known, State},
     residency::{Judgement, Limit, Limits},
@@ -20,6 +21,7 @@ use crate::{
 use super::{
     Error, NOT_READY,
     catalogs::Catalogs,
+    input::Input,
     options::{
         AccountOptions, CatalogOptions, DayOptions, EndOfLifeOptions, LimitOptions, RegionOptions,
     },
@@ -30,10 +32,30 @@ use super::{
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// Foundation model ID
-    model: String,
+    #[arg(required_unless_present = "class")]
+    model: Option<String>,
     /// Geography, the prefix of the profile ID
-    #[arg(long, value_name = "GEOGRAPHY")]
-    geography: Geography,
+    #[arg(long, value_name = "GEOGRAPHY", required_unless_present = "class")]
+    geography: Option<Geography>,
+    /// Class, instead of a model and a geography: explains what a binding gets that names it
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "paths",
+        conflicts_with_all = ["model", "geography", "fallback", "fallback_model", "on_demand"]
+    )]
+    class: Option<String>,
+    /// Where the class is, and the Namespace with its labels: file, folder or - for standard input; repeatable
+    #[arg(
+        long = "filename",
+        short = 'f',
+        value_name = "PATH",
+        requires = "class"
+    )]
+    paths: Vec<PathBuf>,
+    /// Namespace of the binding that names the class
+    #[arg(long, short, value_name = "NAMESPACE", default_value = "default")]
+    namespace: String,
     /// Geography that may be used instead; repeatable, tried in this order
     #[arg(long, value_name = "GEOGRAPHY")]
     fallback: Vec<Geography>,
@@ -75,6 +97,8 @@ enum Output {
 /// What is explained, in the words of the conditions.
 struct Explanation {
     request: Request,
+    /// The class that asks for it.
+    class: Option<ClassUse>,
     limit: Option<Limit>,
     reason: &'static str,
     message: String,
@@ -110,20 +134,13 @@ pub(super) async fn run(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> Result<u8, Error> {
-    let model = |given: &str| {
-        ModelId::parse_given(given).map_err(|error| Error::BadInput(error.to_string()))
+    let (request, class) = match asked(&args)? {
+        Ok(asked) => asked,
+        Err(error) => {
+            writeln!(err, "{}: {error}", error.reason())?;
+            return Ok(NOT_READY);
+        }
     };
-    let fallback_models = args.fallback_model.iter().map(|given| model(given));
-    let request = Request {
-        model: model(&args.model)?,
-        fallback_models: fallback_models.collect::<Result<_, _>>()?,
-        geography: args.geography,
-        fallbacks: args.fallback,
-        on_demand: args.on_demand,
-        source_region: args.region.required()?,
-        application: args.application.clone(),
-    }
-    .without_repeats();
     let limit = args.limit.parse()?;
     let key = FeedKey {
         role: None,
@@ -134,7 +151,7 @@ pub(super) async fn run(
     let catalog = catalogs.catalog(&key).await?;
     let account = args.account.account.as_ref().or(catalog.account());
     let day = args.day.day();
-    let explanation = explain(request, limit, &catalog, account, day);
+    let explanation = explain(request, class, limit, &catalog, account, day);
     match args.output {
         Output::Text => print_text(out, &explanation)?,
         Output::Json => print_json(out, &explanation)?,
@@ -169,14 +186,48 @@ pub(super) async fn run(
     })
 }
 
+/// Returns the request, and the class that makes it. The inner error says that it makes none.
+#[allow(clippy::type_complexity, reason = "what is asked, or why nothing is")]
+fn asked(args: &ExplainArgs) -> Result<Result<(Request, Option<ClassUse>), RequestError>, Error> {
+    let source_region = args.region.required()?;
+    if let Some(class) = &args.class {
+        let input = Input::read_classes("explain", &args.paths)?;
+        let application = args.application.clone();
+        let (class, request) = input.offer(class, &args.namespace, source_region, application);
+        return Ok(request.map(|request| (request, Some(class))));
+    }
+    let model = |given: &str| {
+        ModelId::parse_given(given).map_err(|error| Error::BadInput(error.to_string()))
+    };
+    // Both are required where there is no class.
+    let (Some(given), Some(geography)) = (&args.model, &args.geography) else {
+        return Err(Error::BadInput(
+            "give a model and --geography, or --class".to_owned(),
+        ));
+    };
+    let fallback_models = args.fallback_model.iter().map(|given| model(given));
+    let request = Request {
+        model: model(given)?,
+        fallback_models: fallback_models.collect::<Result<_, _>>()?,
+        geography: geography.clone(),
+        fallbacks: args.fallback.clone(),
+        on_demand: args.on_demand,
+        source_region,
+        application: args.application.clone(),
+    };
+    Ok(Ok((request.without_repeats(), None)))
+}
+
 fn explain(
     request: Request,
+    class: Option<ClassUse>,
     limit: Option<Limit>,
     catalog: &Catalog,
     account: Option<&AccountId>,
     day: Date,
 ) -> Explanation {
-    let limits = Limits::all(limit.clone().map(Ok));
+    let of_class = class.as_ref().and_then(|class| class.limit.as_deref());
+    let limits = Limits::all(of_class.cloned().into_iter().chain(limit.clone().map(Ok)));
     let context = Context {
         catalog,
         limits: &limits,
@@ -213,6 +264,7 @@ fn explain(
         .collect();
     Explanation {
         request,
+        class,
         limit,
         reason: reason.as_str(),
         message,
@@ -275,6 +327,11 @@ fn chosen(
 
 fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error> {
     let request = &explanation.request;
+    if let Some(class) = &explanation.class {
+        let stage = class.stage.as_ref();
+        let stage = stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
+        writeln!(out, "Class:          {}{stage}", class.name)?;
+    }
     writeln!(out, "Model:          {}", request.model)?;
     writeln!(out, "Source region:  {}", request.source_region)?;
     if let Some(chosen) = &explanation.chosen {
@@ -285,18 +342,7 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             Destinations::Regions(_) => reachable.names().join(", "),
         };
         writeln!(out, "Destinations:   {destinations}")?;
-    }
-    if let Some(Chosen { application, .. }) = &explanation.chosen {
-        match application {
-            Ok(None) => {}
-            Ok(Some(arn)) => writeln!(out, "Application:    {arn}")?,
-            Err(unfound) => {
-                writeln!(out, "Application:    {}", unfound.reason)?;
-                for line in unfound.message.lines() {
-                    writeln!(out, "                {line}")?;
-                }
-            }
-        }
+        print_application(out, &chosen.application)?;
     }
     writeln!(out, "Verdict:        {}", explanation.reason)?;
     writeln!(out, "                {}", explanation.message)?;
@@ -316,13 +362,16 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
             writeln!(out, "                successors: {successors}")?;
         }
     }
-    match &explanation.limit {
-        None => writeln!(out, "Limit:          none")?,
-        Some(limit) => {
-            let entries: Vec<String> = limit.entries().collect();
-            let (entries, origin) = (entries.join(", "), limit.origin());
-            writeln!(out, "Limit:          {entries} (set by {origin})")?;
-        }
+    let of_class = explanation.class.as_ref();
+    let of_class = of_class.and_then(|class| class.limit.as_deref()?.as_ref().ok());
+    let limits: Vec<&Limit> = of_class.into_iter().chain(&explanation.limit).collect();
+    if limits.is_empty() {
+        writeln!(out, "Limit:          none")?;
+    }
+    for limit in limits {
+        let entries: Vec<String> = limit.entries().collect();
+        let (entries, origin) = (entries.join(", "), limit.origin());
+        writeln!(out, "Limit:          {entries} (set by {origin})")?;
     }
     if let Some(Chosen { judgement, .. }) = &explanation.chosen {
         let permitted = if judgement.permits() {
@@ -370,6 +419,23 @@ fn print_text(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
     Ok(())
 }
 
+fn print_application(
+    out: &mut impl Write,
+    application: &Result<Option<ApplicationProfileArn>, Unfound>,
+) -> Result<(), Error> {
+    match application {
+        Ok(None) => {}
+        Ok(Some(arn)) => writeln!(out, "Application:    {arn}")?,
+        Err(unfound) => {
+            writeln!(out, "Application:    {}", unfound.reason)?;
+            for line in unfound.message.lines() {
+                writeln!(out, "                {line}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error> {
     let candidates: Vec<_> = explanation
         .candidates
@@ -399,7 +465,13 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         })
         .collect();
     let chosen = explanation.chosen.as_ref();
+    let class = explanation.class.as_ref();
     let value = serde_json::json!({
+        "class": class.map(|class| serde_json::json!({
+            "name": class.name.as_ref(),
+            "stage": class.stage.as_deref(),
+            "allowedRegions": class.limit.as_deref().and_then(|limit| limit.as_ref().ok()).map(|limit| limit.entries().collect::<Vec<_>>()),
+        })),
         "model": explanation.request.model,
         "sourceRegion": explanation.request.source_region,
         "reason": explanation.reason,

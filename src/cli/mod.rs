@@ -68,7 +68,7 @@ enum Command {
     IamPolicy(iam_policy::IamPolicyArgs),
     /// Says where requests were served, from Bedrock's logs, and which should not have been served there
     ServedRegions(Box<served_regions::ServedRegionsArgs>),
-    /// Prints the custom resource definition
+    /// Prints the custom resource definitions
     Crd,
     /// Prints completions for a shell
     Completions {
@@ -186,7 +186,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
     match command {
         Command::Run(args) => {
             drop(out);
-            run::run(*args).await
+            Box::pin(run::run(*args)).await
         }
         Command::Render(args) => render::run(args, &mut out, &mut io::stderr()).await,
         Command::Explain(args) => explain::run(args, &mut out, &mut io::stderr()).await,
@@ -201,7 +201,9 @@ async fn execute(command: Command) -> Result<u8, Error> {
             served_regions::run(*args, &mut out, &mut io::stderr()).await
         }
         Command::Crd => {
-            out.write_all(output::yaml(&api::custom_resource_definition())?.as_bytes())?;
+            for definition in [api::binding_definition(), api::class_definition()] {
+                write!(out, "---\n{}", output::yaml(&definition)?)?;
+            }
             Ok(0)
         }
         Command::Completions { shell } => {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{CreationPolicy, InferenceProfileBinding, condition::ConditionType},
-    cache::{Cache, FeedRules, Via},
+    cache::{Cache, FeedRules, KnownClass, Via},
     catalog::{Catalog, FeedState, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
     lifecycle,
@@ -92,14 +92,18 @@ pub(super) async fn run(
         limits: FeedLimits::NONE,
         lists: 0,
     });
+    for class in input.classes.values() {
+        cache.apply_class(KnownClass::from_file(class.clone()), 1, Via::Event);
+    }
+    cache.retain_classes(&input.classes.keys().cloned().collect());
     for Given { binding, .. } in &input.bindings {
         let namespace = &binding.key.namespace;
-        cache.apply_namespace(namespace, input.limit_of(namespace));
+        let labels = input.labels_of(namespace);
+        cache.apply_namespace(namespace, input.limit_of(namespace), labels);
         cache.apply_binding(binding.clone(), 1, Via::Event);
     }
     let naming = input.bindings.iter().map(|given| &given.binding);
-    let naming = naming
-        .filter(|it| matches!(&it.spec.request, Ok(request) if request.application.is_some()));
+    let naming = naming.filter(|it| it.spec.application().is_some());
     let naming = naming.filter_map(|binding| cache.feed_of(binding));
     let mut catalogs = Catalogs::new(&args.catalog).with_applications(naming);
     let now = args.day.now();

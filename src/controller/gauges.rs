@@ -65,6 +65,40 @@ fn bindings(state: &State, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let labels = [("ready", status.as_str()), ("reason", reason.as_str())];
         gauge(count).encode(metric.encode_family(&labels)?)?;
     }
+    classes(state, encoder)
+}
+
+fn classes(state: &State, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let (classes, counts) = {
+        let cache = state.cache();
+        (cache.classes(), cache.by_class())
+    };
+    let metric = encoder.encode_descriptor(
+        "inference_profile_operator_classes",
+        "Classes that the operator knows",
+        None,
+        MetricType::Gauge,
+    )?;
+    gauge(classes).encode(metric)?;
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_class_bindings",
+        "Bindings that name a class, by class and by status of the condition Ready",
+        None,
+        MetricType::Gauge,
+    )?;
+    for ((class, ready), count) in counts {
+        let labels = [("class", class.as_ref()), ("ready", ready.as_str())];
+        gauge(count).encode(metric.encode_family(&labels)?)?;
+    }
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_class_stuck_workloads",
+        "Workloads that were restarted for a class and did not come up in time: no further restart of the class begins",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (class, stuck) in state.cache().stuck_by_class() {
+        gauge(stuck).encode(metric.encode_family(&[("class", class.as_ref())])?)?;
+    }
     Ok(())
 }
 

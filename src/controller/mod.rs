@@ -4,6 +4,7 @@
 mod call_error;
 mod catalog_changes;
 mod changes;
+mod classes;
 pub mod clock;
 mod gauges;
 mod health;
@@ -37,6 +38,7 @@ use crate::{
     types::Region,
 };
 
+use classes::ClassStatuses;
 use clock::Clock;
 use health::Heartbeat;
 use restarts::Restarts;
@@ -94,6 +96,7 @@ pub struct Controller {
     state: Arc<State>,
     workers: Arc<Workers>,
     restarts: Arc<Restarts>,
+    class_statuses: ClassStatuses,
     access: Option<Arc<AccessChecks>>,
     feed_changes: mpsc::UnboundedReceiver<FeedChange>,
     begun_restarts: mpsc::UnboundedReceiver<WorkloadKey>,
@@ -153,6 +156,14 @@ impl Controller {
             state.clone(),
             begun,
         ));
+        let class_statuses = ClassStatuses {
+            state: state.clone(),
+            writer: writer.clone(),
+            restarts: restarts.clone(),
+            leadership: leadership.clone(),
+            clock: config.clock.clone(),
+            serves_all: config.namespaces.is_empty() && config.selector.is_none(),
+        };
         let visitor = Visitor {
             state: state.clone(),
             writer,
@@ -181,6 +192,7 @@ impl Controller {
             state,
             workers,
             restarts,
+            class_statuses,
             access,
             feed_changes,
             begun_restarts,
@@ -209,6 +221,7 @@ impl Controller {
             state,
             workers,
             restarts,
+            class_statuses,
             access,
             feed_changes,
             begun_restarts,
@@ -233,6 +246,7 @@ impl Controller {
             config.embedded,
         ));
         essential.spawn(restarts.follow(begun_restarts));
+        essential.spawn(class_statuses.follow());
         let mut working = JoinSet::new();
         let visits = async {
             state.gate.opened().await;

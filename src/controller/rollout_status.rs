@@ -1,4 +1,6 @@
-//! Whether the rollout of a workload is complete, by the status that the workload's own controller writes.
+//! How far the rollout of a workload is, by the status that the workload's own controller writes.
+
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -26,6 +28,8 @@ struct WorkloadSpec {
     replicas: Option<i64>,
     /// Only Deployments.
     paused: bool,
+    /// Only Deployments. The greatest number means that there is no deadline.
+    progress_deadline_seconds: Option<i32>,
     /// Only `StatefulSet`s and `DaemonSet`s.
     update_strategy: UpdateStrategy,
 }
@@ -54,12 +58,64 @@ struct WorkloadStatus {
     desired_number_scheduled: i64,
     updated_number_scheduled: i64,
     number_available: i64,
+    /// Only Deployments have those that are looked at here.
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    r#type: String,
+    status: String,
+    reason: String,
+}
+
+/// How far a rollout is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It goes on.
+    UnderWay,
+    /// It is complete.
+    Complete,
+    /// It did not come up within its progress deadline.
+    Overdue,
+}
+
+/// Returns how far a rollout is that began so long ago. The deadline of a Deployment is its own, and the Deployment's controller
+/// says when it has passed; that of others is `default_deadline`, as is that of a Deployment without any or without a controller.
+#[must_use]
+pub(super) fn progress(
+    kind: WorkloadKind,
+    workload: &Workload,
+    elapsed: Duration,
+    default_deadline: Duration,
+) -> Progress {
+    if is_complete(kind, workload) {
+        return Progress::Complete;
+    }
+    let own = workload.spec.progress_deadline_seconds;
+    let is_observed = workload.status.observed_generation >= workload.metadata.generation;
+    let is_overdue = if own.is_some_and(|seconds| seconds < i32::MAX) && is_observed {
+        // Source: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment
+        workload.status.conditions.iter().any(|condition| {
+            condition.r#type == "Progressing"
+                && condition.status == "False"
+                && condition.reason == "ProgressDeadlineExceeded"
+        })
+    } else {
+        elapsed >= default_deadline
+    };
+    if is_overdue {
+        Progress::Overdue
+    } else {
+        Progress::UnderWay
+    }
 }
 
 /// Returns whether a rollout is complete: every pod has the current template and is available, or the workload leaves its
 /// pods as they are until a person acts.
 #[must_use]
-pub(super) fn is_complete(kind: WorkloadKind, workload: &Workload) -> bool {
+fn is_complete(kind: WorkloadKind, workload: &Workload) -> bool {
     let Workload {
         metadata,
         spec,
@@ -177,6 +233,87 @@ mod tests {
             workload.metadata.generation = 2;
             let found = is_complete(kind, &workload);
             assert_eq!(found, complete, "{kind}: {name}");
+        }
+    }
+
+    #[test]
+    fn a_rollout_is_overdue_when_its_own_controller_says_so() {
+        use WorkloadKind::{DaemonSet, Deployment};
+        let late = "conditions: [{type: Available, status: 'True', reason: MinimumReplicasAvailable}, {type: Progressing, status: 'False', reason: ProgressDeadlineExceeded}]";
+        let moving = "conditions: [{type: Progressing, status: 'True', reason: ReplicaSetUpdated}]";
+        let observed = "observedGeneration: 2, replicas: 1";
+        let limit = Duration::from_mins(5);
+        let (soon, later) = (Duration::from_secs(9), Duration::from_mins(6));
+        for (name, kind, yaml, elapsed, expected) in [
+            (
+                "late",
+                Deployment,
+                format!(
+                    "{{spec: {{progressDeadlineSeconds: 20}}, status: {{{observed}, {late}}}}}"
+                ),
+                soon,
+                Progress::Overdue,
+            ),
+            (
+                "slow",
+                Deployment,
+                format!(
+                    "{{spec: {{progressDeadlineSeconds: 900}}, status: {{{observed}, {moving}}}}}"
+                ),
+                later,
+                Progress::UnderWay,
+            ),
+            (
+                "of the template before",
+                Deployment,
+                format!(
+                    "{{spec: {{progressDeadlineSeconds: 20}}, status: {{observedGeneration: 1, {late}}}}}"
+                ),
+                soon,
+                Progress::UnderWay,
+            ),
+            (
+                "without a controller",
+                Deployment,
+                "{spec: {progressDeadlineSeconds: 20}}".to_owned(),
+                later,
+                Progress::Overdue,
+            ),
+            (
+                "without a deadline",
+                Deployment,
+                format!(
+                    "{{spec: {{progressDeadlineSeconds: 2147483647}}, status: {{{observed}}}}}"
+                ),
+                later,
+                Progress::Overdue,
+            ),
+            (
+                "slow",
+                DaemonSet,
+                "{status: {observedGeneration: 2, desiredNumberScheduled: 1}}".to_owned(),
+                soon,
+                Progress::UnderWay,
+            ),
+            (
+                "late",
+                DaemonSet,
+                "{status: {observedGeneration: 2, desiredNumberScheduled: 1}}".to_owned(),
+                later,
+                Progress::Overdue,
+            ),
+            (
+                "up after all",
+                DaemonSet,
+                "{status: {observedGeneration: 2}}".to_owned(),
+                later,
+                Progress::Complete,
+            ),
+        ] {
+            let mut workload: Workload = serde_yaml::from_str(&yaml).expect("a workload");
+            workload.metadata.generation = 2;
+            let found = progress(kind, &workload, elapsed, limit);
+            assert_eq!(found, expected, "{kind}: {name}");
         }
     }
 }

@@ -116,7 +116,7 @@ fn prune(path: &str, value: &mut Value, schema: &Value, pruned: &mut BTreeSet<St
 mod tests {
     use serde_json::json;
 
-    use crate::api::custom_resource_definition;
+    use crate::api::binding_definition;
 
     use super::*;
 
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn without_binding() -> Value {
-        let crd = serde_json::to_value(custom_resource_definition()).expect("JSON");
+        let crd = serde_json::to_value(binding_definition()).expect("JSON");
         let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/status";
         let mut schema = crd.pointer(schema).expect("a schema").clone();
         let fields = schema["properties"].as_object_mut().expect("fields");
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_schema_is_found_by_the_kind() {
-        let crd = serde_json::to_value(custom_resource_definition()).expect("JSON");
+        let crd = serde_json::to_value(binding_definition()).expect("JSON");
         let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
         schema["x-kubernetes-group-version-kind"] = json!([{"kind": "InferenceProfileBinding"}]);
         let list =

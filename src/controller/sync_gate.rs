@@ -279,14 +279,18 @@ impl Members {
             kind,
             error = status.message,
             "a watch failed: {}",
-            cure(status.code)
+            cure(kind, status.code)
         );
     }
 }
 
 /// Returns what cures a refusal.
-fn cure(code: u16) -> &'static str {
+fn cure(kind: &str, code: u16) -> &'static str {
     match code {
+        404 if kind == "InferenceProfileClass" => {
+            "the CRD inferenceprofileclasses.inferenceprofiles.dev is missing, and bindings that name a class wait for it: \
+             install it with `inference-profile-operator crd | kubectl apply -f -`"
+        }
         404 => {
             "the CRD inferenceprofilebindings.inferenceprofiles.dev is missing, and is waited for: install it with \
              `inference-profile-operator crd | kubectl apply -f -`"

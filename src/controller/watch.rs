@@ -21,7 +21,7 @@ use crate::{
     api::TargetKind,
     cache::{
         Cache, CompleteList, ListStart, Via,
-        decode::{WatchedBinding, WatchedNamespace, WatchedTarget},
+        decode::{WatchedBinding, WatchedClass, WatchedNamespace, WatchedTarget},
         target_selector,
     },
     metrics::Change,
@@ -37,6 +37,10 @@ pub(super) fn start(client: &Client, config: &Config, state: &Arc<State>, tasks:
         [] => vec![None],
         namespaces => namespaces.iter().cloned().map(Some).collect(),
     };
+    let classes = Classes {
+        state: state.clone(),
+    };
+    tasks.spawn(WatchLoop::new(Api::all(client.clone()), classes).run());
     for namespace in scopes {
         let namespaces = Namespaces {
             state: state.clone(),
@@ -179,7 +183,66 @@ impl EventHandler for Bindings {
     }
 }
 
-/// The residency limits of one Namespace or of all.
+/// The classes. They have no namespace.
+struct Classes {
+    state: Arc<State>,
+}
+
+impl EventHandler for Classes {
+    type Object = WatchedClass;
+    type Key = Arc<str>;
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn selectors(&self) -> Selectors {
+        Selectors::default()
+    }
+
+    fn key(&self, class: &WatchedClass) -> Arc<str> {
+        class.name()
+    }
+
+    fn apply(&self, watched: WatchedClass, via: Via) {
+        let name = watched.name();
+        if let Some((class, version)) = watched.into_class() {
+            self.state.change(Change::Class, |cache| {
+                cache.apply_class(class, version, via)
+            });
+        } else {
+            tracing::error!(
+                class = %name,
+                "the class can't be read and is taken to be absent: apply the operator's CRDs, \
+                 then correct the class's spec"
+            );
+            self.state
+                .change(Change::Class, |cache| cache.delete_class(&name));
+        }
+    }
+
+    fn forget(&self, class: WatchedClass) {
+        self.state
+            .change(Change::Class, |cache| cache.delete_class(&class.name()));
+    }
+
+    fn list_complete(&self, seen: &HashSet<Arc<str>>, _: ListStart, _: u64) {
+        self.state
+            .change(Change::Class, |cache| cache.retain_classes(seen));
+    }
+
+    /// A cluster that was set up for an older operator does not know classes, or allows it not to read them: bindings that name
+    /// one say so.
+    fn is_optional(&self) -> bool {
+        true
+    }
+
+    fn is_unreadable(&self) {
+        self.state.change(Change::Class, Cache::classes_unreadable);
+    }
+}
+
+/// The residency limits and the labels of one Namespace or of all.
 struct Namespaces {
     state: Arc<State>,
     only: Option<Arc<str>>,
@@ -210,8 +273,9 @@ impl EventHandler for Namespaces {
 
     fn apply(&self, namespace: WatchedNamespace, _: Via) {
         let (name, limit) = namespace.limit();
+        let labels = namespace.labels();
         self.state.change(Change::Namespace, |cache| {
-            cache.apply_namespace(&name, limit)
+            cache.apply_namespace(&name, limit, labels)
         });
     }
 

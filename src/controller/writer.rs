@@ -26,9 +26,13 @@ use tracing::Instrument;
 
 use crate::{
     api::{
-        CreationPolicy, InferenceProfileBinding, TargetKind, WorkloadKind, condition::Reason, names,
+        CreationPolicy, InferenceProfileBinding, InferenceProfileClass,
+        InferenceProfileClassStatus, TargetKind, WorkloadKind, condition::Reason, names,
     },
-    cache::decode::{target_view, version},
+    cache::{
+        KnownClass,
+        decode::{target_view, version},
+    },
     leader::Leadership,
     metrics::{Metrics, Operation},
     plan::{
@@ -55,6 +59,8 @@ use super::{
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// The kind of bindings in metrics.
 const BINDING_KIND: &str = "InferenceProfileBinding";
+/// The kind of classes in metrics.
+const CLASS_KIND: &str = "InferenceProfileClass";
 
 /// Which object an apply may change, and whether it takes fields over.
 enum ApplyMode<'a> {
@@ -97,11 +103,36 @@ impl Writer {
         }
     }
 
-    /// Awaits a call that changes something in the cluster. The call is not started if this replica does not lead, or does not
-    /// know what is in the cluster, and it is abandoned if the replica's term ends during the call.
+    /// Awaits a call that changes something in the cluster for a binding: see [`Writer::change`]. Notes for what the binding waits
+    /// if the call fails.
     async fn change_in_cluster<T>(
         &self,
         binding: &ObjectKey,
+        kind: &'static str,
+        operation: Operation,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, CallError> {
+        match self.change(kind, operation, call).await {
+            Err(CallError::Failed(error))
+                if matches!(&error, kube::Error::Api(status) if status.is_forbidden())
+                    && self.state.gate.has_just_recovered() =>
+            {
+                self.state.recovery().failed(binding, Cause::Outage);
+                Err(CallError::JustStarted(error))
+            }
+            // Nothing was tried.
+            Err(error @ (CallError::NotLeading | CallError::NotSynced)) => Err(error),
+            outcome => {
+                self.note_cause(binding, kind, &outcome);
+                outcome
+            }
+        }
+    }
+
+    /// Awaits a call that changes something in the cluster. The call is not started if this replica does not lead, or does not
+    /// know what is in the cluster, and it is abandoned if the replica's term ends during the call.
+    async fn change<T>(
+        &self,
         kind: &'static str,
         operation: Operation,
         call: impl Future<Output = kube::Result<T>>,
@@ -122,19 +153,7 @@ impl Writer {
         self.metrics.wrote(kind, operation, outcome.is_ok());
         let result = if outcome.is_ok() { "success" } else { "error" };
         traces::ended(&span, result, outcome.is_err());
-        match outcome {
-            Err(CallError::Failed(error))
-                if matches!(&error, kube::Error::Api(status) if status.is_forbidden())
-                    && self.state.gate.has_just_recovered() =>
-            {
-                self.state.recovery().failed(binding, Cause::Outage);
-                Err(CallError::JustStarted(error))
-            }
-            outcome => {
-                self.note_cause(binding, kind, &outcome);
-                outcome
-            }
-        }
+        outcome
     }
 
     /// Counts how long a change of the binding waited, if this is the first write for it.
@@ -518,6 +537,53 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes the status of a class and has the cache assume it. Fails if the class has changed since it was judged.
+    pub async fn write_class_status(
+        &self,
+        class: &Arc<KnownClass>,
+        status: &InferenceProfileClassStatus,
+    ) -> Result<(), CallError> {
+        let judged = self.state.cache().version_of_class(class);
+        let judged = judged.ok_or(CallError::Outdated)?;
+        let name = &class.class.name;
+        let body = json!({
+            "apiVersion": InferenceProfileClass::api_version(&()),
+            "kind": CLASS_KIND,
+            "metadata": {
+                "name": name.as_ref(),
+                "uid": class.uid.as_ref(),
+                "resourceVersion": judged.to_string(),
+            },
+            "status": status,
+        });
+        let params = PatchParams::apply(names::STATUS_MANAGER).force();
+        let api: Api<PartialObjectMeta<InferenceProfileClass>> = Api::all(self.client.clone());
+        let patch = Patch::Apply(&body);
+        let call = api.patch_status(name, &params, &patch);
+        let written = self.change(CLASS_KIND, Operation::Apply, call).await?;
+        let version = version(&written.metadata);
+        self.state
+            .cache()
+            .assume_class_status(class, status.clone(), version);
+        Ok(())
+    }
+
+    /// Publishes an Event about a class. A failure is only logged, because the status says the same.
+    pub async fn publish_about_class(&self, class: &KnownClass, notice: &Notice) {
+        let reference = ObjectReference {
+            api_version: Some(InferenceProfileClass::api_version(&()).into_owned()),
+            kind: Some(CLASS_KIND.to_owned()),
+            name: Some(class.class.name.to_string()),
+            uid: Some(class.uid.to_string()),
+            ..ObjectReference::default()
+        };
+        let event = event_of(notice);
+        let call = self.recorder.publish(&event, &reference);
+        if let Err(error) = self.change("Event", Operation::Apply, call).await {
+            tracing::info!(class = %class.class.name, error = &error as &dyn std::error::Error, "an Event about a class was not published");
+        }
+    }
+
     /// Adds or removes our finalizer. It has a field manager of its own, so that finalizers of others stay.
     pub async fn set_finalizer(&self, binding: &Binding, present: bool) -> Result<(), CallError> {
         let mut body = binding_body(binding);
@@ -579,17 +645,7 @@ impl Writer {
 
     /// Publishes an Event. A failure is only logged, because the status says the same.
     pub async fn publish(&self, binding: &Binding, notice: &Notice) {
-        let event = Event {
-            type_: if notice.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            reason: notice.reason.to_owned(),
-            note: Some(shortened(&notice.message)),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
+        let event = event_of(notice);
         let reference = ObjectReference {
             api_version: Some(InferenceProfileBinding::api_version(&()).into_owned()),
             kind: Some(InferenceProfileBinding::kind(&()).into_owned()),
@@ -656,6 +712,20 @@ async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => answer.map_err(CallError::Failed),
         Err(_) => Err(CallError::TimedOut),
+    }
+}
+
+fn event_of(notice: &Notice) -> Event {
+    Event {
+        type_: if notice.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
+        reason: notice.reason.to_owned(),
+        note: Some(shortened(&notice.message)),
+        action: "Reconcile".to_owned(),
+        secondary: None,
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::{
     api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, Freshness, embedded::Embedded},
+    class::RequestError,
     lifecycle,
     residency::{Judgement, Limits},
     resolve::{self, Context, Request, Resolution},
@@ -16,7 +17,7 @@ use crate::{
 
 use super::{
     observed::{Binding, Observed, Settings},
-    status::{Finding, Provenance, WrittenRoute},
+    status::{ClassOrigin, Finding, Provenance, WrittenRoute},
 };
 
 /// The catalog's answer to a binding's request.
@@ -51,6 +52,9 @@ pub enum Answer {
     },
     /// The catalog is not available now.
     Unknown(Finding),
+    /// It is not known what is asked for, or it may not be asked for: the class of the binding is missing, can't be used or is
+    /// not for its namespace. The finding of `RegionSupported`.
+    NotAsked(Finding),
 }
 
 impl Answer {
@@ -60,7 +64,7 @@ impl Answer {
             Self::Yes { .. } => true,
             Self::No { definite, .. } => *definite,
             Self::WithoutApplication { is_certain, .. } => *is_certain,
-            Self::Unknown(_) => false,
+            Self::Unknown(_) | Self::NotAsked(_) => false,
         }
     }
 }
@@ -85,17 +89,7 @@ pub fn answer(
     let binding = &*observed.binding;
     let request = match &binding.spec.request {
         Ok(request) => request,
-        Err(error) => {
-            return Answer::No {
-                finding: Finding::new(
-                    ConditionStatus::False,
-                    Reason::ModelUnsupported,
-                    error.to_string(),
-                ),
-                authority: Authority::Other,
-                definite: true,
-            };
-        }
+        Err(error) => return no_request(error),
     };
     let day = lifecycle::day_of(now);
     let Some(catalog) = &observed.feed.catalog else {
@@ -145,6 +139,24 @@ pub fn answer(
     }
 }
 
+/// Returns the answer where there is no request.
+fn no_request(error: &RequestError) -> Answer {
+    let reason = error.reason();
+    let status = match reason {
+        Reason::ClassUnknown => ConditionStatus::Unknown,
+        _ => ConditionStatus::False,
+    };
+    let finding = Finding::new(status, reason, error.to_string());
+    match error {
+        RequestError::Invalid(_) => Answer::No {
+            finding,
+            authority: Authority::Other,
+            definite: true,
+        },
+        _ => Answer::NotAsked(finding),
+    }
+}
+
 /// Returns the route as it is written, with the date at which the same answer first appeared.
 fn written_route(
     binding: &Binding,
@@ -157,6 +169,7 @@ fn written_route(
     let account = account_of_arn(&route, catalog, settings);
     let source = catalog.source();
     let asked = catalog.account().cloned();
+    let class = binding.spec.class.as_deref().map(ClassOrigin::of);
     // `application` adds the application profile, to a route that was written before too.
     let application = None;
     if let Some(before) = &binding.status.route
@@ -167,6 +180,7 @@ fn written_route(
     {
         return WrittenRoute {
             application,
+            class,
             ..(**before).clone()
         };
     }
@@ -188,6 +202,7 @@ fn written_route(
             account: asked,
             as_of,
         },
+        class,
     }
 }
 

@@ -51,7 +51,7 @@ pub fn supported(
                 }
             }
             Some(written)
-                if kept && contradiction(binding, written) == Some(Contradiction::ModelAlone) =>
+                if kept && contradiction(binding, written) != Some(Contradiction::Call) =>
             {
                 and_it_stays(finding, binding, written)
             }
@@ -62,6 +62,10 @@ pub fn supported(
             is_certain,
             ..
         } => application::supported(binding, finding, *is_certain, kept),
+        Answer::NotAsked(finding) => match &binding.status.route {
+            Some(written) if kept => and_it_stays(finding, binding, written),
+            _ => finding.clone(),
+        },
         Answer::Unknown(finding) => earlier_finding(binding, ConditionType::RegionSupported, feed)
             .unwrap_or_else(|| finding.clone()),
     }
@@ -71,8 +75,13 @@ pub fn supported(
 fn and_it_stays(finding: &Finding, binding: &Binding, written: &WrittenRoute) -> Finding {
     let (message, id) = (&finding.message, written.route.id());
     let message = match contradiction(binding, written) {
-        None => format!("{message}; {id}, written earlier, stays"),
-        Some(_) => format!("{message}; the value of the old model stays: {id}"),
+        None | Some(Contradiction::Call) => format!("{message}; {id}, written earlier, stays"),
+        Some(Contradiction::ModelAlone) => {
+            format!("{message}; the value of the old model stays: {id}")
+        }
+        Some(Contradiction::Class) => {
+            format!("{message}; the value from before the class changed stays: {id}")
+        }
     };
     Finding::new(finding.status, finding.reason, message)
 }
@@ -136,7 +145,9 @@ pub fn active(
     day: Date,
 ) -> Option<(Finding, Option<Arc<ModelLifecycle>>)> {
     let binding = &*observed.binding;
-    let request = binding.spec.request.as_deref().ok()?;
+    let Ok(request) = binding.spec.request.as_deref() else {
+        return remembered_of_class(binding);
+    };
     let feed = &observed.feed;
     let in_use = match publication {
         Publication::Leave => binding.status.route.as_deref(),
@@ -186,6 +197,14 @@ pub fn active(
     let finding = Finding::new(ConditionStatus::False, state.reason(), message);
     let details = model_lifecycle(model, &known.lifecycle, successors);
     Some((finding, Some(Arc::new(details))))
+}
+
+/// Returns the earlier finding of `ModelActive` while the class of a binding with a value is missing or can't be used: the value
+/// stays, and so does what is known of its model.
+fn remembered_of_class(binding: &Binding) -> Option<(Finding, Option<Arc<ModelLifecycle>>)> {
+    (binding.spec.class.as_ref()).and(binding.status.route.as_ref())?;
+    let finding = binding.status.finding(ConditionType::ModelActive)?;
+    Some((finding, binding.status.lifecycle.clone()))
 }
 
 /// Returns the dates that the status has of a model that is no longer listed: at the end of its life AWS takes it out of its
@@ -239,7 +258,12 @@ pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
     if !settings.check_access {
         return None;
     }
-    let request = observed.binding.spec.request.as_deref().ok()?;
+    let Ok(request) = observed.binding.spec.request.as_deref() else {
+        // While its class can't be used, what is known of the value in use stays.
+        let spec = &observed.binding.spec;
+        let before = observed.binding.status.finding(ConditionType::ModelUsable);
+        return before.filter(|_| spec.class.is_some());
+    };
     match &observed.usability {
         None => earlier_finding(
             &observed.binding,
@@ -264,10 +288,8 @@ pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
 
 /// Returns the finding of `CatalogFresh`.
 pub fn catalog(binding: &Binding, feed: &FeedState) -> Finding {
-    let region = binding.spec.request.as_ref().map_or_else(
-        |_| String::new(),
-        |request| format!(" of {}", request.source_region),
-    );
+    let region = binding.spec.source_region();
+    let region = region.map_or_else(String::new, |region| format!(" of {region}"));
     match &feed.freshness {
         Freshness::Fresh => Finding::new(
             ConditionStatus::True,
@@ -333,7 +355,10 @@ pub fn residency(
     }
     match answer {
         Answer::Unknown(_) => earlier_finding(binding, ConditionType::ResidencySatisfied, feed),
-        Answer::Yes { .. } | Answer::No { .. } | Answer::WithoutApplication { .. } => None,
+        Answer::Yes { .. }
+        | Answer::No { .. }
+        | Answer::WithoutApplication { .. }
+        | Answer::NotAsked(_) => None,
     }
     .unwrap_or_else(|| {
         Finding::new(

@@ -6,6 +6,7 @@
 mod action;
 mod answer;
 mod application;
+pub mod class_status;
 mod findings;
 pub mod identity;
 pub mod observed;
@@ -104,10 +105,10 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     }
 }
 
-/// Returns all residency limits that apply to a binding: its own, the operator's and its Namespace's.
+/// Returns all residency limits that apply to a binding: its own, its class's, the operator's and its Namespace's.
 fn limits(observed: &Observed, settings: &Settings) -> Limits {
-    let own = observed.binding.spec.limit.as_deref().cloned();
-    Limits::all(own.into_iter().chain(settings.limit.clone().map(Ok)))
+    let of_spec = observed.binding.spec.limits().cloned();
+    Limits::all(of_spec.chain(settings.limit.clone().map(Ok)))
         .and_namespace(&observed.namespace)
         .required(settings.require_limit)
 }

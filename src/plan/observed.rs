@@ -11,10 +11,11 @@ use std::{
 use crate::{
     api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName, WorkloadKind},
     catalog::{FeedState, Usability},
+    class::{Class, ClassUse, Labels, RequestError, Terms},
     render::{APPLICATION_KEYS, DEFAULT_KEYS},
     residency::{Limit, LimitError, LimitOrigin, NamespaceLimit},
     resolve::Request,
-    types::{AccountId, ModelId, ParseError, Region, RoleArn},
+    types::{AccountId, ApplicationName, ParseError, Region, RoleArn},
 };
 
 use super::{
@@ -55,8 +56,10 @@ impl TargetSpec {
 /// The parsed spec of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// What is asked for. An error means that an older or wider CRD let an invalid value pass.
-    pub request: Result<Arc<Request>, ParseError>,
+    /// What is asked for: by the spec itself, or by the class that it names.
+    pub request: Result<Arc<Request>, Box<RequestError>>,
+    /// The class that the spec names. `None` if it names none, or if the spec is not valid.
+    pub class: Option<Arc<ClassUse>>,
     /// `allowedRegions`.
     pub limit: Option<Arc<Result<Limit, LimitError>>>,
     /// `roleARN`.
@@ -84,7 +87,8 @@ static NO_TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Arc::new([]));
 static NO_WORKLOADS: LazyLock<Workloads> = LazyLock::new(|| Arc::new([]));
 
 impl Spec {
-    /// Parses a spec. `binding` is the name of the binding, and of its default target.
+    /// Parses a spec. `binding` is the name of the binding, and of its default target. A class that it names is not known yet:
+    /// what it asks for is put in by [`Spec::apply_class`].
     #[must_use]
     pub fn parse(
         wire: &InferenceProfileBindingSpec,
@@ -114,9 +118,17 @@ impl Spec {
             Some(Err(error)) => (None, Some(error)),
             None => (None, None),
         };
-        let request = parse_request(wire, default_region).map(Arc::new);
+        let (request, class) = match (role_error, parse_asked(wire, default_region)) {
+            (Some(error), _) | (None, Err(error)) => (Err(Box::new(error.into())), None),
+            (None, Ok(Asked::Request(request))) => (Ok(Arc::new(request)), None),
+            (None, Ok(Asked::Class(class))) => {
+                let unknown = RequestError::ClassesUnreadable(class.name.clone());
+                (Err(Box::new(unknown)), Some(Arc::new(class)))
+            }
+        };
         Self {
-            request: role_error.map_or(request, Err),
+            request,
+            class,
             limit: wire
                 .allowed_regions
                 .as_ref()
@@ -134,6 +146,50 @@ impl Spec {
         }
     }
 
+    /// Returns the region that the workload calls Bedrock from. `None` if the spec is not valid.
+    #[must_use]
+    pub fn source_region(&self) -> Option<&Region> {
+        match (&self.class, &self.request) {
+            (Some(class), _) => Some(&class.source_region),
+            (None, Ok(request)) => Some(&request.source_region),
+            (None, Err(_)) => None,
+        }
+    }
+
+    /// Returns the application profile that the spec names. It does not depend on what is known of a class. `None` if the spec names
+    /// none, or is not valid.
+    #[must_use]
+    pub fn application(&self) -> Option<&ApplicationName> {
+        match (&self.class, &self.request) {
+            (Some(class), _) => class.application.as_ref(),
+            (None, Ok(request)) => request.application.as_ref(),
+            (None, Err(_)) => None,
+        }
+    }
+
+    /// Returns the residency limits of this spec and of its class.
+    pub fn limits(&self) -> impl Iterator<Item = &Result<Limit, LimitError>> {
+        let class = self.class.as_ref().and_then(|class| class.limit.as_deref());
+        self.limit.as_deref().into_iter().chain(class)
+    }
+
+    /// Puts in what the class of this spec asks for, for a binding in this namespace. Nothing changes where it names none.
+    pub fn apply_class(
+        &mut self,
+        class: impl FnOnce(&Arc<str>) -> Result<Arc<Class>, RequestError>,
+        namespace: &str,
+        labels: Option<&Labels>,
+    ) {
+        let Some(mine) = &self.class else {
+            return;
+        };
+        let class = class(&mine.name);
+        let class = class.as_deref().map_err(Clone::clone);
+        let (mine, request) = mine.applied(class, namespace, labels);
+        self.class = Some(Arc::new(mine));
+        self.request = request.map(Arc::new).map_err(Box::new);
+    }
+
     /// Says whether a target of this spec merges keys into an object that the binding does not own.
     #[must_use]
     pub fn merges(&self) -> bool {
@@ -143,39 +199,34 @@ impl Spec {
     }
 }
 
-fn parse_request(
+/// What a spec asks for.
+enum Asked {
+    Request(Request),
+    /// What this class says.
+    Class(ClassUse),
+}
+
+fn parse_asked(
     wire: &InferenceProfileBindingSpec,
     default_region: &Region,
-) -> Result<Request, ParseError> {
-    let fallback = wire.fallback.as_ref();
-    let fallbacks = fallback.and_then(|fallback| fallback.geographies.as_deref());
-    let fallback_models = fallback.and_then(|fallback| fallback.models.as_deref());
-    let request = Request {
-        model: ModelId::parse_given(&wire.model)?,
-        fallback_models: fallback_models
-            .unwrap_or_default()
-            .iter()
-            .map(|model| ModelId::parse_given(model))
-            .collect::<Result<_, _>>()?,
-        geography: wire.geography.parse()?,
-        fallbacks: fallbacks
-            .unwrap_or_default()
-            .iter()
-            .map(|name| name.parse())
-            .collect::<Result<_, _>>()?,
-        on_demand: fallback
-            .and_then(|fallback| fallback.on_demand)
-            .unwrap_or_default(),
-        source_region: match &wire.source_region {
-            Some(name) => name.parse()?,
-            None => default_region.clone(),
-        },
-        application: match &wire.application {
-            Some(application) => Some(application.name.parse()?),
-            None => None,
-        },
+) -> Result<Asked, ParseError> {
+    let source_region = match &wire.source_region {
+        Some(name) => name.parse()?,
+        None => default_region.clone(),
     };
-    Ok(request.without_repeats())
+    let application = match &wire.application {
+        Some(application) => Some(application.name.parse()?),
+        None => None,
+    };
+    if let Some(class) = &wire.class_name {
+        let class = ClassUse::new(class, source_region, application);
+        return Ok(Asked::Class(class));
+    }
+    // The CRD requires both where there is no class.
+    let model = wire.model.as_deref().unwrap_or_default();
+    let geography = wire.geography.as_deref().unwrap_or_default();
+    let terms = Terms::parse(model, geography, wire.fallback.as_ref())?;
+    Ok(Asked::Request(terms.request(source_region, application)))
 }
 
 fn parse_target(wire: &crate::api::Target, default_keys: &Keys) -> TargetSpec {

@@ -340,7 +340,7 @@ impl Decisions {
             });
         }
         if let (Some(old), Some(new)) = (&prior.route, &status.route)
-            && (old.route.id() != new.route.id() || old.application != new.application)
+            && is_told(old, new)
         {
             let (old, new) = (old.values(), new.values());
             notices.push(Notice {
@@ -350,9 +350,36 @@ impl Decisions {
             });
         }
         notices.extend(lifecycle_event(prior, status));
-        notices.extend(ready_event(prior, status));
+        let of_class = self.binding.spec.class.is_some();
+        notices.extend(
+            ready_event(prior, status).filter(|_| !(of_class && is_of_class(prior, status))),
+        );
         notices
     }
+}
+
+/// Says whether an Event tells that one written route took the place of another. Where a class asked for the other one, an Event about
+/// the class does; another application profile of the same route is the binding's own matter.
+fn is_told(old: &WrittenRoute, new: &WrittenRoute) -> bool {
+    if old.route.id() == new.route.id() {
+        old.application != new.application
+    } else {
+        new.class.is_none()
+    }
+}
+
+/// Says whether `Ready` moved only because of what the class asks for. One edit of a class moves hundreds of bindings: an Event about
+/// the class says so, and none about each binding.
+fn is_of_class(prior: &Status, status: &Status) -> bool {
+    let asks = |status: &Status| {
+        let supported = status.condition(ConditionType::RegionSupported);
+        let ready = status.condition(ConditionType::Ready);
+        let (Some(supported), Some(ready)) = (supported, ready) else {
+            return true;
+        };
+        ready.status == ConditionStatus::True || ready.reason == supported.reason
+    };
+    asks(prior) && asks(status)
 }
 
 /// Returns the Event for `Ready` that is False for a new reason, or True after it was False.

@@ -7,11 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as WireCondition,
 
 use crate::{
     api::{
-        BindingReference, CatalogReference, CreationPolicy, InferenceProfileBindingStatus,
-        LifecycleStatus, MissingWorkload, ProfileStatus, TargetStatus,
+        BindingReference, CatalogReference, ClassReference, CreationPolicy,
+        InferenceProfileBindingStatus, LifecycleStatus, MissingWorkload, ProfileStatus,
+        TargetStatus,
         condition::{ConditionStatus, ConditionType, Reason},
     },
     catalog::SourceKind,
+    class::ClassUse,
     render::Values,
     route::Route,
     types::{AccountId, ApplicationProfileArn, Arn, ModelId, ParseError},
@@ -86,6 +88,28 @@ pub struct WrittenRoute {
     pub application: Option<ApplicationProfileArn>,
     /// Where it came from.
     pub provenance: Provenance,
+    /// The class that asked for it. `None` when the binding itself did.
+    pub class: Option<ClassOrigin>,
+}
+
+/// The class, and its stage if there is one, that asked for a route.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClassOrigin {
+    /// Name of the class.
+    pub name: Arc<str>,
+    /// Name of the stage.
+    pub stage: Option<Arc<str>>,
+}
+
+impl ClassOrigin {
+    /// Returns the origin of what a binding asks for by a class.
+    #[must_use]
+    pub fn of(class: &ClassUse) -> Self {
+        Self {
+            name: class.name.clone(),
+            stage: class.stage.clone(),
+        }
+    }
 }
 
 impl WrittenRoute {
@@ -365,6 +389,10 @@ fn read_route(wire: &ProfileStatus) -> Result<WrittenRoute, ParseError> {
             account: asked.and_then(|account| account.parse().ok()),
             as_of: Arc::from(wire.catalog.as_of.as_str()),
         },
+        class: wire.class.as_ref().map(|class| ClassOrigin {
+            name: class.name.as_str().into(),
+            stage: class.stage.as_deref().map(Arc::from),
+        }),
     })
 }
 
@@ -374,6 +402,7 @@ fn write_route(written: &WrittenRoute) -> ProfileStatus {
         account,
         application,
         provenance,
+        class,
     } = written;
     ProfileStatus {
         id: route.id().to_owned(),
@@ -388,6 +417,10 @@ fn write_route(written: &WrittenRoute) -> ProfileStatus {
             account: provenance.account.as_ref().map(ToString::to_string),
             as_of: provenance.as_of.to_string(),
         },
+        class: class.as_ref().map(|class| ClassReference {
+            name: class.name.to_string(),
+            stage: class.stage.as_deref().map(str::to_owned),
+        }),
     }
 }
 

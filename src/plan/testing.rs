@@ -11,6 +11,7 @@ use crate::{
         Catalog, FeedState, FoundationModel, Freshness, Lifecycle, Profile, SourceKind,
         embedded::Embedded,
     },
+    class::{Class, Labels, RequestError},
     residency::NamespaceLimit,
     types::Region,
 };
@@ -73,6 +74,30 @@ fn binding(yaml: &str) -> Binding {
 /// Returns a new binding that asks for [`SONNET`], with the rest of its spec as the fields of a YAML mapping.
 pub(super) fn sonnet(rest: &str) -> Binding {
     binding(&format!("{{model: '{SONNET}', {rest}}}"))
+}
+
+/// Returns a new binding that names the class `chat`, which is this one, or does not exist.
+pub(super) fn of_class(class: Option<&str>) -> Binding {
+    of_class_with(class, "")
+}
+
+/// Returns such a binding, with the rest of its spec as the fields of a YAML mapping.
+pub(super) fn of_class_with(class: Option<&str>, rest: &str) -> Binding {
+    with_class(&binding(&format!("{{className: chat, {rest}}}")), class)
+}
+
+/// Returns a binding after an edit of its class, or after the class was deleted.
+pub(super) fn with_class(before: &Binding, class: Option<&str>) -> Binding {
+    let mut binding = before.clone();
+    let class = class.map(|yaml| {
+        let wire = serde_yaml::from_str(yaml).expect("a class");
+        Arc::new(Class::parse("chat", &wire))
+    });
+    let found = |name: &Arc<str>| class.ok_or_else(|| RequestError::ClassNotFound(name.clone()));
+    binding
+        .spec
+        .apply_class(found, "shop", Some(&Labels::default()));
+    binding
 }
 
 /// Returns a binding after an edit of its spec to [`SONNET`] and this rest.

@@ -38,6 +38,7 @@ pub fn hold_back(
         .is_some();
     if !catalog.source().is_live()
         || !lives_were_known
+        || written.class != fresh.class
         || !comes_before(binding, &fresh.route, &written.route)
         || lifecycle::known(catalog, embedded, &fresh.route.model).is_some()
         || contradiction(binding, written).is_some()

@@ -28,7 +28,7 @@ use tokio_util::{
 pub use backoff::Backoff;
 pub use drift::Corrections;
 pub use lanes::{Lane, Queue};
-pub use rollouts::{Rollouts, Turn};
+pub use rollouts::{Rollouts, Turn, Wave};
 
 /// Longest delay; a longer one is shortened to this. The timer wheel ends at about two years.
 const LONGEST_DELAY: Duration = Duration::from_hours(365 * 24);

@@ -18,6 +18,9 @@ pub enum Turn {
     Done,
 }
 
+/// What restarts belong to that stop together: the name of a class.
+pub type Wave = Arc<str>;
+
 /// The workloads `W` whose restart is in progress, and a line of those that wait for one. Bindings `B` ask for restarts.
 ///
 /// - A workload takes one slot, however many bindings restart it, from the moment that a binding may restart it until the
@@ -26,23 +29,47 @@ pub enum Turn {
 ///   returned so that they are visited. A binding that no longer asks when it is visited gives its turn to the next, by
 ///   [`Rollouts::retain`].
 /// - A binding that asks again keeps its place in line.
+/// - A wave stops where a workload that was restarted for it does not come up: its restarts keep their places in line, and others
+///   pass them. The stuck workload itself may be restarted again, because that may be its cure.
 #[derive(Debug)]
 pub struct Rollouts<B, W> {
     slots: usize,
     /// The workloads that take a slot.
     taken: HashMap<W, Slot<B>>,
-    /// The workloads that wait for a slot, each with the bindings that want to restart it. Empty while a slot is free.
-    line: VecDeque<(W, Vec<B>)>,
+    /// The workloads that wait for a slot, each with the bindings that want to restart it. While a slot is free, only restarts of
+    /// stopped waves wait.
+    line: VecDeque<(W, Vec<Asking<B>>)>,
     /// The restarts that each binding has asked for, by workload. No inner map is empty.
     restarts: HashMap<B, HashMap<W, RestartState>>,
+    /// The waves that are stopped, each with the workloads that have to come up first. None has no workload.
+    stopped: HashMap<Wave, Vec<W>>,
+}
+
+/// A binding that may restart a workload, or waits for it, and the wave that the restart belongs to.
+#[derive(Debug)]
+struct Asking<B> {
+    binding: B,
+    wave: Option<Wave>,
 }
 
 /// A taken slot. It becomes free when it has no holders and no restart is in progress.
 #[derive(Debug)]
 struct Slot<B> {
     /// The bindings that may restart the workload now.
-    holders: Vec<B>,
+    holders: Vec<Asking<B>>,
     in_progress: bool,
+    /// The waves that the restart in progress belongs to.
+    waves: Vec<Wave>,
+}
+
+impl<B> Slot<B> {
+    fn of(holders: Vec<Asking<B>>) -> Self {
+        Self {
+            holders,
+            in_progress: false,
+            waves: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -64,11 +91,13 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             taken: HashMap::new(),
             line: VecDeque::new(),
             restarts: HashMap::new(),
+            stopped: HashMap::new(),
         }
     }
 
     /// Asks to restart a workload. Equal tokens name the same restart.
-    pub fn ask(&mut self, binding: &B, workload: &W, token: &str) -> Turn {
+    pub fn ask(&mut self, binding: &B, workload: &W, token: &str, wave: Option<&Wave>) -> Turn {
+        let may_begin = may_begin(&self.stopped, wave, workload);
         let restarts = self.restarts.entry(binding.clone()).or_default();
         match restarts.get(workload) {
             Some(RestartState::Triggered(done)) if done.as_ref() == token => return Turn::Done,
@@ -76,42 +105,54 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             Some(RestartState::Granted) => return Turn::Now,
             Some(RestartState::Triggered(_)) | None => {}
         }
-        if let Some(slot) = self.taken.get_mut(workload) {
-            slot.holders.push(binding.clone());
-        } else if self.taken.len() < self.slots {
-            let holders = vec![binding.clone()];
-            let slot = Slot {
-                holders,
-                in_progress: false,
-            };
-            self.taken.insert(workload.clone(), slot);
-        } else {
-            match self
-                .line
-                .iter_mut()
-                .find(|(waiting, _)| waiting == workload)
-            {
-                Some((_, bindings)) => bindings.push(binding.clone()),
-                None => self
-                    .line
-                    .push_back((workload.clone(), vec![binding.clone()])),
+        let asking = Asking {
+            binding: binding.clone(),
+            wave: wave.cloned(),
+        };
+        let is_full = self.taken.len() >= self.slots;
+        match self.taken.get_mut(workload) {
+            Some(slot) if may_begin => slot.holders.push(asking),
+            None if may_begin && !is_full => {
+                self.taken.insert(workload.clone(), Slot::of(vec![asking]));
             }
-            restarts.insert(workload.clone(), RestartState::Waiting);
-            return Turn::Later;
+            _ => {
+                restarts.insert(workload.clone(), RestartState::Waiting);
+                self.queue(workload, asking);
+                return Turn::Later;
+            }
         }
         restarts.insert(workload.clone(), RestartState::Granted);
         Turn::Now
     }
 
+    fn queue(&mut self, workload: &W, asking: Asking<B>) {
+        let mut line = self.line.iter_mut();
+        match line.find(|(waiting, _)| waiting == workload) {
+            Some((_, bindings)) => bindings.push(asking),
+            None => self.line.push_back((workload.clone(), vec![asking])),
+        }
+    }
+
     /// Records that a binding whose turn it was has restarted a workload. Returns whether the caller must now await the
     /// completion and report it by [`Rollouts::completed`]; if false, it is already awaited.
     pub fn triggered(&mut self, binding: &B, workload: &W, token: Arc<str>) -> bool {
-        let Some(slot) = self.taken.get_mut(workload) else {
-            return false;
-        };
-        slot.holders.retain(|holder| holder != binding);
-        if let Some(restarts) = self.restarts.get_mut(binding) {
-            restarts.insert(workload.clone(), RestartState::Triggered(token));
+        let restarts = self.restarts.entry(binding.clone()).or_default();
+        let before = restarts.insert(workload.clone(), RestartState::Triggered(token));
+        let mut asked = Vec::new();
+        if before == Some(RestartState::Waiting) {
+            // The wave stopped while the restart was under way.
+            asked.extend(self.leave_line(binding, workload));
+        }
+        let slot = self.taken.entry(workload.clone());
+        let slot = slot.or_insert_with(|| Slot::of(Vec::new()));
+        let held = slot
+            .holders
+            .extract_if(.., |holder| holder.binding == *binding);
+        asked.extend(held);
+        for wave in asked.into_iter().filter_map(|asking| asking.wave) {
+            if !slot.waves.contains(&wave) {
+                slot.waves.push(wave);
+            }
         }
         !std::mem::replace(&mut slot.in_progress, true)
     }
@@ -130,21 +171,27 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
         match state {
             Some(RestartState::Granted) => {
                 if let Some(slot) = self.taken.get_mut(workload) {
-                    slot.holders.retain(|holder| holder != binding);
+                    slot.holders.retain(|holder| holder.binding != *binding);
                 }
                 self.free(workload)
             }
             Some(RestartState::Waiting) => {
-                for (waiting, bindings) in &mut self.line {
-                    if waiting == workload {
-                        bindings.retain(|other| other != binding);
-                    }
-                }
-                self.line.retain(|(_, bindings)| !bindings.is_empty());
+                self.leave_line(binding, workload);
                 Vec::new()
             }
             Some(RestartState::Triggered(_)) | None => Vec::new(),
         }
+    }
+
+    fn leave_line(&mut self, binding: &B, workload: &W) -> Option<Asking<B>> {
+        let place = (self.line.iter()).position(|(waiting, _)| waiting == workload)?;
+        let (_, bindings) = self.line.get_mut(place)?;
+        let index = bindings.iter().position(|it| it.binding == *binding)?;
+        let left = bindings.remove(index);
+        if bindings.is_empty() {
+            self.line.remove(place);
+        }
+        Some(left)
     }
 
     /// Cancels a binding's restarts of all workloads but these. Returns the bindings whose turn it is now.
@@ -167,13 +214,95 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             .collect()
     }
 
-    /// Records that the restart of a workload is complete or no longer awaited. Returns the bindings whose turn it is now.
+    /// Records that the restart of a workload is complete or no longer awaited, and that its waves go on if it was what
+    /// stopped them. Returns the bindings whose turn it is now.
     #[must_use]
     pub fn completed(&mut self, workload: &W) -> Vec<B> {
+        self.stopped.retain(|_, stuck| {
+            stuck.retain(|it| it != workload);
+            !stuck.is_empty()
+        });
+        // A wave that another workload stops does not go on with this one either.
+        self.take_back();
         if let Some(slot) = self.taken.get_mut(workload) {
             slot.in_progress = false;
+            slot.waves.clear();
         }
         self.free(workload)
+    }
+
+    /// Records that a workload did not come up in time: its slot becomes free, and the waves that it was restarted for stop until
+    /// [`Rollouts::completed`]. Returns the bindings whose turn it is now.
+    #[must_use]
+    pub fn overdue(&mut self, workload: &W) -> Vec<B> {
+        let mut waves = Vec::new();
+        if let Some(slot) = self.taken.get_mut(workload) {
+            slot.in_progress = false;
+            waves = std::mem::take(&mut slot.waves);
+        }
+        for wave in &waves {
+            self.note_stuck(wave, workload);
+        }
+        self.free(workload)
+    }
+
+    /// Stops a wave until a workload has come up. Restarts of it that are granted and have not begun go back into the line.
+    /// Returns the bindings whose turn it is now.
+    #[must_use]
+    pub fn stop(&mut self, wave: &Wave, workload: &W) -> Vec<B> {
+        self.note_stuck(wave, workload);
+        self.grant_free_slots()
+    }
+
+    fn note_stuck(&mut self, wave: &Wave, workload: &W) {
+        let stuck = self.stopped.entry(wave.clone()).or_default();
+        if !stuck.contains(workload) {
+            stuck.push(workload.clone());
+        }
+        self.take_back();
+    }
+
+    /// Takes back what was granted and has not begun of waves that are stopped: it goes back into the line.
+    fn take_back(&mut self) {
+        let stopped = &self.stopped;
+        let mut back = Vec::new();
+        for (workload, slot) in &mut self.taken {
+            let stops = |it: &mut Asking<B>| !may_begin(stopped, it.wave.as_ref(), workload);
+            let held = slot.holders.extract_if(.., stops);
+            back.extend(held.map(|asking| (workload.clone(), asking)));
+        }
+        self.taken
+            .retain(|_, slot| slot.in_progress || !slot.holders.is_empty());
+        for (workload, asking) in back {
+            if let Some(restarts) = self.restarts.get_mut(&asking.binding) {
+                restarts.insert(workload.clone(), RestartState::Waiting);
+            }
+            let mut line = self.line.iter_mut();
+            match line.find(|(waiting, _)| *waiting == workload) {
+                Some((_, bindings)) => bindings.push(asking),
+                None => self.line.push_front((workload, vec![asking])),
+            }
+        }
+    }
+
+    /// Says whether the restart of a workload that is in progress belongs to a wave.
+    #[must_use]
+    pub fn belongs_to_wave(&self, workload: &W) -> bool {
+        let slot = self.taken.get(workload);
+        slot.is_some_and(|slot| !slot.waves.is_empty())
+    }
+
+    /// Returns the waves that a workload stops.
+    pub fn waves_of<'a>(&'a self, workload: &'a W) -> impl Iterator<Item = &'a Wave> {
+        let stopped = self.stopped.iter();
+        let stopped = stopped.filter(|(_, stuck)| stuck.contains(workload));
+        stopped.map(|(wave, _)| wave)
+    }
+
+    /// Returns the workloads that stop a wave.
+    #[must_use]
+    pub fn stuck(&self, wave: &Wave) -> &[W] {
+        self.stopped.get(wave).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the number of workloads that take a slot.
@@ -194,26 +323,63 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
         if self.taken.get(workload).is_some_and(idle) {
             self.taken.remove(workload);
         }
+        self.grant_free_slots()
+    }
+
+    fn grant_free_slots(&mut self) -> Vec<B> {
         let mut next = Vec::new();
-        while self.taken.len() < self.slots
-            && let Some((workload, holders)) = self.line.pop_front()
-        {
-            for binding in &holders {
-                if let Some(restarts) = self.restarts.get_mut(binding) {
-                    restarts.insert(workload.clone(), RestartState::Granted);
-                }
+        let mut place = 0;
+        while let Some((workload, _)) = self.line.get(place) {
+            let is_full = self.taken.len() >= self.slots;
+            if is_full && self.stopped.is_empty() && !self.taken.contains_key(workload) {
+                break;
             }
-            next.extend(holders.iter().cloned());
-            self.taken.insert(
-                workload,
-                Slot {
-                    holders,
-                    in_progress: false,
-                },
-            );
+            if is_full && !self.taken.contains_key(workload) {
+                place += 1;
+                continue;
+            }
+            match self.grant(place) {
+                granted if granted.is_empty() => place += 1,
+                granted => next.extend(granted),
+            }
         }
         next
     }
+
+    /// Gives a slot to those at a place of the line that may begin. Returns them.
+    fn grant(&mut self, place: usize) -> Vec<B> {
+        let Some((workload, waiting)) = self.line.remove(place) else {
+            return Vec::new();
+        };
+        let (go, stay): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|asking| may_begin(&self.stopped, asking.wave.as_ref(), &workload));
+        if !stay.is_empty() {
+            self.line.insert(place, (workload.clone(), stay));
+        }
+        let granted: Vec<B> = go.iter().map(|asking| asking.binding.clone()).collect();
+        for binding in &granted {
+            if let Some(restarts) = self.restarts.get_mut(binding) {
+                restarts.insert(workload.clone(), RestartState::Granted);
+            }
+        }
+        if !go.is_empty() {
+            let slot = self.taken.entry(workload);
+            let slot = slot.or_insert_with(|| Slot::of(Vec::new()));
+            slot.holders.extend(go);
+        }
+        granted
+    }
+}
+
+/// Says whether a restart may begin as far as its wave is concerned.
+fn may_begin<W: PartialEq>(
+    stopped: &HashMap<Wave, Vec<W>>,
+    wave: Option<&Wave>,
+    workload: &W,
+) -> bool {
+    let stuck = wave.and_then(|wave| stopped.get(wave));
+    stuck.is_none_or(|stuck| stuck.contains(workload))
 }
 
 #[cfg(test)]
@@ -233,7 +399,7 @@ mod tests {
     ) -> Vec<Turn> {
         workloads
             .chars()
-            .map(|workload| rollouts.ask(&binding, &workload, "t"))
+            .map(|workload| rollouts.ask(&binding, &workload, "t", None))
             .collect()
     }
 
@@ -305,8 +471,8 @@ mod tests {
         let mut rollouts = Rollouts::new(1);
         asked(&mut rollouts, "a", "u");
         rollouts.triggered(&"a", &'u', "t".into());
-        assert_eq!(rollouts.ask(&"a", &'u', "t"), Turn::Done);
-        assert_eq!(rollouts.ask(&"a", &'u', "other"), Turn::Now);
+        assert_eq!(rollouts.ask(&"a", &'u', "t", None), Turn::Done);
+        assert_eq!(rollouts.ask(&"a", &'u', "other", None), Turn::Now);
     }
 
     #[test]
@@ -331,6 +497,67 @@ mod tests {
         assert!(rollouts.restarts.is_empty());
     }
 
+    fn wave(name: &str) -> Wave {
+        name.into()
+    }
+
+    #[test]
+    fn a_wave_stops_at_a_workload_that_does_not_come_up() {
+        use Turn::{Later, Now};
+        let mut rollouts = Rollouts::new(1);
+        let chat = wave("chat");
+        let ask = |rollouts: &mut Rollouts<_, _>, binding: &'static str, workload: char| {
+            rollouts.ask(&binding, &workload, "t", Some(&chat))
+        };
+        assert_eq!(ask(&mut rollouts, "a", 'u'), Now);
+        assert_eq!(ask(&mut rollouts, "b", 'v'), Later);
+        assert_eq!(ask(&mut rollouts, "c", 'w'), Later);
+        assert!(rollouts.triggered(&"a", &'u', "t".into()));
+        assert_eq!(rollouts.completed(&'u'), ["b"]);
+        assert_eq!(ask(&mut rollouts, "b", 'v'), Now);
+        assert!(rollouts.triggered(&"b", &'v', "t".into()));
+        assert_eq!(
+            rollouts.overdue(&'v'),
+            NONE,
+            "no further restart of the wave"
+        );
+        assert_eq!(rollouts.stuck(&"chat".into()), ['v']);
+        assert_eq!(rollouts.waves_of(&'v').count(), 1);
+        assert_eq!(ask(&mut rollouts, "c", 'w'), Later);
+        assert_eq!(ask(&mut rollouts, "d", 'x'), Later);
+        // Others take the slot.
+        assert_eq!(asked(&mut rollouts, "e", "y"), [Now]);
+        assert_eq!(rollouts.ask(&"f", &'z', "t", Some(&wave("embed"))), Later);
+        rollouts.triggered(&"e", &'y', "t".into());
+        assert_eq!(rollouts.completed(&'y'), ["f"]);
+        rollouts.triggered(&"f", &'z', "t".into());
+        assert_eq!(rollouts.completed(&'z'), NONE);
+        // The stuck workload may be restarted again: that may cure it.
+        assert_eq!(rollouts.ask(&"b", &'v', "other", Some(&wave("chat"))), Now);
+        assert!(rollouts.triggered(&"b", &'v', "other".into()));
+        assert_eq!(rollouts.completed(&'v'), ["c"]);
+        assert!(rollouts.stuck(&"chat".into()).is_empty());
+        assert_eq!(ask(&mut rollouts, "c", 'w'), Now);
+    }
+
+    #[test]
+    fn what_was_granted_goes_back_into_the_line() {
+        use Turn::{Later, Now};
+        let mut rollouts = Rollouts::new(3);
+        let chat = wave("chat");
+        for (binding, workload) in [("a", 'u'), ("b", 'v'), ("c", 'w')] {
+            assert_eq!(rollouts.ask(&binding, &workload, "t", Some(&chat)), Now);
+        }
+        rollouts.triggered(&"a", &'u', "t".into());
+        assert_eq!(rollouts.overdue(&'u'), NONE);
+        assert_eq!(rollouts.ask(&"b", &'v', "t", Some(&chat)), Later);
+        // The call of this one was under way.
+        assert!(rollouts.triggered(&"c", &'w', "t".into()));
+        assert_eq!((rollouts.in_progress(), rollouts.waiting()), (1, 1));
+        assert_eq!(rollouts.completed(&'w'), NONE);
+        assert_eq!(rollouts.completed(&'u'), ["b"]);
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         /// A binding is visited and wants these workloads restarted. Of those that it may restart now, the first ones, as many
@@ -338,6 +565,10 @@ mod tests {
         Visit(u8, HashSet<u8>, usize),
         /// The restart of a workload is complete.
         Complete(usize),
+        /// A workload whose restart is in progress does not come up in time.
+        Overdue(usize),
+        /// One that did not comes up after all.
+        ComeUp(usize),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -345,7 +576,10 @@ mod tests {
         let visit = (0..6_u8, wanted, 0..5_usize)
             .prop_map(|(binding, wanted, exist)| Step::Visit(binding, wanted, exist));
         let complete = (0..64_usize).prop_map(Step::Complete);
-        prop::collection::vec(prop_oneof![2 => visit, 1 => complete], 1..200)
+        let overdue = (0..64_usize).prop_map(Step::Overdue);
+        let come_up = (0..64_usize).prop_map(Step::ComeUp);
+        let step = prop_oneof![8 => visit, 4 => complete, 1 => overdue, 1 => come_up];
+        prop::collection::vec(step, 1..200)
     }
 
     /// The bindings and workloads around the line.
@@ -353,6 +587,7 @@ mod tests {
         rollouts: Rollouts<u8, u8>,
         wants: HashMap<u8, HashSet<u8>>,
         in_progress: Vec<u8>,
+        stuck: Vec<u8>,
         /// The bindings whose turn it is and that are visited next.
         named: VecDeque<u8>,
     }
@@ -361,10 +596,19 @@ mod tests {
         fn visit(&mut self, binding: u8, exist: usize) {
             let wanted = self.wants.get(&binding).cloned().unwrap_or_default();
             self.named.extend(self.rollouts.retain(&binding, &wanted));
+            let wave: Option<Wave> = (binding > 1).then(|| (binding % 2).to_string().into());
+            let wave = wave.as_ref();
             let turns: Vec<u8> = wanted
                 .into_iter()
-                .filter(|workload| self.rollouts.ask(&binding, workload, "t") == Turn::Now)
+                .filter(|workload| self.rollouts.ask(&binding, workload, "t", wave) == Turn::Now)
                 .collect();
+            for workload in &turns {
+                let stuck = wave.map_or(&[][..], |wave| self.rollouts.stuck(wave));
+                assert!(
+                    stuck.is_empty() || stuck.contains(workload),
+                    "a stopped wave"
+                );
+            }
             for (index, workload) in turns.iter().enumerate() {
                 if index >= exist {
                     self.named.extend(self.rollouts.cancel(&binding, workload));
@@ -377,6 +621,25 @@ mod tests {
         fn complete(&mut self, which: usize) {
             if !self.in_progress.is_empty() {
                 let workload = self.in_progress.remove(which % self.in_progress.len());
+                self.stuck.retain(|stuck| *stuck != workload);
+                self.named.extend(self.rollouts.completed(&workload));
+            }
+        }
+
+        fn overdue(&mut self, which: usize) {
+            if !self.in_progress.is_empty() {
+                let workload = self.in_progress.remove(which % self.in_progress.len());
+                self.stuck.push(workload);
+                self.named.extend(self.rollouts.overdue(&workload));
+            }
+        }
+
+        fn come_up(&mut self, which: usize) {
+            let idle = |workload: &u8| !self.in_progress.contains(workload);
+            let stuck: Vec<u8> = self.stuck.iter().copied().filter(idle).collect();
+            if !stuck.is_empty() {
+                let workload = stuck[which % stuck.len()];
+                self.stuck.retain(|it| *it != workload);
                 self.named.extend(self.rollouts.completed(&workload));
             }
         }
@@ -390,6 +653,7 @@ mod tests {
                 rollouts: Rollouts::new(slots),
                 wants: HashMap::new(),
                 in_progress: Vec::new(),
+                stuck: Vec::new(),
                 named: VecDeque::new(),
             };
             for step in steps {
@@ -399,10 +663,13 @@ mod tests {
                         world.visit(binding, exist);
                     }
                     Step::Complete(which) => world.complete(which),
+                    Step::Overdue(which) => world.overdue(which),
+                    Step::ComeUp(which) => world.come_up(which),
                 }
                 let rollouts = &world.rollouts;
                 prop_assert!(rollouts.in_progress() <= slots);
-                prop_assert!(rollouts.waiting() == 0 || rollouts.in_progress() == slots);
+                let is_full = rollouts.in_progress() == slots;
+                prop_assert!(rollouts.waiting() == 0 || is_full || !rollouts.stopped.is_empty());
                 let takes_a_slot = |workload| rollouts.taken[workload].in_progress;
                 prop_assert!(world.in_progress.iter().all(takes_a_slot));
             }
@@ -413,6 +680,7 @@ mod tests {
                     world.visit(binding, usize::MAX);
                 }
                 world.complete(0);
+                world.come_up(0);
                 rounds += 1;
                 prop_assert!(rounds < 1_000, "a workload waits forever");
             }

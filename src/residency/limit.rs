@@ -19,6 +19,8 @@ const MOST_CHARACTERS: usize = 32;
 pub enum LimitOrigin {
     /// `spec.allowedRegions` of the binding.
     Binding,
+    /// `spec.allowedRegions` of the class that the binding names.
+    Class,
     /// The annotation `inferenceprofiles.dev/allowed-regions` of the binding's Namespace.
     Namespace,
     /// `--allowed-regions` of the operator.
@@ -29,6 +31,7 @@ impl fmt::Display for LimitOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Binding => f.write_str("spec.allowedRegions"),
+            Self::Class => f.write_str("the class's spec.allowedRegions"),
             Self::Namespace => write!(
                 f,
                 "the Namespace's annotation {}",
@@ -316,6 +319,13 @@ impl Limits {
         self
     }
 
+    /// Adds a limit that can't be read.
+    #[must_use]
+    pub fn and_unknown(mut self) -> Self {
+        self.unknown = true;
+        self
+    }
+
     /// Sets whether a limit is required. If it is, nothing is allowed without one.
     #[must_use]
     pub fn required(mut self, required: bool) -> Self {
@@ -340,7 +350,7 @@ mod tests {
     #[test]
     fn the_schema_knows_the_sets_and_the_bounds() {
         let names: Vec<&str> = SETS.iter().map(|set| &set.name[1..]).collect();
-        let crd = serde_json::to_value(crate::api::custom_resource_definition()).expect("JSON");
+        let crd = serde_json::to_value(crate::api::binding_definition()).expect("JSON");
         let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         let limit = &schema["properties"]["spec"]["properties"]["allowedRegions"];
         assert_eq!(limit["maxItems"], MOST_ENTRIES);

@@ -19,6 +19,7 @@ pub fn cases() -> Vec<Case> {
     needing_helm(cases![empty(
         only_what_a_rule_lists_is_allowed,
         global_is_a_matter_of_its_own,
+        a_class_is_allowed_where_a_rule_lists_it,
         all_rules_of_a_namespace_hold,
         changes_of_a_spec_are_checked_alone,
         long_lists_are_within_the_cost,
@@ -80,6 +81,39 @@ async fn assert_answers(stage: &Stage, attempts: &[(Value, Option<&str>)]) {
 
 fn spec(model: &str, geography: &str, fallbacks: &[&str]) -> Value {
     json!({"model": model, "geography": geography, "fallback": {"geographies": fallbacks}})
+}
+
+async fn a_class_is_allowed_where_a_rule_lists_it(stage: &Stage) {
+    let rule = json!({"geographies": ["eu"], "classes": ["chat", "embed-*"]});
+    let other = json!({"className": "other"});
+    rules(stage, &[rule], &other).await;
+    let namespace = &stage.namespace;
+    let refused = format!(
+        "not allowed in namespace {namespace}: class other; allowed: chat, embed-*; choose"
+    );
+    assert_answers(
+        stage,
+        &[
+            (json!({"className": "chat"}), None),
+            (json!({"className": "embed-small"}), None),
+            (json!({"className": "embed"}), Some("class embed; allowed")),
+            (other, Some(&refused)),
+            (
+                json!({"className": null, "model": SONNET, "geography": "eu"}),
+                None,
+            ),
+            (
+                json!({"model": SONNET, "geography": "us"}),
+                Some("geography us"),
+            ),
+        ],
+    )
+    .await;
+    let silent = stage.another().await;
+    let class = json!({"className": "chat"});
+    rules(&silent, &[json!({"geographies": ["eu"]})], &class).await;
+    let refused = attempt(&silent, &class).await.expect_err("refused");
+    assert!(refused.contains("class chat; allowed: none"), "{refused}");
 }
 
 async fn only_what_a_rule_lists_is_allowed(stage: &Stage) {

@@ -38,6 +38,7 @@ pub fn cases() -> Vec<Case> {
         a_failure_to_list_them_takes_nothing,
         the_first_answer_of_them_is_waited_for,
         a_spec_that_begins_to_name_one_writes_nothing_before_it_is_there,
+        an_edit_of_a_class_takes_none_away,
     )]
 }
 
@@ -205,6 +206,33 @@ async fn the_right_one_is_written_by_one_request_more(stage: &mut Stage) {
     aws.listed(3).await;
     stage.settled().await;
     assert_eq!(stage.binding("chat").await.resource_version(), before);
+}
+
+async fn an_edit_of_a_class_takes_none_away(stage: &mut Stage) {
+    let aws = Aws::start().await;
+    aws.has(&[("shop-chat", "a1", EU)]);
+    aws.serves(stage).await;
+    stage
+        .offer(json!({"model": SONNET, "geography": "eu"}))
+        .await;
+    let spec = json!({
+        "className": stage.class_name(),
+        "application": {"name": "shop-chat"},
+        "targets": targets(),
+    });
+    let bound = stage.bound("chat", spec).await;
+    assert_eq!(application_in_status(&bound).as_deref(), Some(ARN));
+    stage.edit_class(json!({"geography": "global"})).await;
+    let why = stays(stage, "False", Reason::ApplicationProfileMismatch).await;
+    assert!(
+        why.starts_with(&format!("{ARN}, written earlier, stays")),
+        "{why}"
+    );
+    // The value follows the class as soon as there is one for it.
+    aws.has(&[("shop-chat", "a1", EU), ("shop-chat", "b1", GLOBAL)]);
+    until_invoked(stage, &ARN.replace("a1", "b1")).await;
+    stage.ready("chat").await;
+    stage.delete_class().await;
 }
 
 async fn wrong_ones_are_told_with_the_difference(stage: &mut Stage) {

@@ -186,6 +186,20 @@ const WORK: &[Right] = &[
     ),
 ];
 
+/// The rights on classes, which have no namespace: the same whether the operator serves all namespaces or some.
+const CLASSES: &[Right] = &[
+    (
+        "inferenceprofileclasses.inferenceprofiles.dev",
+        "",
+        "list watch",
+    ),
+    (
+        "inferenceprofileclasses.inferenceprofiles.dev/status",
+        "",
+        "patch",
+    ),
+];
+
 /// Asserts that a user has these rights in a namespace, and no others but those of everyone.
 async fn assert_rights(cluster: &Cluster, user: &str, namespace: &str, expected: &[&[Right<'_>]]) {
     let mut expected: Vec<_> = expected.concat();
@@ -250,9 +264,9 @@ async fn rights_in_a_namespace_are_these(stage: &Stage) {
         ("leases.coordination.k8s.io", "", "create"),
         ("leases.coordination.k8s.io", &home, "get update"),
     ];
-    assert_rights(cluster, &user, served, &[namespaces, WORK]).await;
-    assert_rights(cluster, &user, &home, &[namespaces, lease]).await;
-    assert_rights(cluster, &user, &other, &[namespaces]).await;
+    assert_rights(cluster, &user, served, &[namespaces, CLASSES, WORK]).await;
+    assert_rights(cluster, &user, &home, &[namespaces, CLASSES, lease]).await;
+    assert_rights(cluster, &user, &other, &[namespaces, CLASSES]).await;
 
     let its_lease = format!("update leases.coordination.k8s.io/{home}");
     let its_namespace = format!("watch namespaces/{served}");
@@ -273,6 +287,8 @@ async fn rights_in_a_namespace_are_these(stage: &Stage) {
         (served, "patch deployments.apps", false),
         (served, "create inferenceprofilebindings", false),
         (served, "delete inferenceprofilebindings", false),
+        (served, "create inferenceprofileclasses", false),
+        (served, "patch inferenceprofileclasses", false),
         (served, "create pods", false),
         (served, "impersonate serviceaccounts", false),
         (&other, "get configmaps", false),
@@ -289,7 +305,7 @@ async fn rights_in_the_cluster_are_these(stage: &Stage) {
     let (cluster, other) = (&stage.cluster, stage.namespace.as_str());
     let namespaces: &[Right] = &[("namespaces", "", "get list watch")];
     let (user, _) = install_rights(cluster, "").await;
-    assert_rights(cluster, &user, other, &[namespaces, WORK]).await;
+    assert_rights(cluster, &user, other, &[namespaces, CLASSES, WORK]).await;
 
     let values = "secrets: {enabled: true}\nrollout: {enabled: true}";
     let (user, _) = install_rights(cluster, values).await;
@@ -299,7 +315,7 @@ async fn rights_in_the_cluster_are_these(stage: &Stage) {
         ("deployments.apps", "", "get patch"),
         ("statefulsets.apps", "", "get patch"),
     ];
-    assert_rights(cluster, &user, other, &[namespaces, WORK, more]).await;
+    assert_rights(cluster, &user, other, &[namespaces, CLASSES, WORK, more]).await;
 }
 
 /// Here nothing aggregates roles into `view` and `edit`: they are granted as they are.
@@ -308,10 +324,17 @@ async fn rights_of_users_are_these(stage: &Stage) {
     let (_, release) = install_rights(cluster, "").await;
     let bindings = "inferenceprofilebindings.inferenceprofiles.dev";
     let status = "inferenceprofilebindings.inferenceprofiles.dev/status";
+    let classes = "inferenceprofileclasses.inferenceprofiles.dev";
+    let class_status = "inferenceprofileclasses.inferenceprofiles.dev/status";
     for (role, expected) in [
         (
             "view",
-            &[(bindings, "", "get list watch"), (status, "", "get")][..],
+            &[
+                (bindings, "", "get list watch"),
+                (status, "", "get"),
+                (classes, "", "get list watch"),
+                (class_status, "", "get"),
+            ][..],
         ),
         (
             "edit",
@@ -438,8 +461,10 @@ async fn a_release_leaves_the_crd_and_the_bindings_behind(stage: &Stage) {
     let output = cluster.kubectl(&deployment).await;
     assert!(output.stderr.contains("NotFound"), "{output:#?}");
     let crds = Api::<CustomResourceDefinition>::all(cluster.client.clone());
-    let crd = crds.get("inferenceprofilebindings.inferenceprofiles.dev");
-    let crd = crd.await.expect("the CRD");
-    assert_eq!(crd.metadata.deletion_timestamp, None);
+    for kind in ["inferenceprofilebindings", "inferenceprofileclasses"] {
+        let crd = crds.get(&format!("{kind}.inferenceprofiles.dev")).await;
+        let crd = crd.expect("the CRD");
+        assert_eq!(crd.metadata.deletion_timestamp, None, "{kind}");
+    }
     assert_eq!(stage.binding("claude").await.uid(), binding.uid());
 }

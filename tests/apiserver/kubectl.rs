@@ -130,7 +130,15 @@ async fn shows_the_wide_columns(stage: &Stage) {
     };
     assert_eq!(
         words(header)[6..],
-        ["MODEL", "IN", "USE", "SOURCE", "DESTINATIONS", "LIMIT"]
+        [
+            "CLASS",
+            "MODEL",
+            "IN",
+            "USE",
+            "SOURCE",
+            "DESTINATIONS",
+            "LIMIT"
+        ]
     );
     assert_eq!(
         words(row)[6..],

@@ -19,6 +19,7 @@ mod aws_outage;
 mod case;
 mod chart;
 mod chart_render;
+mod classes;
 mod cleaned;
 #[path = "../common/mod.rs"]
 mod common;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
             applications::cases(),
             aws_outage::cases(),
             chart::cases(),
+            classes::cases(),
             cleaned::cases(),
             controllers::cases(),
             crd::cases(),

@@ -59,6 +59,8 @@ pub struct Options {
     pub selector: Option<String>,
     /// Namespaces that are served beside the first.
     pub more_namespaces: Vec<String>,
+    /// Whether all namespaces are served. A selector keeps other cases out.
+    pub all_namespaces: bool,
     pub leadership: Leadership,
     pub require_limit: bool,
     pub schedule: Schedule,
@@ -125,6 +127,7 @@ impl Default for Options {
             account: None,
             selector: None,
             more_namespaces: Vec::new(),
+            all_namespaces: false,
             leadership: Leadership::always(),
             require_limit: false,
             schedule: Schedule {
@@ -158,6 +161,9 @@ impl Operator {
         });
         let mut namespaces = options.more_namespaces;
         namespaces.push(namespace.to_owned());
+        if options.all_namespaces {
+            namespaces.clear();
+        }
         let config = Config {
             embedded: Embedded::load(),
             clock: options.clock,

@@ -10,11 +10,12 @@ use std::{
 
 use futures::TryStreamExt;
 use inference_profile_operator::{
+    api::InferenceProfileClass,
     leader::{Candidacy, Election, Timing},
     metrics::Metrics,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Client, Config, ResourceExt, api::ListParams};
+use kube::{Api, Client, Config, ResourceExt, api::ListParams};
 use kube_runtime::{
     WatchStreamExt,
     watcher::{self, watcher},
@@ -175,7 +176,7 @@ impl Servers {
         servers
     }
 
-    /// Starts them, the apiserver with more flags, without the CRD.
+    /// Starts them, the apiserver with more flags, without the CRD of bindings.
     pub async fn start_without_crd(other: &Cluster, flags: &'static [&'static str]) -> Self {
         let kubectl = other.kubectl_path();
         let binaries = kubectl.parent().expect("a folder").to_owned();
@@ -223,6 +224,15 @@ impl Servers {
             apiserver,
         };
         servers.until_ready().await;
+        let classes = Path::new(ROOT).join("crds/inferenceprofileclasses.yaml");
+        let classes = classes.to_str().expect("UTF-8");
+        let create = ["create", "-f", classes];
+        servers.cluster.kubectl(&create).await.ok();
+        let classes = Api::<InferenceProfileClass>::all(servers.cluster.client.clone());
+        eventually("classes are served", || async {
+            classes.list(&ListParams::default()).await
+        })
+        .await;
         servers
     }
 
@@ -315,7 +325,7 @@ impl Drop for Servers {
     }
 }
 
-/// Returns the CRD of this version.
+/// Returns the CRD of bindings of this version.
 pub fn definition() -> Value {
     let path = Path::new(ROOT).join("crds/inferenceprofilebindings.yaml");
     yaml(&fs::read_to_string(path).expect("the CRD"))

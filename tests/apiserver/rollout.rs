@@ -122,13 +122,31 @@ impl Stage {
         .await;
     }
 
+    /// Plays the Deployment controller that gives up: the pods did not come up within the progress deadline.
+    pub(crate) async fn exceed_deadline(&self, name: &str) {
+        let now = jiff::Timestamp::now().to_string();
+        let status = json!({"status": {
+            "observedGeneration": self.restarts(name).await + 1,
+            "replicas": 2, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1, "unavailableReplicas": 1,
+            "conditions": [{
+                "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+                "message": "timed out progressing", "lastUpdateTime": now, "lastTransitionTime": now,
+            }],
+        }});
+        self.workloads::<Deployment>()
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
+            .await
+            .expect("accepted");
+    }
+
     /// Plays the Deployment controller that has replaced all pods.
-    async fn complete(&self, name: &str) {
+    pub(crate) async fn complete(&self, name: &str) {
         let deployments = self.workloads::<Deployment>();
         let generation = self.restarts(name).await + 1;
         let status = json!({"status": {
             "observedGeneration": generation,
-            "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1,
+            "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1, "unavailableReplicas": 0,
+            "conditions": [],
         }});
         deployments
             .patch_status(name, &PatchParams::default(), &Patch::Merge(status))

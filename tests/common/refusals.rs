@@ -15,8 +15,26 @@ pub const REFUSALS: &[Refusal] = &[
     Refusal {
         name: "a_missing_model",
         fields: "model: null",
-        at: "spec.model",
-        message: "Required value",
+        at: "spec",
+        message: "model and geography are required: give both, or className in their place",
+    },
+    Refusal {
+        name: "a_class_beside_a_model",
+        fields: "className: chat",
+        at: "spec",
+        message: "className takes the place of model, geography and fallback",
+    },
+    Refusal {
+        name: "a_class_beside_a_fallback",
+        fields: "{className: chat, model: null, geography: null, fallback: {onDemand: true}}",
+        at: "spec",
+        message: "className takes the place of model, geography and fallback",
+    },
+    Refusal {
+        name: "a_class_whose_name_is_none",
+        fields: "{className: Chat, model: null, geography: null}",
+        at: "spec.className",
+        message: "not an object name",
     },
     Refusal {
         name: "a_model_without_provider",
@@ -270,6 +288,14 @@ pub const REFUSALS: &[Refusal] = &[
 /// Specs that are accepted: a case each.
 pub const ACCEPTED: &[(&str, &str)] = &[
     ("the_smallest_spec", "{}"),
+    (
+        "a_class",
+        "{className: chat, model: null, geography: null, fallback: null}",
+    ),
+    (
+        "a_class_with_an_application",
+        "{className: chat, model: null, geography: null, application: {name: shop-chat}}",
+    ),
     (
         "everything_that_can_be_said",
         "
@@ -646,8 +672,8 @@ pub const REFUSED_MANIFESTS: &[RefusedManifest] = &[
         "an_empty_spec",
         "spec: {model: anthropic.claude-sonnet-4-5-20250929-v1:0, geography: eu}",
         "spec: {}",
-        "spec.geography: Required value",
-        "spec.geography: Required value",
+        "model and geography are required",
+        "spec: Invalid value: model and geography are required",
     ),
     refused(
         "a_number_as_geography",

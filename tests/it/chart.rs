@@ -343,12 +343,24 @@ fn in_namespaces_only_their_names_are_cluster_wide() {
     };
     assert_eq!(
         role["rules"],
-        json!([{
-            "apiGroups": [""],
-            "resources": ["namespaces"],
-            "resourceNames": ["shop", "chat"],
-            "verbs": ["get", "list", "watch"],
-        }])
+        json!([
+            {
+                "apiGroups": [""],
+                "resources": ["namespaces"],
+                "resourceNames": ["shop", "chat"],
+                "verbs": ["get", "list", "watch"],
+            },
+            {
+                "apiGroups": ["inferenceprofiles.dev"],
+                "resources": ["inferenceprofileclasses"],
+                "verbs": ["list", "watch"],
+            },
+            {
+                "apiGroups": ["inferenceprofiles.dev"],
+                "resources": ["inferenceprofileclasses/status"],
+                "verbs": ["patch"],
+            },
+        ])
     );
     for kind in ["Role", "RoleBinding"] {
         let namespaces: Vec<&str> = of_kind(&given, kind)
@@ -386,16 +398,21 @@ fn nobody_else_writes_a_status() {
 fn the_crd_is_whole_and_kept() {
     let helm = tool!("helm");
     let given = with(&helm, "crds: {annotations: {a: b}}");
-    let crd = one(&given, "CustomResourceDefinition");
-    assert_eq!(
-        crd["metadata"]["annotations"],
-        json!({"helm.sh/resource-policy": "keep", "a": "b"})
-    );
-    let mut original = documents(&file("crds/inferenceprofilebindings.yaml")).remove(0);
-    assert_eq!(crd["spec"], original["spec"]);
-    let labels = original["metadata"]["labels"].as_object_mut();
-    for (name, value) in labels.expect("labels") {
-        assert_eq!(&crd["metadata"]["labels"][name], value, "{name}");
+    let crds: Vec<&Value> = of_kind(&given, "CustomResourceDefinition").collect();
+    let names = ["inferenceprofilebindings", "inferenceprofileclasses"];
+    assert_eq!(crds.len(), names.len());
+    for (crd, name) in crds.into_iter().zip(names) {
+        assert_eq!(
+            crd["metadata"]["annotations"],
+            json!({"helm.sh/resource-policy": "keep", "a": "b"})
+        );
+        let original = documents(&file(&format!("crds/{name}.yaml"))).remove(0);
+        assert_eq!(crd["metadata"]["name"], original["metadata"]["name"]);
+        assert_eq!(crd["spec"], original["spec"]);
+        let labels = original["metadata"]["labels"].as_object();
+        for (name, value) in labels.into_iter().flatten() {
+            assert_eq!(&crd["metadata"]["labels"][name], value, "{name}");
+        }
     }
     let given = with(&helm, "crds: {install: false}");
     assert_eq!(of_kind(&given, "CustomResourceDefinition").count(), 0);
@@ -851,11 +868,17 @@ fn chart_and_program_have_one_version() {
     let images = images.expect("images");
     assert!(images.contains(&format!(":{version}\n")), "{images}");
     let crds = chart["annotations"]["artifacthub.io/crds"].as_str();
-    let crd = &documents(crds.expect("crds"))[0][0];
-    let original = &documents(&file("crds/inferenceprofilebindings.yaml"))[0];
-    assert_eq!(crd["name"], original["metadata"]["name"]);
-    assert_eq!(crd["kind"], original["spec"]["names"]["kind"]);
-    assert_eq!(crd["version"], original["spec"]["versions"][0]["name"]);
+    let crds = &documents(crds.expect("crds"))[0];
+    for (index, name) in ["inferenceprofilebindings", "inferenceprofileclasses"]
+        .iter()
+        .enumerate()
+    {
+        let crd = &crds[index];
+        let original = &documents(&file(&format!("crds/{name}.yaml")))[0];
+        assert_eq!(crd["name"], original["metadata"]["name"]);
+        assert_eq!(crd["kind"], original["spec"]["names"]["kind"]);
+        assert_eq!(crd["version"], original["spec"]["versions"][0]["name"]);
+    }
 }
 
 #[test]

@@ -171,6 +171,140 @@ fn render_of_the_examples_is_golden() {
     assert_golden("render-examples.yaml", &again.ends_with(3));
 }
 
+const CLASS: &str = "---
+apiVersion: inferenceprofiles.dev/v1alpha1
+kind: InferenceProfileClass
+metadata: {name: chat}
+spec:
+  model: anthropic.claude-sonnet-5-5
+  geography: eu
+  allowedRegions: ['@eu']
+  namespaceSelector: {matchExpressions: [{key: team, operator: Exists}]}
+  stages:
+  - name: wide
+    namespaceSelector: {matchLabels: {stage: dev}}
+    geography: global
+";
+
+fn of_class(namespace: &str) -> String {
+    format!(
+        "---
+apiVersion: inferenceprofiles.dev/v1alpha1
+kind: InferenceProfileBinding
+metadata: {{name: a, namespace: {namespace}}}
+spec: {{className: chat, sourceRegion: eu-west-1}}
+"
+    )
+}
+
+fn namespace(name: &str, labels: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n"
+    )
+}
+
+#[test]
+fn classes_are_taken_from_files() {
+    let shop = namespace("shop", "team: x");
+    let printed = render(&[&of_class("shop"), CLASS, &shop].concat(), &[]).ends_with(0);
+    assert!(
+        printed.contains("eu.anthropic.claude-sonnet-5-5"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("    class:\n      name: chat\n"),
+        "{printed}"
+    );
+    let dev = namespace("shop", "team: x, stage: dev");
+    let printed = render(&[CLASS, &dev, &of_class("shop")].concat(), &[]).ends_with(3);
+    for part in ["RegionNotAllowed", "the class''s spec.allowedRegions"] {
+        assert!(printed.contains(part), "{printed}");
+    }
+    for (input, reason) in [
+        (of_class("shop"), "ClassNotFound"),
+        ([CLASS, &of_class("shop")].concat(), "ClassNotAllowed"),
+    ] {
+        let printed = render(&input, &[]).ends_with(3);
+        assert!(printed.contains(reason), "{printed}");
+        let output = program_in(
+            &[],
+            &input,
+            &["iam-policy", "-f", "-", "--account", "111122223333"],
+        );
+        output.says("shop/a: left out: ");
+        output.ends_with(3);
+    }
+    let input = [CLASS, &shop, &of_class("shop")].concat();
+    let printed = program_in(
+        &[],
+        &input,
+        &["iam-policy", "-f", "-", "--account", "111122223333"],
+    );
+    assert!(
+        printed
+            .ends_with(0)
+            .contains("inference-profile/eu.anthropic.claude-sonnet-5-5")
+    );
+    let twice = [CLASS, CLASS, &of_class("shop")].concat();
+    render(&twice, &[]).fails_with(2, "the class chat is given twice");
+    let wrong = CLASS.replace("geography: eu", "geografy: eu");
+    render(&[&wrong, &of_class("shop")[..]].concat(), &[])
+        .fails_with(2, "spec.geografy: unknown field: did you mean geography?");
+    let wrong = CLASS.replace("operator: Exists", "operator: In");
+    render(&[&wrong, &of_class("shop")[..]].concat(), &[]).fails_with(
+        2,
+        "spec.namespaceSelector.matchExpressions[0]: Invalid value: In and NotIn need values",
+    );
+}
+
+#[test]
+fn a_class_is_explained() {
+    let explain = |input: &str, more: &[&str]| {
+        let arguments = [
+            "explain",
+            "--class",
+            "chat",
+            "-f",
+            "-",
+            "--region",
+            "eu-west-1",
+        ];
+        program_in(&[], input, &[&arguments, more].concat())
+    };
+    let shop = [CLASS, &namespace("shop", "team: x")].concat();
+    let printed = explain(&shop, &["-n", "shop"]).ends_with(0);
+    for line in [
+        "Class:          chat\n",
+        "Profile:        eu.anthropic.claude-sonnet-5-5\n",
+        "Limit:          @eu (set by the class's spec.allowedRegions)\n",
+        "Residency:      permitted\n",
+    ] {
+        assert!(printed.contains(line), "{line} in {printed}");
+    }
+    let dev = [CLASS, &namespace("shop", "team: x, stage: dev")].concat();
+    let printed = explain(&dev, &["-n", "shop"]).ends_with(3);
+    for part in ["Class:          chat, stage wide\n", "NOT permitted"] {
+        assert!(printed.contains(part), "{printed}");
+    }
+    let printed = explain(&dev, &["-n", "shop", "-o", "json"]).ends_with(3);
+    let printed: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(
+        printed["class"],
+        serde_json::json!({"name": "chat", "stage": "wide", "allowedRegions": ["@eu"]})
+    );
+    let printed = explain(&shop, &["-n", "shop", "--application", "shop-chat"]).ends_with(3);
+    assert!(
+        printed.contains("Application:    CatalogUnavailable\n"),
+        "{printed}"
+    );
+    let refused = explain(CLASS, &["-n", "shop"]);
+    refused.says("ClassNotAllowed: the class chat is not for this namespace");
+    refused.ends_with(3);
+    explain("", &[]).fails_with(2, "no InferenceProfileClass was found");
+    program(&["explain", "--class", "chat", "--region", "eu-west-1"]).is_misused("--filename");
+    program(&["explain", SONNET, "--class", "chat", "-f", "-"]).is_misused("--class");
+}
+
 #[test]
 fn render_ends_with_0_where_all_is_ready_and_3_where_not() {
     let ready = binding("a", "eu", "");
@@ -648,10 +782,16 @@ fn evidence_needs_a_cluster_and_a_limit_that_is_one() {
 }
 
 #[test]
-fn crd_is_the_one_in_crds() {
-    let file = fs::read_to_string(Path::new(ROOT).join("crds/inferenceprofilebindings.yaml"));
+fn crd_prints_the_ones_in_crds() {
+    let file = |name: &str| {
+        let path = Path::new(ROOT).join(format!("crds/{name}.yaml"));
+        let text = fs::read_to_string(path).expect("the CRD");
+        let content = text.lines().filter(|line| !line.starts_with('#'));
+        content.fold("---\n".to_owned(), |text, line| text + line + "\n")
+    };
     let printed = program(&["crd"]).ends_with(0);
-    assert!(file.expect("the CRD").ends_with(&printed));
+    let expected = file("inferenceprofilebindings") + &file("inferenceprofileclasses");
+    assert!(printed == expected, "run `make crds`");
 }
 
 #[test]

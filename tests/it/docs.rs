@@ -9,7 +9,7 @@ use std::{
 
 use inference_profile_operator::{
     api::{
-        InferenceProfileBinding,
+        InferenceProfileBinding, InferenceProfileClass,
         condition::{ConditionType, Reason},
     },
     residency::sets,
@@ -355,7 +355,7 @@ fn yaml_blocks(document: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_binding_shown_is_one() {
+fn every_binding_and_class_shown_is_one() {
     let mut shown = 0;
     for document in documents() {
         let content = text(&document);
@@ -368,10 +368,18 @@ fn every_binding_shown_is_one() {
             for part in serde_yaml::Deserializer::from_str(block) {
                 let given = serde_yaml::Value::deserialize(part)
                     .unwrap_or_else(|error| panic!("{place}: {error}\n{block}"));
-                let binding: InferenceProfileBinding = serde_yaml::from_value(given.clone())
-                    .unwrap_or_else(|error| panic!("{place}: {error}\n{block}"));
+                let failed = |error: serde_yaml::Error| -> serde_yaml::Value {
+                    panic!("{place}: {error}\n{block}")
+                };
                 // A misspelt field would be passed over in silence.
-                let spec = serde_yaml::to_value(&binding.spec).expect("a spec");
+                let spec = if given["kind"] == "InferenceProfileClass" {
+                    serde_yaml::from_value::<InferenceProfileClass>(given.clone())
+                        .and_then(|class| serde_yaml::to_value(class.spec))
+                } else {
+                    serde_yaml::from_value::<InferenceProfileBinding>(given.clone())
+                        .and_then(|binding| serde_yaml::to_value(binding.spec))
+                };
+                let spec = spec.unwrap_or_else(failed);
                 assert_eq!(
                     given["spec"], spec,
                     "{place}: a field is not one of the API\n{block}"

@@ -6,7 +6,7 @@ use std::{cell::Cell, collections::BTreeMap, fs, path::Path, process::Command, s
 
 use inference_profile_operator::{
     api::{
-        CreationPolicy, InferenceProfileBinding, TargetKind, custom_resource_definition,
+        CreationPolicy, InferenceProfileBinding, TargetKind, binding_definition,
         validation::{Validator, Violations},
     },
     cache::decode::WatchedBinding,
@@ -200,7 +200,7 @@ const MANIFESTS_PER_PROCESS: usize = 50;
 
 #[test]
 fn manifests() {
-    let validator = Validator::new(&custom_resource_definition()).expect("a validator");
+    let validator = Validator::new(&binding_definition()).expect("a validator");
     let count = Cell::new(0_usize);
     tries("manifest", |text| {
         for document in serde_yaml::Deserializer::from_str(text) {

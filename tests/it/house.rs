@@ -21,6 +21,7 @@ const ORDER: &[&str] = &[
     "lifecycle",
     "residency",
     "resolve",
+    "class",
     "iam",
     "render",
     "scan",

@@ -9,13 +9,13 @@ use crate::common::{
     },
 };
 use inference_profile_operator::api::{
-    custom_resource_definition,
+    binding_definition,
     validation::{Validator, Violation, Violations},
 };
 use serde_json::Value;
 
 fn judge(spec: &Value) -> Vec<Violation> {
-    let validator = Validator::new(&custom_resource_definition()).expect("a validator");
+    let validator = Validator::new(&binding_definition()).expect("a validator");
     let mut binding = binding(spec);
     let mut found = Violations::keeping(20);
     validator.check(&mut binding, &mut found);

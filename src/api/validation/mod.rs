@@ -284,7 +284,14 @@ impl Validator {
                 Value::String(text) => self.is_text(schema, text, path, found),
                 Value::Null | Value::Bool(_) | Value::Number(_) => true,
             };
-        if sound {
+        // What a mistyped field is meant to be is not in the object that the rules see.
+        let is_as_meant = meant.is_empty() || {
+            let prefix = format!("{path}.");
+            let direct = |field: &str| !field.contains(['.', '[']);
+            let mut within = meant.iter().filter_map(|it| it.strip_prefix(&prefix));
+            !within.any(direct)
+        };
+        if sound && is_as_meant {
             for message in self.rules.broken(schema, value) {
                 found.add(path, || match value {
                     Value::Object(_) if matches!(path, Path::Root) => message.to_owned(),

@@ -18,16 +18,20 @@ use clap::{Args, ValueEnum};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
-use self::report::{Report, binding_reports, csv};
+use self::report::{InForce, Report, binding_reports, csv};
 use super::{
     Error, NOT_READY,
+    input::Input,
     options::LimitOptions,
     output,
     run::{client, cluster_config},
     served_regions::ServedReport,
 };
 use crate::{
-    api::InferenceProfileBinding, cache::decode::WatchedNamespace, catalog::embedded::Embedded,
+    api::InferenceProfileBinding,
+    cache::decode::{WatchedClass, WatchedNamespace},
+    catalog::embedded::Embedded,
+    class::{Class, Labels},
     residency::NamespaceLimit,
 };
 
@@ -51,6 +55,9 @@ pub struct EvidenceArgs {
     /// Label selector of the bindings to report on [default: all]
     #[arg(long, short = 'l', value_name = "SELECTOR")]
     selector: Option<String>,
+    /// Classes, in the place of those in the cluster: file, folder or - for standard input; repeatable
+    #[arg(long = "filename", short = 'f', value_name = "PATH")]
+    paths: Vec<PathBuf>,
     /// Give the operator's own limit here: the cluster does not show it.
     #[command(flatten)]
     limit: LimitOptions,
@@ -77,6 +84,10 @@ pub(super) async fn run(
 ) -> Result<u8, Error> {
     let limit = args.limit.parse()?;
     let served = args.served.as_deref().map(served).transpose()?;
+    let given = match args.paths.as_slice() {
+        [] => None,
+        paths => Some(Input::read_classes("evidence", paths)?),
+    };
     let config = cluster_config().await?;
     let cluster = config.cluster_url.to_string();
     let client = client(config)?;
@@ -84,8 +95,22 @@ pub(super) async fn run(
     namespaces.sort();
     namespaces.dedup();
     let bindings = bindings(&client, &namespaces, args.selector.as_deref()).await?;
-    let (limits, remark) = namespace_limits(&client, &namespaces).await?;
-    let mut reports = binding_reports(&bindings, &limits, limit.as_ref(), Embedded::load());
+    let (namespaces, remark) = namespaces_in_force(&client, &namespaces).await?;
+    let names_one = |binding: &InferenceProfileBinding| binding.spec.class_name.is_some();
+    let (classes, class_remark) = match given {
+        Some(given) => {
+            let given = given.classes.iter();
+            let given = given.map(|(name, class)| (name.clone(), (**class).clone()));
+            (Some(given.collect()), None)
+        }
+        None if bindings.iter().any(names_one) => classes(&client).await?,
+        None => (None, None),
+    };
+    let in_force = InForce {
+        namespaces,
+        classes,
+    };
+    let mut reports = binding_reports(&bindings, &in_force, limit.as_ref(), Embedded::load());
     if let Some(served) = &served {
         for report in &mut reports {
             report.add_served(served);
@@ -101,7 +126,7 @@ pub(super) async fn run(
         Output::Json => out.write_all(output::json(&report)?.as_bytes())?,
         Output::Csv => out.write_all(&csv(&report)?)?,
     }
-    if let Some(remark) = remark {
+    for remark in remark.into_iter().chain(class_remark) {
         writeln!(err, "{remark}")?;
     }
     let open = report
@@ -116,6 +141,8 @@ pub(super) async fn run(
     )?;
     Ok(if open == 0 { 0 } else { NOT_READY })
 }
+
+type Namespaces = BTreeMap<Arc<str>, (NamespaceLimit, Labels)>;
 
 /// Reads what `served-regions` printed.
 fn served(path: &Path) -> Result<ServedReport, Error> {
@@ -145,7 +172,11 @@ pub(super) async fn bindings_and_limits(
 > {
     let client = client(cluster_config().await?)?;
     let bindings = bindings(&client, namespaces, None).await?;
-    let (limits, remark) = namespace_limits(&client, namespaces).await?;
+    let (found, remark) = namespaces_in_force(&client, namespaces).await?;
+    let limits = found
+        .into_iter()
+        .map(|(name, (limit, _))| (name, limit))
+        .collect();
     Ok((bindings, limits, remark))
 }
 
@@ -172,12 +203,12 @@ async fn bindings(
     Ok(found)
 }
 
-/// Returns the limits of Namespaces by name, and a remark if Namespaces may not be read. Their bindings are reported anyway, as
+/// Returns the limits and labels of Namespaces by name, and a remark if Namespaces may not be read. Their bindings are reported anyway, as
 /// not shown to be within their limits.
-async fn namespace_limits(
+async fn namespaces_in_force(
     client: &Client,
     namespaces: &[String],
-) -> Result<(BTreeMap<Arc<str>, NamespaceLimit>, Option<String>), Error> {
+) -> Result<(Namespaces, Option<String>), Error> {
     let api: Api<WatchedNamespace> = Api::all(client.clone());
     let mut pages = Vec::new();
     if namespaces.is_empty() {
@@ -199,7 +230,10 @@ async fn namespace_limits(
     let mut remark = None;
     for page in pages {
         match page {
-            Ok(page) => limits.extend(page.iter().map(WatchedNamespace::limit)),
+            Ok(page) => limits.extend(page.iter().map(|namespace| {
+                let (name, limit) = namespace.limit();
+                (name, (limit, namespace.labels()))
+            })),
             Err(ListError::Failed(kube::Error::Api(status))) if status.is_forbidden() => {
                 remark = Some(format!(
                     "the limits of Namespaces are unknown: {}",
@@ -210,6 +244,29 @@ async fn namespace_limits(
         }
     }
     Ok((limits, remark))
+}
+
+/// Returns the classes of the cluster, and a remark if they may not be read. The bindings that name one are reported anyway, as
+/// not shown to be within their limits.
+async fn classes(
+    client: &Client,
+) -> Result<(Option<BTreeMap<Arc<str>, Class>>, Option<String>), Error> {
+    let api: Api<WatchedClass> = Api::all(client.clone());
+    match list(&api, &ListParams::default()).await {
+        Ok(listed) => {
+            let known = listed.into_iter().filter_map(WatchedClass::into_class);
+            let by_name =
+                known.map(|(known, _)| (known.class.name.clone(), (*known.class).clone()));
+            Ok((Some(by_name.collect()), None))
+        }
+        Err(ListError::Failed(kube::Error::Api(status)))
+            if status.is_forbidden() || status.is_not_found() =>
+        {
+            let remark = format!("the limits of classes are unknown: {}", status.message);
+            Ok((None, Some(remark)))
+        }
+        Err(error) => Err(failed("classes")(error)),
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

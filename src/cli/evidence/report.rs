@@ -8,11 +8,13 @@ use serde::Serialize;
 use crate::{
     api::{InferenceProfileBinding, ProfileStatus, condition::ConditionType},
     catalog::embedded::Embedded,
+    class::{Class, ClassUse, Labels, RequestError},
     cli::{
         Error, output,
         served_regions::{SeenServed, ServedReport},
     },
     residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit},
+    resolve::Request,
 };
 
 /// The report.
@@ -35,8 +37,15 @@ pub(super) struct Report {
 pub(super) struct BindingReport {
     namespace: String,
     name: String,
+    /// The class that the binding names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
+    /// The stage of the class that selects the namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<String>,
+    /// The model that the spec, or the class that it names, asks for. Empty if that is not known.
     model: String,
-    /// The geography in the spec.
+    /// The geography, likewise.
     geography: String,
     profile: Option<ProfileStatus>,
     limits: Vec<LimitReport>,
@@ -102,10 +111,46 @@ impl BindingReport {
     }
 }
 
+/// What bindings are judged by, as it is in the cluster now.
+#[derive(Debug, Default)]
+pub(super) struct InForce {
+    /// The Namespaces that may be read, by name.
+    pub(super) namespaces: BTreeMap<Arc<str>, (NamespaceLimit, Labels)>,
+    /// The classes by name. `None` if they may not be read.
+    pub(super) classes: Option<BTreeMap<Arc<str>, Class>>,
+}
+
+impl InForce {
+    /// Returns what of its class holds for a binding, and what the binding asks for by it.
+    fn class_of(
+        &self,
+        binding: &InferenceProfileBinding,
+        namespace: &str,
+    ) -> Option<(ClassUse, Result<Request, RequestError>)> {
+        let name = binding.spec.class_name.as_deref()?;
+        let region = binding.spec.source_region.as_deref();
+        let used = binding.status.as_ref().and_then(|it| it.profile.as_ref());
+        let region = region.or(used.map(|profile| profile.source_region.as_str()));
+        // A class does not depend on the region, which is not known of a binding that names none and has no profile.
+        let region = region.unwrap_or("us-east-1").parse().ok()?;
+        // Nor does it depend on the application profile, which is not judged.
+        let class = ClassUse::new(name, region, None);
+        let found = match &self.classes {
+            None => Err(RequestError::ClassesUnreadable(class.name.clone())),
+            Some(classes) => {
+                let found = classes.get(&class.name);
+                found.ok_or_else(|| RequestError::ClassNotFound(class.name.clone()))
+            }
+        };
+        let labels = self.namespaces.get(namespace).map(|(_, labels)| labels);
+        Some(class.applied(found, namespace, labels))
+    }
+}
+
 /// Returns the reports, sorted by namespace and name.
 pub(super) fn binding_reports(
     bindings: &[InferenceProfileBinding],
-    namespaces: &BTreeMap<Arc<str>, NamespaceLimit>,
+    in_force: &InForce,
     operator: Option<&Limit>,
     embedded: &Embedded,
 ) -> Vec<BindingReport> {
@@ -113,8 +158,7 @@ pub(super) fn binding_reports(
         .iter()
         .map(|binding| {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
-            let limit = namespaces.get(namespace).cloned().unwrap_or_default();
-            binding_report(binding, namespace, &limit, operator, embedded)
+            binding_report(binding, namespace, in_force, operator, embedded)
         })
         .collect();
     reports.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
@@ -124,7 +168,7 @@ pub(super) fn binding_reports(
 fn binding_report(
     binding: &InferenceProfileBinding,
     namespace: &str,
-    of_namespace: &NamespaceLimit,
+    in_force: &InForce,
     of_operator: Option<&Limit>,
     embedded: &Embedded,
 ) -> BindingReport {
@@ -132,8 +176,22 @@ fn binding_report(
     let status = binding.status.clone().unwrap_or_default();
     let own = spec.allowed_regions.as_ref();
     let own = own.map(|entries| Limit::parse(LimitOrigin::Binding, entries));
+    let class = in_force.class_of(binding, namespace);
+    let of_class = class.as_ref().and_then(|(class, _)| class.limit.as_deref());
+    let is_class_unknown = matches!(class, Some((_, Err(RequestError::ClassesUnreadable(_)))));
+    let of_namespace = in_force.namespaces.get(namespace);
+    let of_namespace = of_namespace.map(|(limit, _)| limit.clone());
+    let of_namespace = &of_namespace.unwrap_or_default();
     let operator = of_operator.cloned().map(Ok);
-    let mut limits: Vec<LimitReport> = own.iter().map(limit_report).collect();
+    let own = own.iter().chain(of_class);
+    let mut limits: Vec<LimitReport> = own.clone().map(limit_report).collect();
+    if is_class_unknown {
+        limits.push(LimitReport {
+            set_by: LimitOrigin::Class.to_string(),
+            allowed_regions: Vec::new(),
+            problem: Some("classes can't be read: whether this one sets a limit is unknown".into()),
+        });
+    }
     match of_namespace {
         NamespaceLimit::Set(limit) => limits.push(limit_report(limit)),
         NamespaceLimit::Unset => {}
@@ -144,7 +202,18 @@ fn binding_report(
         }),
     }
     limits.extend(operator.iter().map(limit_report));
-    let all = Limits::all(own.into_iter().chain(operator)).and_namespace(of_namespace);
+    let mut all = Limits::all(own.cloned().chain(operator)).and_namespace(of_namespace);
+    if is_class_unknown {
+        all = all.and_unknown();
+    }
+    let (model, geography) = match &class {
+        Some((_, Ok(request))) => (request.model.to_string(), request.geography.to_string()),
+        Some((_, Err(_))) => (String::new(), String::new()),
+        None => (
+            spec.model.clone().unwrap_or_default(),
+            spec.geography.clone().unwrap_or_default(),
+        ),
+    };
     let condition = |kind: ConditionType| {
         let found = status.conditions.iter();
         let mut found = found.filter(|condition| condition.type_ == kind.as_str());
@@ -153,8 +222,10 @@ fn binding_report(
     BindingReport {
         namespace: namespace.to_owned(),
         name: binding.metadata.name.clone().unwrap_or_default(),
-        model: spec.model.clone(),
-        geography: spec.geography.clone(),
+        class: spec.class_name.clone(),
+        stage: class.and_then(|(class, _)| Some(class.stage?.to_string())),
+        model,
+        geography,
         limits,
         residency: condition(ConditionType::ResidencySatisfied),
         current: status.observed_generation.is_some()
@@ -276,6 +347,12 @@ const COLUMNS: &[Column] = &[
         let outside = binding.served.as_ref().and_then(|it| it.outside);
         outside.map(|it| it.to_string()).unwrap_or_default()
     }),
+    ("class", |_, binding| {
+        binding.class.clone().unwrap_or_default()
+    }),
+    ("stage", |_, binding| {
+        binding.stage.clone().unwrap_or_default()
+    }),
 ];
 
 fn of_profile(binding: &BindingReport, field: impl FnOnce(&ProfileStatus) -> String) -> String {
@@ -338,8 +415,11 @@ mod tests {
         serde_json::from_value(object).expect("a binding")
     }
 
-    fn known(limit: &NamespaceLimit) -> BTreeMap<Arc<str>, NamespaceLimit> {
-        BTreeMap::from([("shop".into(), limit.clone())])
+    fn known(limit: &NamespaceLimit) -> InForce {
+        InForce {
+            namespaces: [("shop".into(), (limit.clone(), Labels::default()))].into(),
+            classes: None,
+        }
     }
 
     fn report(bindings: Vec<BindingReport>) -> Report {
@@ -409,12 +489,50 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_of_a_class_counts_too() {
+        let mut own = binding("chat", "eu", &json!({}));
+        (own.spec.model, own.spec.geography) = (None, None);
+        own.spec.class_name = Some("chat".to_owned());
+        let class = |limit: &str| {
+            let yaml = format!("{{model: a.b, geography: us, allowedRegions: ['{limit}']}}");
+            Class::parse("chat", &serde_yaml::from_str(&yaml).expect("a class"))
+        };
+        let named = |class: Class| Some(BTreeMap::from([("chat".into(), class)]));
+        let unset = known(&NamespaceLimit::Unset);
+        for (classes, satisfied, says) in [
+            (
+                named(class("@eu")),
+                true,
+                "the class's spec.allowedRegions: @eu",
+            ),
+            (
+                named(class("@us")),
+                false,
+                "the class's spec.allowedRegions: @us",
+            ),
+            (Some(BTreeMap::new()), true, ""),
+            (None, false, "whether this one sets a limit is unknown"),
+        ] {
+            let in_force = InForce {
+                classes,
+                namespaces: unset.namespaces.clone(),
+            };
+            let bindings = [own.clone()];
+            let reports = binding_reports(&bindings, &in_force, None, Embedded::load());
+            let limits = limits_text(&reports[0].limits);
+            assert!(limits.contains(says), "{limits}");
+            assert_eq!(reports[0].is_satisfied(), satisfied, "{says}");
+            assert_eq!(reports[0].class.as_deref(), Some("chat"));
+        }
+    }
+
+    #[test]
     fn the_order_does_not_depend_on_the_lists() {
         let (a, b) = (
             binding("a", "eu", &json!({})),
             binding("b", "eu", &json!({})),
         );
-        let none = BTreeMap::new();
+        let none = InForce::default();
         assert_eq!(
             binding_reports(&[a.clone(), b.clone()], &none, None, Embedded::load()),
             binding_reports(&[b, a], &none, None, Embedded::load())
@@ -466,7 +584,7 @@ mod tests {
         let changes = json!({"/status/conditions/0/message": message});
         let reports = binding_reports(
             &[binding("chat", "eu", &changes)],
-            &BTreeMap::new(),
+            &InForce::default(),
             None,
             Embedded::load(),
         );

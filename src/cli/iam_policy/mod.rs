@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
+    class::RequestError,
     iam::{
         Action, Call, Principal,
         document::{Document, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT},
@@ -140,7 +141,8 @@ enum Output {
 /// A request for a profile, and who makes it.
 struct Wanted {
     name: String,
-    request: Arc<Request>,
+    /// What is asked for. An error means that its class is missing, or is not for its namespace.
+    request: Result<Arc<Request>, Box<RequestError>>,
     limits: Limits,
     role: Option<RoleArn>,
 }
@@ -217,7 +219,7 @@ fn wanted(args: &IamPolicyArgs, err: &mut impl Write) -> Result<Vec<Wanted>, Err
         return Ok(vec![Wanted {
             name: request.model.to_string(),
             limits: Limits::all(limit.map(Ok)),
-            request: Arc::new(request),
+            request: Ok(Arc::new(request)),
             role: None,
         }]);
     }
@@ -228,14 +230,11 @@ fn wanted(args: &IamPolicyArgs, err: &mut impl Write) -> Result<Vec<Wanted>, Err
     }
     let mut wanted = Vec::new();
     for Given { binding, .. } in std::mem::take(&mut input.bindings) {
-        let own = binding.spec.limit.map(|limit| limit.as_ref().clone());
+        let of_spec: Vec<_> = binding.spec.limits().cloned().collect();
         wanted.push(Wanted {
             name: binding.key.to_string(),
-            request: binding
-                .spec
-                .request
-                .map_err(|error| Error::BadInput(error.to_string()))?,
-            limits: Limits::all(own.into_iter().chain(limit.clone().map(Ok)))
+            request: binding.spec.request,
+            limits: Limits::all(of_spec.into_iter().chain(limit.clone().map(Ok)))
                 .and_namespace(&input.limit_of(&binding.key.namespace)),
             role: binding.spec.role,
         });
@@ -249,19 +248,29 @@ async fn find(
     wanted: &[Wanted],
     err: &mut impl Write,
 ) -> Result<(Vec<NamedCall>, bool), Error> {
-    let key = |one: &Wanted| FeedKey {
+    let key = |one: &Wanted, request: &Request| FeedKey {
         role: one.role.clone().filter(|_| args.catalog.catalog.is_live()),
-        region: one.request.source_region.clone(),
+        region: request.source_region.clone(),
     };
-    let naming = wanted
-        .iter()
-        .filter(|one| one.request.application.is_some());
-    let mut catalogs = Catalogs::new(&args.catalog).with_applications(naming.map(key));
+    let naming = wanted.iter().filter_map(|one| {
+        let request = one.request.as_deref().ok()?;
+        request.application.as_ref()?;
+        Some(key(one, request))
+    });
+    let mut catalogs = Catalogs::new(&args.catalog).with_applications(naming);
     let mut found = Vec::new();
     let mut all_found = true;
     for one in wanted {
-        let catalog = catalogs.catalog(&key(one)).await?;
-        match routes(one, &catalog, args.with_fallbacks) {
+        let request = match &one.request {
+            Ok(request) => &**request,
+            Err(error) => {
+                writeln!(err, "{}: left out: {error}", one.name)?;
+                all_found = false;
+                continue;
+            }
+        };
+        let catalog = catalogs.catalog(&key(one, request)).await?;
+        match routes(request, &one.limits, &catalog, args.with_fallbacks) {
             Err(message) => {
                 writeln!(err, "{}: left out: {message}", one.name)?;
                 all_found = false;
@@ -273,7 +282,7 @@ async fn find(
                 let account = account(args, &catalog)?;
                 for (position, route) in routes.into_iter().enumerate() {
                     let application = resolve::application_profile(
-                        &one.request,
+                        request,
                         &route,
                         &catalog,
                         account.as_ref(),
@@ -306,10 +315,12 @@ async fn find(
 
 /// Returns the route that the operator would publish, and those of the fallbacks if they are wanted, or why there is none. The route
 /// to a model whose life has ended is one of them where it is listed: a value that was written before stays.
-fn routes(wanted: &Wanted, catalog: &Catalog, with_fallbacks: bool) -> Result<Vec<Route>, String> {
-    let Wanted {
-        request, limits, ..
-    } = wanted;
+fn routes(
+    request: &Request,
+    limits: &Limits,
+    catalog: &Catalog,
+    with_fallbacks: bool,
+) -> Result<Vec<Route>, String> {
     let embedded = Embedded::load();
     let context = Context {
         catalog,

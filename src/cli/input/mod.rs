@@ -1,4 +1,5 @@
-//! What `-f` gives: bindings, checked as the apiserver checks them, and the objects of other kinds that they are judged by.
+//! What `-f` gives: bindings and classes, checked as the apiserver checks them, and the objects of other kinds that they are
+//! judged by.
 
 mod documents;
 mod files;
@@ -6,7 +7,7 @@ mod other_formats;
 mod problems;
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map, hash_map::Entry},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,17 +19,20 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{
-        InferenceProfileBinding, TargetKind, custom_resource_definition, names,
+        InferenceProfileBinding, InferenceProfileClass, TargetKind, binding_definition,
+        class_definition, names,
         validation::{self, Validator, Violations},
     },
     cache::decode::{WatchedNamespace, target_view},
+    class::{Class, ClassUse, Labels, RequestError},
     plan::{
         identity::{ObjectKey, TargetKey},
         observed::{Binding, Spec, TargetView},
         status::Status,
     },
     residency::NamespaceLimit,
-    types::{ParseError, Region},
+    resolve::Request,
+    types::{ApplicationName, ParseError, Region},
 };
 
 use documents::{Allowance, Document};
@@ -73,6 +77,10 @@ pub(super) struct Input {
     pub(super) objects: HashMap<TargetKey, TargetView>,
     /// Residency limits of the Namespaces among the files; one that is not among them is taken to set none.
     limits: HashMap<Arc<str>, NamespaceLimit>,
+    /// Labels of the Namespaces among the files; one that is not among them is taken to have none but its name.
+    labels: HashMap<Arc<str>, Labels>,
+    /// The classes among the files.
+    pub(super) classes: BTreeMap<Arc<str>, Arc<Class>>,
     /// What was passed over, for standard error.
     pub(super) remarks: Vec<String>,
 }
@@ -95,6 +103,53 @@ impl Input {
             reader.path(path);
         }
         Ok(reader.finish()?)
+    }
+
+    /// Reads classes and Namespaces, likewise. Bindings are checked and left out.
+    ///
+    /// # Errors
+    ///
+    /// Returns all that is wrong, and that there is no class.
+    pub(super) fn read_classes(
+        command: &'static str,
+        paths: &[PathBuf],
+    ) -> Result<Self, super::Error> {
+        let mut reader = Reader::new(Reading(command), "default", None, LIMITS)?;
+        reader.wants = Wants::Classes;
+        for path in paths {
+            reader.path(path);
+        }
+        Ok(reader.finish()?)
+    }
+
+    /// Returns the class of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::ClassNotFound`] if it is not among the files.
+    pub(super) fn class(&self, name: &Arc<str>) -> Result<Arc<Class>, RequestError> {
+        let class = self.classes.get(name).cloned();
+        class.ok_or_else(|| RequestError::ClassNotFound(name.clone()))
+    }
+
+    /// Returns what a class offers a binding in a namespace, from a source region, and with the application profile that it names.
+    pub(super) fn offer(
+        &self,
+        class: &str,
+        namespace: &str,
+        source_region: Region,
+        application: Option<ApplicationName>,
+    ) -> (ClassUse, Result<Request, RequestError>) {
+        let class = ClassUse::new(class, source_region, application);
+        let found = self.class(&class.name);
+        let found = found.as_deref().map_err(Clone::clone);
+        let labels = self.labels_of(namespace);
+        class.applied(found, namespace, Some(&labels))
+    }
+
+    /// Returns the labels of a Namespace.
+    pub(super) fn labels_of(&self, namespace: &str) -> Labels {
+        self.labels.get(namespace).cloned().unwrap_or_default()
     }
 
     /// Returns the residency limit of a Namespace.
@@ -186,16 +241,27 @@ impl fmt::Display for Location {
     }
 }
 
+/// What a command can't do without.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Bindings,
+    Classes,
+}
+
 struct Reader<'r> {
     /// The command that reads.
     reading: Reading,
+    wants: Wants,
     namespace: &'r str,
     region: Option<&'r Region>,
     limits: Limits,
     validator: Validator,
+    class_validator: Validator,
     input: Input,
     /// Where each binding stands.
     places: HashMap<ObjectKey, Location>,
+    /// Where each class stands.
+    class_places: BTreeMap<Arc<str>, Location>,
     problems: Problems,
     /// How many objects were read.
     objects: usize,
@@ -216,12 +282,15 @@ impl<'r> Reader<'r> {
     ) -> Result<Self, validation::Error> {
         Ok(Self {
             reading,
+            wants: Wants::Bindings,
             namespace,
             region,
             limits,
-            validator: Validator::new(&custom_resource_definition())?,
+            validator: Validator::new(&binding_definition())?,
+            class_validator: Validator::new(&class_definition())?,
             input: Input::default(),
             places: HashMap::new(),
+            class_places: BTreeMap::new(),
             problems: Problems::default(),
             objects: 0,
             others: (Vec::new(), 0),
@@ -251,7 +320,7 @@ impl<'r> Reader<'r> {
 
     /// Takes the documents of a file.
     fn text(&mut self, name: &str, text: &str) {
-        let bindings = self.input.bindings.len();
+        let before = self.wanted();
         let file: Arc<str> = name.into();
         let mut left = self.limits.contents;
         self.kinds.clear();
@@ -281,7 +350,7 @@ impl<'r> Reader<'r> {
                 break;
             }
         }
-        if self.input.bindings.len() == bindings {
+        if self.wanted() == before {
             let kinds: Vec<&str> = self.kinds.iter().map(String::as_str).collect();
             let held = match kinds.len() {
                 0 => format!("{name} {}", holds.in_words()),
@@ -294,7 +363,15 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Notes a file without a binding.
+    /// Returns how many objects there are of the kind that the command can't do without.
+    fn wanted(&self) -> usize {
+        match self.wants {
+            Wants::Bindings => self.input.bindings.len(),
+            Wants::Classes => self.input.classes.len(),
+        }
+    }
+
+    /// Notes a file without what is wanted.
     fn other(&mut self, what: impl FnOnce() -> String) {
         self.others.1 += 1;
         if self.others.0.len() < NAMED {
@@ -435,8 +512,16 @@ impl<'r> Reader<'r> {
 
     fn object(&mut self, object: Map<String, Value>, api_version: &str, kind: &str, at: &Location) {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        if kind == InferenceProfileClass::kind(&()) {
+            self.note_kind(kind);
+            self.class(Value::Object(object), api_version, at);
+            return;
+        }
         let ours = InferenceProfileBinding::kind(&());
         if group == names::GROUP || kind == ours {
+            if self.wants == Wants::Classes {
+                self.note_kind(kind);
+            }
             self.binding(Value::Object(object), api_version, kind, at);
             return;
         }
@@ -452,16 +537,16 @@ impl<'r> Reader<'r> {
         self.builder = self
             .builder
             .or_else(|| other_formats::builder(api_version, kind));
-        if self.kinds.len() <= NAMED {
-            self.kinds.insert(kind.chars().take(63).collect());
-        }
+        self.note_kind(kind);
         let target = [TargetKind::ConfigMap, TargetKind::Secret]
             .into_iter()
             .find(|known| known.as_str() == kind);
         match (api_version, kind, target) {
             ("v1", "Namespace", _) => {
                 if let Some(metadata) = self.metadata(object, at) {
-                    let (name, limit) = WatchedNamespace::from(metadata).limit();
+                    let namespace = WatchedNamespace::from(metadata);
+                    let (name, limit) = namespace.limit();
+                    self.input.labels.insert(name.clone(), namespace.labels());
                     self.input.limits.insert(name, limit);
                 }
             }
@@ -482,6 +567,43 @@ impl<'r> Reader<'r> {
             }
             _ => {}
         }
+    }
+
+    /// Notes a kind in the present file.
+    fn note_kind(&mut self, kind: &str) {
+        if self.kinds.len() <= NAMED {
+            self.kinds.insert(kind.chars().take(63).collect());
+        }
+    }
+
+    fn class(&mut self, mut manifest: Value, api_version: &str, at: &Location) {
+        let known = InferenceProfileClass::api_version(&());
+        if api_version != known {
+            self.problems
+                .add(|| format!("{at}: apiVersion: {api_version:?} is not available: use {known}"));
+            return;
+        }
+        let mut found = Violations::keeping(TOLD);
+        self.class_validator.check(&mut manifest, &mut found);
+        if self.tell(found, &manifest, at).is_none() {
+            return;
+        }
+        let Some(wire) = self.decode::<InferenceProfileClass>(manifest, at) else {
+            return;
+        };
+        let name: Arc<str> = wire.metadata.name.as_deref().unwrap_or_default().into();
+        match self.class_places.entry(name.clone()) {
+            btree_map::Entry::Occupied(first) => {
+                let first = first.get();
+                self.problems.add(|| {
+                    format!("{at}: the class {name} is given twice: the first is in {first}")
+                });
+                return;
+            }
+            btree_map::Entry::Vacant(free) => free.insert(at.clone()),
+        };
+        let class = Class::parse(&name, &wire.spec);
+        self.input.classes.insert(name, Arc::new(class));
     }
 
     /// Returns the metadata of an object of another kind, or `None` if something is wrong with them.
@@ -509,7 +631,10 @@ impl<'r> Reader<'r> {
         }
         if kind != known_kind {
             self.problems.add(|| {
-                format!("{at}: kind: {kind:?} is not a kind of {known_version}: use {known_kind}")
+                format!(
+                    "{at}: kind: {kind:?} is not a kind of {known_version}: use {known_kind} or {}",
+                    InferenceProfileClass::kind(&())
+                )
             });
         }
         if self.problems.grew(before) {
@@ -518,6 +643,9 @@ impl<'r> Reader<'r> {
         let mut found = Violations::keeping(TOLD);
         self.validator.check(&mut manifest, &mut found);
         if self.tell(found, &manifest, at).is_none() {
+            return;
+        }
+        if self.wants == Wants::Classes {
             return;
         }
         let Some(mut wire) = self.decode::<InferenceProfileBinding>(manifest, at) else {
@@ -577,24 +705,38 @@ impl<'r> Reader<'r> {
     }
 
     fn finish(mut self) -> Result<Input, Problems> {
-        if self.problems.is_empty() && self.input.bindings.is_empty() {
+        if self.problems.is_empty() && self.wanted() == 0 {
             let (others, total) = &self.others;
             let more = match total - others.len() {
                 0 => String::new(),
                 more => format!("; and {more} more"),
             };
             let others = others.join("; ");
+            let kind = match self.wants {
+                Wants::Bindings => InferenceProfileBinding::kind(&()),
+                Wants::Classes => InferenceProfileClass::kind(&()),
+            };
             let wanted = match self.builder {
                 Some(command) => self.reading.pipe(command),
                 None => format!(
-                    "give a manifest of apiVersion {} and kind {}",
+                    "give a manifest of apiVersion {} and kind {kind}",
                     InferenceProfileBinding::api_version(&()),
-                    InferenceProfileBinding::kind(&())
                 ),
             };
             self.problems
-                .add(|| format!("no InferenceProfileBinding was found: {others}{more}; {wanted}"));
+                .add(|| format!("no {kind} was found: {others}{more}; {wanted}"));
         }
+        // Classes and Namespaces may stand anywhere among the files.
+        let mut bindings = std::mem::take(&mut self.input.bindings);
+        for Given { binding, .. } in &mut bindings {
+            let namespace = binding.key.namespace.clone();
+            let labels = self.input.labels_of(&namespace);
+            let classes = &self.input;
+            binding
+                .spec
+                .apply_class(|name| classes.class(name), &namespace, Some(&labels));
+        }
+        self.input.bindings = bindings;
         if self.problems.is_empty() {
             Ok(self.input)
         } else {
@@ -644,7 +786,10 @@ fn parse(
         }
     };
     let spec = Spec::parse(&wire.spec, &key.name, &default_region);
-    if let Err(error) = &spec.request {
+    // What a class asks for is known when everything is read.
+    if let Err(error) = &spec.request
+        && let RequestError::Invalid(error) = &**error
+    {
         return Err(format!("spec: {error}"));
     }
     Ok(Binding {

@@ -150,7 +150,7 @@ fn what_is_of_our_group_must_be_known() {
         (
             "ProfileBinding",
             "ProfileBindings",
-            "kind: \"InferenceProfileBindings\" is not a kind of inferenceprofiles.dev/v1alpha1: use InferenceProfileBinding",
+            "kind: \"InferenceProfileBindings\" is not a kind of inferenceprofiles.dev/v1alpha1: use InferenceProfileBinding or InferenceProfileClass",
         ),
         (
             "kind: InferenceProfileBinding\n",

@@ -306,13 +306,13 @@ fn bound(
     of_namespace: &NamespaceLimit,
     of_operator: Option<&Limit>,
 ) -> Option<Bound> {
-    let own = spec.limit.as_deref().cloned();
+    let of_spec = spec.limits().cloned();
     let operator = of_operator.cloned().map(Ok);
     let request: Arc<resolve::Request> = spec.request.clone().ok()?;
     Some(Bound {
         name,
         request,
-        limits: Limits::all(own.into_iter().chain(operator)).and_namespace(of_namespace),
+        limits: Limits::all(of_spec.chain(operator)).and_namespace(of_namespace),
     })
 }
 

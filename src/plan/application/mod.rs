@@ -11,6 +11,7 @@ use crate::{
 use super::{
     answer::{Answer, pending},
     observed::{Binding, Observed},
+    publication::contradiction,
     status::{Finding, WrittenRoute},
 };
 
@@ -105,8 +106,11 @@ pub fn supported(binding: &Binding, finding: &Finding, is_certain: bool, kept: b
 fn earlier(binding: &Binding, now: &Finding) -> Option<Finding> {
     let before = binding.status.finding(ConditionType::RegionSupported)?;
     let same_spec = binding.status.observed_generation == Some(binding.generation);
+    // An edit of a class leaves the binding's generation as it is.
+    let written = binding.status.route.as_deref();
+    let same_request = written.is_none_or(|it| contradiction(binding, it).is_none());
     let is_known = before.status != ConditionStatus::Unknown || now.reason == Reason::Pending;
-    (same_spec && is_known).then_some(before)
+    (same_spec && same_request && is_known).then_some(before)
 }
 
 /// Returns the finding of `CatalogFresh` in which it counts too that application profiles can't be listed. `fresh` is that of the

@@ -12,7 +12,7 @@ use crate::{
         status::Status,
         testing::{
             Actions, SETTINGS, SONNET, bound, condition, edited, failing, full, listing, observed,
-            on_demand, planned, ready_message, sonnet, visit, without,
+            of_class_with, on_demand, planned, ready_message, sonnet, visit, with_class, without,
         },
     },
     route::Destinations,
@@ -326,6 +326,178 @@ fn an_edit_that_asks_for_one_writes_nothing_until_it_is_there() {
     let (after, actions, _) = visit(&taken_back, full(), &SETTINGS);
     assert_eq!(value(&actions, "ID"), Some(format!("eu.{SONNET}")));
     assert_eq!(arn_in_status(&after), None);
+}
+
+/// Returns a class that asks for a model and a geography.
+fn class(model: &str, geography: &str) -> String {
+    format!("{{model: '{model}', geography: {geography}}}")
+}
+
+/// Returns a new binding that names `shop-chat` beside this class, or beside one that does not exist.
+fn shop_chat_of(class: Option<&str>) -> Binding {
+    of_class_with(class, &format!("application: {{name: shop-chat}}, {KEYS}"))
+}
+
+#[test]
+fn a_binding_with_a_class_names_one_of_its_own() {
+    use ConditionStatus::{False, True, Unknown};
+    use Reason::{
+        ApplicationProfileMismatch, ApplicationProfileNotFound, ClassNotFound, Pending,
+        ProfileFound,
+    };
+    let chat = class(SONNET, "eu");
+    for (name, class, feed, verdict, written) in [
+        (
+            "right",
+            Some(&*chat),
+            listed(&["eu"]),
+            (True, ProfileFound),
+            Some(ARN),
+        ),
+        (
+            "another geography's",
+            Some(&chat),
+            listed(&["global"]),
+            (False, ApplicationProfileMismatch),
+            None,
+        ),
+        (
+            "absent",
+            Some(&chat),
+            listed(&[]),
+            (False, ApplicationProfileNotFound),
+            None,
+        ),
+        (
+            "not listed yet",
+            Some(&chat),
+            full(),
+            (Unknown, Pending),
+            None,
+        ),
+        (
+            "no class",
+            None,
+            listed(&["eu"]),
+            (False, ClassNotFound),
+            None,
+        ),
+    ] {
+        let (after, actions, outcome) = visit(&shop_chat_of(class), feed, &SETTINGS);
+        assert_eq!(supported(&after), verdict, "{name}");
+        assert_eq!(value(&actions, "ID").as_deref(), written, "{name}");
+        assert_eq!(arn_in_status(&after).as_deref(), written, "{name}");
+        assert_eq!(outcome.notices, [], "{name}");
+    }
+    // Another one of the same route is no matter of the class, so the binding has the Event.
+    let (before, ..) = visit(&shop_chat_of(Some(&chat)), listed(&["eu"]), &SETTINGS);
+    let other = vec![copy_of(&full(), "shop-chat", "b2", "eu")];
+    let other = with(full(), Applications::listed(other));
+    let (_, _, outcome) = visit(&before, other, &SETTINGS);
+    assert_eq!(outcome.notices[0].reason, "ProfileChanged");
+}
+
+#[test]
+fn an_edit_of_a_class_takes_no_application_profile_away() {
+    use ConditionStatus::{False, Unknown};
+    use Reason::{
+        ApplicationProfileMismatch, ApplicationProfileNotFound, CatalogUnavailable,
+        ClassNotAllowed, ClassNotFound, ModelUnsupported, Pending,
+    };
+    const NEXT: &str = "anthropic.claude-sonnet-5-5";
+    let chat = class(SONNET, "eu");
+    let (before, ..) = visit(&shop_chat_of(Some(&chat)), listed(&["eu"]), &SETTINGS);
+    let refused =
+        "{model: a.b, geography: eu, namespaceSelector: {matchLabels: {team: x}}}".to_owned();
+    for (name, class, feed, verdict) in [
+        (
+            "another model",
+            Some(class(NEXT, "eu")),
+            listed(&["eu"]),
+            (False, ApplicationProfileMismatch),
+        ),
+        (
+            "another geography",
+            Some(class(SONNET, "global")),
+            listed(&["eu"]),
+            (False, ApplicationProfileMismatch),
+        ),
+        (
+            "another geography, absent",
+            Some(class(SONNET, "global")),
+            listed(&[]),
+            (False, ApplicationProfileNotFound),
+        ),
+        (
+            "another geography, not known",
+            Some(class(SONNET, "global")),
+            unlisted(false),
+            (Unknown, CatalogUnavailable),
+        ),
+        (
+            "another model, not listed yet",
+            Some(class(NEXT, "eu")),
+            full(),
+            (Unknown, Pending),
+        ),
+        (
+            "a mistyped model",
+            Some(class("anthropic.claude-mistyped", "eu")),
+            listed(&["eu"]),
+            (False, ModelUnsupported),
+        ),
+        (
+            "not for the namespace",
+            Some(refused),
+            listed(&["eu"]),
+            (False, ClassNotAllowed),
+        ),
+        ("gone", None, listed(&["eu"]), (False, ClassNotFound)),
+    ] {
+        let edited = with_class(&before, class.as_deref());
+        let (after, actions, outcome) = visit(&edited, feed.clone(), &SETTINGS);
+        assert!(actions.removals.is_empty(), "{name}");
+        assert!(
+            value(&actions, "ID").is_none_or(|id| id == ARN),
+            "{name}: nothing new is written"
+        );
+        assert_eq!(after.status.route, before.status.route, "{name}");
+        assert_eq!(condition(&after, ConditionType::Ready), verdict, "{name}");
+        assert_eq!(outcome.notices, [], "{name}: the class has an Event");
+        let (_, _, again) = visit(&after, feed, &SETTINGS);
+        assert_eq!(again.status, None, "{name}: told once");
+        let undone = with_class(&after, Some(&chat));
+        let (undone, ..) = visit(&undone, listed(&["eu"]), &SETTINGS);
+        assert_eq!(undone.status, before.status, "{name}");
+    }
+    // Where there is one of that name for the new route too, the value follows the class.
+    let moved = with_class(&before, Some(&class(SONNET, "global")));
+    let (after, actions, outcome) = visit(&moved, listed(&["eu", "global"]), &SETTINGS);
+    let other = ARN.replace("a1", "a2");
+    assert_eq!(value(&actions, "ID").as_ref(), Some(&other));
+    assert_eq!(arn_in_status(&after), Some(other));
+    assert_eq!(outcome.notices, [], "the class has an Event");
+}
+
+#[test]
+fn a_spec_that_begins_to_name_one_writes_nothing_while_nothing_is_known() {
+    let keys = KEYS.replace("ARN: ApplicationProfileARN, ", "");
+    let chat = class(SONNET, "eu");
+    let (plain, ..) = visit(&of_class_with(Some(&chat), &keys), full(), &SETTINGS);
+    let naming = |class: Option<&str>| Binding {
+        generation: plain.generation + 1,
+        status: plain.status.clone(),
+        ..shop_chat_of(class)
+    };
+    for (class, feed) in [
+        (None, listed(&["eu"])),
+        (Some(&*chat), failing()),
+        (Some(&chat), with(without("eu"), Applications::default())),
+    ] {
+        let (after, actions, _) = visit(&naming(class), feed, &SETTINGS);
+        assert!(actions.writes.is_empty() && actions.removals.is_empty());
+        assert_eq!(after.status.route, plain.status.route);
+    }
 }
 
 #[test]

@@ -51,6 +51,9 @@ impl Publication {
 pub enum Contradiction {
     /// It is of a model that is neither wanted nor a fallback, and of nothing else that the spec does not allow.
     ModelAlone,
+    /// It is of a geography, or on demand, as the class of the binding does not ask for now. An edit of a class withdraws
+    /// nothing.
+    Class,
     /// It is of a geography that is neither wanted nor a fallback, on demand although `fallback.onDemand` is not true, of
     /// another source region, or, if it was listed live, of another account than that of the role.
     Call,
@@ -67,11 +70,12 @@ pub fn must_withdraw(
     residency_violated || (contradiction == Some(Contradiction::Call) && certain)
 }
 
-/// Returns in what a written value contradicts the spec. Returns `None` when it does not, or when the spec is not valid: then
-/// it is not known what is asked for.
+/// Returns in what a written value contradicts the spec. Returns `None` when it does not, or when it is not known what is asked
+/// for: the spec is not valid, or its class is missing or may not be used.
 #[must_use]
 pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contradiction> {
-    let request = binding.spec.request.as_ref().ok()?;
+    let spec = &binding.spec;
+    let source_region = spec.source_region()?;
     let other_account = || {
         let wanted = binding.spec.role.as_ref().and_then(RoleArn::account);
         // Roles are used for live listings only: the account of a snapshot says nothing about the role.
@@ -80,14 +84,23 @@ pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contra
         matches!((wanted, asked), (Some(wanted), Some(asked)) if wanted != *asked)
     };
     let route = &written.route;
+    if route.source_region != *source_region || other_account() {
+        return Some(Contradiction::Call);
+    }
+    let request = spec.request.as_ref().ok()?;
     let allowed = match &route.invocation {
         Invocation::Profile { geography, .. } => {
             request.geographies().any(|wanted| wanted == geography)
         }
         Invocation::OnDemand => request.on_demand,
     };
-    if route.source_region != request.source_region || !allowed || other_account() {
-        return Some(Contradiction::Call);
+    if !allowed {
+        let is_of_class = spec.class.is_some();
+        return Some(if is_of_class {
+            Contradiction::Class
+        } else {
+            Contradiction::Call
+        });
     }
     let is_other_model = request.models().all(|wanted| *wanted != route.model);
     is_other_model.then_some(Contradiction::ModelAlone)
@@ -177,7 +190,7 @@ fn is_forbidden(answer: &Answer) -> bool {
     match answer {
         Answer::Yes { .. } => true,
         Answer::WithoutApplication { judgement, .. } => judgement.forbids(),
-        Answer::No { .. } | Answer::Unknown(_) => false,
+        Answer::No { .. } | Answer::Unknown(_) | Answer::NotAsked(_) => false,
     }
 }
 
@@ -203,11 +216,17 @@ fn decide_on_written(
     }
     match contradiction {
         // Values without an application profile would be new ones for a spec that names one.
-        _ if without_application(answer) && written.application.is_none() => Publication::Leave,
+        _ if binding.spec.application().is_some() && written.application.is_none() => {
+            Publication::Leave
+        }
         Some(Contradiction::Call) => Publication::Leave,
         // The targets may already hold the value of the new model, of which the status does not know yet.
-        Some(Contradiction::ModelAlone) if !answer.is_definite() => Publication::Leave,
-        Some(Contradiction::ModelAlone) | None => Publication::Keep(written.clone()),
+        Some(Contradiction::ModelAlone | Contradiction::Class) if !answer.is_definite() => {
+            Publication::Leave
+        }
+        Some(Contradiction::ModelAlone | Contradiction::Class) | None => {
+            Publication::Keep(written.clone())
+        }
     }
 }
 
@@ -216,10 +235,6 @@ fn decide_on_written(
 #[must_use]
 pub fn residency_violated(written_judgement: Option<&Judgement>) -> bool {
     written_judgement.is_some_and(Judgement::forbids)
-}
-
-fn without_application(answer: &Answer) -> bool {
-    matches!(answer, Answer::WithoutApplication { .. })
 }
 
 fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) -> Arc<str> {
@@ -242,7 +257,8 @@ fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) 
         }
         Answer::No { finding, .. }
         | Answer::WithoutApplication { finding, .. }
-        | Answer::Unknown(finding) => format!(
+        | Answer::Unknown(finding)
+        | Answer::NotAsked(finding) => format!(
             "the spec now asks for something else, and {}",
             finding.message
         )

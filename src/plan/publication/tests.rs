@@ -3,10 +3,11 @@ use crate::{
     catalog::{FeedState, Freshness, Lifecycle, SourceKind, embedded::Embedded},
     plan::{
         action::RemovalCause,
+        status::Status,
         testing::{
-            SETTINGS, SONNET, bound, condition, edited, failing, full, listing, live, on_demand,
-            planned_in, profile_id, ready_message, sonnet, sonnet_model, visit, with_model,
-            with_models, without,
+            SETTINGS, SONNET, bound, condition, edited, failing, full, listing, live, of_class,
+            on_demand, planned_in, profile_id, ready_message, sonnet, sonnet_model, visit,
+            with_class, with_model, with_models, without,
         },
     },
     residency::NamespaceLimit,
@@ -16,8 +17,8 @@ use super::*;
 
 #[test]
 fn the_withdraw_rule() {
-    use Contradiction::{Call, ModelAlone};
-    for contradiction in [None, Some(ModelAlone), Some(Call)] {
+    use Contradiction::{Call, Class, ModelAlone};
+    for contradiction in [None, Some(ModelAlone), Some(Class), Some(Call)] {
         for certain in [false, true] {
             let expected = contradiction == Some(Call) && certain;
             assert_eq!(must_withdraw(contradiction, certain, false), expected);
@@ -618,4 +619,140 @@ fn a_target_is_not_taken_back_to_the_old_model_while_nothing_is_known() {
         assert!(actions.removals.is_empty());
         assert_eq!(after.status.route, before.status.route);
     }
+}
+
+const CHAT: &str = "{model: 'anthropic.claude-sonnet-4-5-20250929-v1:0', geography: eu}";
+
+fn bound_by_class() -> Binding {
+    visit(&of_class(Some(CHAT)), full(), &SETTINGS).0
+}
+
+fn class_of(binding: &Binding) -> Option<(String, Option<String>)> {
+    let class = binding.status.to_wire().profile?.class?;
+    Some((class.name, class.stage))
+}
+
+#[test]
+fn a_class_moves_a_binding_as_an_edit_of_its_spec_does() {
+    let before = bound_by_class();
+    assert_eq!(profile_id(&before), format!("eu.{SONNET}"));
+    assert_eq!(class_of(&before), Some(("chat".to_owned(), None)));
+    let staged = "{model: a.b, geography: us, stages: [{name: all, namespaceSelector: {}, model: 'anthropic.claude-sonnet-4-5-20250929-v1:0', geography: global}]}";
+    let (after, actions, _) = visit(&with_class(&before, Some(staged)), full(), &SETTINGS);
+    assert_eq!(actions.writes.len(), 1);
+    assert_eq!(profile_id(&after), format!("global.{SONNET}"));
+    let staged = Some(("chat".to_owned(), Some("all".to_owned())));
+    assert_eq!(class_of(&after), staged);
+    let wire = after.status.to_wire();
+    assert_eq!(Status::from_wire(&wire, &"shop".into()), after.status);
+    assert_eq!(visit(&after, full(), &SETTINGS).2.status, None, "quiet");
+}
+
+#[test]
+fn an_edit_of_a_class_withdraws_nothing() {
+    let before = bound_by_class();
+    for (class, reason, says) in [
+        (
+            "{model: anthropic.claude-mistyped, geography: eu}",
+            Reason::ModelUnsupported,
+            "the value of the old model stays",
+        ),
+        // An edit of the binding's own spec to such a geography takes the value away.
+        (
+            "{model: 'anthropic.claude-sonnet-4-5-20250929-v1:0', geography: jp}",
+            Reason::GeographyUnsupported,
+            "the value from before the class changed stays",
+        ),
+        (
+            "{model: anthropic.claude-mistyped, geography: jp}",
+            Reason::ModelUnsupported,
+            "the value from before the class changed stays",
+        ),
+        (
+            "{model: 'arn:x', geography: eu}",
+            Reason::ClassInvalid,
+            "written earlier, stays",
+        ),
+        (
+            "{model: a.b, geography: eu, namespaceSelector: {matchLabels: {team: x}}}",
+            Reason::ClassNotAllowed,
+            "written earlier, stays",
+        ),
+    ] {
+        let edited = with_class(&before, Some(class));
+        let (after, actions, outcome) = visit(&edited, full(), &SETTINGS);
+        assert!(actions.removals.is_empty(), "{class}");
+        assert_eq!(after.status.route, before.status.route, "{class}");
+        assert_eq!(
+            condition(&after, ConditionType::Ready),
+            (ConditionStatus::False, reason),
+            "{class}"
+        );
+        let message = ready_message(&after);
+        assert!(message.contains(says), "{message}");
+        assert_eq!(outcome.notices, [], "the class has an Event");
+        assert_eq!(
+            visit(&after, full(), &SETTINGS).2.status,
+            None,
+            "quiet: {class}"
+        );
+        let undone = with_class(&after, Some(CHAT));
+        let (undone, actions, _) = visit(&undone, full(), &SETTINGS);
+        assert!(actions.removals.is_empty());
+        assert_eq!(undone.status, before.status, "{class}");
+    }
+    let own = bound("geography: eu");
+    let (_, actions, _) = visit(&edited(&own, "geography: jp"), full(), &SETTINGS);
+    assert_eq!(actions.removals.len(), 1, "of its own spec");
+}
+
+#[test]
+fn a_class_that_is_gone_takes_no_value_away_and_gives_none() {
+    let before = bound_by_class();
+    let (after, actions, _) = visit(&with_class(&before, None), full(), &SETTINGS);
+    assert!(actions.removals.is_empty());
+    assert_eq!(after.status.route, before.status.route);
+    assert_eq!(
+        condition(&after, ConditionType::Ready),
+        (ConditionStatus::False, Reason::ClassNotFound)
+    );
+    let (back, ..) = visit(&with_class(&after, Some(CHAT)), full(), &SETTINGS);
+    assert_eq!(back.status, before.status);
+    let (new, actions, _) = visit(&of_class(None), full(), &SETTINGS);
+    assert!(actions.writes.is_empty() && new.status.route.is_none());
+    assert_eq!(
+        condition(&new, ConditionType::Ready),
+        (ConditionStatus::False, Reason::ClassNotFound)
+    );
+    // On demand, what was known is not taken for what is asked.
+    let spec = "{model: 'anthropic.claude-sonnet-4-5-20250929-v1:0', geography: jp, fallback: {onDemand: true}}";
+    let (on_demand_bound, ..) = visit(&of_class(Some(spec)), on_demand(true), &SETTINGS);
+    let (gone, ..) = visit(
+        &with_class(&on_demand_bound, None),
+        on_demand(true),
+        &SETTINGS,
+    );
+    assert_eq!(
+        condition(&gone, ConditionType::Ready).1,
+        Reason::ClassNotFound
+    );
+    assert_eq!(gone.status.route, on_demand_bound.status.route);
+}
+
+#[test]
+fn the_limit_of_a_class_withdraws() {
+    let before = bound_by_class();
+    let limited = "{model: 'anthropic.claude-sonnet-4-5-20250929-v1:0', geography: eu, allowedRegions: ['@us']}";
+    let (after, actions, _) = visit(&with_class(&before, Some(limited)), full(), &SETTINGS);
+    assert_eq!(actions.removals[0].cause, RemovalCause::Withdrawn);
+    assert_eq!(after.status.route, None);
+    let message = ready_message(&after);
+    assert!(
+        message.contains("the class's spec.allowedRegions"),
+        "{message}"
+    );
+    // The limit holds also where the class is not for the namespace.
+    let refused = "{model: a.b, geography: eu, allowedRegions: ['@us'], namespaceSelector: {matchLabels: {team: x}}}";
+    let (after, ..) = visit(&with_class(&before, Some(refused)), full(), &SETTINGS);
+    assert_eq!(after.status.route, None);
 }

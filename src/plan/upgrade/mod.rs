@@ -44,6 +44,8 @@ pub fn hold_back(
     };
     if settings.follow_embedded
         || written.route == fresh.route
+        // Another class or stage is as an edit of the spec.
+        || written.class != fresh.class
         || !only_the_data_differs(binding, written, catalog)
         || lifecycle::outlived(catalog, embedded, &written.route.model, day).is_some()
         || !judgement.permits()

@@ -132,6 +132,7 @@ fn proposal(reference: &Reference, judged: &Judged, scene: &Scene<'_>) -> Result
             fallbacks: Vec::new(),
             on_demand: false,
             source_region: region.clone(),
+            application: None,
         };
         let context = Context {
             catalog,
