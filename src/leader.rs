@@ -196,6 +196,9 @@ impl Election {
     }
 }
 
+/// How many times its own duration a candidate waits at most for the holder of the Lease.
+const LONGEST_DURATION: u32 = 4;
+
 /// What a candidate does next with the Lease.
 #[derive(Debug, PartialEq, Eq)]
 enum LeaseAction {
@@ -279,13 +282,16 @@ impl Candidate {
         }
     }
 
-    /// Returns the duration of the Lease, as its holder has set it.
+    /// Returns the duration of the Lease, as its holder has set it, with a bound: whoever may write it can't keep all replicas
+    /// from leading for ever.
     fn duration(&self) -> Duration {
+        let mine = self.candidacy.timing.lease_duration;
         self.seen
             .as_ref()
             .and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds)
             .and_then(|seconds| u64::try_from(seconds).ok())
-            .map_or(self.candidacy.timing.lease_duration, Duration::from_secs)
+            .map_or(mine, Duration::from_secs)
+            .min(mine * LONGEST_DURATION)
     }
 
     /// Returns the Lease as this candidate writes it: held, or released.
@@ -600,6 +606,10 @@ mod tests {
         lease.spec.as_mut().expect("a spec").lease_duration_seconds = Some(60);
         me.observe(Some(lease), start);
         assert_eq!(me.next_action(start + seconds(59)), LeaseAction::Wait);
+        assert_eq!(me.next_action(start + seconds(60)), LeaseAction::Hold);
+        let mut lease = held_by("hostile", 1);
+        lease.spec.as_mut().expect("a spec").lease_duration_seconds = Some(i32::MAX);
+        me.observe(Some(lease), start);
         assert_eq!(me.next_action(start + seconds(60)), LeaseAction::Hold);
     }
 

@@ -14,6 +14,7 @@ use minijinja::{
 
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
+    plain::{LONGEST_QUOTE, plain},
     route::Route,
     types::{AccountId, ApplicationProfileArn, Region},
 };
@@ -283,7 +284,10 @@ fn describe(error: &minijinja::Error) -> String {
         ErrorKind::OutOfFuel => "takes too many steps: simplify the template".to_owned(),
         ErrorKind::WriteFailure => format!("writes more than {TEMPLATE_OUTPUT} bytes"),
         ErrorKind::UndefinedError => "uses a name that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint, .openAIBaseURL, .anthropicBaseURL, invocation.id, application.arn (with spec.application)".to_owned(),
-        kind => error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}")),
+        kind => error.detail().map_or_else(
+            || kind.to_string(),
+            |detail| format!("{kind}: {}", plain(detail, LONGEST_QUOTE)),
+        ),
     }
 }
 

@@ -1,6 +1,15 @@
 //! The HTTP endpoints of a running operator: `/healthz`, `/readyz` and `/metrics`.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -10,7 +19,11 @@ use axum::{
     routing::get,
 };
 use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 use crate::{
     controller::Health,
@@ -20,13 +33,64 @@ use crate::{
 /// Reads the bearer token that `/metrics` asks for. It is called at each request, so that a mounted Secret can be changed.
 pub type ReadToken = Arc<dyn Fn() -> io::Result<String> + Send + Sync>;
 
+/// How long `/metrics` waits for its token to be read.
+const READ: Duration = Duration::from_secs(2);
+
+/// Reads the token, with bounds: a file may lie on a mount that hangs.
+#[derive(Clone)]
+struct Token {
+    read: ReadToken,
+    /// At most one read is under way, whatever becomes of it.
+    one: Arc<Semaphore>,
+    /// Whether the last read failed, which is logged once.
+    failing: Arc<AtomicBool>,
+}
+
+impl Token {
+    fn new(read: ReadToken) -> Self {
+        Self {
+            read,
+            one: Arc::new(Semaphore::new(1)),
+            failing: Arc::default(),
+        }
+    }
+
+    async fn get(&self) -> io::Result<String> {
+        let read = timeout(READ, self.read_in_a_thread());
+        let read = read
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let was_failing = self.failing.swap(read.is_err(), Ordering::Relaxed);
+        if let Err(error) = &read
+            && !was_failing
+        {
+            tracing::warn!(%error, "the token of /metrics can't be read: check --metrics-token-file");
+        }
+        read
+    }
+
+    /// Reads in a thread of its own, which nobody waits for when the program ends.
+    async fn read_in_a_thread(&self) -> io::Result<String> {
+        let permit = self.one.clone().acquire_owned().await;
+        let permit = permit.map_err(io::Error::other)?;
+        let (tell, told) = oneshot::channel();
+        let read = self.read.clone();
+        thread::Builder::new().spawn(move || {
+            // Nobody may wait any more.
+            let _ = tell.send(read());
+            drop(permit);
+        })?;
+        told.await.map_err(io::Error::other)?
+    }
+}
+
 /// The state that the endpoints share.
 #[derive(Clone)]
 struct AppState {
     health: Health,
     metrics: Metrics,
     /// What reads the token that `/metrics` asks for. `None` if anybody may read it.
-    token: Option<ReadToken>,
+    token: Option<Token>,
 }
 
 /// Serves the endpoints for as long as it is polled. With a token, `/metrics` answers only who gives it.
@@ -53,13 +117,14 @@ pub async fn serve(
         .route(
             "/metrics",
             get(async |State(app): State<AppState>, headers: HeaderMap| {
-                refusal(&app, &headers).unwrap_or_else(|| page(&app.metrics))
+                let refusal = refusal(&app, &headers).await;
+                refusal.unwrap_or_else(|| page(&app.metrics))
             }),
         )
         .with_state(AppState {
             health,
             metrics,
-            token,
+            token: token.map(Token::new),
         });
     axum::serve(listener, router).await
 }
@@ -72,15 +137,10 @@ fn probe(answer: Result<(), &'static str>) -> (StatusCode, &'static str) {
 }
 
 /// Returns the answer to who may not read the metrics, or `None` to who may.
-fn refusal(app: &AppState, headers: &HeaderMap) -> Option<Response> {
-    let read = app.token.as_ref()?;
-    let token = match read() {
-        Ok(token) => token,
-        Err(error) => {
-            tracing::warn!(%error, "the token of /metrics can't be read: check --metrics-token-file");
-            let why = "the token that this endpoint asks for can't be read";
-            return Some((StatusCode::SERVICE_UNAVAILABLE, why).into_response());
-        }
+async fn refusal(app: &AppState, headers: &HeaderMap) -> Option<Response> {
+    let Ok(token) = app.token.as_ref()?.get().await else {
+        let why = "the token that this endpoint asks for can't be read";
+        return Some((StatusCode::SERVICE_UNAVAILABLE, why).into_response());
     };
     let given = headers.get(header::AUTHORIZATION);
     let given = given.and_then(|value| value.to_str().ok());
@@ -115,6 +175,22 @@ fn page(metrics: &Metrics) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_hangs_holds_up_nothing_else() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = parking_lot::Mutex::new(held);
+        let token = Token::new(Arc::new(move || {
+            // Ends when the test does.
+            let _ = held.lock().recv();
+            Ok("token".to_owned())
+        }));
+        for _ in 0..3 {
+            let error = token.get().await.expect_err("it hangs");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        drop(release);
+    }
 
     #[test]
     fn only_the_token_opens() {

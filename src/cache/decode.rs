@@ -17,6 +17,7 @@ use crate::{
         InferenceProfileClass, InferenceProfileClassSpec, InferenceProfileClassStatus, names,
     },
     class::{Class, Labels},
+    plain::{LONGEST_QUOTE, plain},
     plan::{
         identity::ObjectKey,
         observed::{Binding, Controller, Holding, Spec, TargetView, fingerprint},
@@ -363,7 +364,7 @@ fn controller(meta: &ObjectMeta) -> Option<Controller> {
     Some(Controller {
         uid: owner.uid.as_str().into(),
         binding: ours.then(|| owner.name.as_str().into()),
-        description: format!("{} {}", owner.kind, owner.name).into(),
+        description: plain(&format!("{} {}", owner.kind, owner.name), LONGEST_QUOTE).into(),
     })
 }
 

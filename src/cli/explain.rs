@@ -428,9 +428,7 @@ fn print_application(
         Ok(Some(arn)) => writeln!(out, "Application:    {arn}")?,
         Err(unfound) => {
             writeln!(out, "Application:    {}", unfound.reason)?;
-            for line in unfound.message.lines() {
-                writeln!(out, "                {line}")?;
-            }
+            writeln!(out, "                {}", unfound.message)?;
         }
     }
     Ok(())

@@ -2,10 +2,10 @@
 
 use std::{
     fs,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Read, Write},
     net::SocketAddr,
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -24,6 +24,7 @@ use crate::{
     feeds::{CONFIRMATION, Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
+    plain::plain,
     plan::Settings,
     server,
     traces::{self, Endpoint, Exporter},
@@ -35,6 +36,8 @@ use super::{
     options::{AwsOptions, CatalogSource, LimitOptions, RegionOptions, RoleOptions},
 };
 
+/// Longest token of `/metrics`, in bytes.
+const LONGEST_TOKEN: u64 = 16 * 1024;
 /// How long to wait for a connection to the apiserver.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -340,13 +343,25 @@ async fn serve(
     let Some(address) = address else {
         return std::future::pending().await;
     };
-    let token =
-        token_file.map(|path| -> server::ReadToken { Arc::new(move || fs::read_to_string(&path)) });
+    let token = token_file.map(|path| -> server::ReadToken { Arc::new(move || token(&path)) });
     let source = server::serve(address, health, metrics, token)
         .await
         .err()
         .unwrap_or_else(|| io::Error::other("the server ended"));
     Error::Endpoints { address, source }
+}
+
+/// Reads the token that `/metrics` asks for. A token is short: what comes after [`LONGEST_TOKEN`] is an error.
+fn token(path: &Path) -> io::Result<String> {
+    let mut token = String::new();
+    let file = fs::File::open(path)?;
+    let read = file.take(LONGEST_TOKEN + 1).read_to_string(&mut token)?;
+    if read as u64 > LONGEST_TOKEN {
+        return Err(io::Error::other(format!(
+            "it is longer than {LONGEST_TOKEN} bytes"
+        )));
+    }
+    Ok(token)
 }
 
 /// Returns a future that ends on SIGTERM or SIGINT.
@@ -386,13 +401,36 @@ pub(super) fn client(mut config: kube::Config) -> Result<Client, Error> {
     Client::try_from(config).map_err(|error| Error::Cluster(error.into()))
 }
 
+/// Longest line of the log, in bytes.
+const LONGEST_LINE: usize = 32 * 1024;
+
+/// Writes what is written at once as one line, so that no text in it forges another one.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if text.len() <= LONGEST_LINE && !text.contains(&b'\n') {
+            self.0.write_all(line)?;
+        } else {
+            let text = String::from_utf8_lossy(text);
+            writeln!(self.0, "{}", plain(&text, LONGEST_LINE))?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Starts logging to standard error, and tracing where it is asked for. `RUST_LOG` sets the filter of the log; the default is
 /// info.
 fn start_logging(format: LogFormat, traces: Option<&Exporter>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(|| OneLine(io::stderr()));
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
@@ -406,6 +444,18 @@ fn start_logging(format: LogFormat, traces: Option<&Exporter>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_logged_at_once_is_one_line() {
+        let forged = format!("{}\n", "x".repeat(2 * LONGEST_LINE));
+        for (text, lines) in [("a\n", 1), ("a\nb\n", 1), (forged.as_str(), 1)] {
+            let mut log = OneLine(Vec::new());
+            log.write_all(text.as_bytes()).expect("written");
+            let log = String::from_utf8(log.0).expect("a text");
+            assert_eq!(log.lines().count(), lines);
+            assert!(log.ends_with('\n') && log.len() <= LONGEST_LINE + 1);
+        }
+    }
 
     #[test]
     fn durations() {

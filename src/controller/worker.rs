@@ -112,7 +112,8 @@ impl Workers {
         if let Some(error) = &error
             && (error.is_not_found() || error.is_replaced())
         {
-            return (VisitResult::Success, None);
+            // The event of its deletion comes, or it was not the apiserver itself that answered.
+            return (VisitResult::Requeued, Retry::Soon.longest_pause());
         }
         self.state.changes().postpone(key);
         match error {

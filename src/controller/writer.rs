@@ -35,6 +35,7 @@ use crate::{
     },
     leader::Leadership,
     metrics::{Metrics, Operation},
+    plain::plain,
     plan::{
         Notice, Problem, Removal, Restart, Retry, Tried, TriedRemoval, TriedWrite, Write,
         WriteMode, check_merge, foreign_object,
@@ -731,12 +732,7 @@ fn event_of(notice: &Notice) -> Event {
 
 /// Shortens a message to the 1 kB that an Event may carry.
 fn shortened(message: &str) -> String {
-    const MOST: usize = 1024;
-    if message.len() <= MOST {
-        return message.to_owned();
-    }
-    let end = message.floor_char_boundary(MOST - 3);
-    format!("{}...", &message[..end])
+    plain(message, 1024).into_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The status of a binding in the form that plans compare and the cache keeps, and its conversion to and from the API type.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as WireCondition, Time};
@@ -14,6 +14,7 @@ use crate::{
     },
     catalog::SourceKind,
     class::ClassUse,
+    plain::{LONGEST_MESSAGE, plain},
     render::Values,
     route::Route,
     types::{AccountId, ApplicationProfileArn, Arn, ModelId, ParseError},
@@ -50,12 +51,17 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Returns a finding.
+    /// Returns a finding. Its message is put on one line and bounded: others may have worded a part of it.
     pub fn new(status: ConditionStatus, reason: Reason, message: impl Into<Arc<str>>) -> Self {
+        let message: Arc<str> = message.into();
+        let message = match plain(&message, LONGEST_MESSAGE) {
+            Cow::Borrowed(_) => message,
+            Cow::Owned(shown) => shown.into(),
+        };
         Self {
             status,
             reason,
-            message: message.into(),
+            message,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::api::condition::Reason;
+use crate::api::condition::{ConditionStatus, ConditionType, Reason};
 
 use super::{
     action::{
@@ -111,6 +111,11 @@ impl Plan {
             return None;
         }
         let binding = &*self.decisions.binding;
+        if was_refused(binding) {
+            // It will be again, mostly: a mark and its removal would be two writes for nothing at each try. Where it is not, the
+            // hash in the inventory tells of the change.
+            return None;
+        }
         let targets = restarts::marked(binding, self.writes.iter().flatten(), now)?;
         Some(Status {
             targets,
@@ -146,6 +151,14 @@ impl Plan {
         };
         (writing, writes)
     }
+}
+
+/// Says whether targets of this very spec were refused when it was looked at last.
+fn was_refused(binding: &Binding) -> bool {
+    let status = &binding.status;
+    let synced = status.condition(ConditionType::TargetsSynced);
+    status.observed_generation == Some(binding.generation)
+        && synced.is_some_and(|synced| synced.status == ConditionStatus::False)
 }
 
 /// A plan whose writes are under way.

@@ -130,7 +130,7 @@ fn not_found(
         .or(account)
         .map_or_else(String::new, |account| format!(" of account {account}"));
     format!(
-        "no application profile named {name} is listed in {region}{account_in_words}: make it of {}, or set application.name to one that is there:\n{}\nor, with Terraform:\n{}",
+        "no application profile named {name} is listed in {region}{account_in_words}: set application.name to one that is there, or make it of {}: `{}`, or with Terraform {}",
         route.id(),
         command(name, route, account),
         terraform(name, route, account),
@@ -147,7 +147,7 @@ fn mismatch(
         .iter()
         .map(|profile| format!("{} {}", profile.arn, difference(profile, route, account)));
     format!(
-        "the application profile named {name} is not one of {}: {}; set application.name to one that is, or model and geography to what it is made of, or make one:\n{}",
+        "the application profile named {name} is not one of {}: {}; set application.name to one that is, or model and geography to what it is made of, or make one: `{}`",
         route.id(),
         first(differences, "; "),
         command(name, route, account),
@@ -241,16 +241,13 @@ fn command(name: &ApplicationName, route: &Route, account: Option<&AccountId>) -
     )
 }
 
-/// Returns the Terraform resource of an application profile of a route.
+/// Returns the arguments of the Terraform resource that makes an application profile of a route. Messages have one line, and blocks
+/// with several arguments would not.
 ///
 /// Source: <https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/bedrock_inference_profile>
 fn terraform(name: &ApplicationName, route: &Route, account: Option<&AccountId>) -> String {
-    let mut label = name.as_str().replace(' ', "_");
-    if label.starts_with(|first: char| first.is_ascii_digit()) {
-        label.insert(0, '_');
-    }
     format!(
-        "resource \"aws_bedrock_inference_profile\" \"{label}\" {{\n  name = \"{name}\"\n  model_source {{\n    copy_from = \"{}\"\n  }}\n}}",
+        "an `aws_bedrock_inference_profile` with `name = \"{name}\"` and `model_source {{ copy_from = \"{}\" }}`",
         copied_from(route, account)
     )
 }
@@ -485,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_has_the_lines_that_make_the_profile() {
+    fn the_message_has_what_makes_the_profile_on_one_line() {
         let catalog =
             catalog(SourceKind::Bedrock).with_applications(Applications::listed(Vec::new()));
         let embedded = Embedded::load().catalog(&region());
@@ -496,18 +493,18 @@ mod tests {
         let on_demand = Route::on_demand(MODEL.parse().expect("a model"), region());
         let source = format!("arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.{MODEL}");
         let model = format!("arn:aws:bedrock:eu-west-1::foundation-model/{MODEL}");
-        for (name, route, account, lines) in [
+        for (name, route, account, parts) in [
             (
                 "shop-chat",
                 &eu,
                 catalog.account(),
                 vec![
                     format!(
-                        "aws bedrock create-inference-profile --inference-profile-name shop-chat --model-source copyFrom={source} --region eu-west-1"
+                        "`aws bedrock create-inference-profile --inference-profile-name shop-chat --model-source copyFrom={source} --region eu-west-1`"
                     ),
-                    "resource \"aws_bedrock_inference_profile\" \"shop-chat\" {".to_owned(),
-                    "  name = \"shop-chat\"".to_owned(),
-                    format!("    copy_from = \"{source}\""),
+                    format!(
+                        "`name = \"shop-chat\"` and `model_source {{ copy_from = \"{source}\" }}`"
+                    ),
                 ],
             ),
             (
@@ -516,10 +513,9 @@ mod tests {
                 catalog.account(),
                 vec![
                     format!(
-                        "aws bedrock create-inference-profile --inference-profile-name '2 Shops' --model-source copyFrom={model} --region eu-west-1"
+                        "`aws bedrock create-inference-profile --inference-profile-name '2 Shops' --model-source copyFrom={model} --region eu-west-1`"
                     ),
-                    "resource \"aws_bedrock_inference_profile\" \"_2_Shops\" {".to_owned(),
-                    "  name = \"2 Shops\"".to_owned(),
+                    "`name = \"2 Shops\"`".to_owned(),
                 ],
             ),
             (
@@ -527,21 +523,18 @@ mod tests {
                 &eu,
                 None,
                 vec![format!(
-                    "    copy_from = \"{}\"",
+                    "copy_from = \"{}\"",
                     source.replace("111122223333", "ACCOUNT")
                 )],
             ),
         ] {
             let unfound = application_profile(&request(name), route, &catalog, account, None)
                 .expect_err("there is none");
-            let said: Vec<&str> = unfound.message.lines().collect();
-            for line in lines {
-                assert!(
-                    said.contains(&line.as_str()),
-                    "{line} in {}",
-                    unfound.message
-                );
+            let message = unfound.message;
+            for part in parts {
+                assert!(message.contains(&part), "{part} in {message}");
             }
+            assert!(!message.contains('\n'), "{message}");
         }
     }
 

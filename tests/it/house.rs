@@ -12,6 +12,7 @@ use syn::{spanned::Spanned, visit::Visit};
 
 /// The modules of the crate from the bottom up: each may import those before it. ARCHITECTURE.md says the same.
 const ORDER: &[&str] = &[
+    "plain",
     "types",
     "route",
     "pause",

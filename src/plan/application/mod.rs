@@ -86,7 +86,7 @@ pub fn supported(binding: &Binding, finding: &Finding, is_certain: bool, kept: b
     let Some(written) = binding.status.route.as_deref().filter(|_| kept) else {
         return finding.clone();
     };
-    // The message ends in lines to copy.
+    // The message has a command to copy, which is told last.
     let stays = match &written.application {
         Some(arn) if finding.reason == Reason::ApplicationProfileNotFound => {
             format!("{arn}, written earlier, stays in the targets")

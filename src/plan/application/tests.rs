@@ -209,7 +209,7 @@ fn one_that_appears_is_written_and_one_that_vanishes_stays() {
     let (absent, ..) = visit(&sonnet(&shop_chat("eu")), listed(&[]), &SETTINGS);
     let message = ready_message(&absent);
     assert!(
-        message.contains("\naws bedrock create-inference-profile --inference-profile-name shop-chat --model-source copyFrom=arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu."),
+        message.contains("`aws bedrock create-inference-profile --inference-profile-name shop-chat --model-source copyFrom=arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu."),
         "{message}"
     );
     let (after, actions, _) = visit(&absent, listed(&["eu"]), &SETTINGS);

@@ -475,6 +475,25 @@ fn a_value_that_the_status_lacks_restarts_when_it_changes() {
 }
 
 #[test]
+fn what_was_refused_is_not_marked_again_and_restarts_all_the_same() {
+    let before = bound_with_workload("geography: eu");
+    let changed = edited(&before, &with_workload("geography: global"));
+    let refuse = |_: &Write| Err(problem(Reason::TargetForbidden, "no", Retry::Rarely));
+    let plan = planned_with_restarts(observed(&changed, full()), NOW + 5);
+    let (_, outcome) = carry_out(plan, refuse, |_| Ok(()), |_| TRIGGERED, NOW + 5);
+    let refused = Binding {
+        status: outcome.status.expect("a status"),
+        ..changed
+    };
+    let plan = || planned_with_restarts(observed(&refused, full()), NOW + 60);
+    assert_eq!(plan().mark(NOW + 60), None);
+    let (_, outcome) = carry_out(plan(), refuse, |_| Ok(()), |_| TRIGGERED, NOW + 60);
+    assert_eq!(outcome.status, None, "no write for nothing");
+    let (actions, _) = carry_out(plan(), write_succeeds, |_| Ok(()), |_| TRIGGERED, NOW + 60);
+    assert_eq!(actions.restarts.len(), 1);
+}
+
+#[test]
 fn a_mark_is_taken_back_where_nothing_was_written() {
     let before = bound_with_workload("geography: eu");
     let changed = edited(&before, &with_workload("geography: global"));
