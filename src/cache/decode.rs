@@ -74,6 +74,24 @@ impl WatchedBinding {
         }
     }
 
+    /// Returns the source region that the spec names. `None` if it names none.
+    #[must_use]
+    pub fn named_region(&self) -> Option<Region> {
+        let Some(Lenient::Readable(spec)) = &self.spec else {
+            return None;
+        };
+        spec.source_region.as_ref()?.parse().ok()
+    }
+
+    /// Returns the source region of the written value, as the status has it.
+    #[must_use]
+    pub fn written_region(&self) -> Option<Region> {
+        let Some(Lenient::Readable(status)) = &self.status else {
+            return None;
+        };
+        status.profile.as_ref()?.source_region.parse().ok()
+    }
+
     /// Returns the binding and its version, or `None` if its spec cannot be read.
     #[must_use]
     pub fn into_binding(self, default_region: &Region) -> Option<(Binding, u64)> {

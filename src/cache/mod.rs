@@ -361,6 +361,12 @@ impl Cache {
         }
     }
 
+    /// Says whether a Namespace is known.
+    #[must_use]
+    pub fn knows_namespace(&self, name: &Arc<str>) -> bool {
+        self.namespaces.contains_key(name)
+    }
+
     /// Takes in that the Namespaces, all or only this one, can't be watched: their limits are not known.
     pub fn namespaces_unreadable(&mut self, only: Option<&Arc<str>>) -> FollowUp {
         if self.unreadable.insert(only.cloned()) {

@@ -26,6 +26,16 @@ impl Labels {
         Self(labels)
     }
 
+    /// Returns these labels with others added, which replace those of the same key.
+    #[must_use]
+    pub fn with(&self, others: &Self) -> Self {
+        let is_replaced = |key: &str| others.0.iter().any(|(other, _)| **other == *key);
+        let kept = self.0.iter().filter(|(key, _)| !is_replaced(key));
+        let mut labels: Box<[(Arc<str>, Arc<str>)]> = kept.chain(&others.0).cloned().collect();
+        labels.sort_unstable();
+        Self(labels)
+    }
+
     /// Returns the value of a label of the Namespace of this name.
     fn get<'a>(&'a self, namespace: &'a str, key: &str) -> Option<&'a str> {
         if key == NAME_LABEL {
@@ -122,6 +132,15 @@ impl fmt::Display for Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_added_and_replaced() {
+        let labels = Labels::new([("a", "1"), ("c", "1")]);
+        let others = Labels::new([("b", "2"), ("c", "2")]);
+        let expected = Labels::new([("a", "1"), ("b", "2"), ("c", "2")]);
+        assert_eq!(labels.with(&others), expected);
+        assert_eq!(labels.with(&Labels::default()), labels);
+    }
 
     #[test]
     fn selectors_select_as_kubernetes_defines() {

@@ -11,6 +11,7 @@ mod iam_policy;
 mod input;
 mod options;
 mod output;
+mod preview;
 mod render;
 mod run;
 mod scan;
@@ -29,7 +30,7 @@ use clap_complete::Shell;
 use crate::{api, catalog::CatalogError};
 
 /// The exit code if a binding is not Ready or not shown to be within its limits, a request is not supported, a policy denies
-/// one, or a scan found what it was to fail on.
+/// one, an edit would cost a binding its Ready or its value, or a scan found what it was to fail on.
 const NOT_READY: u8 = 3;
 /// The exit code if a request was served outside of the destinations that are known, or of a binding's limits.
 const SERVED_OUTSIDE: u8 = 4;
@@ -42,7 +43,7 @@ const BAD_INPUT: u8 = 2;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready or not shown to be within its limits, a request is not supported, a policy denies one, or a scan found what it was to fail on; 4 a request was served where it must not be.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
+    after_help = "Exit codes: 0 all is well; 1 something failed; 2 bad input; 3 a binding is not Ready or not shown to be within its limits, a request is not supported, a policy denies one, an edit would cost a binding its Ready or its value, or a scan found what it was to fail on; 4 a request was served where it must not be.\n\nInstalled as kubectl-ipb on PATH, the same commands are `kubectl ipb ...`."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -57,6 +58,8 @@ enum Command {
     Render(render::RenderArgs),
     /// Says which profile serves a model from a region, and why the other candidates do not
     Explain(explain::ExplainArgs),
+    /// Says what an edit of classes, bindings and Namespaces would do to a cluster, before it is applied
+    Preview(Box<preview::PreviewArgs>),
     /// Reports the route of every binding in a cluster, the limits on it, and the verdict, for auditors
     Evidence(evidence::EvidenceArgs),
     /// Finds hard-coded models, profiles and ARNs in files or in a cluster, and says what is wrong with them
@@ -190,6 +193,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
         }
         Command::Render(args) => render::run(args, &mut out, &mut io::stderr()).await,
         Command::Explain(args) => explain::run(args, &mut out, &mut io::stderr()).await,
+        Command::Preview(args) => preview::run(*args, &mut out, &mut io::stderr()).await,
         Command::Evidence(args) => evidence::run(args, &mut out, &mut io::stderr()).await,
         Command::Scan(args) => scan::run(*args, &mut out, &mut io::stderr()).await,
         Command::Catalog(command) => {

@@ -218,7 +218,7 @@ fn render(
 
 /// Checks what can be checked without a cluster: whether an object that is among the files allows the merge. One that is
 /// not is taken to be there and to allow it.
-fn try_write(
+pub(super) fn try_write(
     binding: &Binding,
     write: &PlannedWrite,
     objects: &HashMap<TargetKey, TargetView>,

@@ -1,4 +1,5 @@
-//! Decides what to do about one binding. The functions are pure and infallible; the controller and `render` share them.
+//! Decides what to do about one binding. The functions are pure and infallible; the controller, `render` and
+//! `preview` share them.
 //!
 //! [`plan`] turns [`Observed`] into a [`Plan`]. The steps of a plan ([`steps`]) end in an [`Outcome`]: the status, Events
 //! and the next visit. None of them reads a clock or does I/O.

@@ -44,6 +44,7 @@ mod monitoring;
 mod operator;
 mod outages;
 mod ownership;
+mod preview;
 mod probes;
 mod published;
 mod reasons;
@@ -109,6 +110,7 @@ fn main() -> ExitCode {
             monitoring::cases(),
             outages::cases(),
             ownership::cases(),
+            preview::cases(),
             probes::cases(),
             published::cases(),
             reasons::cases(),

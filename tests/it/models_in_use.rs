@@ -64,6 +64,16 @@ const EXCEPTIONS: [Exception; 10] = [
         reason: "the fault suite has models of its own",
     },
     Exception {
+        file: "tests/golden/preview.txt",
+        model: Some("anthropic.claude-sonet-5-5"),
+        reason: "an edit with a typing mistake is previewed",
+    },
+    Exception {
+        file: "tests/golden/preview.json",
+        model: Some("anthropic.claude-sonet-5-5"),
+        reason: "an edit with a typing mistake is previewed",
+    },
+    Exception {
         file: "tests/golden/catalog-matrix-eu.txt",
         model: None,
         reason: "the whole catalog is listed",

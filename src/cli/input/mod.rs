@@ -122,6 +122,32 @@ impl Input {
         Ok(reader.finish()?)
     }
 
+    /// Reads bindings, classes and Namespaces, of which none must be there but one object of any of these kinds. See
+    /// [`Input::read`].
+    ///
+    /// # Errors
+    ///
+    /// Returns all that is wrong, and that there is no such object.
+    pub(super) fn read_any(
+        command: &'static str,
+        paths: &[PathBuf],
+        namespace: &str,
+        region: Option<&Region>,
+    ) -> Result<Self, super::Error> {
+        let mut reader = Reader::new(Reading(command), namespace, region, LIMITS)?;
+        reader.wants = Wants::Any;
+        for path in paths {
+            reader.path(path);
+        }
+        Ok(reader.finish()?)
+    }
+
+    /// Returns the Namespaces among the files: each with its name, its residency limit and its labels.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = (&Arc<str>, NamespaceLimit, &Labels)> {
+        let namespaces = self.labels.iter();
+        namespaces.map(|(name, labels)| (name, self.limit_of(name), labels))
+    }
+
     /// Returns the class of this name.
     ///
     /// # Errors
@@ -246,6 +272,8 @@ impl fmt::Display for Location {
 enum Wants {
     Bindings,
     Classes,
+    /// Bindings, classes or Namespaces.
+    Any,
 }
 
 struct Reader<'r> {
@@ -368,6 +396,10 @@ impl<'r> Reader<'r> {
         match self.wants {
             Wants::Bindings => self.input.bindings.len(),
             Wants::Classes => self.input.classes.len(),
+            Wants::Any => {
+                let input = &self.input;
+                input.bindings.len() + input.classes.len() + input.labels.len()
+            }
         }
     }
 
@@ -712,9 +744,12 @@ impl<'r> Reader<'r> {
                 more => format!("; and {more} more"),
             };
             let others = others.join("; ");
+            let binding = InferenceProfileBinding::kind(&());
+            let class = InferenceProfileClass::kind(&());
             let kind = match self.wants {
-                Wants::Bindings => InferenceProfileBinding::kind(&()),
-                Wants::Classes => InferenceProfileClass::kind(&()),
+                Wants::Bindings => binding.into_owned(),
+                Wants::Classes => class.into_owned(),
+                Wants::Any => format!("{class} or {binding}"),
             };
             let wanted = match self.builder {
                 Some(command) => self.reading.pipe(command),
