@@ -193,7 +193,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
         }
         Command::Render(args) => render::run(args, &mut out, &mut io::stderr()).await,
         Command::Explain(args) => explain::run(args, &mut out, &mut io::stderr()).await,
-        Command::Preview(args) => preview::run(*args, &mut out, &mut io::stderr()).await,
+        Command::Preview(args) => Box::pin(preview::run(*args, &mut out, &mut io::stderr())).await,
         Command::Evidence(args) => evidence::run(args, &mut out, &mut io::stderr()).await,
         Command::Scan(args) => scan::run(*args, &mut out, &mut io::stderr()).await,
         Command::Catalog(command) => {

@@ -242,6 +242,7 @@ mod tests {
     fn status(value: Option<&str>, ready: bool, targets: &[(&str, &str)]) -> Status {
         let route = value.map(|model| {
             Arc::new(WrittenRoute {
+                application: None,
                 route: Route {
                     model: model.parse().expect("a model"),
                     source_region: "eu-west-1".parse().expect("a region"),
