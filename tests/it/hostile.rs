@@ -172,8 +172,13 @@ fn templates() {
         let templates = [(Arc::from("f"), Arc::from(text))];
         let kind = TargetKind::ConfigMap;
         let found = content(kind, CreationPolicy::Owner, &[], &templates, values);
-        if let Ok(found) = found {
-            prop_assert!(found["f"].len() <= 64 * 1024);
+        match found {
+            Ok(found) => prop_assert!(found["f"].len() <= 64 * 1024),
+            Err(error) => {
+                let message = error.to_string();
+                prop_assert!(message.len() <= 1024, "{} bytes", message.len());
+                prop_assert!(!message.contains(char::is_control), "{message:?}");
+            }
         }
         Ok(())
     });
