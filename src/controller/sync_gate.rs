@@ -165,9 +165,9 @@ impl SyncGate {
         self.open_if_complete(&mut members);
     }
 
-    /// Records that a watch can't list. If it has been so for [`GRACE`] while the apiserver answered the others, `lasting` is
-    /// called, before the work goes on without it.
-    pub fn failed(&self, number: usize, failure: &WatchFailure, lasting: impl FnOnce()) {
+    /// Records that a watch can't list. `unreadable` is called whenever the others do not wait for it, before the work goes on
+    /// without it: what it would have told is unknown then.
+    pub fn failed(&self, number: usize, failure: &WatchFailure, unreadable: impl FnOnce()) {
         let now = Instant::now();
         let mut members = self.members.lock();
         let members = &mut *members;
@@ -179,12 +179,7 @@ impl SyncGate {
         let since = match member.progress {
             Progress::Failing { since, .. } if !in_an_outage => since,
             Progress::Failing { .. } | Progress::Listing | Progress::Complete => now,
-            Progress::Refused => {
-                if !in_an_outage {
-                    lasting();
-                }
-                return;
-            }
+            Progress::Refused => return unreadable(),
         };
         let lasts = now.saturating_duration_since(since) >= GRACE;
         let is_refused = matches!(failure, WatchFailure::Refused(_));
@@ -194,6 +189,9 @@ impl SyncGate {
             (false, true) if lasts && is_refused => Progress::Refused,
             _ => Progress::Failing { since, is_refused },
         };
+        if member.progress == Progress::Refused {
+            unreadable();
+        }
         if let WatchFailure::Refused(status) = failure {
             // A refusal is told when it counts; a watch that was never complete needs it told to be cured.
             let counts = lasts || !member.listed;
@@ -209,9 +207,6 @@ impl SyncGate {
                 error,
                 "a watch failed: the apiserver does not answer; nothing is written until it does"
             );
-        }
-        if lasts {
-            lasting();
         }
         self.open_if_complete(members);
     }
@@ -319,7 +314,7 @@ mod tests {
         WatchFailure::Refused(Box::new(status))
     }
 
-    /// Fails, and says whether that was told as lasting, and before the gate opened.
+    /// Fails, and says whether what the watch tells is unreadable, which must be told before the gate opens.
     fn fails(gate: &SyncGate, number: usize, failure: &WatchFailure) -> bool {
         let was_open = gate.is_open();
         let mut told = None;
@@ -425,8 +420,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_never_was_is_waited_for_unless_it_is_optional() {
         let gate = gate();
-        fails(&gate, NAMESPACES, &refused());
-        fails(&gate, BINDINGS, &refused());
+        let told = fails(&gate, NAMESPACES, &refused());
+        assert!(
+            told,
+            "nothing is written against limits that nobody may read"
+        );
+        assert!(!fails(&gate, BINDINGS, &refused()));
         tokio::time::advance(GRACE * 2).await;
         fails(&gate, BINDINGS, &refused());
         assert!(!gate.is_open());

@@ -158,8 +158,8 @@ impl<H: EventHandler> WatchLoop<H> {
                 }
                 End::Failed(failure) => {
                     self.position = None;
-                    let lasting = || self.handler.is_unreadable();
-                    self.gate().failed(self.number, &failure, lasting);
+                    let unreadable = || self.handler.is_unreadable();
+                    self.gate().failed(self.number, &failure, unreadable);
                     Some(failure)
                 }
             };
