@@ -1,29 +1,19 @@
 //! What probes and Prometheus get from a running operator.
 
-use std::{
-    fs,
-    process::Stdio,
-    sync::{Arc, Mutex},
-};
+use std::fs;
 
 use inference_profile_operator::leader::{Candidacy, Election, Timing};
 use inference_profile_operator::metrics::Metrics;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use serde_json::json;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
 
 use crate::{
     case::{Case, cases},
-    common::{
-        bedrock_server::{BedrockServer, profile},
-        program::PROGRAM,
-    },
+    common::bedrock_server::{BedrockServer, profile},
     operator::{Options, SONNET},
+    running::{Log, Running, get_with},
     stage::{EU, ID, REGION, Stage, empty, sonnet},
     support::eventually,
 };
@@ -240,22 +230,6 @@ impl Bedrock {
     }
 }
 
-/// The lines that a program has logged since it serves.
-#[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().expect("not poisoned").clone()
-    }
-
-    /// Returns how many lines have this text.
-    pub fn count(&self, text: &str) -> usize {
-        let lines = self.lines();
-        lines.iter().filter(|line| line.contains(text)).count()
-    }
-}
-
 /// As [`run_logged`], for those who do not look at the log.
 pub async fn run(
     stage: &Stage,
@@ -273,32 +247,11 @@ pub async fn run_logged(
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> (Child, String, Log) {
-    let mut program = Command::new(PROGRAM)
-        .args(["run", "--region=eu-west-1", "--http-addr=127.0.0.1:0"])
-        .args(["--namespace", &stage.namespace])
-        .args(["--leader-elect", "--lease-namespace", &stage.namespace])
-        .args(arguments)
-        .env("KUBECONFIG", stage.cluster.kubeconfig())
-        .env_remove("RUST_LOG")
-        .envs(environment.iter().copied())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the program runs");
-    let mut lines = BufReader::new(program.stderr.take().expect("piped")).lines();
-    let address = loop {
-        let line = lines.next_line().await.expect("a log").expect("an address");
-        if let Some((_, rest)) = line.split_once("address=") {
-            break rest.trim().to_owned();
-        }
-    };
-    let log = Log::default();
-    let noted = log.clone();
-    tokio::spawn(async move {
-        while let Ok(Some(line)) = lines.next_line().await {
-            noted.0.lock().expect("not poisoned").push(line);
-        }
-    });
+    let Running {
+        program,
+        address,
+        log,
+    } = Running::start(stage, arguments, environment).await;
     (program, address, log)
 }
 
@@ -312,15 +265,4 @@ pub async fn terminate(program: &mut Child) {
 
 async fn get(address: &str, path: &str) -> String {
     get_with(address, path, "").await
-}
-
-/// Gets a path with more headers, each with the end of its line.
-async fn get_with(address: &str, path: &str, headers: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer
 }

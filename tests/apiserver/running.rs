@@ -18,7 +18,23 @@ pub struct Running {
     pub program: Child,
     /// Where it serves.
     pub address: String,
-    lines: Arc<Mutex<Vec<String>>>,
+    pub log: Log,
+}
+
+/// The lines that a program has logged.
+#[derive(Debug, Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+
+    /// Returns how many lines have this text.
+    pub fn count(&self, text: &str) -> usize {
+        let lines = self.lines();
+        lines.iter().filter(|line| line.contains(text)).count()
+    }
 }
 
 impl Running {
@@ -36,39 +52,38 @@ impl Running {
             .kill_on_drop(true)
             .spawn()
             .expect("the program runs");
-        let lines = Arc::<Mutex<Vec<String>>>::default();
-        let (noted, stderr) = (lines.clone(), program.stderr.take().expect("piped"));
+        let log = Log::default();
+        let (noted, stderr) = (log.clone(), program.stderr.take().expect("piped"));
         // A full pipe would hold it up.
         tokio::spawn(async move {
             let mut read = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = read.next_line().await {
-                noted.lock().expect("not poisoned").push(line);
+                noted.0.lock().expect("not poisoned").push(line);
             }
         });
         let address = eventually("it says where it serves", || async {
-            let lines = lines.lock().expect("not poisoned");
+            let lines = log.lines();
             let found = lines.iter().find_map(|line| line.split_once("address="));
             found
                 .map(|(_, address)| address.trim().to_owned())
-                .ok_or_else(|| lines.clone())
+                .ok_or_else(|| log.lines())
         })
         .await;
         Self {
             program,
             address,
-            lines,
+            log,
         }
     }
 
     /// Returns the lines of the log so far.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().expect("not poisoned").clone()
+        self.log.lines()
     }
 
     /// Returns how many lines of the log have these words.
     pub fn count(&self, words: &str) -> usize {
-        let lines = self.lines();
-        lines.iter().filter(|line| line.contains(words)).count()
+        self.log.count(words)
     }
 
     /// Waits until so many lines of the log have these words.
@@ -120,7 +135,7 @@ impl Running {
 }
 
 /// Gets a path with more headers, each with the end of its line.
-async fn get_with(address: &str, path: &str, headers: &str) -> String {
+pub async fn get_with(address: &str, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");

@@ -113,9 +113,10 @@ pub fn table(options: &Options, seed: u64, rows: &[Row]) -> String {
     let mut text = String::new();
     let mut line = |line: &str| writeln!(text, "{line}").unwrap_or_default();
     line(&format!(
-        "{} bindings, 2 replicas, seed {seed}: `make chaos CHAOS_SEED={seed} CHAOS_ROUNDS={}{}{}`",
+        "{} bindings, 2 replicas, seed {seed}: `make chaos CHAOS_SEED={seed} CHAOS_ROUNDS={} CHAOS_WORLDS={}{}{}`",
         options.bindings(),
         options.rounds,
+        options.worlds,
         if options.short { " CHAOS_SHORT=1" } else { "" },
         options.bindings.map_or(String::new(), |bindings| format!(
             " CHAOS_BINDINGS={bindings}"
