@@ -76,13 +76,14 @@ impl Operation {
     }
 }
 
-/// A kind of change that can need a write. The higher ones are what people wait for.
+/// A kind of change that can need a write. The higher ones are what people wait for; the lowest may be the event of the operator's
+/// own write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// What AWS offers, or the state of a model's life.
-    Catalog,
     /// A target that others changed or removed.
     Target,
+    /// What AWS offers, or the state of a model's life.
+    Catalog,
     /// A Namespace, such as its limit.
     Namespace,
     /// A class.

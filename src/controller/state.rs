@@ -94,6 +94,24 @@ impl State {
     /// Changes the cache and follows up. Feeds are held and released under the lock, so that they follow the order of the
     /// changes.
     pub fn change(&self, what: Change, change: impl FnOnce(&mut Cache) -> FollowUp) {
+        self.change_counted(|_, _| Some(what), change);
+    }
+
+    /// As [`State::change`], for an event of a binding. Where it wakes the binding itself in the low lane, only its status moved:
+    /// that is mostly the operator's own doing, and no change that waits for a write.
+    pub fn change_binding(&self, binding: &ObjectKey, change: impl FnOnce(&mut Cache) -> FollowUp) {
+        let of_spec = |woken: &ObjectKey, lane| woken != binding || lane == Lane::High;
+        self.change_counted(
+            |woken, lane| of_spec(woken, lane).then_some(Change::Binding),
+            change,
+        );
+    }
+
+    fn change_counted(
+        &self,
+        what: impl Fn(&ObjectKey, Lane) -> Option<Change>,
+        change: impl FnOnce(&mut Cache) -> FollowUp,
+    ) {
         let mut cache = self.cache();
         let follow_up = change(&mut cache);
         // First, so that a feed that starts now lists them at once.
@@ -111,7 +129,9 @@ impl State {
         }
         let now = Instant::now();
         for (key, lane) in follow_up.wake {
-            self.changes().note(&key, what, now);
+            if let Some(what) = what(&key, lane) {
+                self.changes().note(&key, what, now);
+            }
             self.queue.push(key, lane);
         }
     }

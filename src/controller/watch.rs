@@ -154,9 +154,8 @@ impl EventHandler for Bindings {
     fn apply(&self, watched: WatchedBinding, via: Via) {
         let key = watched.key();
         if let Some((binding, version)) = watched.into_binding(&self.default_region) {
-            self.state.change(Change::Binding, |cache| {
-                cache.apply_binding(binding, version, via)
-            });
+            self.state
+                .change_binding(&key, |cache| cache.apply_binding(binding, version, via));
         } else {
             tracing::error!(
                 binding = %key,
