@@ -198,7 +198,7 @@ struct Monitored {
 }
 
 impl Monitored {
-    /// Starts all, with two bindings that are Ready and one that is not. So many requests to Bedrock are throttled first.
+    /// Starts all, with two bindings that are Ready and one that is not, and a class. So many requests to Bedrock are throttled first.
     async fn start(stage: &Stage, throttled: usize) -> Self {
         let bedrock = BedrockServer::start().await;
         let destinations = [REGION, "eu-north-1"];
@@ -223,6 +223,7 @@ impl Monitored {
             ("AWS_EC2_METADATA_DISABLED", "true"),
         ];
         let arguments = ["--catalog=bedrock", "--refresh-interval=1s"];
+        stage.offer(spec("eu")).await;
         let (leader, first) = run(stage, &arguments, &environment).await;
         for name in ["claude", "sonnet"] {
             stage.bound(name, spec("eu")).await;
@@ -239,7 +240,8 @@ impl Monitored {
         }
     }
 
-    async fn stop(self) {
+    async fn stop(self, stage: &Stage) {
+        stage.delete_class().await;
         for mut replica in self.replicas {
             terminate(&mut replica).await;
         }
@@ -275,7 +277,7 @@ async fn every_panel_has_data(stage: &Stage) {
     assert!(certain.is_empty(), "there is no panel {certain:?}");
 
     variables_have_values(&dashboard, prometheus).await;
-    monitored.stop().await;
+    monitored.stop(stage).await;
 }
 
 /// Has the operator do a bit of everything for a while: edits, drift, a limit, a failure, throttling.
@@ -344,7 +346,7 @@ async fn the_dashboard_is_drawn(stage: &Stage) {
     let answers = json!({"start": from, "end": to, "panels": drawn});
     let path = std::env::var_os(ANSWERS).expect("looked at before");
     fs::write(path, answers.to_string()).expect("written");
-    monitored.stop().await;
+    monitored.stop(stage).await;
 }
 
 /// A rule that looks for a label that no series has would never fire.
@@ -378,5 +380,5 @@ async fn every_alert_looks_at_series_that_exist(stage: &Stage) {
             .await;
         }
     }
-    monitored.stop().await;
+    monitored.stop(stage).await;
 }

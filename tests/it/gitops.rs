@@ -1,4 +1,4 @@
-//! Argo CD's view of a binding: gitops/argocd/health.lua, run by the interpreter that Argo CD has in it.
+//! Argo CD's view of bindings and classes: gitops/argocd/*/health.lua, run by the interpreter that Argo CD has in it.
 
 use std::{
     fmt::Write,
@@ -17,7 +17,17 @@ use crate::common::{
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const KEY: &str = "resource.customizations.health.inferenceprofiles.dev_InferenceProfileBinding";
+/// The folders of the checks, with the settings of Argo CD that hold them.
+const CHECKS: [(&str, &str); 2] = [
+    (
+        "binding",
+        "resource.customizations.health.inferenceprofiles.dev_InferenceProfileBinding",
+    ),
+    (
+        "class",
+        "resource.customizations.health.inferenceprofiles.dev_InferenceProfileClass",
+    ),
+];
 
 /// What the check says.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -38,8 +48,8 @@ struct Test {
     input_path: PathBuf,
 }
 
-fn folder() -> PathBuf {
-    Path::new(ROOT).join("gitops/argocd")
+fn folder(check: &str) -> PathBuf {
+    Path::new(ROOT).join("gitops/argocd").join(check)
 }
 
 fn yaml(path: &Path) -> Value {
@@ -75,9 +85,9 @@ fn lua(value: &Value) -> String {
     }
 }
 
-/// Runs the check on an object. What Argo CD gives a check beside the object differs with its version and settings, so
+/// Runs a check on an object. What Argo CD gives a check beside the object differs with its version and settings, so
 /// here it gets next to nothing.
-fn health(glua: &Path, object: &Value) -> Health {
+fn health(glua: &Path, check: &str, object: &Value) -> Health {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("run.lua");
     let source = format!(
@@ -90,7 +100,9 @@ fn health(glua: &Path, object: &Value) -> Health {
     );
     fs::write(&script, source).expect("a script");
     let mut command = Command::new(glua);
-    command.arg(&script).arg(self::folder().join("health.lua"));
+    command
+        .arg(&script)
+        .arg(self::folder(check).join("health.lua"));
     let said = Output::of(&mut command, "").ok();
     let [status, message] = said.lines().collect::<Vec<_>>()[..] else {
         panic!("a status and a message: {said}")
@@ -102,22 +114,25 @@ fn health(glua: &Path, object: &Value) -> Health {
 }
 
 #[test]
-fn the_check_says_what_its_own_table_says() {
+fn the_checks_say_what_their_own_tables_say() {
     let Some(glua) = tools::tool("glua") else {
         return;
     };
-    let suite: Suite =
-        serde_json::from_value(yaml(&folder().join("health_test.yaml"))).expect("a table");
-    let inputs = fs::read_dir(folder().join("testdata")).expect("inputs");
-    assert_eq!(suite.tests.len(), inputs.count(), "each input is used once");
-    for test in suite.tests {
-        let object = yaml(&folder().join(&test.input_path));
-        assert_eq!(
-            health(&glua, &object),
-            test.health_status,
-            "{}",
-            test.input_path.display()
-        );
+    for (check, _) in CHECKS {
+        let folder = folder(check);
+        let suite: Suite =
+            serde_json::from_value(yaml(&folder.join("health_test.yaml"))).expect("a table");
+        let inputs = fs::read_dir(folder.join("testdata")).expect("inputs");
+        assert_eq!(suite.tests.len(), inputs.count(), "each input is used once");
+        for test in suite.tests {
+            let object = yaml(&folder.join(&test.input_path));
+            assert_eq!(
+                health(&glua, check, &object),
+                test.health_status,
+                "{check}/{}",
+                test.input_path.display()
+            );
+        }
     }
 }
 
@@ -129,7 +144,7 @@ fn the_inputs_of_the_table_are_what_the_operator_says_of_the_examples() {
         ("healthy", "claude"),
         ("degraded", "claude-jp-from-ireland"),
     ] {
-        let mut object = yaml(&folder().join(format!("testdata/{input}.yaml")));
+        let mut object = yaml(&folder("binding").join(format!("testdata/{input}.yaml")));
         let status = &mut object["status"];
         for (list, field) in [("conditions", "lastTransitionTime"), ("targets", "uid")] {
             let items = status.get_mut(list).and_then(Value::as_array_mut);
@@ -189,7 +204,7 @@ fn the_check_understands_every_status_that_the_operator_gives_to_the_examples() 
             }
             other => panic!("Ready has no such status: {other:?}"),
         };
-        let said = health(&glua, &object);
+        let said = health(&glua, "binding", &object);
         assert_eq!(
             (said.status.as_str(), said.message.as_str().into()),
             (expected, ready["message"].clone())
@@ -200,13 +215,15 @@ fn the_check_understands_every_status_that_the_operator_gives_to_the_examples() 
 }
 
 #[test]
-fn what_is_installed_is_the_check() {
-    let installed = yaml(&folder().join("argocd-cm.yaml"));
-    let check = fs::read_to_string(folder().join("health.lua")).expect("the check");
-    assert_eq!(installed["data"][KEY], check);
+fn what_is_installed_are_the_checks() {
+    let installed = yaml(&Path::new(ROOT).join("gitops/argocd/argocd-cm.yaml"));
+    for (check, setting) in CHECKS {
+        let text = fs::read_to_string(folder(check).join("health.lua")).expect("the check");
+        assert_eq!(installed["data"][setting], text);
+    }
     assert_eq!(
         installed["data"].as_object().map(serde_json::Map::len),
-        Some(1),
+        Some(CHECKS.len()),
         "nothing else of Argo CD's settings"
     );
 }

@@ -22,6 +22,7 @@ use inference_profile_operator::{
     render::{Values, content},
     residency::{Limit, LimitOrigin, Limits, NamespaceLimit},
     route::Route,
+    scan::{Bounds, Finder, Scene, judge as judge_mention},
     types::{Arn, Region, RoleArn},
 };
 use proptest::{prelude::*, sample::select, test_runner::TestCaseResult};
@@ -292,6 +293,41 @@ fn bindings() {
             .map(|target| (target.name.clone(), target.kind))
             .collect();
         prop_assert!(!names.is_empty(), "there is always a target");
+        Ok(())
+    });
+}
+
+/// A text of any kind, as `scan` reads it.
+#[test]
+fn texts() {
+    let embedded = Embedded::load();
+    let finder = Finder::new(embedded, []).expect("a finder");
+    let region = region();
+    let catalogs = BTreeMap::from([(region.clone(), Arc::new(embedded.catalog(&region)))]);
+    let limits = Limits::all([Limit::parse(LimitOrigin::Binding, &["eu-*"])]);
+    let scene = Scene {
+        embedded,
+        catalogs: &catalogs,
+        region: Some(&region),
+        geographies: &[],
+        limits: &limits,
+        day: jiff::civil::date(2026, 11, 1),
+    };
+    tries("text", |text| {
+        let found = finder.find(text.as_bytes(), Bounds { findings: 20 });
+        prop_assert!(found.mentions.len() <= 20);
+        let without_mark = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines: Vec<&str> = without_mark.split('\n').collect();
+        for mention in found.mentions {
+            // It stands where it is said to stand.
+            let line = lines[mention.line - 1];
+            prop_assert!(line.contains(&mention.text), "{mention:?} in {line:?}");
+            prop_assert!(
+                !judge_mention(&mention.reference, &scene)
+                    .opinions
+                    .is_empty()
+            );
+        }
         Ok(())
     });
 }

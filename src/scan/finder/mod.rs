@@ -326,6 +326,11 @@ fn arn(text: &[u8], resource_start: usize, resource: &str) -> Option<(usize, Opt
     let least = resource_start.saturating_sub(ARN_HEAD);
     let head = &text[least..resource_start];
     let start = memchr::memmem::rfind(head, b"arn")?;
+    // `Arn::parse` takes any account: what ends a text, such as a quote or the end of a line, ends an ARN too.
+    let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"-:%".contains(b);
+    if !head[start..].iter().all(is_part) {
+        return None;
+    }
     let whole = decoded(&head[start..]) + resource;
     let arn = Arn::parse(&whole)
         .ok()

@@ -349,6 +349,14 @@ fn models_of_a_listing_are_known_too() {
     assert_eq!(texts, ["eu.acme.rocket-9", "acme.rocket-10"]);
 }
 
+#[test]
+fn an_arn_ends_with_its_line() {
+    let text = format!("arn:aws:bedrock:eu-west-1:1\n2:foundation-model/{SONNET}");
+    assert_eq!(texts(&text), [SONNET]);
+    let text = format!("'arn:aws:bedrock:eu-west-1::' + '::foundation-model/{SONNET}'");
+    assert_eq!(texts(&text), [SONNET]);
+}
+
 /// A text takes time linear in its length, whatever is in it: these would take hours otherwise.
 #[test]
 fn long_lines_and_many_hits_are_no_trouble() {
