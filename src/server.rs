@@ -18,11 +18,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use sha2::{Digest, Sha256};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, oneshot},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -35,6 +40,15 @@ pub type ReadToken = Arc<dyn Fn() -> io::Result<String> + Send + Sync>;
 
 /// How long `/metrics` waits for its token to be read.
 const READ: Duration = Duration::from_secs(2);
+
+/// How long a connection may be without a request, or take to send the head of one. Longer than the usual pause between two scrapes.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// Most connections at once: a few probes and scrapers need a handful. Others wait until one ends.
+const CONNECTIONS: usize = 64;
+
+/// How long nothing is accepted after that has failed, which is where the process has no file descriptor left.
+const AFTER_FAILED_ACCEPT: Duration = Duration::from_secs(1);
 
 /// Reads the token, with bounds: a file may lie on a mount that hangs.
 #[derive(Clone)]
@@ -126,7 +140,29 @@ pub async fn serve(
             metrics,
             token: token.map(Token::new),
         });
-    axum::serve(listener, router).await
+    answer(listener, router, IDLE).await
+}
+
+/// Answers the requests of all connections, and closes those that are idle for too long.
+async fn answer(listener: TcpListener, router: Router, idle: Duration) -> io::Result<()> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = places.clone().acquire_owned().await;
+        let place = place.map_err(io::Error::other)?;
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(AFTER_FAILED_ACCEPT).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let mut http = http1::Builder::new();
+        let http = http.timer(TokioTimer::new()).header_read_timeout(idle);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(async move {
+            // How a connection ends is the peer's affair.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
 }
 
 fn probe(answer: Result<(), &'static str>) -> (StatusCode, &'static str) {
@@ -174,7 +210,40 @@ fn page(metrics: &Metrics) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
     use super::*;
+
+    #[tokio::test]
+    async fn connections_that_say_nothing_are_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = Router::new().route("/healthz", get(async || "ok"));
+        tokio::spawn(answer(listener, router, Duration::from_millis(50)));
+        let connect = async |said: &str| {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            stream.write_all(said.as_bytes()).await.expect("written");
+            stream
+        };
+        let mut silent = Vec::new();
+        for number in 0..CONNECTIONS {
+            let said = ["", "GET /healthz HTTP/1.1\r\n"][number % 2];
+            silent.push(connect(said).await);
+        }
+        // They have all places: this one is answered when one of them is closed.
+        let mut asking = connect("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).await.expect("closed");
+        assert!(answer.ends_with("ok"), "{answer}");
+        for mut stream in silent {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.expect("closed");
+            assert_eq!(answer, "");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_read_that_hangs_holds_up_nothing_else() {
