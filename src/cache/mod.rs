@@ -136,6 +136,34 @@ pub struct Life {
     pub bindings: usize,
 }
 
+/// A condition that says that a binding needs somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failing {
+    /// `Ready` or `ModelActive`.
+    pub condition: ConditionType,
+    /// Its status, which is not True.
+    pub status: ConditionStatus,
+    /// Its reason.
+    pub reason: Reason,
+}
+
+impl Failing {
+    fn all(status: &Status) -> Vec<Self> {
+        let conditions = [ConditionType::Ready, ConditionType::ModelActive];
+        conditions
+            .into_iter()
+            .filter_map(|condition| {
+                let found = status.condition(condition)?;
+                (found.status != ConditionStatus::True).then_some(Self {
+                    condition,
+                    status: found.status,
+                    reason: found.reason,
+                })
+            })
+            .collect()
+    }
+}
+
 /// Returns the earlier of two dates: bindings that were visited at different times can have different ones.
 fn earlier(one: Option<Date>, other: Option<Date>) -> Option<Date> {
     match (one, other) {
@@ -211,6 +239,25 @@ impl Cache {
             *counts.entry(key).or_default() += 1;
         }
         counts
+    }
+
+    /// Returns the bindings that are not Ready, or whose model is not active, each with the conditions that say so; the first
+    /// `most` by namespace and name, and how many more there are.
+    #[must_use]
+    pub fn failing(&self, most: usize) -> (BTreeMap<ObjectKey, Vec<Failing>>, usize) {
+        let (mut named, mut left_out) = (BTreeMap::new(), 0);
+        for (key, known) in &self.bindings {
+            let conditions = Failing::all(&known.value.status);
+            if conditions.is_empty() {
+                continue;
+            }
+            named.insert(key.clone(), conditions);
+            if named.len() > most {
+                named.pop_last();
+                left_out += 1;
+            }
+        }
+        (named, left_out)
     }
 
     /// Returns the lives of the models that bindings use, by model and source region, as their statuses have them, each with the

@@ -848,3 +848,48 @@ fn a_class_counts_the_bindings_that_name_it() {
     assert!(cache.by_class().is_empty());
     assert!(cache.take_touched_classes().contains(&chat));
 }
+
+#[test]
+fn failing_bindings_are_named_up_to_a_bound() {
+    use ConditionStatus::{False, True, Unknown};
+    use ConditionType::{ModelActive, Ready};
+    let mut cache = default_cache();
+    let mut add = |name: &str, conditions: &[(ConditionType, ConditionStatus, Reason)]| {
+        let mut known = binding(name);
+        let conditions = conditions.iter();
+        known.status.conditions = conditions
+            .map(|&(kind, status, reason)| crate::plan::status::Condition {
+                kind,
+                status,
+                reason,
+                message: "".into(),
+                generation: 1,
+                since: 1,
+            })
+            .collect();
+        cache.apply_binding(known, 1, Via::Event);
+    };
+    let active = (ModelActive, True, Reason::Active);
+    let legacy = (ModelActive, False, Reason::LegacyModel);
+    add("well", &[(Ready, True, Reason::Bound), active]);
+    add("not-visited", &[]);
+    add("d", &[(Ready, Unknown, Reason::CatalogUnavailable)]);
+    add("b", &[(Ready, False, Reason::TargetConflict), legacy]);
+    add("a", &[(Ready, True, Reason::Bound), legacy]);
+    add("c", &[(Ready, False, Reason::TargetConflict)]);
+    for (most, expected, left_out) in [
+        (9, &["a", "b", "c", "d"][..], 0),
+        (4, &["a", "b", "c", "d"], 0),
+        (2, &["a", "b"], 2),
+        (0, &[], 4),
+    ] {
+        let (named, more) = cache.failing(most);
+        let names: Vec<&str> = named.keys().map(|key| key.name.as_ref()).collect();
+        assert_eq!((names.as_slice(), more), (expected, left_out), "{most}");
+    }
+    let (named, _) = cache.failing(9);
+    let said =
+        |name: &str| -> Vec<Reason> { named[&key(name)].iter().map(|it| it.reason).collect() };
+    assert_eq!(said("a"), [Reason::LegacyModel]);
+    assert_eq!(said("b"), [Reason::TargetConflict, Reason::LegacyModel]);
+}

@@ -16,6 +16,9 @@ use crate::{
 
 use super::state::State;
 
+/// Most bindings that are named: an outage that concerns all of them must not make a series for each.
+const MOST_NAMED: usize = 1000;
+
 /// Computes the gauges of a controller for as long as the controller exists.
 pub(super) struct Gauges {
     state: Weak<State>,
@@ -65,7 +68,39 @@ fn bindings(state: &State, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let labels = [("ready", status.as_str()), ("reason", reason.as_str())];
         gauge(count).encode(metric.encode_family(&labels)?)?;
     }
+    failing(state, encoder)?;
     classes(state, encoder)
+}
+
+/// Names the bindings that need somebody. Those that are well have no series, so that their number costs nothing.
+fn failing(state: &State, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let (named, left_out) = state.cache().failing(MOST_NAMED);
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_binding_failing",
+        "1 for each condition Ready or ModelActive of a binding that is not True",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (binding, conditions) in named {
+        for failing in conditions {
+            // `namespace` is the label of the operator's own pods.
+            let labels = [
+                ("binding_namespace", binding.namespace.as_ref()),
+                ("binding", binding.name.as_ref()),
+                ("condition", failing.condition.as_str()),
+                ("status", failing.status.as_str()),
+                ("reason", failing.reason.as_str()),
+            ];
+            gauge(1).encode(metric.encode_family(&labels)?)?;
+        }
+    }
+    let metric = encoder.encode_descriptor(
+        "inference_profile_operator_bindings_failing_unnamed",
+        "Bindings beyond those that inference_profile_operator_binding_failing names",
+        None,
+        MetricType::Gauge,
+    )?;
+    gauge(left_out).encode(metric)
 }
 
 fn classes(state: &State, encoder: &mut DescriptorEncoder) -> fmt::Result {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use inference_profile_operator::leader::{Candidacy, Election, Timing};
-use inference_profile_operator::metrics::Metrics;
+use inference_profile_operator::{api::condition::Reason, metrics::Metrics};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use serde_json::json;
@@ -99,6 +99,12 @@ async fn the_process_serves_probes_and_metrics(stage: &Stage) {
     let (mut program, address) = run(stage, &["--catalog=embedded"], &[]).await;
     stage.bound("a", sonnet()).await;
     assert_eq!(stage.value("a", ID).await.as_deref(), Some(EU));
+    stage
+        .bind("abroad", json!({"model": SONNET, "geography": "ca"}))
+        .await;
+    stage
+        .until("abroad", "Ready", "False", Reason::GeographyUnsupported)
+        .await;
     for path in ["/healthz", "/readyz"] {
         let answer = get(&address, path).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
@@ -107,6 +113,7 @@ async fn the_process_serves_probes_and_metrics(stage: &Stage) {
     for line in [
         r#"inference_profile_operator_bindings{ready="True",reason="Bound"} 1"#,
         r#"inference_profile_operator_writes_total{kind="ConfigMap",operation="apply",result="success"} 1"#,
+        r#"inference_profile_operator_bindings_failing_unnamed 0"#,
         r#"leader_election_master_status{name="inference-profile-operator"} 1"#,
         r#"workqueue_depth{name="inferenceprofilebinding",priority="high"} 0"#,
         r#"controller_runtime_max_concurrent_reconciles{controller="inferenceprofilebinding"} 64"#,
@@ -114,6 +121,22 @@ async fn the_process_serves_probes_and_metrics(stage: &Stage) {
     ] {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     }
+    let failing = |binding: &str, condition: &str, reason: &str| {
+        let namespace = &stage.namespace;
+        format!(
+            r#"inference_profile_operator_binding_failing{{binding_namespace="{namespace}",binding="{binding}",condition="{condition}",status="False",reason="{reason}"}} 1"#
+        )
+    };
+    let named = page.lines();
+    let named = named.filter(|line| line.starts_with("inference_profile_operator_binding_failing"));
+    assert_eq!(
+        named.collect::<Vec<_>>(),
+        [
+            failing("a", "ModelActive", "LegacyModel"),
+            failing("abroad", "Ready", "GeographyUnsupported"),
+            failing("abroad", "ModelActive", "LegacyModel"),
+        ]
+    );
     assert!(get(&address, "/else").await.starts_with("HTTP/1.1 404"));
     let leases: Api<Lease> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
     let held = |lease: &Lease| lease.spec.as_ref()?.holder_identity.clone();

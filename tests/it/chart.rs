@@ -897,6 +897,11 @@ fn each_alert_says_what_to_do_and_can_be_left_out() {
             let text = alert["annotations"][field].as_str();
             assert!(text.is_some_and(|text| !text.is_empty()), "{name}: {field}");
         }
+        let runbook = alert["annotations"]["runbook_url"].as_str();
+        let anchor = format!("/docs/troubleshooting.md#{}", name.to_lowercase());
+        assert!(runbook.is_some_and(|url| url.ends_with(&anchor)), "{name}");
+        let heading = format!("\n### {name}\n");
+        assert!(file("docs/troubleshooting.md").contains(&heading), "{name}");
         let severity = alert["labels"]["severity"].as_str().expect("a severity");
         assert!(
             ["critical", "warning", "info"].contains(&severity),
