@@ -354,6 +354,7 @@ impl Decisions {
         notices.extend(
             ready_event(prior, status).filter(|_| !(of_class && is_of_class(prior, status))),
         );
+        notices.extend(refusal_event(prior, status));
         notices
     }
 }
@@ -400,6 +401,29 @@ fn ready_event(prior: &Status, status: &Status) -> Option<Notice> {
         warning: after.status == ConditionStatus::False,
         reason: after.reason.as_str(),
         message: after.message.to_string(),
+    })
+}
+
+/// Returns the Event for a binding that has no value because the operator lacks credentials or a permission. What passes by itself has
+/// none, nor has a binding with a value: it stays, and one refusal concerns thousands.
+fn refusal_event(prior: &Status, status: &Status) -> Option<Notice> {
+    let refusal = |status: &Status| {
+        let ready = status.condition(ConditionType::Ready)?;
+        let fresh = status.finding(ConditionType::CatalogFresh)?;
+        let is_refusal = ready.status == ConditionStatus::Unknown
+            && status.route.is_none()
+            && matches!(
+                fresh.reason,
+                Reason::AccessDenied | Reason::CredentialsUnavailable | Reason::RoleNotAllowed
+            );
+        is_refusal.then_some(fresh)
+    };
+    let now = refusal(status)?;
+    let is_new = refusal(prior).is_none_or(|before| before.reason != now.reason);
+    is_new.then(|| Notice {
+        warning: true,
+        reason: now.reason.as_str(),
+        message: now.message.to_string(),
     })
 }
 
@@ -517,6 +541,43 @@ mod tests {
                 .get("blockOwnerDeletion")
                 .is_none()
         );
+    }
+
+    #[test]
+    fn what_aws_refuses_a_binding_without_an_answer_is_an_event_once() {
+        use ConditionStatus::{False, True, Unknown};
+        let status = |ready, fresh| {
+            let condition = |kind, status, reason| crate::plan::status::Condition {
+                kind,
+                status,
+                reason,
+                message: "x".into(),
+                generation: 1,
+                since: 1,
+            };
+            Status {
+                conditions: vec![
+                    condition(ConditionType::Ready, ready, Reason::CatalogUnavailable),
+                    condition(ConditionType::CatalogFresh, False, fresh),
+                ],
+                ..Status::default()
+            }
+        };
+        let denied = status(Unknown, Reason::AccessDenied);
+        let without = status(Unknown, Reason::CredentialsUnavailable);
+        let throttled = status(Unknown, Reason::Throttled);
+        let answered = status(True, Reason::AccessDenied);
+        for (prior, now, expected) in [
+            (&Status::default(), &denied, Some("AccessDenied")),
+            (&throttled, &denied, Some("AccessDenied")),
+            (&denied, &without, Some("CredentialsUnavailable")),
+            (&denied, &denied, None),
+            (&Status::default(), &throttled, None),
+            (&Status::default(), &answered, None),
+        ] {
+            let found = refusal_event(prior, now).map(|notice| (notice.warning, notice.reason));
+            assert_eq!(found, expected.map(|reason| (true, reason)));
+        }
     }
 
     #[test]

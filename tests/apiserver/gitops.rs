@@ -158,7 +158,7 @@ async fn the_health_check_is_installed_beside_other_settings(stage: &Stage) {
     assert_eq!(data["url"], "https://argocd.example.com");
     assert_eq!(
         data.as_object().map(serde_json::Map::len),
-        Some(2),
+        Some(3),
         "{data}"
     );
 }

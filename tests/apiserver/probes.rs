@@ -59,6 +59,10 @@ async fn ready_when_the_catalog_is_known_to_fail(stage: &mut Stage) {
     stage.script.denies(REGION);
     stage.start(stage.options());
     until_ready(stage).await;
+    // Whose binding it is learns why it has no value.
+    stage
+        .until_events("a", &[("Warning", "AccessDenied", 1)])
+        .await;
 }
 
 async fn a_standby_is_ready(stage: &mut Stage) {
