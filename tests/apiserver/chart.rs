@@ -114,23 +114,25 @@ async fn applies(stage: &Stage, values: String) {
     {
         know_monitoring(cluster).await;
     }
-    if !values.contains("hostNetwork") {
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment");
+    let deployment = deployment.expect("a Deployment");
+    let home = text(deployment, "/metadata/namespace").to_owned();
+    if home == namespace && !values.contains("hostNetwork") {
         let enforce = "pod-security.kubernetes.io/enforce=restricted";
         cluster
             .kubectl(&["label", "namespace", namespace, enforce])
             .await
             .ok();
     }
-    let deployment = objects.iter().find(|object| object["kind"] == "Deployment");
-    let mut pod = deployment.expect("a Deployment")["spec"]["template"].clone();
+    let mut pod = deployment["spec"]["template"].clone();
     pod["apiVersion"] = json!("v1");
     pod["kind"] = json!("Pod");
     pod["metadata"]["name"] = json!("one-of-the-deployment");
-    pod["metadata"]["namespace"] = json!(namespace);
+    pod["metadata"]["namespace"] = json!(home);
     // A pod is refused without its service account, which a dry run doesn't leave behind.
     let account = text(&pod, "/spec/serviceAccountName");
     cluster
-        .kubectl(&["create", "serviceaccount", account, "-n", namespace])
+        .kubectl(&["create", "serviceaccount", account, "-n", &home])
         .await
         .ok();
     objects.push(pod);
