@@ -10,8 +10,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, case, cases},
-    chart_render::needing_helm,
+    case::{Case, case, cases, needing_minor},
+    chart_render::{MUTATING_SINCE, needing_helm},
     common::{
         chart::{CHART, rendered, run, sets_of_values},
         tools::tool,
@@ -19,7 +19,7 @@ use crate::{
     },
     operator::Options,
     stage::{EU, ID, Stage, assert_host_is_clean, empty, merging, sonnet},
-    support::{Cluster, eventually},
+    support::{Cluster, eventually, yaml},
     targets::spec,
 };
 
@@ -32,11 +32,15 @@ pub fn cases() -> Vec<Case> {
         an_operator_with_rights_on_secrets_writes_them,
         a_release_leaves_the_crd_and_the_bindings_behind,
     )];
-    cases.extend(
-        sets_of_values()
-            .into_iter()
-            .map(|(name, values)| case!(empty, format!("applies_{name}"), applies(values.clone()))),
-    );
+    for (name, values) in sets_of_values() {
+        let needs_minor = match yaml(&values).pointer("/injection/enabled") {
+            Some(Value::Bool(true)) => MUTATING_SINCE,
+            _ => 0,
+        };
+        let name = format!("applies_{name}");
+        let case = case!(empty, name, applies(values.clone()));
+        cases.extend(needing_minor(needs_minor, vec![case]));
+    }
     needing_helm(cases)
 }
 
@@ -442,7 +446,15 @@ async fn a_release_leaves_the_crd_and_the_bindings_behind(stage: &Stage) {
         "region: eu-west-1\nfullnameOverride: {namespace}\nnamespaces: [{namespace}]\nguard: {{enabled: false}}\n"
     );
     // The CRD is there already.
-    let install = ["install", "ipo", CHART, "--take-ownership", "--values", "-"];
+    let install = [
+        "install",
+        "ipo",
+        CHART,
+        "--take-ownership",
+        "--force-conflicts",
+        "--values",
+        "-",
+    ];
     helm_does(&install, &values).await;
     let binding = stage.bind("claude", sonnet()).await;
     let upgrade = ["upgrade", "ipo", CHART, "--values", "-"];

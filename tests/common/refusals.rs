@@ -197,7 +197,8 @@ pub const REFUSALS: &[Refusal] = &[
         name: "two_targets_of_one_kind_and_name",
         fields: "targets: [{kind: ConfigMap, name: a}, {kind: Secret, name: a}, {kind: ConfigMap, name: a}]",
         at: "spec.targets[2]",
-        message: r#"Duplicate value: {"kind":"ConfigMap","name":"a"}"#,
+        // What follows differs between versions of Kubernetes.
+        message: "Duplicate value: ",
     },
     Refusal {
         name: "an_empty_map_of_keys",
@@ -882,7 +883,8 @@ pub const REFUSED_MANIFESTS: &[RefusedManifest] = &[
         "an_owner_without_a_uid",
         "name: a",
         "name: a, ownerReferences: [{apiVersion: v1, kind: Pod, name: a}]",
-        "metadata.ownerReferences[0].uid: Required value",
+        // What follows differs between versions of Kubernetes.
+        "metadata.ownerReferences",
         "metadata.ownerReferences[0].uid: Required value",
     ),
     refused(
