@@ -146,16 +146,6 @@ async fn versions(stage: &Stage, objects: &[Value]) -> BTreeMap<String, Option<S
     versions
 }
 
-/// A kubeconfig with which its holder may do what the operator's service account may.
-fn kubeconfig_of_the_operator(stage: &Stage, folder: &Path) -> std::path::PathBuf {
-    let mut config = yaml(&fs::read_to_string(stage.cluster.kubeconfig()).expect("a kubeconfig"));
-    let user = format!("system:serviceaccount:{}:{RELEASE}", stage.namespace);
-    config["users"][0]["user"]["as"] = json!(user);
-    let path = folder.join("kubeconfig");
-    fs::write(&path, config.to_string()).expect("written");
-    path
-}
-
 async fn an_upgrade_writes_to_no_target(stage: &Stage) {
     let servers = Servers::start_empty(&stage.cluster, &[]).await;
     let stage = Stage::new(servers.cluster.clone(), "upgraded").await;
@@ -189,7 +179,8 @@ async fn an_upgrade_writes_to_no_target(stage: &Stage) {
     assert_eq!(versions(&stage, &targets).await, written, "by the new CRDs");
 
     let folder = tempfile::tempdir().expect("a folder");
-    let kubeconfig = kubeconfig_of_the_operator(&stage, folder.path());
+    let user = format!("system:serviceaccount:{}:{RELEASE}", stage.namespace);
+    let kubeconfig = stage.cluster.kubeconfig_as(&user, folder.path());
     let running = Running::start_with(&kubeconfig, &stage, &ARGUMENTS, &[]).await;
     eventually("every binding is visited", || async {
         let visits = running

@@ -28,6 +28,7 @@ mod preview;
 mod python;
 #[path = "../common/records.rs"]
 mod records;
+mod release;
 mod residency;
 mod scan;
 mod served;
