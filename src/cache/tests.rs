@@ -744,8 +744,9 @@ fn asked(cache: &Cache, namespace: &str, name: &str) -> Result<String, Reason> {
         name: name.into(),
     };
     let observed = cache.observe(&key, |_| FeedState::pending());
-    let request = &observed.expect("a binding").binding.spec.request;
-    let request = request.as_ref().map_err(|error| error.reason())?;
+    let spec = &observed.expect("a binding").binding.spec;
+    let ask = spec.asks.values().next().expect("a model");
+    let request = ask.request.as_ref().map_err(|error| error.reason())?;
     Ok(request.model.to_string())
 }
 
