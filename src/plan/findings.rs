@@ -1005,6 +1005,9 @@ mod tests {
             format!("eu.{SONNET}")
         );
         let mut never = moved.clone();
+        for model in never.status.models.values_mut() {
+            model.state = None;
+        }
         never
             .status
             .conditions

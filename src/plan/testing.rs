@@ -54,7 +54,7 @@ fn spec(yaml: &str) -> Spec {
 }
 
 /// Returns a new binding with this spec, given as YAML.
-fn binding(yaml: &str) -> Binding {
+pub(super) fn binding(yaml: &str) -> Binding {
     Binding {
         key: ObjectKey {
             namespace: "shop".into(),

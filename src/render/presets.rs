@@ -11,16 +11,21 @@ use crate::{
 
 use super::KeySource;
 
-/// The names of models that Claude Code has variables for, each with its variable. `default` is the model that a session starts
-/// with.
+/// The names of models that Claude Code has variables for. `default` is the model that a session starts with.
+const TIERS: [&str; 5] = ["default", "sonnet", "opus", "haiku", "fable"];
+
+/// The variables that select a model, each with the names of models that it takes, the first that is there.
+/// `ANTHROPIC_SMALL_FAST_MODEL` is what earlier versions read in the place of that for haiku.
 ///
 /// Source: <https://code.claude.com/docs/en/model-config>
-const TIERS: [(&str, &str); 5] = [
-    ("default", "ANTHROPIC_MODEL"),
-    ("sonnet", "ANTHROPIC_DEFAULT_SONNET_MODEL"),
-    ("opus", "ANTHROPIC_DEFAULT_OPUS_MODEL"),
-    ("haiku", "ANTHROPIC_DEFAULT_HAIKU_MODEL"),
-    ("fable", "ANTHROPIC_DEFAULT_FABLE_MODEL"),
+const SELECTING: [(&str, &[&str]); 7] = [
+    ("ANTHROPIC_MODEL", &["default"]),
+    ("ANTHROPIC_DEFAULT_SONNET_MODEL", &["sonnet"]),
+    ("ANTHROPIC_DEFAULT_OPUS_MODEL", &["opus"]),
+    ("ANTHROPIC_DEFAULT_HAIKU_MODEL", &["haiku"]),
+    ("ANTHROPIC_DEFAULT_FABLE_MODEL", &["fable", "opus"]),
+    ("ANTHROPIC_SMALL_FAST_MODEL", &["haiku"]),
+    ("CLAUDE_CODE_SUBAGENT_MODEL", &["default"]),
 ];
 
 /// Returns the keys of the preset `ClaudeCode`. Every variable that selects a model is set: where one were not, the program would
@@ -28,21 +33,21 @@ const TIERS: [(&str, &str); 5] = [
 ///
 /// Source: <https://code.claude.com/docs/en/amazon-bedrock>
 pub fn claude_code<T>(models: &Models<T>) -> Vec<(Arc<str>, KeySource)> {
-    let of = |tier: &str| {
-        let same = |(name, _): &(ModelName<'_>, &T)| name.is_some_and(|name| **name == *tier);
-        models.iter().find(same)
+    let of = |wanted: &str| {
+        let mut names = models.iter().map(|(name, _)| name);
+        names.find(|name| name.is_some_and(|name| **name == *wanted))
     };
-    let mut tiers = TIERS.iter().filter_map(|(tier, _)| of(tier));
-    // The CRD insists on one of them. The first model of all is what an older CRD leaves.
-    let Some((first, _)) = tiers.next().or_else(|| models.iter().next()) else {
+    let mut tiers = TIERS.iter().filter_map(|name| of(name));
+    // The CRD insists on one of them. The first model of all is what a wider CRD leaves.
+    let Some(first) = tiers.next().or_else(|| Some(models.iter().next()?.0)) else {
         return Vec::new();
     };
     let source = |model: ModelName<'_>, value| KeySource::Value {
         model: model.cloned(),
         value,
     };
-    let variables = TIERS.iter().map(|(tier, variable)| {
-        let model = of(tier).map_or(first, |(name, _)| name);
+    let variables = SELECTING.iter().map(|(variable, names)| {
+        let model = names.iter().find_map(|name| of(name)).unwrap_or(first);
         (Arc::from(*variable), source(model, ValueName::InvocationID))
     });
     let others = [
@@ -110,6 +115,10 @@ mod tests {
                 &["haiku", "sonnet"],
                 ["sonnet", "sonnet", "sonnet", "haiku", "sonnet"],
             ),
+            (
+                &["haiku", "opus", "sonnet"],
+                ["sonnet", "sonnet", "opus", "haiku", "opus"],
+            ),
             (&["haiku", "other"], ["haiku"; 5]),
             (
                 &["default", "haiku"],
@@ -131,7 +140,7 @@ mod tests {
             assert_eq!(found, expected, "{names:?}");
         }
         let one = claude_code(&Models::One(()));
-        assert_eq!(one.len(), 7);
+        assert_eq!(one.len(), 9);
         let unnamed = |(_, source): &(Arc<str>, KeySource)| {
             matches!(
                 source,

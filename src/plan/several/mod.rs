@@ -119,3 +119,6 @@ fn in_words<'a>(
     }
     texts.join("; ")
 }
+
+#[cfg(test)]
+mod tests;
