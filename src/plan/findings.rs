@@ -235,13 +235,18 @@ fn life(
     let entry = model.entry;
     let earlier = |told: Option<Finding>| {
         let in_use = entry.in_use?;
-        let all = told?;
+        let (state, all) = (in_use.state?, told?);
+        let status = match state {
+            Reason::Active => ConditionStatus::True,
+            _ => ConditionStatus::False,
+        };
+        let otherwise = format!("its state is the one that was last known: {state}");
         Some(Life {
-            state: in_use.state?,
+            state,
             details: in_use.lifecycle.clone(),
             told: Told::Earlier {
-                otherwise: all.clone(),
                 all,
+                otherwise: Finding::new(status, state, otherwise),
             },
         })
     };

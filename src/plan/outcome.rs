@@ -267,13 +267,22 @@ impl Decisions {
         let prior_route = |name: Option<&str>| prior.get(name)?.route.clone();
         let as_before = || {
             if self.binding.status.is_written() && !self.binding.has_same_names() {
-                // What is known of lives is of other models.
-                let one = matches!(prior, Models::One(_));
-                let state = self.active.as_ref().filter(|_| one);
-                prior.map(|_, in_use| ModelInUse {
-                    route: in_use.route.clone(),
-                    lifecycle: None,
-                    state: state.map(|active| active.reason),
+                prior.map(|name, in_use| {
+                    let life = self.lives.get(name.map(|name| &**name));
+                    let route = in_use.route.clone();
+                    match (name, life) {
+                        (_, Some(life)) => ModelInUse {
+                            route,
+                            ..life.clone()
+                        },
+                        (Some(_), None) => in_use.clone(),
+                        // On the wire, the condition has the state of the only model.
+                        (None, None) => ModelInUse {
+                            route,
+                            lifecycle: in_use.lifecycle.clone(),
+                            state: self.active.as_ref().map(|active| active.reason),
+                        },
+                    }
                 })
             } else {
                 with(&prior_route)

@@ -38,7 +38,9 @@ fn model(id: &str, geography: &str) -> Value {
 
 /// Returns a spec for these models, with a key for each.
 fn spec(models: &[(&str, Value)]) -> Value {
-    let keys = models.iter().map(|(name, _)| (name.to_uppercase(), json!(format!("{name}.ProfileID"))));
+    let keys = models
+        .iter()
+        .map(|(name, _)| (name.to_uppercase(), json!(format!("{name}.ProfileID"))));
     let keys: serde_json::Map<_, _> = keys.collect();
     let template = "{% for m in models %}{{ m.name }} {{ m.id }}\n{% endfor %}";
     json!({
@@ -87,18 +89,32 @@ async fn three_models_are_one_write_of_the_target_and_one_of_the_status(stage: &
     let written = states.iter().filter(|object| object.name_any() == "chat");
     assert_eq!(written.count(), 1, "one write of the target");
     let states = bindings.states();
-    let states = states.iter().filter(|binding| binding.name_any() == "claude");
+    let states = states
+        .iter()
+        .filter(|binding| binding.name_any() == "claude");
     assert_eq!(states.count(), 2, "created, and one write of the status");
     stage.unbind("claude").await;
 }
 
 async fn one_without_a_route_holds_back_all_and_is_named(stage: &Stage) {
     stage.bind("claude", three(NO_SUCH)).await;
-    let why = stage.until("claude", "RegionSupported", "False", Reason::ModelUnsupported).await;
-    assert!(why.starts_with("haiku: ") && !why.contains("sonnet"), "{why}");
+    let why = stage
+        .until(
+            "claude",
+            "RegionSupported",
+            "False",
+            Reason::ModelUnsupported,
+        )
+        .await;
+    assert!(
+        why.starts_with("haiku: ") && !why.contains("sonnet"),
+        "{why}"
+    );
     stage.settled().await;
     assert_eq!(stage.config_map("chat").await, None);
-    stage.edit("claude", json!({"models": {"haiku": {"model": HAIKU}}})).await;
+    stage
+        .edit("claude", json!({"models": {"haiku": {"model": HAIKU}}}))
+        .await;
     let bound = stage.ready("claude").await;
     assert_eq!(in_use(&bound).len(), 3);
     let before = data(stage).await;
@@ -106,10 +122,22 @@ async fn one_without_a_route_holds_back_all_and_is_named(stage: &Stage) {
     // Written once, all stay as they are while one has no route, whatever the others ask for.
     let edit = json!({"models": {"haiku": {"model": NO_SUCH}, "sonnet": {"geography": "global"}}});
     stage.edit("claude", edit).await;
-    stage.until("claude", "RegionSupported", "False", Reason::ModelUnsupported).await;
+    stage
+        .until(
+            "claude",
+            "RegionSupported",
+            "False",
+            Reason::ModelUnsupported,
+        )
+        .await;
     stage.settled().await;
     assert_eq!(data(stage).await, before);
-    stage.edit("claude", json!({"models": {"haiku": null}, "targets": null})).await;
+    stage
+        .edit(
+            "claude",
+            json!({"models": {"haiku": null}, "targets": null}),
+        )
+        .await;
     let bound = stage.ready("claude").await;
     assert_eq!(in_use(&bound), [format!("eu.{OPUS}").as_str(), GLOBAL]);
     let object = stage.object("claude").await.data.expect("values");
@@ -118,13 +146,27 @@ async fn one_without_a_route_holds_back_all_and_is_named(stage: &Stage) {
 }
 
 async fn a_limit_that_one_breaks_takes_the_whole_file(stage: &Stage) {
-    let two = spec(&[("haiku", model(HAIKU, "global")), ("sonnet", model(SONNET, "eu"))]);
+    let two = spec(&[
+        ("haiku", model(HAIKU, "global")),
+        ("sonnet", model(SONNET, "eu")),
+    ]);
     stage.bound("claude", two).await;
-    stage.edit("claude", json!({"allowedRegions": ["@eu"]})).await;
-    let why = stage.until("claude", "ResidencySatisfied", "False", Reason::RegionNotAllowed).await;
+    stage
+        .edit("claude", json!({"allowedRegions": ["@eu"]}))
+        .await;
+    let why = stage
+        .until(
+            "claude",
+            "ResidencySatisfied",
+            "False",
+            Reason::RegionNotAllowed,
+        )
+        .await;
     assert!(why.starts_with("haiku: "), "{why}");
     stage.until_gone("chat").await;
-    stage.edit("claude", json!({"models": {"haiku": {"geography": "eu"}}})).await;
+    stage
+        .edit("claude", json!({"models": {"haiku": {"geography": "eu"}}}))
+        .await;
     stage.ready("claude").await;
     assert_eq!(data(stage).await[0].1, format!("eu.{HAIKU}"));
 }
@@ -135,20 +177,41 @@ async fn an_edit_of_a_class_moves_the_models_that_name_it(stage: &Stage) {
     let two = spec(&[("haiku", model(HAIKU, "eu")), ("sonnet", class)]);
     stage.bound("claude", two).await;
     stage.edit_class(json!({"geography": "global"})).await;
-    let moved = |object: &ConfigMap| object.data.as_ref().is_some_and(|data| data["SONNET"] == GLOBAL);
+    let moved = |object: &ConfigMap| {
+        object
+            .data
+            .as_ref()
+            .is_some_and(|data| data["SONNET"] == GLOBAL)
+    };
     stage.until_object("chat", "the class's", moved).await;
     stage.edit_class(json!({"model": NO_SUCH})).await;
-    let why = stage.until("claude", "RegionSupported", "False", Reason::ModelUnsupported).await;
+    let why = stage
+        .until(
+            "claude",
+            "RegionSupported",
+            "False",
+            Reason::ModelUnsupported,
+        )
+        .await;
     assert!(why.starts_with("sonnet: "), "{why}");
     stage.delete_class().await;
-    let why = stage.until("claude", "RegionSupported", "False", Reason::ClassNotFound).await;
+    let why = stage
+        .until("claude", "RegionSupported", "False", Reason::ClassNotFound)
+        .await;
     assert!(why.starts_with("sonnet: "), "{why}");
     stage.settled().await;
     assert_eq!(stage.value("chat", "SONNET").await.as_deref(), Some(GLOBAL));
-    assert_eq!(stage.value("chat", "HAIKU").await, Some(format!("eu.{HAIKU}")));
+    assert_eq!(
+        stage.value("chat", "HAIKU").await,
+        Some(format!("eu.{HAIKU}"))
+    );
     let status = stage.binding("claude").await.status.expect("a status");
-    let named = status.profiles().filter_map(|(name, profile)| Some((name?, profile.class.as_ref()?)));
-    let named: Vec<_> = named.map(|(name, class)| (name, class.name.clone())).collect();
+    let named = status
+        .profiles()
+        .filter_map(|(name, profile)| Some((name?, profile.class.as_ref()?)));
+    let named: Vec<_> = named
+        .map(|(name, class)| (name, class.name.clone()))
+        .collect();
     assert_eq!(named, [("sonnet", stage.class_name())]);
 }
 
@@ -160,10 +223,15 @@ async fn columns_show_which_models_are_in_use(stage: &Stage) {
     let line = |name: &str| {
         let mut lines = printed.lines();
         let line = lines.find(|line| line.starts_with(name)).expect(name);
-        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let several = line("claude");
-    assert!(several.contains(&"haiku,opus,sonnet".to_owned()), "{printed}");
+    assert!(
+        several.contains(&"haiku,opus,sonnet".to_owned()),
+        "{printed}"
+    );
     assert!(several.contains(&"eu-west-1".to_owned()), "{printed}");
     assert!(line("one").contains(&EU.to_owned()), "{printed}");
 }
@@ -178,8 +246,18 @@ async fn a_change_of_one_is_one_write_and_one_restart(stage: &mut Stage) {
     wanted["rollout"] = json!([{"kind": "Deployment", "name": "chat"}]);
     stage.bound("claude", wanted).await;
     let targets = History::<ConfigMap>::watch(stage.config_maps()).await;
-    stage.edit("claude", json!({"models": {"sonnet": {"geography": "global"}}})).await;
-    let moved = |object: &ConfigMap| object.data.as_ref().is_some_and(|data| data["SONNET"] == GLOBAL);
+    stage
+        .edit(
+            "claude",
+            json!({"models": {"sonnet": {"geography": "global"}}}),
+        )
+        .await;
+    let moved = |object: &ConfigMap| {
+        object
+            .data
+            .as_ref()
+            .is_some_and(|data| data["SONNET"] == GLOBAL)
+    };
     targets.first("moved", moved).await;
     eventually("restarted once", || async {
         match stage.restarts("chat").await {
@@ -188,7 +266,10 @@ async fn a_change_of_one_is_one_write_and_one_restart(stage: &mut Stage) {
         }
     })
     .await;
-    let written = targets.states().into_iter().filter(|object| object.name_any() == "chat");
+    let written = targets
+        .states()
+        .into_iter()
+        .filter(|object| object.name_any() == "chat");
     assert_eq!(written.count(), 1, "one write of the target");
     assert_eq!(stage.restarts("chat").await, 1);
     let events = [

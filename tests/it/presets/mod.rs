@@ -31,7 +31,12 @@ fn lite_llm_reads(configuration: &str) -> Option<Vec<Value>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/presets/lite_llm.py");
     let output = Output::of(command.arg(script).arg(file), "");
     let lines = output.ok();
-    Some(lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
+    Some(
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect(),
+    )
 }
 
 /// Returns the file that `render` prints for a spec.
@@ -40,7 +45,9 @@ fn rendered(spec: &str) -> String {
         "{{apiVersion: inferenceprofiles.dev/v1alpha1, kind: InferenceProfileBinding, metadata: {{name: chat, namespace: shop}}, spec: {spec}}}"
     );
     let mut command = Command::new(PROGRAM);
-    command.args(["render", "-f", "-", "--region", "eu-west-1"]).env_clear();
+    command
+        .args(["render", "-f", "-", "--region", "eu-west-1"])
+        .env_clear();
     let printed = documents(&Output::of(&mut command, &binding).ok());
     let file = &printed[0]["data"]["config.yaml"];
     file.as_str().expect("a file").to_owned()
@@ -101,6 +108,9 @@ fn lite_llm_calls_a_model_through_its_application_profile() {
         let Some(read) = lite_llm_reads(&content["config.yaml"]) else {
             return;
         };
-        assert_eq!(read, [request(name, &ARN.replace(':', "%3A").replace('/', "%2F"))]);
+        assert_eq!(
+            read,
+            [request(name, &ARN.replace(':', "%3A").replace('/', "%2F"))]
+        );
     }
 }
