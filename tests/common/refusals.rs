@@ -298,7 +298,7 @@ pub const REFUSALS: &[Refusal] = &[
     Refusal {
         name: "an_unknown_value_name",
         fields: "targets: [{kind: ConfigMap, name: a, keys: {MODEL: ProfileName}}]",
-        at: "spec.targets[0].keys.MODEL",
+        at: "spec.targets[0].keys[MODEL]",
         message: "not the name of a value: expected one of ProfileID, ProfileARN,",
     },
     Refusal {

@@ -459,6 +459,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::NamedModelStatus;
 
     fn binding(name: &str, geography: &str, more: &Value) -> InferenceProfileBinding {
         let mut object = json!({
@@ -559,6 +560,53 @@ mod tests {
         assert!(
             !check.permitted && check.message.contains("the operator's --allowed-regions"),
             "{check:?}"
+        );
+    }
+
+    #[test]
+    fn each_of_several_models_is_reported_with_the_limits_that_hold_for_it() {
+        let one = binding("chat", "eu", &json!({}));
+        let profile = one
+            .status
+            .as_ref()
+            .and_then(|status| status.profile.clone());
+        let mut several = one.clone();
+        let models = json!({"a": {"model": "amazon.nova-lite-v1:0", "geography": "eu"}, "b": {"className": "chat"}});
+        several.spec = serde_json::from_value(json!({"models": models})).expect("a spec");
+        let status = several.status.as_mut().expect("a status");
+        status.profile = None;
+        status.models = ["a", "b", "gone"]
+            .map(|name| NamedModelStatus {
+                name: name.to_owned(),
+                profile: profile.clone(),
+                ..NamedModelStatus::default()
+            })
+            .into();
+        let class = serde_yaml::from_str("{model: a.b, geography: us, allowedRegions: ['@us']}");
+        let class = Class::parse("chat", &class.expect("a class"));
+        let in_force = InForce {
+            classes: Some(BTreeMap::from([("chat".into(), class)])),
+            ..known(&NamespaceLimit::Unset)
+        };
+        let reports = binding_reports(&[several], &in_force, None, Embedded::load());
+        let said: Vec<_> = reports
+            .iter()
+            .map(|it| {
+                (
+                    it.model_name.as_deref(),
+                    &*it.model,
+                    it.class.as_deref(),
+                    it.is_satisfied(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (Some("a"), "amazon.nova-lite-v1:0", None, true),
+                (Some("b"), "a.b", Some("chat"), false),
+                (Some("gone"), "", None, true),
+            ]
         );
     }
 

@@ -1,5 +1,5 @@
-"""Prints what LiteLLM makes of its configuration file: a line of JSON for each model, with the provider, and with the path and the
-region of the request that it sends for it. The server that it is sent to is of this process.
+"""Prints what LiteLLM makes of configuration files: a line of JSON for each model, with the provider, and with the path and the region
+of the request that it sends for it. The server that it is sent to is of this process.
 """
 
 import json
@@ -37,18 +37,24 @@ class Refusing(BaseHTTPRequestHandler):
 server = HTTPServer(("127.0.0.1", 0), Refusing)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 
-with open(sys.argv[1], encoding="utf-8") as file:
-    models = yaml.safe_load(file)["model_list"]
-for model in models:
-    parameters = model["litellm_params"]
-    parameters["aws_bedrock_runtime_endpoint"] = f"http://127.0.0.1:{server.server_port}"
-router = litellm.Router(model_list=models, num_retries=0)
-for model in models:
-    _, provider, _, _ = litellm.get_llm_provider(model["litellm_params"]["model"])
-    try:
-        router.completion(model["model_name"], [{"role": "user", "content": "Which city?"}])
-    except litellm.exceptions.BadRequestError:
-        pass
-    path, signature = requests.pop()
-    region = re.search(r"Credential=[^/]+/[0-9]+/([^/]+)/bedrock/", signature)[1]
-    print(json.dumps({"name": model["model_name"], "provider": provider, "path": path, "region": region}))
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        models = yaml.safe_load(file)["model_list"]
+    for model in models:
+        parameters = model["litellm_params"]
+        parameters["aws_bedrock_runtime_endpoint"] = f"http://127.0.0.1:{server.server_port}"
+    router = litellm.Router(model_list=models, num_retries=0)
+    for model in models:
+        _, provider, _, _ = litellm.get_llm_provider(model["litellm_params"]["model"])
+        try:
+            router.completion(model["model_name"], [{"role": "user", "content": "Which city?"}])
+        except litellm.exceptions.BadRequestError:
+            pass
+        path, signature = requests.pop()
+        region = re.search(r"Credential=[^/]+/[0-9]+/([^/]+)/bedrock/", signature)[1]
+        print(json.dumps({"name": model["model_name"], "provider": provider, "path": path, "region": region}))
+
+
+for path in sys.argv[1:]:
+    read(path)

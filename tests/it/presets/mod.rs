@@ -22,21 +22,20 @@ use crate::{
 const ARN: &str = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a1";
 const SONNET: &str = "anthropic.claude-sonnet-5-5";
 
-/// Returns what LiteLLM makes of a configuration file, a value for each model.
-fn lite_llm_reads(configuration: &str) -> Option<Vec<Value>> {
+/// Returns what LiteLLM makes of configuration files, a value for each model of each.
+fn lite_llm_reads(configurations: &[String]) -> Option<Vec<Value>> {
     let mut command = python::with_packages(&["litellm", "yaml"])?;
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("config.yaml");
-    fs::write(&file, configuration).expect("written");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/presets/lite_llm.py");
-    let output = Output::of(command.arg(script).arg(file), "");
-    let lines = output.ok();
-    Some(
-        lines
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect(),
-    )
+    command.arg(script);
+    for (number, configuration) in configurations.iter().enumerate() {
+        let file = folder.path().join(format!("{number}.yaml"));
+        fs::write(&file, configuration).expect("written");
+        command.arg(file);
+    }
+    let lines = Output::of(&mut command, "").ok();
+    let read = |line: &str| serde_json::from_str(line).expect("JSON");
+    Some(lines.lines().map(read).collect())
 }
 
 /// Returns the file that `render` prints for a spec.
@@ -57,32 +56,8 @@ fn request(name: &str, path: &str) -> Value {
     json!({"name": name, "provider": "bedrock", "path": format!("/model/{path}/converse"), "region": "eu-west-1"})
 }
 
-#[test]
-fn lite_llm_calls_each_model_by_its_profile_in_its_region() {
-    let target = "targets: [{kind: ConfigMap, name: litellm, preset: LiteLLM}]";
-    let several = "models: {'no': {model: anthropic.claude-haiku-4-5-20251001-v1:0, geography: eu}, smart: {model: anthropic.claude-sonnet-5-5, geography: global}}";
-    for (spec, expected) in [
-        (
-            format!("{{model: {SONNET}, geography: eu, {target}}}"),
-            vec![request("chat", &format!("eu.{SONNET}"))],
-        ),
-        (
-            format!("{{{several}, {target}}}"),
-            vec![
-                request("no", "eu.anthropic.claude-haiku-4-5-20251001-v1%3A0"),
-                request("smart", &format!("global.{SONNET}")),
-            ],
-        ),
-    ] {
-        let Some(read) = lite_llm_reads(&rendered(&spec)) else {
-            return;
-        };
-        assert_eq!(read, expected);
-    }
-}
-
-#[test]
-fn lite_llm_calls_a_model_through_its_application_profile() {
+/// Returns the files for a model that is invoked through an application profile: the only one of a binding, and one by name.
+fn through_an_application_profile() -> [String; 2] {
     let route = Route {
         invocation: Invocation::Profile {
             id: format!("eu.{SONNET}").parse().expect("an ID"),
@@ -98,19 +73,37 @@ fn lite_llm_calls_a_model_through_its_application_profile() {
         account: None,
         application: Some(&application),
     };
-    for (models, name) in [
-        (Models::One(values), "chat"),
-        (Models::several([(Arc::from("smart"), values)]), "smart"),
-    ] {
+    let named = Models::several([(Arc::from("smart"), values)]);
+    [Models::One(values), named].map(|models| {
         let templates = lite_llm(&models, "chat");
         let (kind, policy) = (TargetKind::ConfigMap, CreationPolicy::Owner);
         let content = content(kind, policy, &[], &templates, &models).expect("a file");
-        let Some(read) = lite_llm_reads(&content["config.yaml"]) else {
-            return;
-        };
-        assert_eq!(
-            read,
-            [request(name, &ARN.replace(':', "%3A").replace('/', "%2F"))]
-        );
-    }
+        content["config.yaml"].clone()
+    })
+}
+
+#[test]
+fn lite_llm_calls_each_model_by_its_profile_in_its_region() {
+    let target = "targets: [{kind: ConfigMap, name: litellm, preset: LiteLLM}]";
+    // YAML takes a bare no for false.
+    let models = "models: {'no': {model: anthropic.claude-haiku-4-5-20251001-v1:0, geography: eu}, smart: {model: anthropic.claude-sonnet-5-5, geography: global}}";
+    let [one, several] = through_an_application_profile();
+    let files = [
+        rendered(&format!("{{model: {SONNET}, geography: eu, {target}}}")),
+        rendered(&format!("{{{models}, {target}}}")),
+        one,
+        several,
+    ];
+    let Some(read) = lite_llm_reads(&files) else {
+        return;
+    };
+    let arn = ARN.replace(':', "%3A").replace('/', "%2F");
+    let expected = [
+        request("chat", &format!("eu.{SONNET}")),
+        request("no", "eu.anthropic.claude-haiku-4-5-20251001-v1%3A0"),
+        request("smart", &format!("global.{SONNET}")),
+        request("chat", &arn),
+        request("smart", &arn),
+    ];
+    assert_eq!(read, expected);
 }
