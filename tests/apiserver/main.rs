@@ -54,6 +54,7 @@ mod rollout;
 mod running;
 mod scan;
 mod secrets;
+mod several_models;
 mod stage;
 mod steady;
 mod support;
@@ -120,6 +121,7 @@ fn main() -> ExitCode {
             rollout::cases(),
             scan::cases(),
             secrets::cases(),
+            several_models::cases(),
             steady::cases(),
             suspended::cases(),
             traces::cases(),

@@ -24,6 +24,7 @@ mod house;
 mod iam;
 mod input;
 mod models_in_use;
+mod presets;
 mod preview;
 mod python;
 #[path = "../common/records.rs"]
