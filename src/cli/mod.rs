@@ -5,6 +5,8 @@
 
 mod catalog;
 mod catalogs;
+mod cluster;
+mod doctor;
 mod evidence;
 mod explain;
 mod iam_policy;
@@ -62,6 +64,8 @@ enum Command {
     Preview(Box<preview::PreviewArgs>),
     /// Reports the route of every binding in a cluster, the limits on it, and the verdict, for auditors
     Evidence(evidence::EvidenceArgs),
+    /// Checks what the operator and its commands need, in AWS and in the cluster, and says what to do
+    Doctor(Box<doctor::DoctorArgs>),
     /// Finds hard-coded models, profiles and ARNs in files or in a cluster, and says what is wrong with them
     Scan(Box<scan::ScanArgs>),
     /// Shows and exports what can be called from where
@@ -195,6 +199,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
         Command::Explain(args) => explain::run(args, &mut out, &mut io::stderr()).await,
         Command::Preview(args) => Box::pin(preview::run(*args, &mut out, &mut io::stderr())).await,
         Command::Evidence(args) => evidence::run(args, &mut out, &mut io::stderr()).await,
+        Command::Doctor(args) => Box::pin(doctor::run(*args, &mut out)).await,
         Command::Scan(args) => scan::run(*args, &mut out, &mut io::stderr()).await,
         Command::Catalog(command) => {
             catalog::run(command, &mut out, &mut io::stderr()).await?;

@@ -52,7 +52,7 @@ pub struct PreviewArgs {
     #[arg(long = "filename", short = 'f', value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// Compares with files instead of a cluster: the classes, bindings and Namespaces as they are; repeatable
-    #[arg(long, value_name = "PATH", conflicts_with = "all_namespaces")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["all_namespaces", "ConnectOptions"])]
     against: Vec<PathBuf>,
     #[command(flatten)]
     cluster: cluster::ClusterOptions,

@@ -44,7 +44,7 @@ const BOUNDS: Bounds = Bounds { findings: 1_000 };
 )]
 pub struct ScanArgs {
     /// File, folder, or - for standard input; repeatable
-    #[arg(value_name = "PATH", conflicts_with = "cluster")]
+    #[arg(value_name = "PATH", conflicts_with_all = ["cluster", "ConnectOptions"])]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     cluster: cluster::ClusterOptions,

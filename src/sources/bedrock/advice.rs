@@ -804,6 +804,7 @@ mod tests {
                 host: Some(host),
                 role: None,
                 external_id: false,
+                profile: None,
             };
             let text = catalog_error(&Failure::NameNotResolved, asked).to_string();
             assert!(text.contains(says) && text.contains(host), "{text}");
@@ -856,6 +857,7 @@ mod tests {
                 host: None,
                 role: None,
                 external_id: false,
+                profile: None,
             },
         )
         .to_string();
@@ -882,6 +884,7 @@ mod tests {
                     host: None,
                     role: Some(&role),
                     external_id,
+                    profile: None,
                 },
             )
         };
@@ -981,6 +984,7 @@ mod tests {
                 host: None,
                 role: None,
                 external_id: false,
+                profile: None,
             };
             let text = catalog_error(&answer(403, "AccessDeniedException", ""), asked).to_string();
             assert!(text.ends_with(says), "{text}");

@@ -100,7 +100,10 @@ impl Provider {
         ),
         (AwsCredentialFeature::CredentialsProfile, Self::Profile),
         (AwsCredentialFeature::CredentialsEnvVars, Self::Environment),
-        (AwsCredentialFeature::CredentialsStsAssumeRole, Self::Profile),
+        (
+            AwsCredentialFeature::CredentialsStsAssumeRole,
+            Self::Profile,
+        ),
     ];
 
     fn of(features: &[AwsCredentialFeature]) -> Self {
