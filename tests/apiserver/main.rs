@@ -27,6 +27,7 @@ mod controllers;
 mod crd;
 mod crd_life;
 mod demo;
+mod doctor;
 mod evidence;
 mod examples;
 mod faults;
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
             crd::cases(),
             crd_life::cases(),
             demo::cases(),
+            doctor::cases(),
             evidence::cases(),
             examples::cases(),
             faults::cases(),

@@ -39,7 +39,7 @@ pub(super) fn lines(facts: &ClusterFacts, now: i64, version: &str, kubectl: &str
     lines.push(crd(&facts.schemas, is_of_other_version, kubectl));
     lines.push(your_rights(&facts.own_rights, &facts.namespaces));
     lines.extend(operator_lines(&facts.operators, now, version, kubectl));
-    lines.push(guard(&facts.policies));
+    lines.extend(guards(&facts.policies, operators));
     lines.push(feeds(&facts.bindings));
     lines.push(bindings(&facts.bindings, kubectl));
     lines
@@ -364,14 +364,30 @@ fn leader(found: &OperatorFacts, now: i64, kubectl: &str) -> Line {
     }
 }
 
-fn guard(policies: &Answer<Vec<PolicyFacts>>) -> Line {
+/// Returns a line for each operator's guard; one for all policies where no operator is known.
+fn guards(policies: &Answer<Vec<PolicyFacts>>, operators: &[OperatorFacts]) -> Vec<Line> {
     let policies = match policies {
         Ok(policies) => policies,
         Err(why) => {
             let next = "ask who may list validatingadmissionpolicies and their bindings";
-            return no_answer(Check::Guard, "admission policies", why, next);
+            return vec![no_answer(Check::Guard, "admission policies", why, next)];
         }
     };
+    if operators.is_empty() {
+        return vec![guard(policies)];
+    }
+    let of = |operator: &OperatorFacts| -> Vec<PolicyFacts> {
+        let policies = policies.iter();
+        let own = policies.filter(|policy| policy.release == operator.release);
+        own.cloned().collect()
+    };
+    operators
+        .iter()
+        .map(|operator| guard(&of(operator)))
+        .collect()
+}
+
+fn guard(policies: &[PolicyFacts]) -> Line {
     let of = |end: &str| policies.iter().find(|policy| policy.name.ends_with(end));
     let missing: Vec<&str> = GUARD.into_iter().filter(|end| of(end).is_none()).collect();
     if missing.len() == GUARD.len() {
@@ -758,14 +774,14 @@ mod tests {
 
     #[test]
     fn the_guard() {
-        let policies = |ends: &[(&str, bool)]| -> Answer<Vec<PolicyFacts>> {
-            Ok(ends
-                .iter()
+        let policies = |ends: &[(&str, bool)]| -> Vec<PolicyFacts> {
+            ends.iter()
                 .map(|(end, denies)| PolicyFacts {
                     name: format!("ipo{end}"),
+                    release: Some("ipo".to_owned()),
                     denies: *denies,
                 })
-                .collect())
+                .collect()
         };
         let whole: Vec<(&str, bool)> = GUARD.into_iter().map(|end| (end, true)).collect();
         let mut unbound = whole.clone();
@@ -783,10 +799,22 @@ mod tests {
                 "denies by ipo-guard-targets",
             ),
             (policies(&[]), Verdict::Fails, "there is none"),
-            (forbidden(), Verdict::Unknown, "may not be read"),
         ] {
             assert_line(&guard(&policies), verdict, says);
         }
+        let lines = guards(&forbidden(), &[]);
+        assert_line(&lines[0], Verdict::Unknown, "may not be read");
+        let other = OperatorFacts {
+            release: Some("other".to_owned()),
+            ..running()
+        };
+        let own = OperatorFacts {
+            release: Some("ipo".to_owned()),
+            ..running()
+        };
+        let lines = guards(&Ok(policies(&whole)), &[own, other]);
+        assert_line(&lines[0], Verdict::Ok, "in force");
+        assert_line(&lines[1], Verdict::Fails, "there is none");
     }
 
     #[test]

@@ -146,6 +146,8 @@ pub(super) struct OperatorFacts {
     pub(super) ready: i64,
     /// The version in its label.
     pub(super) version: Option<String>,
+    /// The release in its label.
+    pub(super) release: Option<String>,
     /// Its arguments.
     pub(super) args: Vec<String>,
     /// Its environment, as far as values stand there.
@@ -299,6 +301,8 @@ pub(super) struct LeaseFacts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PolicyFacts {
     pub(super) name: String,
+    /// The release in its label.
+    pub(super) release: Option<String>,
     /// Whether a binding of it denies.
     pub(super) denies: bool,
 }

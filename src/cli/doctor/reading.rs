@@ -29,6 +29,8 @@ const MOST_OPERATORS: usize = 5;
 const REVIEWS_AT_ONCE: usize = 8;
 /// The labels of the chart's Deployment.
 const OPERATOR_LABELS: &str = "app.kubernetes.io%2Fname%3Dinference-profile-operator%2Capp.kubernetes.io%2Fcomponent%3Doperator";
+/// Where an object of the chart names its release.
+const RELEASE: &str = "/metadata/labels/app.kubernetes.io~1instance";
 const GROUP: &str = "inferenceprofiles.dev";
 
 /// What to look at.
@@ -214,9 +216,10 @@ impl Asking<'_> {
             })
         };
         Ok(items(&policies)
-            .filter_map(|policy| text(policy, "/metadata/name"))
-            .filter(|name| name.contains("-guard-"))
-            .map(|name| PolicyFacts {
+            .filter_map(|policy| Some((policy, text(policy, "/metadata/name")?)))
+            .filter(|(_, name)| name.contains("-guard-"))
+            .map(|(policy, name)| PolicyFacts {
+                release: text(policy, RELEASE),
                 denies: denies(&name),
                 name,
             })
@@ -329,6 +332,7 @@ fn operator(deployment: &Value) -> OperatorFacts {
         wanted: number("/spec/replicas", 1),
         ready: number("/status/readyReplicas", 0),
         version: text(deployment, "/metadata/labels/app.kubernetes.io~1version"),
+        release: text(deployment, RELEASE),
         args: args
             .filter_map(|arg| arg.as_str().map(ToOwned::to_owned))
             .collect(),

@@ -170,7 +170,9 @@ pub(super) fn credentials_failure(
         return CredentialsFailure::IdentityCenter(response);
     }
     let timed_out = matches!(innermost, Some(CredentialsError::ProviderTimedOut(_)));
-    let no_connection = causes(error).any(|cause| {
+    // Above it, the SDK takes every request that was not sent for a failed connection.
+    let below = find::<CredentialsError>(error).map_or(error, |found| found);
+    let no_connection = causes(below).any(|cause| {
         cause
             .downcast_ref::<aws_smithy_runtime_api::client::result::ConnectorError>()
             .is_some()
