@@ -152,8 +152,8 @@ const WRITES: &[&str] = &[
     "replace_subresource",
 ];
 
-/// The files that may call them: others of these rooms can't write to the cluster.
-const WRITERS: &[&str] = &["controller/writer", "leader"];
+/// The files that may call them: others of these rooms can't write to the cluster. `cli/change` is what a person changes by a command.
+const WRITERS: &[&str] = &["controller/writer", "leader", "cli/change"];
 
 /// Something that code names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
-use self::report::{InForce, Report, binding_reports, csv};
+use self::report::{InForce, Report, binding_reports, csv, table};
 use super::{
     Error, NOT_READY,
     cluster::{ConnectOptions, client},
@@ -81,6 +81,10 @@ pub struct EvidenceArgs {
 enum Output {
     /// One JSON object
     Json,
+    /// The same as YAML
+    Yaml,
+    /// A table for people: what is shown to be within its limits, and what is not
+    Table,
     /// A line per binding, with a header
     Csv,
 }
@@ -132,6 +136,8 @@ pub(super) async fn run(
     };
     match args.output {
         Output::Json => out.write_all(output::json(&report)?.as_bytes())?,
+        Output::Yaml => out.write_all(output::yaml(&report)?.as_bytes())?,
+        Output::Table => out.write_all(table(&report).as_bytes())?,
         Output::Csv => out.write_all(&csv(&report)?)?,
     }
     for remark in remark.into_iter().chain(class_remark) {

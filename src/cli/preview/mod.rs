@@ -22,6 +22,7 @@ use super::{
     catalogs::Catalogs,
     input::{Given, Input},
     options::{CatalogOptions, CatalogSource, DayOptions, LimitOptions, RegionOptions},
+    output::Form,
     printable,
     render::try_write,
 };
@@ -85,6 +86,8 @@ enum Output {
     Table,
     /// One JSON object
     Json,
+    /// The same as YAML
+    Yaml,
 }
 
 /// What there is before the edit.
@@ -201,7 +204,8 @@ pub(super) async fn run(
     preview.incomplete = incomplete;
     match args.output {
         Output::Table => report::table(&preview, out)?,
-        Output::Json => report::json_object(&preview, out)?,
+        Output::Json => report::object(&preview, Form::Json, out)?,
+        Output::Yaml => report::object(&preview, Form::Yaml, out)?,
     }
     report::summary(&preview, err)?;
     let mut effects = preview.rows.iter().map(|row| row.effect);
