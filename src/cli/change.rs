@@ -44,6 +44,9 @@ pub(super) enum Change {
 
 /// Which binding.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl ipb refresh chat -n shop\n  kubectl ipb suspend chat -n shop --context production\n  kubectl ipb resume chat -n shop --as jane --as-group shop-admins\n\nExit codes: 0 done; 1 the cluster did not take it; 2 bad input, or no such binding.\n\nRights: patch inferenceprofilebindings; with the guard, those to the targets for suspend and resume."
+)]
 pub struct ChangeArgs {
     /// Name of the binding
     name: String,
@@ -88,7 +91,7 @@ pub(super) async fn run(
     let name = printable(&changed.name_any());
     let what = match change {
         Change::Refresh => {
-            "refresh requested: the operator lists its catalog now, at most once a minute"
+            "refresh requested: the operator lists its catalog now, at most once in 10 seconds"
         }
         Change::Suspend => {
             "suspended: targets and workloads stay as they are; residency limits and deletion still take effect"

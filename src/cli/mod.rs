@@ -87,6 +87,9 @@ enum Command {
     /// Says where requests were served, from Bedrock's logs, and which should not have been served there
     ServedRegions(Box<served_regions::ServedRegionsArgs>),
     /// Prints the custom resource definitions
+    #[command(
+        after_help = "Example:\n  inference-profile-operator crd | kubectl apply --server-side -f -"
+    )]
     Crd,
     /// Prints completions for a shell, or for kubectl
     Completions(complete::CompletionsArgs),

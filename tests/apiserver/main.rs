@@ -16,6 +16,7 @@
 mod admission;
 mod applications;
 mod aws_outage;
+mod by_command;
 mod case;
 mod chart;
 mod chart_render;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
             admission::cases(),
             applications::cases(),
             aws_outage::cases(),
+            by_command::cases(),
             chart::cases(),
             classes::cases(),
             cleaned::cases(),

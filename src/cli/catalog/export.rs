@@ -28,6 +28,9 @@ use crate::{
 
 /// `catalog export`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  inference-profile-operator catalog export catalog/ --catalog bedrock --region eu-west-1\n  inference-profile-operator catalog export catalog/ --account 111122223333\n  inference-profile-operator explain amazon.nova-lite-v1:0 --geography eu --region eu-west-1 --catalog directory:catalog/"
+)]
 pub struct ExportArgs {
     #[command(flatten)]
     catalog: CatalogOptions,
@@ -78,12 +81,15 @@ pub(super) async fn run(args: ExportArgs) -> Result<String, Error> {
         .join("\n"))
 }
 
-/// Says that a region does not exist, by the embedded data, where the source has nothing of it either: a file of it would say that
+/// Says that a region does not exist, by the embedded data, where AWS has nothing of it either: a file of it would say that
 /// AWS has nothing there.
 fn no_region(catalog: &Catalog) -> Option<String> {
     let region = catalog.source_region();
     match Embedded::load().regions().absence(region) {
-        Some(why @ Absence::NoRegion { .. }) if has_nothing(catalog) => {
+        // Files may be of a region that is newer than the embedded data.
+        Some(why @ Absence::NoRegion { .. })
+            if has_nothing(catalog) && catalog.source().is_live() =>
+        {
             Some(format!("--region {region}: nothing is listed there: {why}"))
         }
         _ => None,

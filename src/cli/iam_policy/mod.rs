@@ -96,10 +96,10 @@ pub struct IamPolicyArgs {
     #[arg(long)]
     with_fallbacks: bool,
     /// Allows the operator to list application profiles, which it does where a binding names one
-    #[arg(long, requires = "operator")]
+    #[arg(long, requires = "operator", conflicts_with_all = ["paths", "model", "guardrail"])]
     application_profiles: bool,
     /// Allows the operator to ask whether models can be used, which it does with its own --check-access
-    #[arg(long, requires = "operator")]
+    #[arg(long, requires = "operator", conflicts_with_all = ["paths", "model", "guardrail"])]
     check_access: bool,
     /// Prints the trust policy of the role too, after its policies: of a role for EKS Pod Identity, or for service accounts (IRSA)
     #[arg(long, value_name = "WAY", conflicts_with_all = ["guardrail", "scp"])]
