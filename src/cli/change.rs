@@ -22,12 +22,14 @@ const MANAGER: &str = "kubectl-ipb";
 /// How long to wait for an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Managers of fields that are no tool: what people use by hand.
-const BY_HAND: [&str; 6] = [
+const BY_HAND: [&str; 7] = [
     "kubectl-client-side-apply",
     "kubectl-create",
     "kubectl-edit",
     "kubectl-patch",
     "kubectl",
+    // A client that says no name.
+    "unknown",
     MANAGER,
 ];
 

@@ -73,14 +73,11 @@ impl ConnectOptions {
 
     /// Returns the options as kubectl takes them, for commands that messages name. Begins with a space where there are any.
     pub(super) fn for_kubectl(&self) -> String {
-        let mut options = String::new();
-        if let Some(path) = &self.kubeconfig {
-            options += &format!(" --kubeconfig {}", path.display());
-        }
-        if let Some(context) = &self.context {
-            options += &format!(" --context {context}");
-        }
-        options
+        let kubeconfig = self.kubeconfig.iter();
+        let kubeconfig = kubeconfig.map(|path| format!(" --kubeconfig {}", path.display()));
+        let context = self.context.iter();
+        let context = context.map(|context| format!(" --context {context}"));
+        kubeconfig.chain(context).collect()
     }
 }
 

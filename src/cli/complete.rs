@@ -141,18 +141,16 @@ fn complete(root: &Command, words: &[String]) -> (Vec<(String, String)>, &'stati
 /// Returns the option that a word names, unless its value stands in the word too.
 fn option<'c>(command: &'c Command, word: &str) -> Option<&'c Arg> {
     let mut arguments = command.get_arguments();
-    match word.strip_prefix("--") {
-        Some(long) => arguments.find(|arg| arg.get_long() == Some(long)),
-        None => {
-            let mut letters = word.strip_prefix('-')?.chars();
-            let short = letters.next();
-            // In -nshop the value follows the letter.
-            if letters.next().is_some() {
-                return None;
-            }
-            arguments.find(|arg| arg.get_short() == short)
-        }
+    if let Some(long) = word.strip_prefix("--") {
+        return arguments.find(|arg| arg.get_long() == Some(long));
     }
+    let mut letters = word.strip_prefix('-')?.chars();
+    let short = letters.next();
+    // In -nshop the value follows the letter.
+    if letters.next().is_some() {
+        return None;
+    }
+    arguments.find(|arg| arg.get_short() == short)
 }
 
 fn values(arg: &Arg, prefix: &str, begun: &str) -> (Vec<(String, String)>, &'static str) {

@@ -293,17 +293,13 @@ fn region_around() -> Result<Option<(Region, String)>, Error> {
     let named = variables
         .filter_map(|name| Some((std::env::var(name).ok()?, name.to_owned())))
         .find(|(value, _)| !value.is_empty());
-    let named = match named {
-        Some(named) => Some(named),
-        None => {
-            // What can't be read is told where credentials are needed.
-            let profile = shared_profile().ok().flatten();
-            profile.and_then(|profile| {
-                let name = format!("region of the AWS profile {}", profile.name);
-                Some((profile.region?, name))
-            })
-        }
+    let of_profile = || {
+        // What can't be read is told where credentials are needed.
+        let profile = shared_profile().ok().flatten()?;
+        let name = format!("region of the AWS profile {}", profile.name);
+        Some((profile.region?, name))
     };
+    let named = named.or_else(of_profile);
     named
         .map(|(value, name)| match value.parse() {
             Ok(region) => Ok((region, name)),

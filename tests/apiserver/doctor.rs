@@ -288,9 +288,15 @@ async fn broken_installations(stage: &Stage) {
         )
         .await;
 
-    // Nobody leads: the Lease is as it was left.
+    nobody_leads(&release, &mut running).await;
+    somebody_has_no_rights(&release).await;
+}
+
+/// The Lease is as a leader left it.
+async fn nobody_leads(release: &Release<'_>, running: &mut Running) {
+    let namespace = release.stage.namespace.as_str();
     running.program.kill().await.expect("killed");
-    let stale = json!({"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}).to_string();
+    let renewed = json!({"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}).to_string();
     release
         .kubectl(&[
             "patch",
@@ -300,7 +306,7 @@ async fn broken_installations(stage: &Stage) {
             namespace,
             "--type=merge",
             "-p",
-            &stale,
+            &renewed,
         ])
         .await;
     release
@@ -311,8 +317,10 @@ async fn broken_installations(stage: &Stage) {
             &[("leader", "fails", "s ago")],
         )
         .await;
+}
 
-    // Somebody without rights, and who may not ask for those of others.
+/// Who may not ask for the rights of others either.
+async fn somebody_has_no_rights(release: &Release<'_>) {
     let jane = ["--cluster-only", "--as=jane", "--as-group=shop"];
     release
         .until(
@@ -324,7 +332,7 @@ async fn broken_installations(stage: &Stage) {
                 (
                     "your-rights",
                     "fails",
-                    "you may not get/list/patch inferenceprofilebindings.inferenceprofiles.dev",
+                    "get/list/patch inferenceprofilebindings.inferenceprofiles.dev",
                 ),
                 ("operator", "unknown", "may not be read: "),
                 ("guard", "unknown", "may not be read: "),

@@ -1334,9 +1334,9 @@ fn completions_are_of_the_name_by_which_it_is_called() {
     std::os::unix::fs::symlink(PROGRAM, &plugin).expect("linked");
     let output = Output::of(Command::new(&plugin).args(["completions", "bash"]), "");
     let script = output.ok();
-    assert!(script.contains("kubectl-ipb") && !script.contains("inference-profile"));
+    assert!(script.contains("-o default kubectl-ipb"));
     let printed = program(&["completions", "bash"]).ends_with(0);
-    assert!(printed.contains("complete -F _inference-profile-operator"));
+    assert!(printed.contains("-o default inference-profile-operator"));
 }
 
 #[test]

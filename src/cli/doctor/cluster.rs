@@ -331,7 +331,7 @@ fn leader(found: &OperatorFacts, now: i64, kubectl: &str) -> Line {
             i64::MAX => "never renewed".to_owned(),
             // Clocks differ.
             ..=0 => "renewed just now".to_owned(),
-            seconds => format!("renewed {seconds} s ago"),
+            seconds => format!("renewed {} ago", in_words_of(seconds)),
         };
         let says = format!("{holder} holds the Lease {namespace}/{lease}, {when}");
         if ago > found.duration.saturating_add(LEASE_GRACE) {
@@ -361,6 +361,16 @@ fn leader(found: &OperatorFacts, now: i64, kubectl: &str) -> Line {
             Check::Leader,
             format!("the Lease {namespace}/{lease} was not read"),
         ),
+    }
+}
+
+/// Returns a time in the largest unit of which it has two.
+fn in_words_of(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -198,6 +198,7 @@ impl OperatorFacts {
     /// Returns what it must be allowed, by its options. Source: docs/cli.md.
     pub(super) fn needed_rights(&self) -> Vec<Right> {
         const GROUP: &str = "inferenceprofiles.dev";
+        const OBJECTS: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
         let mut rights = Vec::new();
         let mut add = |verbs: &[&'static str], group, resource, namespace: Option<&str>| {
             rights.extend(
@@ -206,7 +207,6 @@ impl OperatorFacts {
                     .map(|verb| Right::new(verb, group, resource).in_namespace(namespace)),
             );
         };
-        const OBJECTS: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
         let served = self.values("--namespace");
         let served: Vec<Option<&str>> = if served.is_empty() {
             vec![None]

@@ -238,25 +238,25 @@ impl Page {
         let suspended = if self.suspended { ", suspended" } else { "" };
         lines.field(
             "Binding",
-            format!("{}/{}{suspended}", self.namespace, self.name),
+            &format!("{}/{}{suspended}", self.namespace, self.name),
         );
         if !self.current {
             lines.field(
                 "Status",
-                "older than the spec: no operator has looked at it since".into(),
+                "older than the spec: no operator has looked at it since",
             );
         }
         self.print_request(&mut lines);
         match &self.profile {
-            None => lines.field("Profile", "none: nothing is written".into()),
+            None => lines.field("Profile", "none: nothing is written"),
             Some(profile) => {
-                lines.field("Profile", profile.id.clone());
+                lines.field("Profile", &profile.id);
                 if let Some(arn) = &profile.application_profile_arn {
-                    lines.field("Application", arn.clone());
+                    lines.field("Application", arn);
                 }
                 lines.field(
                     "Route",
-                    format!(
+                    &format!(
                         "{} -> {}",
                         profile.source_region,
                         profile.destination_regions.join(", ")
@@ -265,22 +265,35 @@ impl Page {
                 let catalog = &profile.catalog;
                 lines.field(
                     "Catalog",
-                    format!("{}, since {}", catalog.source, catalog.as_of),
+                    &format!("{}, since {}", catalog.source, catalog.as_of),
                 );
             }
         }
         self.print_life(&mut lines);
+        self.print_conditions(&mut lines);
+        self.print_limits_and_candidates(&mut lines);
+        self.print_targets(&mut lines);
+        for line in lines.0 {
+            writeln!(out, "{}", printable(&line).trim_end())?;
+        }
+        Ok(())
+    }
+
+    fn print_conditions(&self, lines: &mut Lines) {
         lines.title("Conditions");
         for condition in &self.conditions {
-            lines.row(format!(
+            lines.row(&format!(
                 "{:<18} {:<8} {}, since {}",
                 condition.kind, condition.status, condition.reason, condition.since
             ));
-            lines.row(format!("{:<18} {}", "", condition.message));
+            lines.row(&format!("{:<18} {}", "", condition.message));
         }
         if self.conditions.is_empty() {
-            lines.row("none: no operator has looked at it".to_owned());
+            lines.row("none: no operator has looked at it");
         }
+    }
+
+    fn print_limits_and_candidates(&self, lines: &mut Lines) {
         lines.title("Limits");
         for limit in &self.limits {
             let verdict = limit.verdict.map_or_else(String::new, |verdict| {
@@ -290,10 +303,10 @@ impl Page {
                 .problem
                 .clone()
                 .unwrap_or(limit.allowed_regions.join(", "));
-            lines.row(format!("{what} (set by {}){verdict}", limit.set_by));
+            lines.row(&format!("{what} (set by {}){verdict}", limit.set_by));
         }
         if self.limits.is_empty() {
-            lines.row("none that is known here".to_owned());
+            lines.row("none that is known here");
         }
         if !self.candidates.is_empty() {
             lines.title(&format!("Candidates, by {}", self.judged_by));
@@ -304,11 +317,14 @@ impl Page {
                 _ => format!("{} ", candidate.model),
             };
             let id = candidate.profile.as_deref().unwrap_or("-");
-            lines.row(format!(
+            lines.row(&format!(
                 "{fallback}{}: {id}: {}",
                 candidate.geography, candidate.outcome
             ));
         }
+    }
+
+    fn print_targets(&self, lines: &mut Lines) {
         lines.title("Targets");
         for target in &self.targets {
             let written = match (&target.last_change_time, target.written) {
@@ -316,25 +332,21 @@ impl Page {
                 (None, true) => "written".to_owned(),
                 (None, false) => "not written".to_owned(),
             };
-            lines.row(format!(
+            lines.row(&format!(
                 "{}/{} ({}, {written})",
                 target.kind, target.name, target.creation_policy
             ));
-            lines.row(format!("  {}", target.keys.join(", ")));
+            lines.row(&format!("  {}", target.keys.join(", ")));
         }
         if !self.restarts.is_empty() {
             lines.title("Restarts");
         }
         for restart in &self.restarts {
-            lines.row(format!(
+            lines.row(&format!(
                 "{}/{}: {}",
                 restart.kind, restart.name, restart.restart
             ));
         }
-        for line in lines.0 {
-            writeln!(out, "{}", printable(&line).trim_end())?;
-        }
-        Ok(())
     }
 
     fn print_request(&self, lines: &mut Lines) {
@@ -342,10 +354,10 @@ impl Page {
         if let Some(class) = &asks.class {
             let stage = asks.stage.as_ref();
             let stage = stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
-            lines.field("Class", format!("{class}{stage}"));
+            lines.field("Class", &format!("{class}{stage}"));
         }
         if let (Some(model), Some(geography)) = (&asks.model, &asks.geography) {
-            lines.field("Asks for", format!("{model} in {geography}"));
+            lines.field("Asks for", &format!("{model} in {geography}"));
         }
         if let Some(fallback) = &asks.fallback {
             let mut parts = Vec::new();
@@ -355,14 +367,14 @@ impl Page {
                 parts.push("on demand".to_owned());
             }
             if !parts.is_empty() {
-                lines.field("Fallbacks", parts.join(", "));
+                lines.field("Fallbacks", &parts.join(", "));
             }
         }
         if let Some(name) = &asks.application {
-            lines.field("Application", format!("the application profile {name}"));
+            lines.field("Application", &format!("the application profile {name}"));
         }
         if let Some(role) = &asks.role_arn {
-            lines.field("Role", role.clone());
+            lines.field("Role", role);
         }
     }
 
@@ -380,10 +392,10 @@ impl Page {
             .filter_map(|(what, date)| Some(format!("{what} {}", date.as_ref()?)))
             .collect();
         if !dates.is_empty() {
-            lines.field("Life", dates.join(", "));
+            lines.field("Life", &dates.join(", "));
         }
         if !life.successors.is_empty() {
-            lines.field("Successors", life.successors.join(", "));
+            lines.field("Successors", &life.successors.join(", "));
         }
     }
 }
@@ -391,7 +403,7 @@ impl Page {
 struct Lines(Vec<String>);
 
 impl Lines {
-    fn field(&mut self, name: &str, value: String) {
+    fn field(&mut self, name: &str, value: &str) {
         self.0.push(format!("{:<13} {value}", format!("{name}:")));
     }
 
@@ -399,7 +411,7 @@ impl Lines {
         self.0.push(format!("{title}:"));
     }
 
-    fn row(&mut self, row: String) {
+    fn row(&mut self, row: &str) {
         self.0.push(format!("  {row}"));
     }
 }
@@ -597,7 +609,7 @@ mod tests {
 
     use super::*;
 
-    fn binding(spec: serde_json::Value, status: serde_json::Value) -> InferenceProfileBinding {
+    fn binding(spec: &serde_json::Value, status: &serde_json::Value) -> InferenceProfileBinding {
         let object = json!({
             "apiVersion": "inferenceprofiles.dev/v1alpha1",
             "kind": "InferenceProfileBinding",
@@ -610,7 +622,7 @@ mod tests {
 
     fn bound() -> InferenceProfileBinding {
         binding(
-            json!({
+            &json!({
                 "model": "anthropic.claude-sonnet-5-5", "geography": "eu", "sourceRegion": "eu-west-1",
                 "fallback": {"geographies": ["global"]}, "allowedRegions": ["@eu"],
                 "targets": [
@@ -619,7 +631,7 @@ mod tests {
                 ],
                 "rollout": [{"kind": "Deployment", "name": "web"}, {"kind": "Deployment", "name": "gone"}],
             }),
-            json!({
+            &json!({
                 "observedGeneration": 2,
                 "conditions": [{
                     "type": "Ready", "status": "True", "reason": "Bound", "message": "m",
@@ -724,7 +736,7 @@ mod tests {
             namespace: None,
             class: Some(Err("forbidden".to_owned())),
         };
-        let binding = binding(json!({"className": "chat"}), json!({}));
+        let binding = binding(&json!({"className": "chat"}), &json!({}));
         let mut page = Page::new(&binding, "shop", &around, None, Embedded::load());
         assert!(!page.current && !page.is_ready());
         let problems: Vec<_> = page
@@ -763,8 +775,8 @@ mod tests {
         };
         let page = page(
             &binding(
-                json!({"className": "chat", "sourceRegion": "eu-west-1"}),
-                json!({}),
+                &json!({"className": "chat", "sourceRegion": "eu-west-1"}),
+                &json!({}),
             ),
             &around,
             &["*"],

@@ -200,12 +200,11 @@ impl Bedrock {
         let Some(provider) = self.clients.config.credentials_provider() else {
             return Err(failed(error::CredentialsFailure::Missing));
         };
-        let provided =
-            tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await;
-        let Ok(provided) = provided else {
+        let asked = tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await;
+        let Ok(answer) = asked else {
             return Err(failed(error::CredentialsFailure::Unreachable));
         };
-        let found = provided
+        let found = answer
             .map_err(|error| failed(error::credentials_failure(&error, SystemTime::now())))?;
         let features = found.get_property::<Vec<AwsCredentialFeature>>();
         Ok(Credentials {
