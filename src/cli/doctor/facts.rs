@@ -283,7 +283,7 @@ const MOST_NAMESPACES: usize = 5;
 /// Returns the variable of an option of `run`.
 fn variable(option: &str) -> String {
     let name = option.trim_start_matches('-').replace('-', "_");
-    format!("IPO_{}", name.to_uppercase())
+    ["IPO", &name.to_uppercase()].join("_")
 }
 
 /// A Lease.
