@@ -25,11 +25,14 @@ use super::{
     options::{
         AccountOptions, CatalogOptions, DayOptions, EndOfLifeOptions, LimitOptions, RegionOptions,
     },
-    output::json,
+    output::{Form, json},
 };
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography eu --region eu-west-1\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography jp --fallback apac --region ap-northeast-1 \\\n    --allowed-regions @jp\n  inference-profile-operator explain --class chat -f class.yaml -n shop --region eu-west-1\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography eu --region eu-west-1 -o json | jq .candidates\n\nExit codes: 0 supported and within the limit; 1 the catalog can't be listed; 2 bad input; 3 not supported, not within the limit,\nor the life of the model has ended or ends too soon."
+)]
 pub struct ExplainArgs {
     /// Foundation model ID
     #[arg(required_unless_present = "class")]
@@ -89,9 +92,12 @@ pub struct ExplainArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Output {
     /// For people
+    #[value(alias = "table")]
     Text,
     /// One JSON object
     Json,
+    /// The same as YAML
+    Yaml,
 }
 
 /// What is explained, in the words of the conditions.
@@ -154,7 +160,8 @@ pub(super) async fn run(
     let explanation = explain(request, class, limit, &catalog, account, day);
     match args.output {
         Output::Text => print_text(out, &explanation)?,
-        Output::Json => print_json(out, &explanation)?,
+        Output::Json => print_object(out, &explanation, Form::Json)?,
+        Output::Yaml => print_object(out, &explanation, Form::Yaml)?,
     }
     let supported = explanation
         .chosen
@@ -434,7 +441,7 @@ fn print_application(
     Ok(())
 }
 
-fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Error> {
+fn print_object(out: &mut impl Write, explanation: &Explanation, form: Form) -> Result<(), Error> {
     let candidates: Vec<_> = explanation
         .candidates
         .iter()
@@ -501,6 +508,6 @@ fn print_json(out: &mut impl Write, explanation: &Explanation) -> Result<(), Err
         // One route fits into one policy.
         "policy": chosen.and_then(|chosen| chosen.policies.first()).map_or(Value::Null, |policy| serde_json::json!(policy)),
     });
-    out.write_all(json(&value)?.as_bytes())?;
+    out.write_all(form.print(&value)?.as_bytes())?;
     Ok(())
 }

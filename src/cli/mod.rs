@@ -5,6 +5,10 @@
 
 mod catalog;
 mod catalogs;
+mod change;
+mod cluster;
+mod complete;
+mod doctor;
 mod evidence;
 mod explain;
 mod iam_policy;
@@ -16,6 +20,7 @@ mod render;
 mod run;
 mod scan;
 mod served_regions;
+mod status;
 mod tables;
 
 use std::{
@@ -25,8 +30,8 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
-use clap_complete::Shell;
 
+use self::change::Change;
 use crate::{api, catalog::CatalogError};
 
 /// The exit code if a binding is not Ready or not shown to be within its limits, a request is not supported, a policy denies
@@ -62,6 +67,16 @@ enum Command {
     Preview(Box<preview::PreviewArgs>),
     /// Reports the route of every binding in a cluster, the limits on it, and the verdict, for auditors
     Evidence(evidence::EvidenceArgs),
+    /// Shows a binding of a cluster on one page: what it asks for, what it has, and why
+    Status(Box<status::StatusArgs>),
+    /// Has the operator list the catalog of a binding now
+    Refresh(change::ChangeArgs),
+    /// Leaves the targets and workloads of a binding as they are, until it is resumed
+    Suspend(change::ChangeArgs),
+    /// Ends the suspension of a binding
+    Resume(change::ChangeArgs),
+    /// Checks what the operator and its commands need, in AWS and in the cluster, and says what to do
+    Doctor(Box<doctor::DoctorArgs>),
     /// Finds hard-coded models, profiles and ARNs in files or in a cluster, and says what is wrong with them
     Scan(Box<scan::ScanArgs>),
     /// Shows and exports what can be called from where
@@ -72,12 +87,15 @@ enum Command {
     /// Says where requests were served, from Bedrock's logs, and which should not have been served there
     ServedRegions(Box<served_regions::ServedRegionsArgs>),
     /// Prints the custom resource definitions
+    #[command(
+        after_help = "Example:\n  inference-profile-operator crd | kubectl apply --server-side -f -"
+    )]
     Crd,
-    /// Prints completions for a shell
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
+    /// Prints completions for a shell, or for kubectl
+    Completions(complete::CompletionsArgs),
+    /// Completes a command line for kubectl
+    #[command(hide = true)]
+    Complete(complete::CompleteArgs),
 }
 
 /// Why a command failed.
@@ -122,6 +140,14 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The cluster did not take a change.
+    #[error("{what} can't be changed: check that the cluster answers, and that you may patch it")]
+    Change {
+        /// What was to be changed.
+        what: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The controller ended.
     #[error("the controller ended")]
     Controller(#[from] crate::controller::ControllerError),
@@ -160,6 +186,7 @@ impl Error {
             | Self::Catalog(_)
             | Self::Cluster(_)
             | Self::Listing { .. }
+            | Self::Change { .. }
             | Self::Controller(_)
             | Self::Traces(_)
             | Self::Endpoints { .. }
@@ -195,6 +222,7 @@ async fn execute(command: Command) -> Result<u8, Error> {
         Command::Explain(args) => explain::run(args, &mut out, &mut io::stderr()).await,
         Command::Preview(args) => Box::pin(preview::run(*args, &mut out, &mut io::stderr())).await,
         Command::Evidence(args) => evidence::run(args, &mut out, &mut io::stderr()).await,
+        Command::Doctor(args) => Box::pin(doctor::run(*args, &mut out)).await,
         Command::Scan(args) => scan::run(*args, &mut out, &mut io::stderr()).await,
         Command::Catalog(command) => {
             catalog::run(command, &mut out, &mut io::stderr()).await?;
@@ -210,16 +238,22 @@ async fn execute(command: Command) -> Result<u8, Error> {
             }
             Ok(0)
         }
-        Command::Completions { shell } => {
-            // The generator panics if it can't write.
-            let mut script = Vec::new();
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "inference-profile-operator",
-                &mut script,
-            );
-            out.write_all(&script)?;
+        Command::Status(args) => Box::pin(status::run(*args, &mut out, &mut io::stderr())).await,
+        Command::Refresh(args) => {
+            change::run(args, Change::Refresh, &mut out, &mut io::stderr()).await
+        }
+        Command::Suspend(args) => {
+            change::run(args, Change::Suspend, &mut out, &mut io::stderr()).await
+        }
+        Command::Resume(args) => {
+            change::run(args, Change::Resume, &mut out, &mut io::stderr()).await
+        }
+        Command::Completions(args) => {
+            complete::script(&args, Cli::command(), &mut out)?;
+            Ok(0)
+        }
+        Command::Complete(args) => {
+            complete::candidates(&args, Cli::command(), &mut out)?;
             Ok(0)
         }
     }

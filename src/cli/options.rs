@@ -10,7 +10,7 @@ use crate::{
     lifecycle,
     residency::{Limit, LimitOrigin},
     sources::{
-        bedrock::{self, Bedrock, CountRequests, SessionName},
+        bedrock::{self, Bedrock, CountRequests, SessionName, Timeouts, shared_profile},
         directory::Directory,
     },
     types::{AccountId, ModelId, Region},
@@ -63,12 +63,10 @@ impl CatalogSource {
     ) -> Result<Arc<dyn Source>, CatalogError> {
         Ok(match self {
             Self::Bedrock => {
-                let defaults = bedrock::Options::new(region.clone(), Embedded::load());
+                let defaults = aws.bedrock_options(region)?;
                 let options = bedrock::Options {
-                    endpoints: aws.endpoints(),
                     allowed_roles: roles.allowed,
                     session_name: roles.session_name.unwrap_or(defaults.session_name.clone()),
-                    ca_bundle: ca_bundle()?,
                     counter,
                     ..defaults
                 };
@@ -108,6 +106,32 @@ pub struct AwsOptions {
 }
 
 impl AwsOptions {
+    fn bedrock_options(&self, region: &Region) -> Result<bedrock::Options, CatalogError> {
+        Ok(bedrock::Options {
+            endpoints: self.endpoints(),
+            ca_bundle: ca_bundle()?,
+            ..bedrock::Options::new(region.clone(), Embedded::load())
+        })
+    }
+
+    /// Returns the live service, to be examined. It assumes no roles.
+    ///
+    /// # Errors
+    /// [`CatalogError::EndpointUnreachable`] if the file in `AWS_CA_BUNDLE` can't be used.
+    pub(super) async fn bedrock(
+        &self,
+        region: &Region,
+        timeouts: Timeouts,
+        attempts: u32,
+    ) -> Result<Bedrock, CatalogError> {
+        let options = bedrock::Options {
+            timeouts,
+            attempts,
+            ..self.bedrock_options(region)?
+        };
+        Bedrock::connect(options).await
+    }
+
     fn endpoints(&self) -> std::collections::BTreeMap<Region, String> {
         self.bedrock_endpoint
             .iter()
@@ -216,51 +240,70 @@ pub struct AccountOptions {
 /// Where workloads call Bedrock from.
 #[derive(Debug, Clone, Args)]
 pub struct RegionOptions {
-    /// Source region of requests that name none [env: `AWS_REGION`, `AWS_DEFAULT_REGION`]
+    /// Source region of requests that name none [env: `AWS_REGION`, `AWS_DEFAULT_REGION`] [default: `region` of the AWS profile]
     #[arg(long, value_name = "REGION")]
     pub region: Option<Region>,
 }
 
 impl RegionOptions {
-    /// Returns the region of the option, or that of the environment. Instance metadata are never asked: where a pod happens to run
-    /// must not decide.
+    /// Returns the region of the option, that of the environment, or that of the profile in AWS's shared configuration files. Instance
+    /// metadata are never asked: where a pod happens to run must not decide.
     ///
     /// # Errors
-    /// [`Error::BadInput`] if the environment has something other than a region name.
+    /// [`Error::BadInput`] if the environment or the profile has something other than a region name.
     pub fn optional(&self) -> Result<Option<Region>, Error> {
-        if self.region.is_some() {
-            return Ok(self.region.clone());
+        Ok(self.found()?.map(|(region, _)| region))
+    }
+
+    /// Returns the region and what named it.
+    ///
+    /// # Errors
+    /// As [`Self::optional`].
+    pub(super) fn found(&self) -> Result<Option<(Region, String)>, Error> {
+        if let Some(region) = &self.region {
+            return Ok(Some((region.clone(), "--region".to_owned())));
         }
-        region_of_environment()
+        region_around()
     }
 
     /// Returns the region, which is required.
     ///
     /// # Errors
-    /// [`Error::BadInput`] if neither the option nor the environment names one.
+    /// [`Error::BadInput`] if neither the option, the environment nor the profile names one.
     pub fn required(&self) -> Result<Region, Error> {
         self.optional()?.ok_or_else(|| {
-            Error::BadInput("no source region: give --region or set AWS_REGION".to_owned())
+            Error::BadInput(
+                "no source region: give --region or set AWS_REGION, or `region` in the AWS profile"
+                    .to_owned(),
+            )
         })
     }
 }
 
-/// Returns the region in `AWS_REGION` or `AWS_DEFAULT_REGION`.
+/// Returns the region in `AWS_REGION` or `AWS_DEFAULT_REGION`, or that of the AWS profile.
 ///
 /// # Errors
 /// [`Error::BadInput`] if the value is not a region name.
 pub fn region_of_environment() -> Result<Option<Region>, Error> {
-    let named = ["AWS_REGION", "AWS_DEFAULT_REGION"]
-        .into_iter()
-        .find_map(|name| {
-            let value = std::env::var(name).ok()?;
-            (!value.is_empty()).then_some((name, value))
-        });
+    Ok(region_around()?.map(|(region, _)| region))
+}
+
+fn region_around() -> Result<Option<(Region, String)>, Error> {
+    let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter();
+    let named = variables
+        .filter_map(|name| Some((std::env::var(name).ok()?, name.to_owned())))
+        .find(|(value, _)| !value.is_empty());
+    let of_profile = || {
+        // What can't be read is told where credentials are needed.
+        let profile = shared_profile().ok().flatten()?;
+        let name = format!("region of the AWS profile {}", profile.name);
+        Some((profile.region?, name))
+    };
+    let named = named.or_else(of_profile);
     named
-        .map(|(name, value)| {
-            value
-                .parse()
-                .map_err(|error| Error::BadInput(format!("{name}: {error}")))
+        .map(|(value, name)| match value.parse() {
+            Ok(region) => Ok((region, name)),
+            Err(error) => Err(Error::BadInput(format!("{name}: {error}"))),
         })
         .transpose()
 }

@@ -12,6 +12,25 @@ pub(super) fn json(value: &impl Serialize) -> Result<String, Error> {
     Ok(text + "\n")
 }
 
+/// A format for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+impl Form {
+    /// Returns a value in this format.
+    pub(super) fn print(self, value: &impl Serialize) -> Result<String, Error> {
+        match self {
+            Self::Json => json(value),
+            Self::Yaml => yaml(value),
+        }
+    }
+}
+
 /// Returns a value as a YAML document that kubectl reads as the same value.
 ///
 /// The serializer quotes what YAML 1.2 would not read as a string. kubectl reads YAML 1.1, in which more is a boolean or a

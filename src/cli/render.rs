@@ -13,7 +13,9 @@ use kube::Resource;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{CreationPolicy, InferenceProfileBinding, condition::ConditionType},
+    api::{
+        CreationPolicy, InferenceProfileBinding, condition::ConditionType, names::MANAGED_LABEL,
+    },
     cache::{Cache, FeedRules, KnownClass, Via},
     catalog::{Catalog, FeedState, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
@@ -37,8 +39,14 @@ use super::{
     output::yaml,
 };
 
+/// Most names of bindings that the summary tells.
+const SHOWN: usize = 20;
+
 /// Options of `render`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  inference-profile-operator render -f examples/01-smallest.yaml\n  inference-profile-operator render -f bindings/ --region eu-west-1 --allowed-regions @eu\n  kubectl kustomize overlays/prod | inference-profile-operator render -f -\n  inference-profile-operator render -f bindings/ --targets-only | kubectl apply -f -\n\nExit codes: 0 every binding is Ready; 1 something failed; 2 bad input; 3 a binding is not Ready."
+)]
 pub struct RenderArgs {
     /// File, folder (its *.yaml, *.yml and *.json files) or - for standard input; repeatable
     #[arg(long = "filename", short = 'f', value_name = "PATH", required = true)]
@@ -65,6 +73,9 @@ pub struct RenderArgs {
     day: DayOptions,
     #[command(flatten)]
     end_of_life: EndOfLifeOptions,
+    /// Prints the targets alone, for `kubectl apply` without an operator: without the bindings, owner references and the operator's label
+    #[arg(long)]
+    targets_only: bool,
 }
 
 pub(super) async fn run(
@@ -108,7 +119,7 @@ pub(super) async fn run(
     let naming = naming.filter_map(|binding| cache.feed_of(binding));
     let mut catalogs = Catalogs::new(&args.catalog).with_applications(naming);
     let now = args.day.now();
-    let mut all_ready = true;
+    let mut failed = Vec::new();
     for Given { wire, binding } in &input.bindings {
         let key = &binding.key;
         let mut feed = None;
@@ -144,16 +155,54 @@ pub(super) async fn run(
         for (model, end) in ends {
             problems.extend(args.end_of_life.problem(&model, end, args.day.day()));
         }
-        all_ready &= problems.is_empty();
+        if !problems.is_empty() {
+            failed.push(key.to_string());
+        }
         for problem in problems {
             writeln!(err, "{key}: {problem}")?;
         }
-        for manifest in manifests {
+        for mut manifest in manifests {
+            if args.targets_only {
+                disown(&mut manifest);
+            }
             write!(out, "---\n{}", yaml(&manifest)?)?;
         }
-        write!(out, "---\n{}", yaml(&with_status(wire, key, &status)?)?)?;
+        if !args.targets_only {
+            write!(out, "---\n{}", yaml(&with_status(wire, key, &status)?)?)?;
+        }
     }
-    Ok(if all_ready { 0 } else { NOT_READY })
+    if failed.is_empty() {
+        return Ok(0);
+    }
+    writeln!(err, "{}", summary(&failed, input.bindings.len()))?;
+    Ok(NOT_READY)
+}
+
+/// Returns a line with all that failed, for the end of a long output.
+fn summary(failed: &[String], all: usize) -> String {
+    let shown = failed.len().min(SHOWN);
+    let names = failed[..shown].join(", ");
+    let more = match failed.len() - shown {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{} of {all} bindings failed: {names}{more}", failed.len())
+}
+
+/// Takes off an object what makes it the operator's: nobody would write or remove it by these.
+fn disown(manifest: &mut Value) {
+    let Some(metadata) = manifest["metadata"].as_object_mut() else {
+        return;
+    };
+    metadata.remove("ownerReferences");
+    let labels = metadata.get_mut("labels").and_then(Value::as_object_mut);
+    let is_empty = labels.is_some_and(|labels| {
+        labels.remove(MANAGED_LABEL);
+        labels.is_empty()
+    });
+    if is_empty {
+        metadata.remove("labels");
+    }
 }
 
 /// Returns why a binding is not Ready, in the words of its condition.
@@ -275,4 +324,28 @@ fn with_status(
         "spec": spec,
         "status": status,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_summed_up_in_a_line() {
+        let names = |count: usize| (0..count).map(|n| format!("a/b{n}")).collect::<Vec<_>>();
+        assert_eq!(summary(&names(2), 3), "2 of 3 bindings failed: a/b0, a/b1");
+        let long = summary(&names(SHOWN + 5), 100);
+        assert!(long.ends_with("a/b19 and 5 more"), "{long}");
+    }
+
+    #[test]
+    fn nothing_of_the_operator_stays_at_an_object() {
+        let object = |labels: Value| json!({"metadata": {"name": "a", "labels": labels, "ownerReferences": [{}]}});
+        let mut plain = object(json!({MANAGED_LABEL: "true"}));
+        disown(&mut plain);
+        assert_eq!(plain, json!({"metadata": {"name": "a"}}));
+        let mut labelled = object(json!({MANAGED_LABEL: "true", "team": "shop"}));
+        disown(&mut labelled);
+        assert_eq!(labelled["metadata"]["labels"], json!({"team": "shop"}));
+    }
 }

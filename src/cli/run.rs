@@ -32,19 +32,21 @@ use crate::{
 
 use super::{
     Error,
+    cluster::{ConnectOptions, client},
     options::{AwsOptions, CatalogSource, LimitOptions, RegionOptions, RoleOptions},
 };
 
 /// Longest token of `/metrics`, in bytes.
 const LONGEST_TOKEN: u64 = 16 * 1024;
-/// How long to wait for a connection to the apiserver.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is logged by default. The client has a line for each call that fails; the operator has one for an outage.
 const LOG_FILTER: &str = "info,kube_client=error,kube_client::client::builder=off";
 
 /// Options of `run`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  inference-profile-operator run --region eu-west-1\n  inference-profile-operator run --region eu-west-1 --catalog embedded --namespace shop --http-addr 127.0.0.1:8080\n\nThe cluster is found as kubectl finds it. The chart runs this command."
+)]
 pub struct RunArgs {
     /// Where inference profiles are looked up
     #[arg(
@@ -267,7 +269,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
             Some(Arc::new(metrics.clone())),
         )
         .await?;
-    let client = client(cluster_config().await?)?;
+    let client = client(ConnectOptions::default().config().await?)?;
     let config = Config {
         namespaces: args.namespaces,
         selector: args.selector,
@@ -384,31 +386,6 @@ fn termination() -> Result<impl Future<Output = ()>, Error> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })
-}
-
-/// Returns where the cluster is and how to authenticate there, as the kubeconfig or the service account says.
-pub(super) async fn cluster_config() -> Result<kube::Config, Error> {
-    kube::Config::infer()
-        .await
-        .map_err(|error| Error::Cluster(error.into()))
-}
-
-/// Returns where the cluster of a kubeconfig's context is, and how to authenticate there.
-pub(super) async fn cluster_config_of(context: &str) -> Result<kube::Config, Error> {
-    let options = kube::config::KubeConfigOptions {
-        context: Some(context.to_owned()),
-        ..kube::config::KubeConfigOptions::default()
-    };
-    kube::Config::from_kubeconfig(&options)
-        .await
-        .map_err(|error| Error::Cluster(error.into()))
-}
-
-/// Returns a client of the cluster. The client's own retries are off: failures are classed, shown and retried in one place.
-pub(super) fn client(mut config: kube::Config) -> Result<Client, Error> {
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    Client::try_from(config).map_err(|error| Error::Cluster(error.into()))
 }
 
 /// Longest line of the log, in bytes.

@@ -13,6 +13,7 @@ pub mod format;
 pub mod guardrail;
 pub mod operator;
 mod pattern;
+pub mod trust;
 pub mod truth;
 pub mod workload;
 

@@ -6,30 +6,44 @@ use crate::types::AccountId;
 
 use super::document::{Conditions, Document, Effect, Statement};
 
-/// Returns the policy of the operator, which does not allow invoking models.
-///
-/// Application profiles are listed where bindings name them.
+/// What an operator does in AWS besides listing system-defined profiles and models.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Uses {
+    /// Lists application profiles, because bindings name some.
+    pub applications: bool,
+    /// Asks whether models can be used, with `--check-access`.
+    pub availability: bool,
+}
+
+/// Returns the policy of the operator, which allows what it uses, and not to invoke models.
 ///
 /// It allows `sts:TagSession` beside `sts:AssumeRole` because sessions of EKS Pod Identity carry tags that are passed on to the
 /// next role.
 #[must_use]
-pub fn policy(partition: &str, account: &AccountId, roles: &BTreeSet<String>) -> Document {
+pub fn policy(
+    partition: &str,
+    account: &AccountId,
+    roles: &BTreeSet<String>,
+    uses: Uses,
+) -> Document {
+    let applications = uses.applications.then_some("application-inference-profile");
+    let kinds = applications.into_iter().chain(["inference-profile"]);
+    let availability = uses
+        .availability
+        .then_some("bedrock:GetFoundationModelAvailability");
+    let models: Vec<&str> = availability
+        .into_iter()
+        .chain(["bedrock:ListFoundationModels"])
+        .collect();
     let mut statements = vec![
         allow(
             "DiscoverProfiles",
             &["bedrock:ListInferenceProfiles"],
-            ["application-inference-profile", "inference-profile"]
+            kinds
                 .map(|kind| format!("arn:{partition}:bedrock:*:{account}:{kind}/*"))
-                .to_vec(),
+                .collect(),
         ),
-        allow(
-            "DiscoverModels",
-            &[
-                "bedrock:GetFoundationModelAvailability",
-                "bedrock:ListFoundationModels",
-            ],
-            vec!["*".to_owned()],
-        ),
+        allow("DiscoverModels", &models, vec!["*".to_owned()]),
     ];
     if !roles.is_empty() {
         statements.push(allow(
@@ -59,8 +73,12 @@ mod tests {
     fn it_only_reads_and_takes_on_only_named_roles() {
         let account = "111122223333".parse().expect("an account");
         let role = "arn:aws:iam::444455556666:role/discovery".to_owned();
+        let all = Uses {
+            applications: true,
+            availability: true,
+        };
         for roles in [BTreeSet::new(), BTreeSet::from([role.clone()])] {
-            for statement in policy("aws", &account, &roles).statement {
+            for statement in policy("aws", &account, &roles, all).statement {
                 if statement.sid == "AssumeRoles" {
                     assert_eq!(statement.action, ["sts:AssumeRole", "sts:TagSession"]);
                     assert_eq!(statement.resource, std::slice::from_ref(&role));
@@ -72,9 +90,30 @@ mod tests {
                     assert!(service == "bedrock" && reads, "{action}");
                 }
             }
-            let statements = policy("aws", &account, &roles).statement;
+            let statements = policy("aws", &account, &roles, all).statement;
             let takes_on = statements.iter().any(|it| it.sid == "AssumeRoles");
             assert_eq!(takes_on, !roles.is_empty());
         }
+    }
+
+    #[test]
+    fn it_allows_what_is_used_alone() {
+        let account = "111122223333".parse().expect("an account");
+        let allowed = |uses| {
+            let statements = policy("aws", &account, &BTreeSet::new(), uses).statement;
+            let parts = statements.iter();
+            let texts =
+                parts.map(|it| format!("{} {}", it.action.join(" "), it.resource.join(" ")));
+            texts.collect::<Vec<_>>().join("\n")
+        };
+        let least = allowed(Uses::default());
+        assert!(!least.contains("application-inference-profile"), "{least}");
+        assert!(!least.contains("GetFoundationModelAvailability"), "{least}");
+        let more = allowed(Uses {
+            applications: true,
+            availability: true,
+        });
+        assert!(more.contains("application-inference-profile/*"), "{more}");
+        assert!(more.contains("GetFoundationModelAvailability"), "{more}");
     }
 }

@@ -16,6 +16,7 @@
 mod admission;
 mod applications;
 mod aws_outage;
+mod by_command;
 mod case;
 mod chart;
 mod chart_render;
@@ -27,6 +28,7 @@ mod controllers;
 mod crd;
 mod crd_life;
 mod demo;
+mod doctor;
 mod evidence;
 mod examples;
 mod faults;
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
             admission::cases(),
             applications::cases(),
             aws_outage::cases(),
+            by_command::cases(),
             chart::cases(),
             classes::cases(),
             cleaned::cases(),
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
             crd::cases(),
             crd_life::cases(),
             demo::cases(),
+            doctor::cases(),
             evidence::cases(),
             examples::cases(),
             faults::cases(),

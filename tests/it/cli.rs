@@ -919,6 +919,16 @@ fn iam_policies_are_golden() {
             ][..],
         ),
         (
+            "operator-all.json",
+            &[
+                "--operator",
+                "--application-profiles",
+                "--check-access",
+                "--trust",
+                "pod-identity",
+            ],
+        ),
+        (
             "guardrail.json",
             &["--guardrail", "--allowed-regions", "@eu,eu-west-2"],
         ),
@@ -1164,5 +1174,229 @@ fn iam_policy_refuses_bad_input() {
         (&["-f", "-", "--on-demand"], "--model"),
     ] {
         iam_policy(arguments).is_misused(message);
+    }
+}
+
+#[test]
+fn iam_policy_prints_the_trust_policy_too() {
+    let bound = binding("a", "eu", "");
+    let print = |arguments: &[&str]| {
+        let all = [&["iam-policy", "-f", "-"], &ACCOUNT[..], arguments].concat();
+        program_in(&[], &bound, &all)
+    };
+    let issuer = "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE";
+    let printed = print(&[
+        "--trust",
+        "irsa",
+        "--service-account",
+        "shop/chat",
+        "--oidc-provider",
+        issuer,
+    ])
+    .ends_with(0);
+    let mut documents =
+        serde_json::Deserializer::from_str(&printed).into_iter::<serde_json::Value>();
+    let policy = documents.next().expect("the policy").expect("JSON");
+    assert_eq!(policy["Statement"][0]["Sid"], "GeographicProfiles");
+    let trust = documents.next().expect("the trust policy").expect("JSON");
+    let conditions = &trust["Statement"][0]["Condition"]["StringEquals"];
+    let issuer = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE";
+    assert_eq!(
+        conditions[format!("{issuer}:sub")],
+        "system:serviceaccount:shop:chat"
+    );
+    assert_eq!(conditions[format!("{issuer}:aud")], "sts.amazonaws.com");
+    assert!(documents.next().is_none());
+    print(&["--trust", "pod-identity"]).ends_with(0);
+    for (arguments, message) in [
+        (
+            &["--trust", "irsa"][..],
+            "--trust irsa needs --oidc-provider, the cluster's issuer: `aws eks",
+        ),
+        (
+            &["--trust", "irsa", "--oidc-provider", issuer],
+            "needs --service-account",
+        ),
+        (
+            &["--trust", "pod-identity", "-o", "hcl"],
+            "--trust prints JSON",
+        ),
+    ] {
+        print(arguments).fails_with(2, message);
+    }
+    print(&["--service-account", "shop/chat"]).is_misused("--trust");
+    print(&["--trust", "pod-identity", "--service-account", "chat"]).is_misused("NAMESPACE/NAME");
+    print(&["--application-profiles"]).is_misused("--application-profiles");
+}
+
+#[test]
+fn render_sums_up_what_failed() {
+    let input = [
+        binding("a", "eu", ""),
+        binding("b", "jp", ""),
+        binding("c", "jp", ""),
+    ]
+    .concat();
+    let output = render(&input, &[]);
+    let last = output
+        .stderr
+        .trim_end()
+        .lines()
+        .last()
+        .map(ToOwned::to_owned);
+    assert_eq!(
+        last.as_deref(),
+        Some("2 of 3 bindings failed: default/b, default/c")
+    );
+    output.ends_with(3);
+    let output = render(&binding("a", "eu", ""), &[]);
+    assert_eq!(output.stderr, "");
+}
+
+#[test]
+fn render_prints_targets_alone() {
+    let targets = ", targets: [{kind: ConfigMap, name: t}, {kind: Secret, name: s}]";
+    let input = [binding("a", "eu", targets), binding("b", "jp", "")].concat();
+    let printed = render(&input, &["--targets-only", "--enable-secrets"]).ends_with(3);
+    let documents = documents(&printed);
+    let kinds: Vec<&str> = documents
+        .iter()
+        .filter_map(|it| it["kind"].as_str())
+        .collect();
+    assert_eq!(kinds, ["ConfigMap", "Secret"]);
+    for document in &documents {
+        let metadata = document["metadata"].as_object().expect("metadata");
+        let fields: Vec<&str> = metadata.keys().map(String::as_str).collect();
+        assert_eq!(fields, ["name", "namespace"], "{document:#}");
+    }
+}
+
+#[test]
+fn yaml_says_what_json_says() {
+    let class = [CLASS, &namespace("shop", "team: x")].concat();
+    let kept = tempfile::tempdir().expect("a folder");
+    let file = kept.path().join("class.yaml");
+    fs::write(&file, class).expect("written");
+    let file = file.to_str().expect("a path");
+    let explain = [
+        "explain",
+        SONNET,
+        "--geography",
+        "eu",
+        "--region",
+        "eu-west-1",
+    ];
+    let preview = [
+        "preview",
+        "-f",
+        file,
+        "--against",
+        "examples/",
+        "--region",
+        "eu-west-1",
+    ];
+    let scan = ["scan", "examples/app"];
+    for command in [&explain[..], &preview, &scan] {
+        let print = |form| program(&[command, &["-o", form]].concat()).stdout;
+        let json: serde_json::Value = serde_json::from_str(&print("json")).expect("JSON");
+        let yaml = documents(&print("yaml"));
+        assert_eq!(yaml, [json], "{command:?}");
+    }
+    program(&[&explain[..], &["-o", "table"]].concat()).ends_with(0);
+}
+
+#[test]
+fn kubectl_is_given_completions() {
+    let printed = program(&["completions", "--kubectl"]).ends_with(0);
+    assert!(printed.starts_with("#!/bin/sh\n"), "{printed}");
+    assert!(
+        printed.contains("exec kubectl-ipb complete -- "),
+        "{printed}"
+    );
+    let complete = |words: &[&str]| {
+        let all = [&["complete", "--"], words].concat();
+        program(&all).ends_with(0)
+    };
+    let printed = complete(&["sus"]);
+    assert!(
+        printed.starts_with("suspend\tLeaves the targets"),
+        "{printed}"
+    );
+    assert!(printed.ends_with("\n:4\n"), "{printed}");
+    assert!(complete(&["status", "--kubec"]).starts_with("--kubeconfig\t"));
+    program(&["completions"]).is_misused("<SHELL>");
+}
+
+#[test]
+fn completions_are_of_the_name_by_which_it_is_called() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = folder.path().join("kubectl-ipb");
+    std::os::unix::fs::symlink(PROGRAM, &plugin).expect("linked");
+    let output = Output::of(Command::new(&plugin).args(["completions", "bash"]), "");
+    let script = output.ok();
+    assert!(script.contains("-o default kubectl-ipb"));
+    let printed = program(&["completions", "bash"]).ends_with(0);
+    assert!(printed.contains("-o default inference-profile-operator"));
+}
+
+#[test]
+fn the_region_of_the_profile_counts_last() {
+    let home = tempfile::tempdir().expect("a folder");
+    fs::create_dir(home.path().join(".aws")).expect("made");
+    let config = "[default]\nregion = eu-west-1\n[profile us]\nregion = us-east-1\n[profile odd]\nregion = europe\n";
+    fs::write(home.path().join(".aws/config"), config).expect("written");
+    let home = home.path().to_str().expect("a path");
+    let explain = |environment: &[(&str, &str)], more: &[&str]| {
+        let environment = [&[("HOME", home)], environment].concat();
+        let all = [
+            &["explain", "amazon.nova-lite-v1:0", "--geography", "eu"],
+            more,
+        ]
+        .concat();
+        program_in(&environment, "", &all)
+    };
+    for (environment, more, region) in [
+        (&[][..], &[][..], "eu-west-1"),
+        (&[("AWS_PROFILE", "us")], &[], "us-east-1"),
+        (&[("AWS_REGION", "eu-west-3")], &[], "eu-west-3"),
+        (
+            &[("AWS_REGION", "eu-west-3")],
+            &["--region", "eu-north-1"],
+            "eu-north-1",
+        ),
+    ] {
+        let output = explain(environment, more);
+        let line = format!("Source region:  {region}\n");
+        assert!(output.stdout.contains(&line), "{output:#?}");
+    }
+    explain(&[("AWS_PROFILE", "odd")], &[]).fails_with(2, "region of the AWS profile odd: ");
+    explain(&[("AWS_PROFILE", "none")], &[]).fails_with(2, "no source region");
+}
+
+/// Help is what people read first.
+#[test]
+fn every_command_shows_examples() {
+    for command in [
+        &["render"][..],
+        &["preview"],
+        &["explain"],
+        &["evidence"],
+        &["scan"],
+        &["iam-policy"],
+        &["doctor"],
+        &["status"],
+        &["refresh"],
+        &["suspend"],
+        &["resume"],
+        &["catalog", "list"],
+        &["catalog", "matrix"],
+        &["catalog", "lifecycle"],
+        &["catalog", "export"],
+        &["completions"],
+        &["crd"],
+        &["run"],
+    ] {
+        let help = program(&[command, &["--help"]].concat()).ends_with(0);
+        assert!(help.contains("Example"), "{command:?}: {help}");
     }
 }

@@ -16,7 +16,9 @@ use inference_profile_operator::{
         context::{Context, Value},
         document::{Document, MANAGED_POLICY_LIMIT},
         evaluate::{self, Decision, Level, Policy},
-        format, guardrail, workload,
+        format, guardrail,
+        trust::{self, OidcProvider, ServiceAccount, TrustPolicy},
+        workload,
     },
     residency::{Limit, LimitOrigin, Limits},
     route::Route,
@@ -1448,6 +1450,94 @@ fn every_form_says_the_same() {
         }
         if let Some(statements) = statements_of_hcl(&format::hcl("name", document)) {
             assert_eq!(in_full(&statements), in_full(&json["Statement"]));
+        }
+    }
+}
+
+/// One evaluator alone: the program has none for trust policies.
+#[test]
+fn a_trust_policy_lets_one_service_account_take_on_the_role() {
+    let account: ServiceAccount = "shop/chat".parse().expect("an account");
+    // The evaluator knows the keys of this issuer.
+    let issuer = "accounts.google.com";
+    let provider: OidcProvider = issuer.parse().expect("an issuer");
+    let of = ACCOUNT.parse().expect("an account");
+    let federated = format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer}");
+    let web = |principal: &str, subject: &str, audience: &str| {
+        json!({
+            "principal": principal, "action": "sts:AssumeRoleWithWebIdentity", "resource": ROLE,
+            "context": {format!("{issuer}:sub"): subject, format!("{issuer}:aud"): audience},
+        })
+    };
+    let pod = |principal: &str, action: &str, namespace: &str, name: &str| {
+        json!({
+            "principal": principal, "action": action, "resource": ROLE,
+            "context": {
+                "aws:RequestTag/kubernetes-namespace": namespace,
+                "aws:RequestTag/kubernetes-service-account": name,
+            },
+        })
+    };
+    let (chat, sts, eks) = (
+        "system:serviceaccount:shop:chat",
+        "sts.amazonaws.com",
+        "pods.eks.amazonaws.com",
+    );
+    let other = format!("{federated}-other");
+    let cases: [(TrustPolicy, Vec<(Json, bool)>); 3] = [
+        (
+            trust::web_identity("aws", &of, &provider, &account),
+            vec![
+                (web(&federated, chat, sts), true),
+                (
+                    web(&federated, "system:serviceaccount:shop:other", sts),
+                    false,
+                ),
+                (
+                    web(&federated, "system:serviceaccount:pay:chat", sts),
+                    false,
+                ),
+                (web(&federated, chat, "another.audience"), false),
+                (web(&other, chat, sts), false),
+            ],
+        ),
+        (
+            trust::pod_identity(Some(&account)),
+            vec![
+                (pod(eks, "sts:AssumeRole", "shop", "chat"), true),
+                (pod(eks, "sts:TagSession", "shop", "chat"), true),
+                (pod(eks, "sts:AssumeRole", "shop", "other"), false),
+                (pod(eks, "sts:AssumeRole", "pay", "chat"), false),
+                (
+                    pod("ec2.amazonaws.com", "sts:AssumeRole", "shop", "chat"),
+                    false,
+                ),
+            ],
+        ),
+        (
+            trust::pod_identity(None),
+            vec![
+                (pod(eks, "sts:AssumeRole", "pay", "other"), true),
+                (
+                    pod("ec2.amazonaws.com", "sts:AssumeRole", "shop", "chat"),
+                    false,
+                ),
+            ],
+        ),
+    ];
+    let asked: Vec<Json> = cases
+        .iter()
+        .map(|(policy, requests)| {
+            let requests: Vec<&Json> = requests.iter().map(|(request, _)| request).collect();
+            json!({"trust": policy, "requests": requests})
+        })
+        .collect();
+    let Some(verdicts) = judge(&asked) else {
+        return;
+    };
+    for ((policy, requests), verdicts) in cases.iter().zip(verdicts) {
+        for ((request, expected), found) in requests.iter().zip(verdicts) {
+            assert_eq!(found, *expected, "{request:#} by {policy:#?}");
         }
     }
 }

@@ -9,11 +9,13 @@ use std::{
 
 use clap::Args;
 
-use super::{account, list_catalogs, nothing_listed};
+use super::{account, has_nothing, list_catalogs, nothing_listed};
 use crate::{
     catalog::{
         Catalog, application,
+        embedded::Embedded,
         listing::{self, Listing, Summary},
+        regions::Absence,
     },
     cli::{
         Error,
@@ -26,6 +28,9 @@ use crate::{
 
 /// `catalog export`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  inference-profile-operator catalog export catalog/ --catalog bedrock --region eu-west-1\n  inference-profile-operator catalog export catalog/ --account 111122223333\n  inference-profile-operator explain amazon.nova-lite-v1:0 --geography eu --region eu-west-1 --catalog directory:catalog/"
+)]
 pub struct ExportArgs {
     #[command(flatten)]
     catalog: CatalogOptions,
@@ -48,6 +53,9 @@ pub struct ExportArgs {
 pub(super) async fn run(args: ExportArgs) -> Result<String, Error> {
     let with_applications = args.application_profiles;
     let catalogs = list_catalogs(&args.catalog, &args.region, with_applications).await?;
+    if let Some(why) = catalogs.iter().find_map(|catalog| no_region(catalog)) {
+        return Err(Error::BadInput(why));
+    }
     let account = args.account.account.as_ref();
     let snapshot = snapshot(&catalogs, account, with_applications, &output::now())?;
     fs::create_dir_all(&args.directory).map_err(unwritable(&args.directory))?;
@@ -71,6 +79,21 @@ pub(super) async fn run(args: ExportArgs) -> Result<String, Error> {
         .chain(empty)
         .collect::<Vec<_>>()
         .join("\n"))
+}
+
+/// Says that a region does not exist, by the embedded data, where AWS has nothing of it either: a file of it would say that
+/// AWS has nothing there.
+fn no_region(catalog: &Catalog) -> Option<String> {
+    let region = catalog.source_region();
+    match Embedded::load().regions().absence(region) {
+        // Files may be of a region that is newer than the embedded data.
+        Some(why @ Absence::NoRegion { .. })
+            if has_nothing(catalog) && catalog.source().is_live() =>
+        {
+            Some(format!("--region {region}: nothing is listed there: {why}"))
+        }
+        _ => None,
+    }
 }
 
 /// The files of an export: equal catalogs make equal bytes.

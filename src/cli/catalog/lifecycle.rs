@@ -25,6 +25,9 @@ use crate::{
 
 /// `catalog lifecycle`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  inference-profile-operator catalog lifecycle\n  inference-profile-operator catalog lifecycle --region eu-west-1 -o json"
+)]
 pub struct LifecycleArgs {
     #[command(flatten)]
     catalog: CatalogOptions,

@@ -18,13 +18,13 @@ use clap::{Args, ValueEnum};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
-use self::report::{BindingReport, InForce, Report, binding_reports, csv};
+use self::report::{BindingReport, InForce, Report, binding_reports, csv, table};
 use super::{
     Error, NOT_READY,
+    cluster::{ConnectOptions, client},
     input::Input,
     options::LimitOptions,
     output,
-    run::{client, cluster_config},
     served_regions::ServedReport,
 };
 use crate::{
@@ -43,6 +43,9 @@ const PAGE: u32 = 500;
 
 /// Options of `evidence`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl ipb evidence --allowed-regions @eu > report.json\n  kubectl ipb evidence -n shop -n chat -l team=shop -o csv > report.csv\n  kubectl ipb evidence --context production -o table\n  kubectl ipb evidence --served served.json\n\nExit codes: 0 all are shown to be within their limits; 1 the cluster can't be read; 2 bad input; 3 some are not."
+)]
 pub struct EvidenceArgs {
     /// Namespace to report on; repeatable or comma-separated [default: all]
     #[arg(
@@ -52,6 +55,11 @@ pub struct EvidenceArgs {
         value_delimiter = ','
     )]
     namespaces: Vec<String>,
+    /// Reports on all namespaces, as it does without --namespace
+    #[arg(long, short = 'A', conflicts_with = "namespaces")]
+    all_namespaces: bool,
+    #[command(flatten)]
+    connect: ConnectOptions,
     /// Label selector of the bindings to report on [default: all]
     #[arg(long, short = 'l', value_name = "SELECTOR")]
     selector: Option<String>,
@@ -73,6 +81,10 @@ pub struct EvidenceArgs {
 enum Output {
     /// One JSON object
     Json,
+    /// The same as YAML
+    Yaml,
+    /// A table for people: what is shown to be within its limits, and what is not
+    Table,
     /// A line per binding, with a header
     Csv,
 }
@@ -88,7 +100,7 @@ pub(super) async fn run(
         [] => None,
         paths => Some(Input::read_classes("evidence", paths)?),
     };
-    let config = cluster_config().await?;
+    let config = args.connect.config().await?;
     let cluster = config.cluster_url.to_string();
     let client = client(config)?;
     let mut namespaces = args.namespaces;
@@ -124,6 +136,8 @@ pub(super) async fn run(
     };
     match args.output {
         Output::Json => out.write_all(output::json(&report)?.as_bytes())?,
+        Output::Yaml => out.write_all(output::yaml(&report)?.as_bytes())?,
+        Output::Table => out.write_all(table(&report).as_bytes())?,
         Output::Csv => out.write_all(&csv(&report)?)?,
     }
     for remark in remark.into_iter().chain(class_remark) {
@@ -172,7 +186,7 @@ pub(super) async fn bindings_and_limits(
     ),
     Error,
 > {
-    let client = client(cluster_config().await?)?;
+    let client = client(ConnectOptions::default().config().await?)?;
     let bindings = bindings(&client, namespaces, None).await?;
     let (found, remark) = namespaces_in_force(&client, namespaces).await?;
     let limits = found

@@ -12,6 +12,7 @@ use crate::{
     cli::{
         Error, output,
         served_regions::{SeenServed, ServedReport},
+        tables,
     },
     residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit},
     resolve::Request,
@@ -349,6 +350,35 @@ fn recheck(profile: &ProfileStatus, limits: &Limits, embedded: &Embedded) -> Opt
         permitted: judgement.permits(),
         message: judgement.message(),
     })
+}
+
+/// Returns the report as a table for people.
+pub(super) fn table(report: &Report) -> String {
+    let header = [
+        "WITHIN",
+        "BINDING",
+        "PROFILE",
+        "DESTINATIONS",
+        "LIMITS",
+        "RESIDENCY",
+    ];
+    let mut table = tables::table(header, None);
+    for binding in &report.bindings {
+        let within = if binding.is_satisfied() {
+            "yes"
+        } else {
+            "not shown"
+        };
+        table.add_row([
+            within.to_owned(),
+            format!("{}/{}", binding.namespace, binding.name),
+            of_profile(binding, |p| p.id.clone()),
+            of_profile(binding, |p| p.destination_regions.join(" ")),
+            limits_text(&binding.limits),
+            binding.residency.reason.clone(),
+        ]);
+    }
+    tables::printed(&table)
 }
 
 /// A column of the CSV format: its name and its field.

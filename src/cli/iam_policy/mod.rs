@@ -18,6 +18,7 @@ use super::{
     catalogs::Catalogs,
     input::{Given, Input},
     options::{AccountOptions, CatalogOptions, DayOptions, LimitOptions, RegionOptions},
+    output::json,
 };
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
@@ -26,7 +27,9 @@ use crate::{
         Action, Call, Principal,
         document::{Document, MANAGED_POLICY_LIMIT, SERVICE_CONTROL_POLICY_LIMIT},
         evaluate::{self, Level, Policy},
-        guardrail, operator, workload,
+        guardrail, operator,
+        trust::{self, OidcProvider, ServiceAccount, TrustPolicy},
+        workload,
     },
     lifecycle,
     residency::Limits,
@@ -37,7 +40,10 @@ use crate::{
 
 /// Options of `iam-policy`.
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("subject").required(true)))]
+#[command(
+    group(clap::ArgGroup::new("subject").required(true)),
+    after_help = "Examples:\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333\n  inference-profile-operator iam-policy --model amazon.nova-pro-v1:0 --geography eu --region eu-west-1 \\\n    --account 111122223333 -o hcl\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333 --trust irsa \\\n    --service-account shop/chat --oidc-provider oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE\n  inference-profile-operator iam-policy --operator --account 111122223333 --trust pod-identity\n  inference-profile-operator iam-policy --guardrail --allowed-regions @eu\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333 --scp root.json --scp ou.json"
+)]
 pub struct IamPolicyArgs {
     /// Bindings: file, folder (its *.yaml, *.yml and *.json files) or - for standard input; repeatable
     #[arg(long = "filename", short = 'f', value_name = "PATH", group = "subject")]
@@ -89,6 +95,21 @@ pub struct IamPolicyArgs {
     /// needs no new policy
     #[arg(long)]
     with_fallbacks: bool,
+    /// Allows the operator to list application profiles, which it does where a binding names one
+    #[arg(long, requires = "operator", conflicts_with_all = ["paths", "model", "guardrail"])]
+    application_profiles: bool,
+    /// Allows the operator to ask whether models can be used, which it does with its own --check-access
+    #[arg(long, requires = "operator", conflicts_with_all = ["paths", "model", "guardrail"])]
+    check_access: bool,
+    /// Prints the trust policy of the role too, after its policies: of a role for EKS Pod Identity, or for service accounts (IRSA)
+    #[arg(long, value_name = "WAY", conflicts_with_all = ["guardrail", "scp"])]
+    trust: Option<Trust>,
+    /// Service account that takes on the role, as NAMESPACE/NAME; required for irsa [default with --operator: that of the chart]
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "trust")]
+    service_account: Option<ServiceAccount>,
+    /// Issuer of the cluster's tokens, or the ARN of its IAM OIDC provider; required for irsa
+    #[arg(long, value_name = "ISSUER", requires = "trust")]
+    oidc_provider: Option<OidcProvider>,
     /// ARN of a role that the operator may assume, where * stands for any text; repeatable
     #[arg(long, value_name = "ARN", requires = "operator")]
     assume_role: Vec<String>,
@@ -128,7 +149,13 @@ impl From<ActionName> for Action {
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Trust {
+    PodIdentity,
+    Irsa,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// Policy documents, one after the other
     Json,
@@ -158,9 +185,17 @@ pub(super) async fn run(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> Result<u8, Error> {
+    if args.trust.is_some() && args.output != Output::Json {
+        return Err(Error::BadInput(
+            "--trust prints JSON: leave out --output, and use the document in Terraform or CloudFormation as it is"
+                .to_owned(),
+        ));
+    }
     if args.operator {
         let document = operator_policy(&args)?;
+        let trust = trust_policy(&args, args.account.account.as_ref())?;
         print(out, args.output, "bedrock_discovery", &[&document])?;
+        print_trust(out, trust.as_ref())?;
         return Ok(0);
     }
     if args.guardrail {
@@ -182,9 +217,12 @@ pub(super) async fn run(
     actions.dedup();
     let all_allowed = if levels.is_empty() {
         let calls: Vec<Call> = found.into_iter().map(|named| named.call).collect();
+        let known = calls.iter().find_map(Call::account);
+        let trust = trust_policy(&args, args.account.account.as_ref().or(known))?;
         let policies = workload::policies(&calls, &actions);
         let documents: Vec<&Document> = policies.iter().map(|policy| &policy.document).collect();
         print(out, args.output, "bedrock_workload", &documents)?;
+        print_trust(out, trust.as_ref())?;
         remark(err, &policies, &actions)?;
         true
     } else {
@@ -422,13 +460,62 @@ fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
         .as_ref()
         .map_or("aws", |region| region.partition().name);
     let roles: BTreeSet<String> = args.assume_role.iter().cloned().collect();
-    let document = operator::policy(partition, account, &roles);
+    let uses = operator::Uses {
+        applications: args.application_profiles,
+        availability: args.check_access,
+    };
+    let document = operator::policy(partition, account, &roles, uses);
     within(
         &document,
         MANAGED_POLICY_LIMIT,
         "use patterns with * instead of single roles",
     )?;
     Ok(document)
+}
+
+/// Returns the trust policy, if one is asked for. `account` is that of the role.
+fn trust_policy(
+    args: &IamPolicyArgs,
+    account: Option<&AccountId>,
+) -> Result<Option<TrustPolicy>, Error> {
+    let of_chart = || {
+        let name = "inference-profile-operator".to_owned();
+        args.operator.then(|| ServiceAccount {
+            namespace: name.clone(),
+            name,
+        })
+    };
+    let service_account = args.service_account.clone().or_else(of_chart);
+    let missing = |what: &str| Error::BadInput(format!("--trust irsa needs {what}"));
+    Ok(match args.trust {
+        None => None,
+        Some(Trust::PodIdentity) => Some(trust::pod_identity(service_account.as_ref())),
+        Some(Trust::Irsa) => {
+            let provider = args.oidc_provider.as_ref().ok_or_else(|| {
+                missing(
+                    "--oidc-provider, the cluster's issuer: `aws eks describe-cluster --name CLUSTER --query cluster.identity.oidc.issuer`",
+                )
+            })?;
+            let service_account =
+                service_account.ok_or_else(|| missing("--service-account NAMESPACE/NAME"))?;
+            let account = account.ok_or_else(|| missing("--account, that of the role"))?;
+            let region = args.region.optional()?;
+            let partition = region.map_or("aws", |region| region.partition().name);
+            Some(trust::web_identity(
+                partition,
+                account,
+                provider,
+                &service_account,
+            ))
+        }
+    })
+}
+
+fn print_trust(out: &mut impl Write, policy: Option<&TrustPolicy>) -> Result<(), Error> {
+    if let Some(policy) = policy {
+        out.write_all(json(policy)?.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn guardrail_policy(args: &IamPolicyArgs) -> Result<Document, Error> {

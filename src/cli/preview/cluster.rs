@@ -15,8 +15,8 @@ use crate::{
         target_selector,
     },
     cli::{
+        cluster::{ConnectOptions, client},
         options::{RegionOptions, region_of_environment},
-        run::{client, cluster_config, cluster_config_of},
     },
     plan::identity::TargetKey,
     types::Region,
@@ -45,9 +45,8 @@ pub struct ClusterOptions {
     /// Previews the bindings of all namespaces, as it does without --namespace
     #[arg(long, short = 'A', conflicts_with = "namespaces")]
     all_namespaces: bool,
-    /// Context of the kubeconfig [default: the current one]
-    #[arg(long, value_name = "CONTEXT", conflicts_with = "against")]
-    context: Option<String>,
+    #[command(flatten)]
+    connect: ConnectOptions,
 }
 
 /// What was read of a cluster.
@@ -63,10 +62,7 @@ pub(super) async fn read(
     options: &ClusterOptions,
     region: &RegionOptions,
 ) -> Result<Cluster, Error> {
-    let config = match &options.context {
-        Some(context) => cluster_config_of(context).await?,
-        None => cluster_config().await?,
-    };
+    let config = options.connect.config().await?;
     let own_namespace = config.default_namespace.clone();
     let mut namespaces = options.namespaces.clone();
     namespaces.sort();

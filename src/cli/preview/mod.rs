@@ -22,6 +22,7 @@ use super::{
     catalogs::Catalogs,
     input::{Given, Input},
     options::{CatalogOptions, CatalogSource, DayOptions, LimitOptions, RegionOptions},
+    output::Form,
     printable,
     render::try_write,
 };
@@ -53,7 +54,7 @@ pub struct PreviewArgs {
     #[arg(long = "filename", short = 'f', value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// Compares with files instead of a cluster: the classes, bindings and Namespaces as they are; repeatable
-    #[arg(long, value_name = "PATH", conflicts_with = "all_namespaces")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["all_namespaces", "ConnectOptions"])]
     against: Vec<PathBuf>,
     #[command(flatten)]
     cluster: cluster::ClusterOptions,
@@ -86,6 +87,8 @@ enum Output {
     Table,
     /// One JSON object
     Json,
+    /// The same as YAML
+    Yaml,
 }
 
 /// What there is before the edit.
@@ -202,7 +205,8 @@ pub(super) async fn run(
     preview.incomplete = incomplete;
     match args.output {
         Output::Table => report::table(&preview, out)?,
-        Output::Json => report::json_object(&preview, out)?,
+        Output::Json => report::object(&preview, Form::Json, out)?,
+        Output::Yaml => report::object(&preview, Form::Yaml, out)?,
     }
     report::summary(&preview, err)?;
     let mut effects = preview.rows.iter().map(|row| row.effect);

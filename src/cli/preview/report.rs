@@ -1,4 +1,4 @@
-//! The preview as a table and as JSON.
+//! The preview as a table, and as an object for programs.
 
 use std::{collections::BTreeSet, io::Write};
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Error, Preview, effect::Row, printable};
 use crate::{
-    cli::{output, tables},
+    cli::{output::Form, tables},
     plan::{
         identity::WorkloadKey,
         status::{ClassOrigin, Finding},
@@ -43,8 +43,8 @@ fn or_none(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()
 }
 
-/// Prints one JSON object.
-pub(super) fn json_object(preview: &Preview, out: &mut impl Write) -> Result<(), Error> {
+/// Prints one object.
+pub(super) fn object(preview: &Preview, form: Form, out: &mut impl Write) -> Result<(), Error> {
     let summary = Summary::of(preview);
     let unknown = preview.unknown.iter();
     let unknown = unknown
@@ -61,7 +61,7 @@ pub(super) fn json_object(preview: &Preview, out: &mut impl Write) -> Result<(),
             "notJudged": preview.unknown.len(),
         },
     });
-    out.write_all(output::json(&report)?.as_bytes())?;
+    out.write_all(form.print(&report)?.as_bytes())?;
     Ok(())
 }
 

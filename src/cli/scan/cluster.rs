@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use super::{BOUNDS, Error, Place, Scanned};
 use crate::{
     api::names::MANAGED_LABEL,
-    cli::run::{client, cluster_config, cluster_config_of},
+    cli::cluster::{ConnectOptions, client},
     scan::Finder,
 };
 
@@ -48,19 +48,15 @@ pub struct ClusterOptions {
     /// Scans all namespaces
     #[arg(long, short = 'A', conflicts_with_all = ["namespaces", "paths"])]
     all_namespaces: bool,
-    /// Context of the kubeconfig [default: the current one]
-    #[arg(long, value_name = "CONTEXT", conflicts_with = "paths")]
-    context: Option<String>,
+    #[command(flatten)]
+    connect: ConnectOptions,
 }
 
 /// A field of an object, and its text.
 type Texts = Vec<(String, String)>;
 
 pub(super) async fn scan(options: &ClusterOptions, finder: &Finder) -> Result<Scanned, Error> {
-    let config = match &options.context {
-        Some(context) => cluster_config_of(context).await?,
-        None => cluster_config().await?,
-    };
+    let config = options.connect.config().await?;
     let own = config.default_namespace.clone();
     let client = client(config)?;
     let mut namespaces = options.namespaces.clone();

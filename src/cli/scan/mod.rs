@@ -21,6 +21,7 @@ use super::{
     Error, NOT_READY,
     catalogs::Catalogs,
     options::{CatalogOptions, DayOptions, EndOfLifeOptions, LimitOptions, RegionOptions},
+    output::Form,
     printable,
 };
 use crate::{
@@ -44,7 +45,7 @@ const BOUNDS: Bounds = Bounds { findings: 1_000 };
 )]
 pub struct ScanArgs {
     /// File, folder, or - for standard input; repeatable
-    #[arg(value_name = "PATH", conflicts_with = "cluster")]
+    #[arg(value_name = "PATH", conflicts_with_all = ["cluster", "ConnectOptions"])]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     cluster: cluster::ClusterOptions,
@@ -78,6 +79,8 @@ enum Output {
     Table,
     /// One JSON object
     Json,
+    /// The same as YAML
+    Yaml,
     /// SARIF 2.1.0, which code hosts show beside the lines
     Sarif,
 }
@@ -250,7 +253,8 @@ pub(super) async fn run(
     } else {
         match args.output {
             Output::Table => report::table(&findings, out)?,
-            Output::Json => report::json(&findings, &scanned, out)?,
+            Output::Json => report::object(&findings, &scanned, Form::Json, out)?,
+            Output::Yaml => report::object(&findings, &scanned, Form::Yaml, out)?,
             Output::Sarif => sarif::print(&findings, &scanned, out)?,
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json as value};
 
 use super::{Error, Finding, Scanned, printable};
 use crate::{
-    cli::output,
+    cli::output::Form,
     scan::{Named, Reference, Verdict},
 };
 
@@ -79,10 +79,11 @@ pub(super) fn messages<'f>(finding: &'f Finding<'_>) -> impl Iterator<Item = &'f
         .filter(|message| !message.is_empty())
 }
 
-/// Prints one JSON object.
-pub(super) fn json(
+/// Prints one object for programs.
+pub(super) fn object(
     findings: &[Finding<'_>],
     scanned: &Scanned,
+    form: Form,
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let findings: Vec<Value> = findings
@@ -125,7 +126,7 @@ pub(super) fn json(
             "incomplete": scanned.incomplete,
         },
     });
-    out.write_all(output::json(&report)?.as_bytes())?;
+    out.write_all(form.print(&report)?.as_bytes())?;
     Ok(())
 }
 

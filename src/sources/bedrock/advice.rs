@@ -9,6 +9,7 @@ use super::{
     denial::{Denial, PolicyKind},
     error::{CredentialsFailure, ErrorResponse, Failure},
     network::is_public_host,
+    profile::{Gives, SharedProfile},
 };
 
 /// What was asked of Bedrock.
@@ -69,6 +70,8 @@ pub(super) struct Asked<'a> {
     pub(super) role: Option<&'a RoleArn>,
     /// Whether an external ID is sent with the role.
     pub(super) external_id: bool,
+    /// The profile of the shared configuration files. Only a failure of credentials looks at it.
+    pub(super) profile: Option<&'a SharedProfile>,
 }
 
 /// Codes by which AWS asks to slow down.
@@ -266,6 +269,12 @@ fn name_advice(asked: Asked) -> String {
 }
 
 fn credentials_error(why: &CredentialsFailure, asked: Asked) -> CatalogError {
+    if let Some(message) = asked
+        .profile
+        .and_then(|profile| profile_advice(why, profile))
+    {
+        return CatalogError::CredentialsUnavailable(message);
+    }
     match why {
         CredentialsFailure::Missing => CatalogError::CredentialsUnavailable(
             "no AWS credentials were found: give the operator's service account an IAM role (EKS Pod Identity or \
@@ -274,6 +283,11 @@ fn credentials_error(why: &CredentialsFailure, asked: Asked) -> CatalogError {
         ),
         CredentialsFailure::Role(response) => role_refused(response, asked),
         CredentialsFailure::WebIdentity(response) => web_identity_refused(response),
+        CredentialsFailure::IdentityCenter(response) => CatalogError::CredentialsUnavailable(format!(
+            "IAM Identity Center gave no credentials ({}): run `aws sso login`, and check the profile's sso_account_id and \
+             sso_role_name",
+            response.shown_code()
+        )),
         CredentialsFailure::Unreachable => CatalogError::CredentialsUnavailable(
             "the provider of the operator's AWS credentials can't be reached: check the network path to STS (IRSA, roles), to \
              the Pod Identity agent or to the instance metadata service, that NO_PROXY lists the latter two, and the VPC \
@@ -284,6 +298,74 @@ fn credentials_error(why: &CredentialsFailure, asked: Asked) -> CatalogError {
             "AWS credentials could not be obtained: check that the role exists, that its trust policy names the \
              operator's service account, and that STS, the Pod Identity agent or the instance metadata service answers"
                 .to_owned(),
+        ),
+    }
+}
+
+/// Returns what a profile lacks, if it is why there are no credentials: those of the environment would have come before it, and
+/// what comes after it is not asked where it fails.
+fn profile_advice(why: &CredentialsFailure, profile: &SharedProfile) -> Option<String> {
+    let name = &profile.name;
+    if matches!(
+        why,
+        CredentialsFailure::Role(_) | CredentialsFailure::WebIdentity(_)
+    ) {
+        return None;
+    }
+    match &profile.gives {
+        Gives::Absent(others) => {
+            let others = match others.as_slice() {
+                [] => "they have none".to_owned(),
+                others => format!("they have {}", others.join(", ")),
+            };
+            Some(format!(
+                "profile {name}, which AWS_PROFILE names, is not in the shared configuration files: {others}: name one of these, or \
+                 run `aws configure sso --profile {name}`"
+            ))
+        }
+        Gives::IdentityCenter {
+            missing_session: Some(session),
+            ..
+        } => Some(format!(
+            "profile {name}: its sso_session {session} is not in ~/.aws/config: add the section [sso-session {session}], or run \
+             `aws configure sso --profile {name}`"
+        )),
+        Gives::IdentityCenter { lacks, .. } if !lacks.is_empty() => Some(format!(
+            "profile {name} lacks {}: add them in ~/.aws/config, or run `aws configure sso --profile {name}`",
+            lacks.join(", ")
+        )),
+        Gives::IdentityCenter { .. } => Some(match why {
+            CredentialsFailure::IdentityCenter(response) => identity_center_refused(name, response),
+            CredentialsFailure::Unreachable => format!(
+                "profile {name}: IAM Identity Center can't be reached: check egress rules, HTTPS_PROXY, and the profile's sso_region"
+            ),
+            _ => format!(
+                "profile {name}: the SSO session is missing or has expired: run `aws sso login --profile {name}`"
+            ),
+        }),
+        Gives::Process => Some(format!(
+            "profile {name}: its credential_process gave no credentials: run the command in ~/.aws/config by hand, and see that it \
+             ends with 0 and prints JSON with Version 1, AccessKeyId and SecretAccessKey"
+        )),
+        Gives::Otherwise => None,
+    }
+}
+
+/// Source: <https://docs.aws.amazon.com/singlesignon/latest/PortalAPIReference/API_GetRoleCredentials.html>
+fn identity_center_refused(profile: &str, response: &ErrorResponse) -> String {
+    let code = response.shown_code();
+    match response.status {
+        401 => format!(
+            "profile {profile}: the SSO session expired ({code}): run `aws sso login --profile {profile}`"
+        ),
+        403 | 404 => format!(
+            "profile {profile}: IAM Identity Center does not give you its role ({code}): check sso_account_id and sso_role_name; \
+             `aws sso login --profile {profile}` signs in as somebody else"
+        ),
+        429 => format!("profile {profile}: IAM Identity Center throttles requests: try again"),
+        status => format!(
+            "profile {profile}: IAM Identity Center failed (HTTP {status}, {code}): try again; if it goes on, see \
+             https://health.aws.amazon.com"
         ),
     }
 }
@@ -477,8 +559,87 @@ mod tests {
                 host: Some(&format!("bedrock.{name}.amazonaws.com")),
                 role: None,
                 external_id: false,
+                profile: None,
             },
         )
+    }
+
+    #[test]
+    fn what_a_profile_lacks_is_said_with_its_name() {
+        let region = region("eu-west-1");
+        let said = |why: CredentialsFailure, gives: Gives| {
+            let profile = SharedProfile {
+                name: "dev".to_owned(),
+                region: None,
+                gives,
+            };
+            let asked = Asked {
+                action: Action::ListInferenceProfiles,
+                region: &region,
+                regions: regions(),
+                own_region: &region,
+                host: None,
+                role: None,
+                external_id: false,
+                profile: Some(&profile),
+            };
+            catalog_error(&Failure::Credentials(why), asked).to_string()
+        };
+        let sso = |lacks: &[&'static str]| Gives::IdentityCenter {
+            lacks: lacks.to_vec(),
+            missing_session: None,
+        };
+        let refused = |status| CredentialsFailure::IdentityCenter(refusal(status, "Code", "no"));
+        for (why, gives, says) in [
+            (
+                CredentialsFailure::Failed,
+                sso(&[]),
+                "profile dev: the SSO session is missing or has expired: run `aws sso login --profile dev`",
+            ),
+            (
+                refused(401),
+                sso(&[]),
+                "profile dev: the SSO session expired (Code): run `aws sso login --profile dev`",
+            ),
+            (
+                refused(403),
+                sso(&[]),
+                "profile dev: IAM Identity Center does not give you its role (Code): check sso_account_id",
+            ),
+            (
+                CredentialsFailure::Unreachable,
+                sso(&[]),
+                "profile dev: IAM Identity Center can't be reached",
+            ),
+            (
+                CredentialsFailure::Missing,
+                sso(&["sso_region", "sso_role_name"]),
+                "profile dev lacks sso_region, sso_role_name: ",
+            ),
+            (
+                CredentialsFailure::Failed,
+                Gives::Process,
+                "profile dev: its credential_process gave no credentials: ",
+            ),
+            (
+                CredentialsFailure::Missing,
+                Gives::Absent(vec!["a".to_owned(), "b".to_owned()]),
+                "profile dev, which AWS_PROFILE names, is not in the shared configuration files: they have a, b: ",
+            ),
+            (
+                CredentialsFailure::Missing,
+                Gives::Otherwise,
+                "no AWS credentials were found",
+            ),
+            (
+                CredentialsFailure::WebIdentity(refusal(403, "AccessDenied", "no")),
+                sso(&[]),
+                "STS does not accept the token",
+            ),
+        ] {
+            let said = said(why, gives);
+            assert!(said.starts_with(says), "{said}");
+        }
     }
 
     #[test]
@@ -643,6 +804,7 @@ mod tests {
                 host: Some(host),
                 role: None,
                 external_id: false,
+                profile: None,
             };
             let text = catalog_error(&Failure::NameNotResolved, asked).to_string();
             assert!(text.contains(says) && text.contains(host), "{text}");
@@ -695,6 +857,7 @@ mod tests {
                 host: None,
                 role: None,
                 external_id: false,
+                profile: None,
             },
         )
         .to_string();
@@ -721,6 +884,7 @@ mod tests {
                     host: None,
                     role: Some(&role),
                     external_id,
+                    profile: None,
                 },
             )
         };
@@ -820,6 +984,7 @@ mod tests {
                 host: None,
                 role: None,
                 external_id: false,
+                profile: None,
             };
             let text = catalog_error(&answer(403, "AccessDeniedException", ""), asked).to_string();
             assert!(text.ends_with(says), "{text}");

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::auth::AuthSchemeId;
 use parking_lot::Mutex;
 
 use super::{
-    network::{self, Host},
+    network::{self, Clock, Host},
     options::Options,
     requests::Counted,
 };
@@ -25,7 +25,7 @@ use crate::{
 /// The others are dropped, because bindings can name any number of regions and roles that do not exist.
 #[derive(Debug)]
 pub(super) struct Clients {
-    config: SdkConfig,
+    pub(super) config: SdkConfig,
     pub(super) options: Options,
     known: Mutex<HashMap<FeedKey, Arc<FeedClient>>>,
     /// One provider per role for all regions: credentials are cached by provider.
@@ -37,6 +37,7 @@ pub(super) struct Clients {
 pub(super) struct FeedClient {
     pub(super) sdk: Client,
     pub(super) host: Host,
+    pub(super) clock: Clock,
     /// `None` for the operator's own credentials.
     pub(super) role: Option<AssumedRole>,
     pub(super) models: Mutex<KnownModels>,
@@ -95,10 +96,11 @@ impl Clients {
         if let Some(client) = self.known.lock().get(key) {
             return Ok(client.clone());
         }
-        let host = Host::default();
+        let (host, clock) = (Host::default(), Clock::default());
         let mut builder = config::Builder::from(&self.config)
             .region(config::Region::new(key.region.to_string()))
-            .interceptor(host.clone());
+            .interceptor(host.clone())
+            .interceptor(clock.clone());
         let url = self.options.endpoints.get(&key.region);
         if let Some(url) = url.or(self.options.endpoint_url.as_ref()) {
             builder = builder.endpoint_url(url);
@@ -118,6 +120,7 @@ impl Clients {
         Ok(Arc::new(FeedClient {
             sdk: Client::from_conf(builder.build()),
             host,
+            clock,
             role,
             models: Mutex::default(),
         }))
@@ -191,15 +194,20 @@ impl Clients {
         })
     }
 
+    /// Returns the configuration of STS.
+    pub(super) fn sts_config(&self) -> SdkConfig {
+        match &self.options.sts_endpoint_url {
+            Some(url) => self.config.to_builder().endpoint_url(url).build(),
+            None => self.config.clone(),
+        }
+    }
+
     async fn role_provider(
         &self,
         role: &RoleArn,
         external_id: Option<&str>,
     ) -> SharedCredentialsProvider {
-        let mut config = self.config.clone();
-        if let Some(url) = &self.options.sts_endpoint_url {
-            config = config.into_builder().endpoint_url(url).build();
-        }
+        let config = self.sts_config();
         let mut builder = AssumeRoleProvider::builder(role.as_str())
             .session_name(self.options.session_name.as_str())
             .configure(&config);

@@ -15,6 +15,8 @@ use aws_sdk_sts::operation::{
     assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
 };
 
+use super::network;
+
 /// What happened to a failed request, without anything that differs between equal failures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -68,6 +70,8 @@ pub(super) enum CredentialsFailure {
     Role(ErrorResponse),
     /// STS refused the role of the operator's service account.
     WebIdentity(ErrorResponse),
+    /// AWS IAM Identity Center refused the role of the profile.
+    IdentityCenter(ErrorResponse),
     /// Their provider can't be reached.
     Unreachable,
     /// Their provider failed.
@@ -135,14 +139,16 @@ where
 
 /// Returns by how many minutes `now` is ahead of the time of an answer, in steps of five: equal failures make equal texts.
 fn minutes_ahead(date: &str, now: SystemTime) -> Option<i64> {
-    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
-    let ours = jiff::Timestamp::try_from(now).ok()?;
-    let seconds = ours.as_second() - theirs.as_second();
+    let seconds = network::seconds_ahead(date, now)?;
     let steps = (seconds + 150).div_euclid(300);
     (steps != 0).then_some(steps * 5)
 }
 
-fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> CredentialsFailure {
+/// Returns why there are no credentials. `now` is the time of the operator's clock.
+pub(super) fn credentials_failure(
+    error: &(dyn Error + 'static),
+    now: SystemTime,
+) -> CredentialsFailure {
     // The credentials of a role need others first, so the innermost error is the cause.
     let innermost = causes(error)
         .filter_map(|cause| cause.downcast_ref::<CredentialsError>())
@@ -160,8 +166,13 @@ fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> Creden
     {
         return CredentialsFailure::Role(response);
     }
+    if let Some(response) = identity_center_response(error, now) {
+        return CredentialsFailure::IdentityCenter(response);
+    }
     let timed_out = matches!(innermost, Some(CredentialsError::ProviderTimedOut(_)));
-    let no_connection = causes(error).any(|cause| {
+    // Above it, the SDK takes every request that was not sent for a failed connection.
+    let below = find::<CredentialsError>(error).map_or(error, |found| found);
+    let no_connection = causes(below).any(|cause| {
         cause
             .downcast_ref::<aws_smithy_runtime_api::client::result::ConnectorError>()
             .is_some()
@@ -171,6 +182,21 @@ fn credentials_failure(error: &(dyn Error + 'static), now: SystemTime) -> Creden
     } else {
         CredentialsFailure::Failed
     }
+}
+
+#[cfg(feature = "laptop-credentials")]
+fn identity_center_response(
+    error: &(dyn Error + 'static),
+    now: SystemTime,
+) -> Option<ErrorResponse> {
+    use aws_sdk_sso::operation::get_role_credentials::GetRoleCredentialsError;
+    find::<SdkError<GetRoleCredentialsError, HttpResponse>>(error)
+        .and_then(|error| error_response(error, now))
+}
+
+#[cfg(not(feature = "laptop-credentials"))]
+fn identity_center_response(_: &(dyn Error + 'static), _: SystemTime) -> Option<ErrorResponse> {
+    None
 }
 
 /// The HTTP client has no type for a failure of the resolver.

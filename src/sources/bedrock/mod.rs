@@ -1,8 +1,9 @@
 //! The live catalog: `ListInferenceProfiles` and `ListFoundationModels` of Amazon Bedrock. The only place that knows the
 //! AWS SDK.
 //!
-//! `options` says how AWS is asked, `client` by which clients and with whose credentials, `network` how requests travel, and
-//! `requests` which there were. `error` reduces what happened to a failed request, and `advice` says what that means and what
+//! `options` says how AWS is asked, `client` by which clients and with whose credentials, `profile` what the shared configuration
+//! files have for that, `network` how requests travel, and `requests` which there were. `examination` tries all of it for
+//! `doctor`. `error` reduces what happened to a failed request, and `advice` says what that means and what
 //! to do; `denial` reads which policy denied a request. `models` reads AWS's answers about foundation models.
 //!
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>,
@@ -12,9 +13,11 @@ mod advice;
 mod client;
 mod denial;
 mod error;
+mod examination;
 mod models;
 mod network;
 mod options;
+mod profile;
 mod requests;
 
 use std::{collections::HashSet, error::Error, sync::Arc, time::SystemTime};
@@ -28,8 +31,10 @@ use aws_sdk_bedrock::{
 };
 use futures::future::{BoxFuture, FutureExt};
 
+pub use examination::{Caller, Credentials, Examination, Permission, Provider};
 pub use network::Resolver;
 pub use options::{Options, SessionName, Timeouts};
+pub use profile::{Gives, SharedProfile, shared_profile};
 pub use requests::{CountRequests, OPERATIONS, RequestResult};
 
 use self::{
@@ -189,7 +194,12 @@ impl Bedrock {
         key: &FeedKey,
         action: Action,
     ) -> CatalogError {
+        let profile = match failure {
+            Failure::Credentials(_) => shared_profile().ok().flatten(),
+            _ => None,
+        };
         let asked = Asked {
+            profile: profile.as_ref(),
             action,
             region: &key.region,
             regions: self.clients.options.embedded.regions(),

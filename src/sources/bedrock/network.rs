@@ -4,13 +4,15 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use aws_sdk_bedrock::{
     config::{
         ConfigBag, Intercept, RuntimeComponents, SharedHttpClient,
-        interceptors::BeforeTransmitInterceptorContextRef,
+        interceptors::{
+            BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+        },
     },
     error::BoxError,
 };
@@ -20,6 +22,7 @@ use aws_smithy_http_client::{
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
+use parking_lot::Mutex;
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
@@ -165,6 +168,43 @@ impl Intercept for Host {
         }
         Ok(())
     }
+}
+
+/// Records by how many seconds the clock of this machine is ahead of that of the answers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clock(Arc<Mutex<Option<i64>>>);
+
+impl Clock {
+    /// Returns the difference of the last answer that carried its time.
+    pub(super) fn seconds_ahead(&self) -> Option<i64> {
+        *self.0.lock()
+    }
+}
+
+impl Intercept for Clock {
+    fn name(&self) -> &'static str {
+        "Clock"
+    }
+
+    fn read_after_transmit(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        if let Some(ahead) = date.and_then(|date| seconds_ahead(date, SystemTime::now())) {
+            *self.0.lock() = Some(ahead);
+        }
+        Ok(())
+    }
+}
+
+/// Returns by how many seconds `now` is ahead of the time in an answer's `Date` header.
+pub(super) fn seconds_ahead(date: &str, now: SystemTime) -> Option<i64> {
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let ours = jiff::Timestamp::try_from(now).ok()?;
+    Some(ours.as_second() - theirs.as_second())
 }
 
 /// Returns whether a host is AWS's own for the region, not a configured one.

@@ -3,6 +3,7 @@
 aws_client.py server URL         calls Bedrock, which has the profiles and models of tests/it/bedrock
 aws_client.py faults URL         calls Bedrock, which fails first as tests/it/bedrock/faults.rs has scripted
 aws_client.py sts URL            calls STS, which fails first as tests/it/bedrock/roles.rs has scripted
+aws_client.py sso URL            calls IAM Identity Center, which knows the token `signed-in`
 aws_client.py credentials ID     obtains credentials from the environment, which have this access key ID
 aws_client.py listing FILE       checks a file against the service model of ListInferenceProfiles
 """
@@ -105,7 +106,20 @@ def check_sts(url):
         assert answer["Credentials"]["AccessKeyId"] == "ASIAXXXXXXXXDISCOVERY", answer
         assert answer["Credentials"]["Expiration"].tzinfo, answer
         assert answer["AssumedRoleUser"]["Arn"] == "arn:aws:sts::444455556666:assumed-role/discovery/session", answer
-    expect_error("ValidationError", 400, sts.get_caller_identity, exception="ClientError")
+    caller = sts.get_caller_identity()
+    assert caller["Account"] == "111122223333", caller
+    assert caller["Arn"] == "arn:aws:sts::111122223333:assumed-role/discovery/session", caller
+    expect_error("ValidationError", 400, sts.get_session_token, exception="ClientError")
+
+
+def check_sso(url):
+    sso = client(url, "sso")
+    call = lambda token, role: lambda: sso.get_role_credentials(accessToken=token, accountId="111122223333", roleName=role)
+    expect_error("UnauthorizedException", 401, call("old", "Reader"))
+    expect_error("ForbiddenException", 403, call("signed-in", "Nobody"), exception="ClientError")
+    credentials = call("signed-in", "Reader")()["roleCredentials"]
+    assert credentials["accessKeyId"] == "ASIAXXXXXXXXSSO", credentials
+    assert credentials["expiration"] > 1_700_000_000_000, credentials
 
 
 def check_credentials(access_key_id):
@@ -153,6 +167,7 @@ if __name__ == "__main__":
         "server": check_server,
         "faults": check_faults,
         "sts": check_sts,
+        "sso": check_sso,
         "credentials": check_credentials,
         "listing": check_listing,
     }

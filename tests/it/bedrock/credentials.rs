@@ -1,14 +1,19 @@
 //! Where credentials come from: each way of the SDK's chain, against a stand-in of what it asks.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use crate::common::bedrock_server::BedrockServer;
+use serde_json::json;
+use tempfile::TempDir;
 
-use super::{
-    aws_client,
-    credentials_servers::{InstanceMetadata, PodIdentityAgent, StsFault, StsServer},
-    nobody, operator, server, token, written,
+use crate::common::{
+    bedrock_server::BedrockServer,
+    credentials_servers::{
+        IdentityCenter, InstanceMetadata, PodIdentityAgent, StsFault, StsServer,
+    },
+    program::Output,
 };
+
+use super::{aws_client, nobody, operator, server, token, written};
 
 const LIST: [&str; 4] = ["catalog", "list", "--catalog", "bedrock"];
 
@@ -218,6 +223,12 @@ async fn the_program_says_what_is_missing() {
 }
 
 #[tokio::test]
+async fn boto3_takes_the_server_for_identity_center() {
+    let portal = IdentityCenter::start(Laptop::TOKEN).await;
+    aws_client(&["sso", &portal.url()], &[]).await;
+}
+
+#[tokio::test]
 async fn boto3_takes_the_servers_for_pod_identity_and_instance_metadata() {
     let folder = tempfile::tempdir().expect("folder");
     let token = folder.path().join("token");
@@ -238,4 +249,167 @@ async fn boto3_takes_the_servers_for_pod_identity_and_instance_metadata() {
     ] {
         aws_client(&["credentials", expected], &environment).await;
     }
+}
+
+/// What the shared files of a laptop are: a configuration with these lines, and the token of a session.
+struct Laptop {
+    home: TempDir,
+    portal: IdentityCenter,
+}
+
+impl Laptop {
+    const TOKEN: &str = "signed-in";
+    const START: &str = "https://shop.awsapps.com/start";
+
+    async fn new(config: &str) -> Self {
+        let home = tempfile::tempdir().expect("folder");
+        fs::create_dir_all(home.path().join(".aws/sso/cache")).expect("made");
+        fs::write(home.path().join(".aws/config"), config).expect("written");
+        Self {
+            home,
+            portal: IdentityCenter::start(Self::TOKEN).await,
+        }
+    }
+
+    /// A profile `dev` with a session.
+    async fn with_session(role: &str) -> Self {
+        Self::new(&format!(
+            "[profile dev]\nregion = eu-west-1\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = {role}\n\n\
+             [sso-session corp]\nsso_start_url = {}\nsso_region = eu-central-1\n",
+            Self::START
+        ))
+        .await
+    }
+
+    /// Signs in as `aws sso login` does, for so many seconds.
+    fn sign_in(&self, token: &str, seconds: i64) {
+        let until = jiff::Timestamp::now()
+            .checked_add(jiff::SignedDuration::from_secs(seconds))
+            .expect("a time");
+        let cached = json!({
+            "accessToken": token,
+            "expiresAt": until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "region": "eu-central-1",
+            "startUrl": Self::START,
+        });
+        // The SHA-1 of `corp`, by which the AWS CLI names the file.
+        let name = ".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json";
+        fs::write(self.home.path().join(name), cached.to_string()).expect("written");
+    }
+
+    fn environment(&self, profile: &str) -> Environment {
+        vec![
+            ("HOME", path(self.home.path())),
+            ("AWS_PROFILE", profile.to_owned()),
+            ("AWS_ENDPOINT_URL_SSO", self.portal.url()),
+            // A command needs the programs of the machine.
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+        ]
+    }
+
+    /// Lists as this profile, with no region but that of the profile.
+    async fn list(&self, bedrock: &BedrockServer, profile: &str) -> Output {
+        let mut environment = self.environment(profile);
+        environment.push(("AWS_ENDPOINT_URL_BEDROCK", bedrock.url()));
+        operator(&LIST, &environment).await
+    }
+
+    #[track_caller]
+    fn refused(output: &Output, says: &str) {
+        assert_eq!(output.code, Some(1), "{output:#?}");
+        assert!(output.stderr.contains(says), "{says:?} in {output:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_identity_center() {
+    let (bedrock, laptop) = (server().await, Laptop::with_session("Reader").await);
+    let output = laptop.list(&bedrock, "dev").await;
+    Laptop::refused(
+        &output,
+        "profile dev: the SSO session is missing or has expired: run `aws sso login --profile dev`",
+    );
+    laptop.sign_in(Laptop::TOKEN, -60);
+    let output = laptop.list(&bedrock, "dev").await;
+    Laptop::refused(&output, "run `aws sso login --profile dev`");
+    laptop.sign_in("of yesterday", 3600);
+    let output = laptop.list(&bedrock, "dev").await;
+    Laptop::refused(
+        &output,
+        "profile dev: the SSO session expired (UnauthorizedException): run `aws sso login --profile dev`",
+    );
+    assert!(bedrock.log().is_empty());
+
+    laptop.sign_in(Laptop::TOKEN, 3600);
+    laptop.list(&bedrock, "dev").await.ok();
+    let last = bedrock.log().pop().expect("a request");
+    assert_eq!(last.access_key_id.as_deref(), Some("ASIAXXXXXXXXSSO"));
+    assert_eq!(
+        last.signing_region.as_deref(),
+        Some("eu-west-1"),
+        "of the profile"
+    );
+    let asked = laptop.portal.log().pop().expect("a request");
+    assert_eq!(
+        (asked["account_id"].as_str(), asked["role_name"].as_str()),
+        ("111122223333", "Reader")
+    );
+}
+
+#[tokio::test]
+async fn a_profile_that_lacks_something_is_named() {
+    let bedrock = server().await;
+    let laptop = Laptop::with_session("Nobody").await;
+    laptop.sign_in(Laptop::TOKEN, 3600);
+    let output = laptop.list(&bedrock, "dev").await;
+    Laptop::refused(
+        &output,
+        "profile dev: IAM Identity Center does not give you its role (ForbiddenException): check sso_account_id and sso_role_name",
+    );
+    let laptop = Laptop::new(
+        "[profile dev]\nregion = eu-west-1\nsso_session = corp\nsso_account_id = 111122223333\n[sso-session corp]\nsso_start_url = x\nsso_region = eu-west-1\n\
+         [profile lost]\nregion = eu-west-1\nsso_session = gone\nsso_account_id = 111122223333\nsso_role_name = r\n",
+    )
+    .await;
+    for (profile, says) in [
+        (
+            "dev",
+            "profile dev lacks sso_role_name: add them in ~/.aws/config",
+        ),
+        (
+            "lost",
+            "profile lost: its sso_session gone is not in ~/.aws/config",
+        ),
+    ] {
+        Laptop::refused(&laptop.list(&bedrock, profile).await, says);
+    }
+    let mut environment = laptop.environment("mistyped");
+    environment.push(("AWS_REGION", "eu-west-1".to_owned()));
+    let output = operator(&LIST, &environment).await;
+    Laptop::refused(
+        &output,
+        "profile mistyped, which AWS_PROFILE names, is not in the shared configuration files: they have dev, lost",
+    );
+    assert!(bedrock.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_credential_process() {
+    let bedrock = server().await;
+    let printed = json!({
+        "Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "secret", "SessionToken": "token",
+    });
+    let laptop = Laptop::new(&format!(
+        "[profile good]\nregion = eu-west-1\ncredential_process = echo '{printed}'\n\
+         [profile bad]\nregion = eu-west-1\ncredential_process = sh -c 'echo no vault >&2; exit 3'\n"
+    ))
+    .await;
+    laptop.list(&bedrock, "good").await.ok();
+    let last = bedrock.log().pop().expect("a request");
+    assert_eq!(last.access_key_id.as_deref(), Some("AKIDPROCESS"));
+    let output = laptop.list(&bedrock, "bad").await;
+    Laptop::refused(
+        &output,
+        "profile bad: its credential_process gave no credentials: run the command",
+    );
 }

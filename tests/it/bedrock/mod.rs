@@ -2,7 +2,7 @@
 
 mod applications;
 mod credentials;
-mod credentials_servers;
+mod doctor;
 mod faults;
 mod models;
 mod network;

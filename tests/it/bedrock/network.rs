@@ -6,10 +6,10 @@ use inference_profile_operator::{
     api::condition::Reason, catalog::Source, sources::bedrock::Options,
 };
 
+use crate::common::credentials_servers::InstanceMetadata;
+
 use super::{
-    Names, connect,
-    credentials_servers::InstanceMetadata,
-    error, key, list_in,
+    Names, connect, error, key, list_in,
     network_servers::{ProxyServer, TlsServer},
     nobody, operator, options, server, token, written,
 };

@@ -17,7 +17,7 @@ use inference_profile_operator::{
 
 use crate::common::bedrock_server::{BedrockServer, Scripted};
 
-use super::{Names, connect, key, options};
+use super::{Names, connect, key, operator, options};
 
 /// STS of the operator's own region: its name shows that DNS works.
 const WITNESS: &[&str] = &["sts.eu-west-1.amazonaws.com"];
@@ -125,4 +125,31 @@ async fn a_region_newer_than_the_data_stays_known_when_its_name_is_gone() {
         "{}",
         errors[1]
     );
+}
+
+#[tokio::test]
+async fn an_export_of_a_region_that_does_not_exist_is_refused() {
+    let server = BedrockServer::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("export");
+    let path = path.to_str().expect("a path");
+    let environment = [
+        ("AWS_ENDPOINT_URL_BEDROCK", server.url()),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+    ];
+    let export = [
+        "catalog",
+        "export",
+        "--catalog",
+        "bedrock",
+        path,
+        "--region",
+    ];
+    let output = operator(&[&export[..], &["eu-west-9"]].concat(), &environment).await;
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    let says = "--region eu-west-9: nothing is listed there: AWS had no such region on";
+    assert!(output.stderr.contains(says), "{output:#?}");
+    assert!(output.stderr.contains("nearest: eu-west-1"), "{output:#?}");
+    assert!(!folder.path().join("export").exists(), "nothing is written");
 }

@@ -8,13 +8,12 @@ use inference_profile_operator::{
     sources::bedrock::Options,
 };
 
-use crate::common::bedrock_server::BedrockServer;
-
-use super::{
-    aws_client, connect,
+use crate::common::{
+    bedrock_server::BedrockServer,
     credentials_servers::{StsFault, StsServer},
-    operator, options, server,
 };
+
+use super::{aws_client, connect, operator, options, server};
 
 const ROLE: &str = "arn:aws:iam::444455556666:role/bedrock-discovery";
 

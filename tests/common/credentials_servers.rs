@@ -2,6 +2,7 @@
 //! listens on 127.0.0.1 and notes what it was asked.
 //!
 //! tests/it/bedrock checks them with boto3, so that what passes here passes there.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,7 +13,7 @@ use std::{
 
 use axum::{
     Form, Json, Router,
-    extract::State,
+    extract::{Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -20,7 +21,7 @@ use axum::{
 use parking_lot::Mutex;
 use serde_json::json;
 
-use crate::common::{bedrock_server::credential_scope, serving::Serving};
+use super::{bedrock_server::credential_scope, serving::Serving};
 
 /// Returns a time from now as credentials carry it.
 fn expiration(seconds: i64) -> String {
@@ -44,7 +45,7 @@ pub struct StsFault {
 /// What STS was asked: the parameters of the form, and the region and access key ID of the signature.
 pub type StsRequest = BTreeMap<String, String>;
 
-/// A stand-in for STS (awsQuery): `AssumeRole` and `AssumeRoleWithWebIdentity`.
+/// A stand-in for STS (awsQuery): `AssumeRole`, `AssumeRoleWithWebIdentity` and `GetCallerIdentity`.
 pub struct StsServer {
     serving: Serving,
     state: StsState,
@@ -101,6 +102,13 @@ async fn sts(
         return sts_error(&fault);
     }
     let action = form.get("Action").cloned().unwrap_or_default();
+    if action == "GetCallerIdentity" && form.contains_key("signed-by") {
+        let body = format!(
+            r#"<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{action}Result><Arn>arn:aws:sts::111122223333:assumed-role/discovery/session</Arn><UserId>AROAEXAMPLE:session</UserId><Account>111122223333</Account></{action}Result><ResponseMetadata><RequestId>{:016x}</RequestId></ResponseMetadata></{action}Response>"#,
+            fastrand::u64(..)
+        );
+        return ([(header::CONTENT_TYPE, "text/xml")], body).into_response();
+    }
     let known = match action.as_str() {
         "AssumeRole" => form.contains_key("signed-by"),
         "AssumeRoleWithWebIdentity" => form.contains_key("WebIdentityToken"),
@@ -135,6 +143,70 @@ fn sts_error(fault: &StsFault) -> Response {
     );
     let status = StatusCode::from_u16(fault.status).expect("status");
     (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
+}
+
+/// A stand-in for the portal of AWS IAM Identity Center: `GetRoleCredentials`.
+pub struct IdentityCenter {
+    serving: Serving,
+    log: Log<BTreeMap<String, String>>,
+}
+
+impl IdentityCenter {
+    /// Starts a portal that knows one access token.
+    pub async fn start(token: &'static str) -> Self {
+        let log = Log::default();
+        let state: (&'static str, Log<BTreeMap<String, String>>) = (token, log.clone());
+        let router = Router::new()
+            .route("/federation/credentials", get(role_credentials))
+            .with_state(state);
+        Self {
+            serving: Serving::router(router).await,
+            log,
+        }
+    }
+
+    /// Returns the URL for `AWS_ENDPOINT_URL_SSO`.
+    pub fn url(&self) -> String {
+        self.serving.url()
+    }
+
+    /// Returns the queries so far.
+    pub fn log(&self) -> Vec<BTreeMap<String, String>> {
+        self.log.lock().clone()
+    }
+}
+
+/// Refuses another token as an expired one is refused, and the role `Nobody` as one that is not assigned.
+async fn role_credentials(
+    State((token, log)): State<(&'static str, Log<BTreeMap<String, String>>)>,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    log.lock().push(query.clone());
+    let given = headers.get("x-amz-sso_bearer_token");
+    let refusal = |status, code: &'static str, message: &str| {
+        (
+            status,
+            [("x-amzn-errortype", code)],
+            Json(json!({"message": message})),
+        )
+            .into_response()
+    };
+    if given.is_none_or(|given| given != token) {
+        let message = "Session token not found or invalid";
+        return refusal(StatusCode::UNAUTHORIZED, "UnauthorizedException", message);
+    }
+    if query.get("role_name").is_some_and(|role| role == "Nobody") {
+        return refusal(StatusCode::FORBIDDEN, "ForbiddenException", "No access");
+    }
+    let until = jiff::Timestamp::now().as_millisecond() + 3_600_000;
+    Json(json!({"roleCredentials": {
+        "accessKeyId": "ASIAXXXXXXXXSSO",
+        "secretAccessKey": "secret",
+        "sessionToken": "token",
+        "expiration": until,
+    }}))
+    .into_response()
 }
 
 /// A stand-in for the EKS Pod Identity agent. It writes a new token into the token file after each answer, as the kubelet
