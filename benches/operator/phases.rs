@@ -21,6 +21,7 @@ use crate::{
 
 type Destinations = [&'static str; 3];
 
+// Destinations are sorted, as values list them.
 /// Destinations that AWS lists at first.
 const FIRST: Destinations = ["eu-central-1", "eu-west-1", "eu-west-2"];
 /// Destinations between which a change of the catalog moves bindings.
@@ -35,12 +36,12 @@ const OF_FLOOR: Destinations = ["eu-central-1", "eu-west-1", "eu-west-3"];
 /// The model that classes are moved to, and its destinations.
 const MODEL_OF_CLASS: (&str, Destinations) = (
     "anthropic.claude-haiku-4-5-20251001-v1:0",
-    ["eu-central-1", "eu-west-1", "eu-central-2"],
+    ["eu-central-1", "eu-central-2", "eu-west-1"],
 );
 /// As [`MODEL_OF_CLASS`], for the class of few.
 const MODEL_OF_CLASS_OF_FEW: (&str, Destinations) = (
     "amazon.nova-lite-v1:0",
-    ["eu-central-1", "eu-west-1", "eu-south-3"],
+    ["eu-central-1", "eu-south-3", "eu-west-1"],
 );
 /// The limit that no profile keeps.
 const LIMIT: &str = crate::operator::REGION;
