@@ -72,9 +72,13 @@ fuzz: ## Tries hostile input of each kind, 100,000 cases each (HOSTILE_CASES)
 	HOSTILE_CASES=$${HOSTILE_CASES:-100000} cargo test --locked --test it -- hostile::
 
 .PHONY: bench
-bench: ## Measures the operator beside a floor (BENCH_SIZES=1000,4000 BENCH_RUNS=3 BENCH_SAMPLES=50)
+bench: ## Measures the operator beside a floor (BENCH_SIZES=1000,4000,10000 BENCH_RUNS=3)
 	cargo bench --locked --bench operator --no-run
 	assets=$$(dev/controlplane/build --optimized) && KUBEBUILDER_ASSETS=$$assets dev/controlplane/with --crds crds cargo bench --locked --bench operator
+
+.PHONY: bench-picture
+bench-picture: ## Draws docs/performance.svg from what `make bench` measured (BENCH_RESULTS=FILE)
+	@dev/bench-picture $(or $(BENCH_RESULTS),target/bench/operator.jsonl) >docs/performance.svg
 
 .PHONY: bench-served
 bench-served: .venv/ready ## Measures served-regions beside DuckDB and jq (BENCH_RECORDS=10000000 BENCH_RUNS=3 BENCH_FOLDER=/tmp)

@@ -7,15 +7,18 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use inference_profile_operator::api::{InferenceProfileBinding, InferenceProfileBindingSpec};
+use inference_profile_operator::api::{
+    InferenceProfileBinding, InferenceProfileBindingSpec, InferenceProfileClass, names,
+};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     Api, Client, Config, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, PostParams},
-    core::NamespaceResourceScope,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    core::{NamespaceResourceScope, PartialObjectMeta},
 };
 use kube_runtime::watcher::{self, Event, watcher};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
@@ -23,13 +26,18 @@ use crate::{
     requests::{self, Requests},
 };
 
-const CALL_LIMIT: Duration = Duration::from_secs(30);
-const QUIET_LIMIT: Duration = Duration::from_mins(5);
-/// How many objects one request deletes.
-const DELETED_AT_ONCE: u32 = 500;
-
-/// Model of all bindings.
-pub const MODEL: &str = "anthropic.claude-sonnet-5-5";
+/// Longest wait for an answer. An apiserver that shares two cores with its clients, and has just taken in tens of thousands of
+/// objects, can be silent for long.
+const CALL_LIMIT: Duration = Duration::from_mins(3);
+/// Longest wait for a watch to show what is there.
+const START_LIMIT: Duration = Duration::from_mins(3);
+const QUIET_LIMIT: Duration = Duration::from_mins(10);
+/// How many objects are deleted at once.
+const DELETES_IN_FLIGHT: usize = 32;
+/// How many objects a page of a list has.
+const PAGE: u32 = 500;
+/// How often a deletion is tried.
+const DELETE_TRIES: u32 = 5;
 
 /// A client of the apiserver.
 #[derive(Clone)]
@@ -58,6 +66,27 @@ pub fn patience(bindings: usize) -> Duration {
 /// Returns the name of the n-th binding of a measurement.
 pub fn name(number: usize) -> String {
     format!("b-{number:06}")
+}
+
+/// Model of all bindings but the last ones.
+pub const MODEL: &str = "anthropic.claude-sonnet-5-5";
+/// Model of the last ones.
+pub const MODEL_OF_FEW: &str = "anthropic.claude-opus-5-5";
+/// How many the last ones are.
+pub const FEW: usize = 10;
+
+/// Says whether the n-th of so many bindings is one of the last ones.
+pub fn is_of_few(number: usize, bindings: usize) -> bool {
+    bindings > FEW && number >= bindings - FEW
+}
+
+/// Returns the model of the n-th of so many bindings.
+pub fn model_of(number: usize, bindings: usize) -> &'static str {
+    if is_of_few(number, bindings) {
+        MODEL_OF_FEW
+    } else {
+        MODEL
+    }
 }
 
 impl Cluster {
@@ -90,21 +119,23 @@ impl Cluster {
     /// Empties a namespace, and waits until the apiserver is quiet. The namespace stays: its deletion would go on during
     /// the next measurement.
     pub async fn empty(&self, namespace: &str) -> Result<(), Failure> {
-        // The targets first, so that nothing is left to garbage collection, which would go on too.
+        // The targets first, so that nothing is left to garbage collection, which would go on too. A request for each object,
+        // because one that deletes many is answered when the last one is gone.
         delete_all(&self.config_maps(namespace)).await?;
         delete_all(&self.bindings(namespace)).await?;
         self.settle().await?;
         Ok(())
     }
 
-    /// Creates a binding, and returns it.
+    /// Creates a binding of a model, and returns it.
     pub async fn create(
         &self,
         namespace: &str,
         name: &str,
+        model: &str,
     ) -> Result<InferenceProfileBinding, Failure> {
         let spec = InferenceProfileBindingSpec {
-            model: Some(MODEL.to_owned()),
+            model: Some(model.to_owned()),
             geography: Some("eu".to_owned()),
             ..InferenceProfileBindingSpec::default()
         };
@@ -116,12 +147,66 @@ impl Cluster {
         .await
     }
 
-    /// Creates this many bindings.
+    /// Creates this many bindings, the last ones of another model.
     pub async fn create_many(&self, namespace: &str, bindings: usize) -> Result<(), Failure> {
         in_flight(CREATES_IN_FLIGHT, 0..bindings, |number| async move {
-            self.create(namespace, &name(number)).await.map(drop)
+            let model = model_of(number, bindings);
+            self.create(namespace, &name(number), model).await.map(drop)
         })
         .await
+    }
+
+    /// Has these bindings ask by a class, each by that which `class` says.
+    pub async fn move_to_class(
+        &self,
+        namespace: &str,
+        bindings: usize,
+        class: impl Fn(usize) -> String,
+    ) -> Result<(), Failure> {
+        let api: &Api<PartialObjectMeta<InferenceProfileBinding>> =
+            &Api::namespaced(self.client.clone(), namespace);
+        in_flight(CREATES_IN_FLIGHT, 0..bindings, |number| {
+            let spec = json!({"className": class(number), "model": null, "geography": null});
+            async move {
+                let patch = Patch::Merge(json!({ "spec": spec }));
+                let name = name(number);
+                let params = PatchParams::default();
+                within(api.patch_metadata(&name, &params, &patch))
+                    .await
+                    .map(drop)
+            }
+        })
+        .await
+    }
+
+    /// Has a class offer a model, whether or not it exists already.
+    pub async fn apply_class(&self, name: &str, model: &str) -> Result<(), Failure> {
+        let api: Api<InferenceProfileClass> = Api::all(self.client.clone());
+        let body = json!({
+            "apiVersion": InferenceProfileClass::api_version(&()),
+            "kind": InferenceProfileClass::kind(&()),
+            "metadata": {"name": name},
+            "spec": {"model": model, "geography": "eu"},
+        });
+        let params = PatchParams::apply("bench").force();
+        within(api.patch(name, &params, &Patch::Apply(&body)))
+            .await
+            .map(drop)
+    }
+
+    /// Deletes all classes.
+    pub async fn delete_classes(&self) -> Result<(), Failure> {
+        delete_all(&Api::<InferenceProfileClass>::all(self.client.clone())).await
+    }
+
+    /// Sets the residency limit of a Namespace.
+    pub async fn limit(&self, namespace: &str, regions: &str) -> Result<(), Failure> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let annotations = json!({ names::ALLOWED_REGIONS_ANNOTATION: regions });
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        within(api.patch_metadata(namespace, &PatchParams::default(), &patch))
+            .await
+            .map(drop)
     }
 
     /// Returns the requests counted until now.
@@ -195,20 +280,50 @@ where
         .await
 }
 
+/// Says whether this is one of the bindings created at once, or the target of one.
+pub fn is_measured(object: &impl ResourceExt) -> bool {
+    object.name_any().starts_with("b-")
+}
+
+/// Lists all objects, page by page.
+pub async fn list_all<K>(api: &Api<K>) -> Result<Vec<K>, Failure>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut all = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = within(api.list(&params)).await?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
 async fn delete_all<K>(api: &Api<K>) -> Result<(), Failure>
 where
     K: Clone + DeserializeOwned + Debug + Resource<DynamicType = ()>,
 {
     loop {
-        let page = ListParams::default().limit(DELETED_AT_ONCE);
-        within(api.delete_collection(&DeleteParams::default(), &page)).await?;
-        if within(api.list_metadata(&ListParams::default().limit(1)))
-            .await?
-            .items
-            .is_empty()
-        {
+        let page = within(api.list_metadata(&ListParams::default().limit(PAGE))).await?;
+        if page.items.is_empty() {
             return Ok(());
         }
+        in_flight(DELETES_IN_FLIGHT, page.items, |object| async move {
+            let name = object.name_any();
+            for tried in 1..=DELETE_TRIES {
+                match within(api.delete(&name, &DeleteParams::background())).await {
+                    Err(error) if tried == DELETE_TRIES => return Err(error),
+                    // It is gone already, or the next list shows it.
+                    Ok(_) => break,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                }
+            }
+            Ok(())
+        })
+        .await?;
     }
 }
 
@@ -261,7 +376,7 @@ impl Seen {
                 }
             }
         });
-        timeout(CALL_LIMIT, complete.wait_for(|complete| *complete))
+        timeout(START_LIMIT, complete.wait_for(|complete| *complete))
             .await
             .map_err(|_| "a watch of the benchmark did not start")??;
         Ok(Self { since, task })

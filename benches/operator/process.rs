@@ -30,18 +30,24 @@ pub fn usage(pid: u32) -> Result<Usage, Failure> {
         .and_then(|value| value.trim().parse().ok())
         .ok_or_else(|| format!("/proc/{pid}/status has no VmHWM"))?;
     let stat = read("stat")?;
-    // The second field, the name in parentheses, may hold anything; utime and stime are the fields 14 and 15.
-    let ticks = stat
-        .rsplit_once(')')
-        .map(|(_, rest)| rest.split_whitespace().skip(11).take(2))
-        .and_then(|fields| {
-            fields
-                .map(|field| field.parse::<u32>().ok())
-                .sum::<Option<u32>>()
-        })
-        .ok_or_else(|| format!("/proc/{pid}/stat is not as proc(5) says"))?;
-    Ok(Usage {
-        peak_kib,
-        cpu: TICK * ticks,
-    })
+    // utime and stime are the fields 14 and 15.
+    let cpu =
+        ticks_at(&stat, 11).ok_or_else(|| format!("/proc/{pid}/stat is not as proc(5) says"))?;
+    Ok(Usage { peak_kib, cpu })
+}
+
+/// Returns the CPU time of the processes that this one has waited for.
+pub fn cpu_of_children() -> Result<Duration, Failure> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // cutime and cstime are the fields 16 and 17.
+    ticks_at(&stat, 13).ok_or_else(|| "/proc/self/stat is not as proc(5) says".into())
+}
+
+/// Returns the sum of two fields of /proc/PID/stat that count ticks. Fields are counted from the one after the name in
+/// parentheses, which may hold anything.
+fn ticks_at(stat: &str, first: usize) -> Option<Duration> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields = rest.split_whitespace().skip(first).take(2);
+    let ticks: Option<u32> = fields.map(|field| field.parse::<u32>().ok()).sum();
+    ticks.map(|ticks| TICK * ticks)
 }

@@ -1,289 +1,288 @@
-//! The table that a person reads, and the line of JSON that a tool reads.
+//! The table that a person reads.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{
-    Failure,
-    cluster::Machine,
-    requests::{Requests, writes},
-};
+use crate::figures::Figures;
 
-/// All runs of one size.
-pub struct Size {
-    pub bindings: usize,
-    pub runs: Vec<Run>,
+/// What a cell shows of a figure.
+#[derive(Clone, Copy)]
+enum Show {
+    /// Median, least and most, of seconds.
+    Seconds(&'static str),
+    /// As [`Show::Seconds`], for what each run measured several times.
+    Milliseconds(&'static str),
+    /// The median of one figure over that of another one.
+    Ratio(&'static str, &'static str),
+    /// Median, least and most, of KiB as MiB.
+    Mebibytes(&'static str),
+    /// Milliseconds for each binding.
+    PerBinding(&'static str),
+    /// A number, or that of each run where they differ.
+    Count(&'static str),
+    /// The requests of each kind.
+    Requests(&'static str),
+    /// Quantiles of milliseconds.
+    Latencies(&'static str),
 }
 
-/// One run.
-#[derive(Default)]
-pub struct Run {
-    pub floor_create: Duration,
-    pub create: Duration,
-    pub create_requests: Requests,
-    pub quiet_requests: Requests,
-    /// CPU time of the operator during `create`.
-    pub cpu: Duration,
-    pub peak_kib: u64,
-    pub restart: Restart,
-    pub rewrite: Rewrite,
-}
+use Show::{Count, Latencies, Mebibytes, Milliseconds, PerBinding, Ratio, Requests, Seconds};
 
-/// A start with all bindings there already.
-#[derive(Default)]
-pub struct Restart {
-    pub synced: Duration,
-    pub requests: Requests,
-    pub peak_kib: u64,
-}
+const ROWS: &[(&str, Show)] = &[
+    (
+        "create: floor of 3 writes each, s",
+        Seconds("create.floor.seconds"),
+    ),
+    (
+        "create: operator until all Ready, s",
+        Seconds("create.seconds"),
+    ),
+    (
+        "create: ratio",
+        Ratio("create.seconds", "create.floor.seconds"),
+    ),
+    ("create: requests", Requests("create.requests")),
+    ("create: visits", Count("create.visits")),
+    (
+        "create: CPU of the operator, ms per binding",
+        PerBinding("create.cpuSeconds"),
+    ),
+    (
+        "create: CPU of the floor, ms per binding",
+        PerBinding("create.floor.cpuSeconds"),
+    ),
+    (
+        "create: peak memory of the operator, MiB",
+        Mebibytes("create.peakKiB"),
+    ),
+    (
+        "create: peak memory of the floor, MiB",
+        Mebibytes("create.floor.peakKiB"),
+    ),
+    ("memory without bindings, MiB", Mebibytes("start.peakKiB")),
+    ("quiet: requests", Requests("quiet.requests")),
+    ("restart until synced, s", Seconds("restart.seconds")),
+    (
+        "restart until synced: CPU, s",
+        Seconds("restart.syncedCpuSeconds"),
+    ),
+    ("restart until quiet: CPU, s", Seconds("restart.cpuSeconds")),
+    ("restart: requests", Requests("restart.requests")),
+    ("restart: peak memory, MiB", Mebibytes("restart.peakKiB")),
+    (
+        "change of the leader: requests",
+        Requests("leaderChange.requests"),
+    ),
+    (
+        "change of the leader: peak memory of the new one, MiB",
+        Mebibytes("leaderChange.peakKiB"),
+    ),
+    (
+        "outage of AWS: listings that failed",
+        Count("outage.listings"),
+    ),
+    ("outage of AWS: requests", Requests("outage.requests")),
+    (
+        "rewrite: floor of 2 writes each, s",
+        Seconds("rewrite.floor.seconds"),
+    ),
+    (
+        "rewrite of all after a change of the catalog, s",
+        Seconds("rewrite.seconds"),
+    ),
+    (
+        "rewrite: ratio",
+        Ratio("rewrite.seconds", "rewrite.floor.seconds"),
+    ),
+    (
+        "rewrite: of that, until the first is rewritten, s",
+        Seconds("rewrite.noticedSeconds"),
+    ),
+    ("rewrite: requests", Requests("rewrite.requests")),
+    ("rewrite: visits", Count("rewrite.visits")),
+    (
+        "rewrite: CPU of the operator, ms per binding",
+        PerBinding("rewrite.cpuSeconds"),
+    ),
+    (
+        "rewrite: CPU of the floor, ms per binding",
+        PerBinding("rewrite.floor.cpuSeconds"),
+    ),
+    (
+        "rewrite: peak memory of the operator, MiB",
+        Mebibytes("rewrite.peakKiB"),
+    ),
+    (
+        "new binding during rewrites until Ready, ms",
+        Latencies("rewrite.newBindingMilliseconds"),
+    ),
+    ("catalog moves 10: writes", Count("rewriteFew.writes")),
+    ("catalog moves 10: visits", Count("rewriteFew.visits")),
+    ("catalog moves 10: s", Seconds("rewriteFew.seconds")),
+    (
+        "limit of a Namespace moves 10: writes",
+        Count("limitFew.writes"),
+    ),
+    (
+        "limit of a Namespace moves 10: visits",
+        Count("limitFew.visits"),
+    ),
+    (
+        "limit of a Namespace moves 10: s",
+        Seconds("limitFew.seconds"),
+    ),
+    ("class moves all but 10, s", Seconds("class.seconds")),
+    (
+        "class: ratio over the floor of 2 writes each",
+        Ratio("class.seconds", "rewrite.floor.seconds"),
+    ),
+    ("class: requests", Requests("class.requests")),
+    ("class: visits", Count("class.visits")),
+    ("class moves 10: writes", Count("classFew.writes")),
+    ("class moves 10: visits", Count("classFew.visits")),
+    ("class moves 10: s", Seconds("classFew.seconds")),
+    ("render of files, s", Seconds("offline.render.seconds")),
+    ("preview of files, s", Seconds("offline.preview.seconds")),
+    (
+        "start of the program, ms",
+        Milliseconds("offline.start.seconds"),
+    ),
+];
 
-/// A change of the catalog that moves all bindings.
-#[derive(Default)]
-pub struct Rewrite {
-    pub floor: Duration,
-    /// From the change of the file until all is rewritten.
-    pub took: Duration,
-    /// From the change of the file until the first rewritten object is seen: part of `took`.
-    pub noticed: Duration,
-    pub requests: Requests,
-    /// From creating a binding during rewrites until it is ready.
-    pub new_bindings: Vec<Duration>,
-}
-
-impl Size {
-    pub fn of(bindings: usize) -> Self {
-        Self {
-            bindings,
-            runs: Vec::new(),
-        }
-    }
-
-    /// Returns the figures of all runs, sorted.
-    fn sorted(&self, figure: impl Fn(&Run) -> f64) -> Vec<f64> {
-        let mut figures: Vec<f64> = self.runs.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        figures
-    }
-
-    fn median(&self, figure: impl Fn(&Run) -> f64) -> f64 {
-        median(&self.sorted(figure))
-    }
-
-    /// Returns the latencies of all runs in ms, sorted.
-    fn new_bindings(&self) -> Vec<f64> {
-        let mut latencies: Vec<f64> = self
-            .runs
-            .iter()
-            .flat_map(|run| &run.rewrite.new_bindings)
-            .map(|latency| latency.as_secs_f64() * 1e3)
-            .collect();
-        latencies.sort_by(f64::total_cmp);
-        latencies
-    }
-
-    fn peak_kib(&self) -> f64 {
-        self.median(|run| as_f64(run.peak_kib))
-    }
-}
-
-/// Prints the table, then one line of JSON.
-pub fn print(machine: &Machine, in_flight: usize, sizes: &[Size]) -> Result<(), Failure> {
+/// Prints the table.
+pub fn print(figures: &Figures) {
+    let sizes: BTreeSet<u64> = figures.all.iter().map(|figure| figure.bindings).collect();
+    let machine = |name: &str| match &figures.machine[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
     println!(
-        "{} cores, {}, kube-apiserver {}; medians of {} runs; floor with {in_flight} in flight\n",
-        machine.cores,
-        machine.processor,
-        machine.apiserver,
-        sizes.first().map_or(0, |size| size.runs.len())
+        "{} cores, {}, kube-apiserver {}; floor with {} in flight; median (least-most) of the runs\n",
+        machine("cores"),
+        machine("processor"),
+        machine("apiserver"),
+        figures.floor_in_flight,
     );
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
-    table.set_header(
-        std::iter::once("bindings".to_owned())
-            .chain(sizes.iter().map(|size| size.bindings.to_string())),
-    );
-    let mut row = |title: &str, figure: &dyn Fn(&Size) -> String| {
-        table.add_row(std::iter::once(title.to_owned()).chain(sizes.iter().map(figure)));
+    let runs = |size: u64| {
+        let of_size = figures.all.iter().filter(|figure| figure.bindings == size);
+        of_size
+            .map(|figure| figure.run)
+            .collect::<BTreeSet<_>>()
+            .len()
     };
-    row("create, floor of 3 writes each: s", &|size| {
-        seconds(size, |run| run.floor_create)
-    });
-    row("create until all Ready, operator: s", &|size| {
-        seconds(size, |run| run.create)
-    });
-    row("ratio", &|size| {
-        ratio(size, |run| run.create, |run| run.floor_create)
-    });
-    row("requests", &|size| counts(size, |run| &run.create_requests));
-    row("requests while nothing changes", &|size| {
-        counts(size, |run| &run.quiet_requests)
-    });
-    row("CPU of the operator: s", &|size| {
-        seconds(size, |run| run.cpu)
-    });
-    row("peak memory of the operator: MiB", &|size| {
-        format!("{:.1}", size.peak_kib() / 1024.0)
-    });
-    row("restart until synced: s", &|size| {
-        seconds(size, |run| run.restart.synced)
-    });
-    row("restart, writes", &|size| {
-        listed(size, |run| writes(&run.restart.requests).to_string())
-    });
-    row("restart, requests", &|size| {
-        counts(size, |run| &run.restart.requests)
-    });
-    row("restart, peak memory: MiB", &|size| {
-        format!(
-            "{:.1}",
-            size.median(|run| as_f64(run.restart.peak_kib)) / 1024.0
-        )
-    });
-    row("rewrite, floor of 2 writes each: s", &|size| {
-        seconds(size, |run| run.rewrite.floor)
-    });
-    row("rewrite after a change of the catalog: s", &|size| {
-        seconds(size, |run| run.rewrite.took)
-    });
-    row("of that, until the first is rewritten: s", &|size| {
-        seconds(size, |run| run.rewrite.noticed)
-    });
-    row("ratio", &|size| {
-        ratio(size, |run| run.rewrite.took, |run| run.rewrite.floor)
-    });
-    row("ratio, from the first rewritten one on", &|size| {
-        ratio(
-            size,
-            |run| run.rewrite.took.saturating_sub(run.rewrite.noticed),
-            |run| run.rewrite.floor,
-        )
-    });
-    row("requests", &|size| {
-        counts(size, |run| &run.rewrite.requests)
-    });
-    row("new binding during rewrites until Ready: ms", &|size| {
-        let latencies = size.new_bindings();
-        let quantile = |q| quantile(&latencies, q);
-        format!(
-            "p50 {:.0}, p99 {:.0}, max {:.0} of {}",
-            quantile(0.5),
-            quantile(0.99),
-            quantile(1.0),
-            latencies.len()
-        )
-    });
+    table.set_header(
+        std::iter::once("bindings".to_owned()).chain(
+            sizes
+                .iter()
+                .map(|size| format!("{size}, runs: {}", runs(*size))),
+        ),
+    );
+    for (title, show) in ROWS {
+        let cells: Vec<String> = sizes
+            .iter()
+            .map(|size| cell(figures, *size, *show))
+            .collect();
+        if cells.iter().any(|cell| cell != NOTHING) {
+            table.add_row(std::iter::once((*title).to_owned()).chain(cells));
+        }
+    }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     println!("{table}");
-    for (size, per_binding) in memory_per_binding(sizes) {
-        println!("memory per binding, from the sizes {size}: {per_binding:.1} KiB");
-    }
-    println!(
-        "{}",
-        serde_json::to_string(&as_json(machine, in_flight, sizes))?
-    );
-    Ok(())
 }
 
-/// Returns, for each size and the next larger one, the growth of the peak memory per binding in KiB.
-fn memory_per_binding(sizes: &[Size]) -> Vec<(String, f64)> {
-    let mut sizes: Vec<&Size> = sizes.iter().collect();
-    sizes.sort_by_key(|size| size.bindings);
-    sizes
-        .windows(2)
-        .filter(|pair| pair[0].bindings < pair[1].bindings)
-        .map(|pair| {
-            let more = as_f64((pair[1].bindings - pair[0].bindings) as u64);
-            let growth = (pair[1].peak_kib() - pair[0].peak_kib()) / more;
-            (
-                format!("{} and {}", pair[0].bindings, pair[1].bindings),
-                growth,
-            )
-        })
+/// What a cell shows that nothing was measured for.
+const NOTHING: &str = "-";
+
+fn cell(figures: &Figures, size: u64, show: Show) -> String {
+    let values = |name: &str| values(figures, size, name);
+    let numbers = |name: &str| numbers(&values(name));
+    let spread = |numbers: &[f64], digits: usize| match numbers {
+        [] => NOTHING.to_owned(),
+        [one] => format!("{one:.digits$}"),
+        [least, .., most] => format!(
+            "{:.digits$} ({least:.digits$}-{most:.digits$})",
+            median(numbers)
+        ),
+    };
+    let scaled = |name: &str, factor: f64| -> Vec<f64> {
+        numbers(name).into_iter().map(|it| it * factor).collect()
+    };
+    match show {
+        Seconds(name) => spread(&numbers(name), 2),
+        Milliseconds(name) => spread(&scaled(name, 1e3), 1),
+        Mebibytes(name) => spread(&scaled(name, 1.0 / 1024.0), 1),
+        PerBinding(name) => spread(&scaled(name, 1e3 / as_f64(size)), 2),
+        Ratio(of, to) => match (numbers(of).as_slice(), numbers(to).as_slice()) {
+            ([], _) | (_, []) => NOTHING.to_owned(),
+            (of, to) => format!("{:.2}", median(of) / median(to)),
+        },
+        Count(name) => listed(&values(name), &ToString::to_string),
+        Requests(name) => listed(&values(name), &counts),
+        Latencies(name) => match numbers(name).as_slice() {
+            [] => NOTHING.to_owned(),
+            all => format!(
+                "p50 {:.0}, p99 {:.0}, max {:.0} of {}",
+                quantile(all, 0.5),
+                quantile(all, 0.99),
+                quantile(all, 1.0),
+                all.len()
+            ),
+        },
+    }
+}
+
+/// Returns the values of a figure, one for each run.
+fn values<'a>(figures: &'a Figures, size: u64, name: &str) -> Vec<&'a Value> {
+    let all = figures.all.iter();
+    all.filter(|figure| figure.bindings == size && figure.name == name)
+        .map(|figure| &figure.value)
         .collect()
 }
 
-fn as_json(machine: &Machine, in_flight: usize, sizes: &[Size]) -> Value {
-    let sizes: Vec<Value> = sizes
-        .iter()
-        .map(|size| {
-            let all =
-                |figure: &dyn Fn(&Run) -> Value| size.runs.iter().map(figure).collect::<Value>();
-            json!({
-                "bindings": size.bindings,
-                "floorCreateSeconds": all(&|run| json!(run.floor_create.as_secs_f64())),
-                "createSeconds": all(&|run| json!(run.create.as_secs_f64())),
-                "createRequests": all(&|run| json!(run.create_requests)),
-                "quietRequests": all(&|run| json!(run.quiet_requests)),
-                "cpuSeconds": all(&|run| json!(run.cpu.as_secs_f64())),
-                "peakKiB": all(&|run| json!(run.peak_kib)),
-                "restartSyncedSeconds": all(&|run| json!(run.restart.synced.as_secs_f64())),
-                "restartRequests": all(&|run| json!(run.restart.requests)),
-                "restartPeakKiB": all(&|run| json!(run.restart.peak_kib)),
-                "floorRewriteSeconds": all(&|run| json!(run.rewrite.floor.as_secs_f64())),
-                "rewriteSeconds": all(&|run| json!(run.rewrite.took.as_secs_f64())),
-                "rewriteNoticedSeconds": all(&|run| json!(run.rewrite.noticed.as_secs_f64())),
-                "rewriteRequests": all(&|run| json!(run.rewrite.requests)),
-                "newBindingMilliseconds": size.new_bindings(),
-            })
-        })
-        .collect();
-    json!({
-        "cores": machine.cores,
-        "processor": machine.processor,
-        "apiserver": machine.apiserver,
-        "floorInFlight": in_flight,
-        "sizes": sizes,
-    })
-}
-
-/// Median, least and most.
-fn seconds(size: &Size, figure: impl Fn(&Run) -> Duration) -> String {
-    let sorted = size.sorted(|run| figure(run).as_secs_f64());
-    format!(
-        "{:.2} ({:.2}-{:.2})",
-        median(&sorted),
-        quantile(&sorted, 0.0),
-        quantile(&sorted, 1.0)
-    )
-}
-
-fn ratio(size: &Size, of: impl Fn(&Run) -> Duration, to: impl Fn(&Run) -> Duration) -> String {
-    let ratio = size.median(|run| of(run).as_secs_f64()) / size.median(|run| to(run).as_secs_f64());
-    format!("{ratio:.2}")
+/// Returns all numbers in these values, sorted.
+fn numbers(values: &[&Value]) -> Vec<f64> {
+    let mut numbers: Vec<f64> = Vec::new();
+    for value in values {
+        match value {
+            Value::Array(several) => numbers.extend(several.iter().filter_map(Value::as_f64)),
+            one => numbers.extend(one.as_f64()),
+        }
+    }
+    numbers.sort_by(f64::total_cmp);
+    numbers
 }
 
 /// The requests of each kind, one to a line.
-fn counts(size: &Size, requests: impl Fn(&Run) -> &Requests) -> String {
-    listed(size, |run| {
-        let requests = requests(run);
-        if requests.is_empty() {
-            return "none".to_owned();
-        }
-        requests
-            .iter()
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    })
+fn counts(requests: &Value) -> String {
+    let counts: Vec<String> = requests
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    if counts.is_empty() {
+        "none".to_owned()
+    } else {
+        counts.join("\n")
+    }
 }
 
 /// The figure where all runs agree, otherwise that of each run.
-fn listed(size: &Size, figure: impl Fn(&Run) -> String) -> String {
-    let figures: Vec<String> = size.runs.iter().map(figure).collect();
-    if let Some(first) = figures.first()
-        && figures.iter().all(|figure| figure == first)
-    {
+fn listed(values: &[&Value], text: &dyn Fn(&Value) -> String) -> String {
+    let figures: Vec<String> = values.iter().map(|value| text(value)).collect();
+    let Some(first) = figures.first() else {
+        return NOTHING.to_owned();
+    };
+    if figures.iter().all(|figure| figure == first) {
         return first.clone();
     }
-    figures
-        .iter()
-        .enumerate()
-        .map(|(run, figure)| format!("run {}:\n{figure}", run + 1))
-        .collect::<Vec<_>>()
-        .join("\n")
+    figures.join("\n/ ")
 }
 
 /// Returns the middle of sorted figures; of two middle ones, their mean.

@@ -4,12 +4,15 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    FieldsV1, ManagedFieldsEntry, ObjectMeta, OwnerReference, Time,
+};
 use kube::Resource;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, Visitor},
+    de::{Error as _, IgnoredAny, Visitor},
 };
+use serde_json::{Map, Value};
 
 use crate::{
     api::{
@@ -39,11 +42,103 @@ pub fn version(meta: &ObjectMeta) -> u64 {
         .unwrap_or_default()
 }
 
+/// Metadata as they are sent, without what no decision asks for. `M` is what is read of the field managers: as trees they would be
+/// most of an object.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReducedMeta<M> {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    annotations: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, String>>,
+    finalizers: Option<Vec<String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    managed_fields: Option<M>,
+}
+
+impl<M> ReducedMeta<M> {
+    fn into_meta(self, managers: impl FnOnce(M) -> Option<Vec<ManagedFieldsEntry>>) -> ObjectMeta {
+        ObjectMeta {
+            name: self.name,
+            namespace: self.namespace,
+            uid: self.uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            creation_timestamp: self.creation_timestamp,
+            deletion_timestamp: self.deletion_timestamp,
+            annotations: self.annotations,
+            labels: self.labels,
+            finalizers: self.finalizers,
+            owner_references: self.owner_references,
+            managed_fields: self.managed_fields.and_then(managers),
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+/// A field manager, and the fields of `data` that it holds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReducedManager {
+    manager: Option<String>,
+    fields_v1: Option<DataFields>,
+}
+
+#[derive(Deserialize)]
+struct DataFields {
+    #[serde(rename = "f:data", default)]
+    data: Option<BTreeMap<String, IgnoredAny>>,
+}
+
+/// Reads metadata without field managers.
+fn without_managers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    ReducedMeta::<IgnoredAny>::deserialize(deserializer).map(|meta| meta.into_meta(|_| None))
+}
+
+/// Reads metadata with the field managers of `data`, and no others.
+fn with_managers_of_data<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<ObjectMeta, D::Error> {
+    let meta = ReducedMeta::<Vec<ReducedManager>>::deserialize(deserializer)?;
+    Ok(meta.into_meta(|managers| Some(managers.into_iter().filter_map(manager_of_data).collect())))
+}
+
+fn manager_of_data(reduced: ReducedManager) -> Option<ManagedFieldsEntry> {
+    let fields = reduced.fields_v1?.data?.into_keys();
+    let fields: Map<String, Value> = fields.map(|field| (field, Value::Null)).collect();
+    Some(ManagedFieldsEntry {
+        manager: reduced.manager,
+        fields_v1: Some(FieldsV1(serde_json::json!({ "f:data": fields }))),
+        ..ManagedFieldsEntry::default()
+    })
+}
+
+/// The answer to a write, without field managers.
+#[derive(Debug, Deserialize)]
+pub struct WrittenObject {
+    /// The metadata.
+    #[serde(default, deserialize_with = "without_managers")]
+    pub metadata: ObjectMeta,
+}
+
+/// The answer to a write of a target, with the field managers of its data.
+#[derive(Debug, Deserialize)]
+pub struct WrittenTarget {
+    /// The metadata.
+    #[serde(default, deserialize_with = "with_managers_of_data")]
+    pub metadata: ObjectMeta,
+}
+
 /// A binding as the watch sends it. A spec or status that cannot be read does not fail the watch: that one object is
 /// reported, and the others are processed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WatchedBinding {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "without_managers")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: Option<Lenient<InferenceProfileBindingSpec>>,
@@ -132,7 +227,7 @@ impl WatchedBinding {
 /// A class as the watch sends it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WatchedClass {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "without_managers")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: Option<Lenient<InferenceProfileClassSpec>>,
@@ -199,7 +294,7 @@ macro_rules! resource_of {
 /// A Namespace as the watch sends it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WatchedNamespace {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "without_managers")]
     metadata: ObjectMeta,
 }
 
@@ -248,7 +343,7 @@ resource_of!([K: Resource<DynamicType = ()>] WatchedTarget<K> => K);
 #[derive(Debug, Deserialize)]
 #[serde(bound = "")]
 pub struct WatchedTarget<K> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "with_managers_of_data")]
     metadata: ObjectMeta,
     #[serde(default)]
     data: Option<BTreeMap<String, Fingerprint>>,

@@ -869,18 +869,53 @@ impl Cache {
     }
 
     fn put_target(&mut self, key: &TargetKey, mut known: Versioned<TargetView>) {
-        self.remove_target(key);
-        let view = Arc::make_mut(&mut known.value);
+        let mut key = key.clone();
+        self.share_target(&mut key, Arc::make_mut(&mut known.value));
+        let owned_by = owners(&key, &known.value);
+        if let Some(before) = self.targets.get_mut(&key) {
+            if owners(&key, &before.value) == owned_by {
+                *before = known;
+                return;
+            }
+            self.remove_target(&key);
+        }
+        for owner in owned_by {
+            let held = self.held_objects.entry(owner);
+            // Mostly one, and there are as many of these as bindings.
+            let held = held.or_insert_with(|| Vec::with_capacity(1));
+            held.push(key.clone());
+        }
+        self.targets.insert(key, known);
+    }
+
+    /// Shares the texts of a target with the binding that controls it, whose name it mostly has, and others with other targets.
+    fn share_target(&mut self, key: &mut TargetKey, view: &mut TargetView) {
+        self.texts.share(&mut key.namespace);
+        let controller = view.controller.as_mut();
+        let by_binding =
+            controller.and_then(|it| it.binding.as_mut().map(|name| (&mut it.uid, name)));
+        let mut holder = None;
+        if let Some((controller, name)) = by_binding {
+            let owner = ObjectKey {
+                namespace: key.namespace.clone(),
+                name: name.clone(),
+            };
+            if let Some((owner, known)) = self.bindings.get_key_value(&owner) {
+                *name = owner.name.clone();
+                share_equal(&known.value.uid, controller);
+                if let Some(record) = known.value.status.record(key) {
+                    share_equal(&record.uid, &mut view.uid);
+                }
+            }
+            share_equal(name, &mut key.name);
+            holder = Some(name.clone());
+        }
         for holding in view.ours.iter_mut().chain(view.foreign.iter_mut()) {
-            self.texts.share(&mut holding.holder);
+            match &holder {
+                Some(name) if *name == holding.holder => holding.holder = name.clone(),
+                _ => self.texts.share(&mut holding.holder),
+            }
         }
-        for owner in owners(key, view) {
-            self.held_objects
-                .entry(owner)
-                .or_default()
-                .push(key.clone());
-        }
-        self.targets.insert(key.clone(), known);
     }
 
     fn remove_target(&mut self, key: &TargetKey) {
@@ -934,7 +969,9 @@ impl Cache {
 
     fn index(&mut self, binding: &Binding) {
         for target in target_keys(binding) {
-            let claimants = self.claimants.entry(target).or_default();
+            let claimants = self.claimants.entry(target);
+            // Mostly one, and there are as many of these as bindings.
+            let claimants = claimants.or_insert_with(|| Vec::with_capacity(1));
             if !claimants.contains(&binding.key) {
                 claimants.push(binding.key.clone());
             }
@@ -992,9 +1029,14 @@ impl Cache {
         }
     }
 
-    /// Shares equal parts of bindings in memory.
+    /// Shares equal parts of bindings in memory, also with what is known of this one and its targets.
     fn share(&mut self, binding: &mut Binding) {
         self.texts.share(&mut binding.key.namespace);
+        if let Some((key, known)) = self.bindings.get_key_value(&binding.key) {
+            binding.key = key.clone();
+            share_equal(&known.value.uid, &mut binding.uid);
+            share_equal(&known.value.spec.targets, &mut binding.spec.targets);
+        }
         for ask in binding.spec.asks.values_mut() {
             if let Ok(request) = &mut ask.request {
                 self.requests.share(request);
@@ -1014,6 +1056,13 @@ impl Cache {
         for record in &mut binding.status.targets {
             self.texts.share(&mut record.hash);
             record.key.namespace = binding.key.namespace.clone();
+            share_equal(&binding.key.name, &mut record.key.name);
+            if let Some(known) = self.targets.get(&record.key) {
+                share_equal(&known.value.uid, &mut record.uid);
+                if let Some(controller) = &known.value.controller {
+                    share_equal(&controller.uid, &mut binding.uid);
+                }
+            }
         }
         binding.status.conditions.shrink_to_fit();
         binding.status.targets.shrink_to_fit();
@@ -1023,6 +1072,13 @@ impl Cache {
 /// Returns the models that a binding asks for, as a fallback too, each as often as it does.
 fn models_asked(binding: &Binding) -> impl Iterator<Item = &ModelId> {
     binding.spec.requests().flat_map(|request| request.models())
+}
+
+/// Puts a known value in the place of an equal one, so that it is in memory once.
+fn share_equal<T: ?Sized + PartialEq>(known: &Arc<T>, other: &mut Arc<T>) {
+    if **known == **other {
+        *other = known.clone();
+    }
 }
 
 fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {

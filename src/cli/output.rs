@@ -38,11 +38,8 @@ impl Form {
 pub(super) fn yaml(value: &impl Serialize) -> Result<String, Error> {
     let mut value = serde_yaml::to_value(value).map_err(io::Error::other)?;
     let mut quoted = Vec::new();
-    let plain = serde_yaml::to_string(&value).map_err(io::Error::other)?;
-    quote(&mut value, &unused_word(&plain), &mut quoted);
-    if quoted.is_empty() {
-        return Ok(plain);
-    }
+    let word = unused_word(&value);
+    quote(&mut value, &word, &mut quoted);
     let text = serde_yaml::to_string(&value).map_err(io::Error::other)?;
     let (mut done, mut rest) = (String::with_capacity(text.len()), text.as_str());
     for (placeholder, string) in quoted {
@@ -54,13 +51,24 @@ pub(super) fn yaml(value: &impl Serialize) -> Result<String, Error> {
     Ok(done + rest)
 }
 
-/// Returns a word that does not occur in a text.
-fn unused_word(text: &str) -> String {
+/// Returns a word that occurs in no string of a value.
+fn unused_word(value: &serde_yaml::Value) -> String {
     let mut word = "quoted".to_owned();
-    while text.contains(&word) {
+    while contains(value, &word) {
         word.push('q');
     }
     word
+}
+
+fn contains(value: &serde_yaml::Value, word: &str) -> bool {
+    match value {
+        serde_yaml::Value::String(string) => string.contains(word),
+        serde_yaml::Value::Sequence(items) => items.iter().any(|item| contains(item, word)),
+        serde_yaml::Value::Mapping(mapping) => mapping
+            .iter()
+            .any(|(key, value)| contains(key, word) || contains(value, word)),
+        _ => false,
+    }
 }
 
 /// Puts a placeholder in the place of each string that YAML 1.1 reads as something else, in the order of the output.

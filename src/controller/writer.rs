@@ -7,8 +7,9 @@
 //! term of another leader, changes nothing. Merges do not: others may write their object all the time, and many bindings may
 //! share it, so that each write would refuse those beside it. Its fields are guarded by their field managers.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
+use http::header::{ACCEPT, HeaderValue};
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     core::v1::{ConfigMap, ObjectReference, Secret},
@@ -20,18 +21,20 @@ use kube::{
 };
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use parking_lot::Mutex;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::{
     api::{
-        CreationPolicy, InferenceProfileBinding, InferenceProfileClass,
-        InferenceProfileClassStatus, TargetKind, WorkloadKind, condition::Reason, names,
+        CreationPolicy, InferenceProfileBinding, InferenceProfileBindingStatus,
+        InferenceProfileClass, InferenceProfileClassStatus, TargetKind, WorkloadKind,
+        condition::Reason, names,
     },
     cache::{
         KnownClass,
-        decode::{target_view, version},
+        decode::{WrittenObject, WrittenTarget, target_view, version},
     },
     leader::Leadership,
     metrics::{Metrics, Operation},
@@ -58,7 +61,9 @@ use super::{
 
 /// Longest wait for an answer of the apiserver.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// The kind of bindings in metrics.
+/// The media type of an answer that has the metadata of an object alone.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/// The kind of bindings.
 const BINDING_KIND: &str = "InferenceProfileBinding";
 /// The kind of classes in metrics.
 const CLASS_KIND: &str = "InferenceProfileClass";
@@ -453,13 +458,25 @@ impl Writer {
         params: &PatchParams,
         body: &Value,
     ) -> Result<ObjectMeta, CallError> {
-        let (api, patch) = (self.targets(key), Patch::Apply(body));
-        let call = api.patch_metadata(&key.name, params, &patch);
+        let url = self.targets(key).resource_url().to_owned();
+        let request = Request::new(url).patch(&key.name, params, &Patch::Apply(body));
+        let call = self.answered_by_metadata::<WrittenTarget>(request);
         let patched = self
             .change_in_cluster(binding, key.kind.as_str(), Operation::Apply, call)
             .await?;
         self.answered(binding);
         Ok(patched.metadata)
+    }
+
+    /// Sends a request that is answered with the metadata of the object alone, and reads what is asked for of them.
+    async fn answered_by_metadata<T: DeserializeOwned>(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> kube::Result<T> {
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static(METADATA_ONLY));
+        self.client.request(request).await
     }
 
     /// Returns the API for a target's kind and namespace.
@@ -520,12 +537,26 @@ impl Writer {
     async fn apply_status(&self, binding: &Binding, status: &Status) -> Result<(), CallError> {
         let judged = self.state.cache().version_of_binding(binding);
         let judged = judged.ok_or(CallError::Outdated)?;
-        let mut body = binding_body(binding);
-        body["metadata"]["resourceVersion"] = json!(judged.to_string());
-        body["status"] = serde_json::to_value(status.to_wire()).unwrap_or_default();
+        let body = StatusBody {
+            api_version: InferenceProfileBinding::api_version(&()),
+            kind: BINDING_KIND,
+            metadata: JudgedObject {
+                name: &binding.key.name,
+                namespace: &binding.key.namespace,
+                uid: &binding.uid,
+                resource_version: judged.to_string(),
+            },
+            status: status.to_wire(),
+        };
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
-        let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
-        let call = api.patch_status(&binding.key.name, &params, &patch);
+        let url = self.bindings(binding).resource_url().to_owned();
+        let request = Request::new(url).patch_subresource(
+            "status",
+            &binding.key.name,
+            &params,
+            &Patch::Apply(&body),
+        );
+        let call = self.answered_by_metadata::<WrittenObject>(request);
         let written = self
             .change_in_cluster(&binding.key, BINDING_KIND, Operation::Apply, call)
             .await?;
@@ -679,6 +710,26 @@ impl Writer {
     fn bindings(&self, binding: &Binding) -> Api<PartialObjectMeta<InferenceProfileBinding>> {
         Api::namespaced(self.client.clone(), &binding.key.namespace)
     }
+}
+
+/// The apply of a binding's status. It goes out as it stands, without a tree of values between.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusBody<'a> {
+    api_version: Cow<'static, str>,
+    kind: &'static str,
+    metadata: JudgedObject<'a>,
+    status: InferenceProfileBindingStatus,
+}
+
+/// The object, in the version that was judged.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JudgedObject<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    uid: &'a str,
+    resource_version: String,
 }
 
 fn binding_body(binding: &Binding) -> Value {

@@ -136,10 +136,13 @@ impl Admission {
             // No feed became free, so that no other request can be admitted.
             self.admit_one(&to.created, &mut change);
         }
-        // The messages of those that still wait name the feeds that their namespace uses.
-        let outdated = self.waiting.values().map(|request| &request.binding);
-        let outdated = outdated.filter(|key| change.changed_namespaces.contains(&key.namespace));
-        change.wake.extend(outdated.cloned());
+        if !change.changed_namespaces.is_empty() {
+            // The messages of those that still wait name the feeds that their namespace uses.
+            let outdated = self.waiting.values().map(|request| &request.binding);
+            let outdated =
+                outdated.filter(|key| change.changed_namespaces.contains(&key.namespace));
+            change.wake.extend(outdated.cloned());
+        }
         change
             .wake
             .retain(|key| to.is_none_or(|to| to.binding != *key));
