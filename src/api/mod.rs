@@ -98,7 +98,7 @@ const TIERS_MESSAGE: &str = "the preset ClaudeCode reads the models default, son
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.className", description = "InferenceProfileClass that the binding names", priority = 1),
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", priority = 1),
     printcolumn(name = "In Use", type_ = "string", json_path = ".status.profile.foundationModelID", description = "Foundation model whose values are written", priority = 1),
-    printcolumn(name = "Source", type_ = "string", json_path = ".status['profile.sourceRegion','models[0].profile.sourceRegion']", description = "Region that workloads call Bedrock from", priority = 1),
+    printcolumn(name = "Source", type_ = "string", json_path = ".status.profile.sourceRegion", description = "Region that workloads call Bedrock from", priority = 1),
     printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile.destinationRegions", description = "Regions that may serve a request", priority = 1),
     printcolumn(name = "Limit", type_ = "string", json_path = ".spec.allowedRegions", description = "Residency limit of the binding", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: the name of a binding has at most 63 characters")

@@ -493,9 +493,8 @@ fn lifecycle_event(prior: &Status, status: &Status) -> Option<Notice> {
         let Some(before) = prior.models.get(name.map(|name| &**name)) else {
             return false;
         };
-        let states = before.state.zip(after.state);
-        let moved =
-            states.is_some_and(|(before, after)| before != after && after != Reason::Active);
+        let both = before.state.zip(after.state);
+        let moved = both.is_some_and(|(before, after)| before != after && after != Reason::Active);
         moved && model(before) == model(after)
     });
     // Where a snapshot does not count after the end of a life, the Event for Ready says so.
