@@ -719,7 +719,7 @@ mod tests {
             "Life:         legacy 2027-01-01\n",
             "  Ready              True     Bound, since 2026-11-28T12:00:00Z\n",
             "  @eu (set by spec.allowedRegions): permits the profile in use\n",
-            "Candidates, by the embedded catalog of 2026-11-01:\n",
+            "Candidates, by the embedded catalog of 2026-",
             "  ConfigMap/a (Owner, written)\n    MODEL\n",
             "  Secret/b (Merge, not written)\n    BEDROCK_",
             "  Deployment/web: owed\n",
