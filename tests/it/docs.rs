@@ -20,20 +20,34 @@ use crate::{common::chart::CHART, house::rust_files};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the documents: those in the root folder, in `docs/`, beside the applications and of the chart.
-fn documents() -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for folder in [".", "docs", "examples/app", CHART] {
-        for entry in fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.extension().is_some_and(|end| end == "md") {
-                files.push(path);
-            }
-        }
+/// Returns the pages in a folder of the project, in their order.
+fn pages_in(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder");
+    let mut pages: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// Returns the pages of `docs/` and of the folders in it.
+pub fn docs_pages() -> Vec<PathBuf> {
+    ["docs", "docs/how-to", "docs/reference"]
+        .into_iter()
+        .flat_map(pages_in)
+        .collect()
+}
+
+/// Returns the documents: those in the root folder, of `docs/`, beside the applications and of the chart.
+pub fn documents() -> Vec<PathBuf> {
+    let mut files = docs_pages();
+    for folder in [".", "examples/app", CHART] {
+        files.extend(pages_in(folder));
     }
     assert!(files.len() > 5, "the documents were not found: {files:?}");
     files
@@ -228,16 +242,11 @@ fn section<'a>(document: &'a str, anchor: &str) -> &'a str {
 fn the_start_page_leads_to_every_page() {
     let folder = Path::new(ROOT).join("docs");
     let start = text(&folder.join("README.md"));
-    for page in documents()
-        .iter()
-        .filter(|page| page.parent() == Some(&folder))
-    {
-        let name = page
-            .file_name()
-            .and_then(|name| name.to_str())
-            .expect("a name");
+    for page in docs_pages() {
+        let name = page.strip_prefix(&folder).expect("below docs/");
+        let name = name.to_str().expect("a name");
         assert!(
-            name == "README.md" || start.contains(&format!("]({name})")),
+            ["README.md", "SUMMARY.md"].contains(&name) || start.contains(&format!("]({name})")),
             "docs/README.md does not lead to {name}"
         );
     }
@@ -345,12 +354,16 @@ fn the_readme_shows_the_example_that_it_renders() {
     );
 }
 
-/// Returns the YAML blocks of a document.
+/// Returns the YAML blocks of a document, without the comment in front that names a file.
 fn yaml_blocks(document: &str) -> Vec<&str> {
     document
         .split("```yaml\n")
         .skip(1)
         .map(|rest| rest.split("```").next().expect("a block"))
+        .map(|block| match block.split_once('\n') {
+            Some((comment, rest)) if comment.starts_with("# ") => rest,
+            _ => block,
+        })
         .collect()
 }
 

@@ -28,6 +28,8 @@ mod preview;
 mod python;
 #[path = "../common/records.rs"]
 mod records;
+mod reference;
 mod residency;
 mod scan;
 mod served;
+mod site;
