@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use inference_profile_operator::{
@@ -264,79 +263,6 @@ fn the_readme_is_short_and_names_both_commands_first() {
     for command in ["\nmake demo ", "\nmake test "] {
         assert!(introduction.contains(command), "{command:?}");
     }
-}
-
-/// How a transcript calls the program.
-const PROGRAM: &str = "cargo run -q --";
-
-/// Returns a document with what its commands print now in the place of what its transcripts show, and the number of
-/// these commands.
-fn transcribed(document: &str) -> (String, usize) {
-    let mut lines = document.lines().peekable();
-    let (mut transcribed, mut commands) = (String::new(), 0);
-    while let Some(line) = lines.next() {
-        transcribed.push_str(line);
-        transcribed.push('\n');
-        let Some(command) = line
-            .strip_prefix("$ ")
-            .filter(|line| line.starts_with(PROGRAM))
-        else {
-            continue;
-        };
-        commands += 1;
-        while lines
-            .next_if(|line| !line.starts_with("$ ") && *line != "```")
-            .is_some()
-        {}
-        transcribed.push_str(&printed(command));
-    }
-    (transcribed, commands)
-}
-
-/// Returns what a command of a transcript prints, without AWS, cluster and home.
-fn printed(command: &str) -> String {
-    let home = tempfile::tempdir().expect("a folder");
-    let program = env!("CARGO_BIN_EXE_inference-profile-operator");
-    let output = Command::new("sh")
-        .args(["-c", &command.replace(PROGRAM, r#""$PROGRAM""#)])
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", home.path())
-        .env("PROGRAM", program)
-        .current_dir(ROOT)
-        .output()
-        .expect("sh can be run");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-#[test]
-fn transcripts_show_what_the_program_prints() {
-    let mut commands = 0;
-    for document in documents() {
-        let shown = text(&document);
-        let (now, here) = transcribed(&shown);
-        commands += here;
-        if now == shown {
-            continue;
-        }
-        if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
-            fs::write(&document, &now).expect("written");
-            continue;
-        }
-        let differs = shown
-            .lines()
-            .zip(now.lines())
-            .position(|(shown, now)| shown != now)
-            .unwrap_or_default();
-        panic!(
-            "{}, line {}, is not what the program prints:\n- {}\n+ {}\nIf the new output is right: UPDATE_GOLDEN=1 cargo test --test it docs::, and read the diff.",
-            document.display(),
-            differs + 1,
-            shown.lines().nth(differs).unwrap_or("(the end)"),
-            now.lines().nth(differs).unwrap_or("(the end)"),
-        );
-    }
-    assert!(commands >= 3, "the transcripts were not found");
 }
 
 #[test]

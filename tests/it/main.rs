@@ -12,6 +12,7 @@ mod bedrock;
 mod catalog_data;
 mod chart;
 mod cli;
+mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod controlplane;
