@@ -355,7 +355,7 @@ spec: {model: anthropic.claude-sonnet-5-5, geography: eu, targets: [{kind: Confi
     for block in document.split("```yaml\n# ").skip(1) {
         let block = block.split("```").next().expect("a block");
         if let Some((name, content)) = block.split_once('\n')
-            && name.ends_with(".yaml")
+            && Path::new(name).extension().is_some_and(|end| end == "yaml")
             && !name.contains([' ', '/'])
         {
             fs::write(path.join(name), content).expect("written");
@@ -427,108 +427,127 @@ fn unknown(command: &str, folder: &Path) -> Option<String> {
     (output.code != Some(0)).then_some(output.stderr)
 }
 
+/// What became of the commands of the documents.
+#[derive(Default)]
+struct Tally {
+    wrong: Vec<String>,
+    /// Whether documents are to show what is printed now.
+    update: bool,
+    run: usize,
+    /// Rows of [`NOT_RUN`] and of [`CODES`] that a command has.
+    not_run: BTreeSet<usize>,
+    codes: BTreeSet<usize>,
+}
+
+impl Tally {
+    /// Runs a command of a document, or looks why not. Returns what the document is to show in the place of what it shows.
+    fn take(&mut self, document: &str, shown: &Shown, folder: &Path) -> Option<Vec<String>> {
+        let command = &shown.command;
+        let place = format!("{document}, line {}: {command}", shown.line + 1);
+        if let Some(row) = NOT_RUN
+            .iter()
+            .position(|row| begins(document, command, row))
+        {
+            self.not_run.insert(row);
+            let unknown = unknown(command, folder);
+            self.wrong
+                .extend(unknown.map(|why| format!("{place}\n{why}")));
+            return None;
+        }
+        if !runnable(command) {
+            self.wrong.push(format!(
+                "{place}\nis neither run nor in NOT_RUN of tests/it/commands.rs"
+            ));
+            return None;
+        }
+        if command.starts_with("helm ") && tool("helm").is_none() {
+            return None;
+        }
+        self.run += 1;
+        let done = run(command, folder);
+        if shown.output.is_empty() {
+            let code = CODES
+                .iter()
+                .position(|row| named(command).starts_with(row.0));
+            self.codes.extend(code);
+            let expected = code.map_or(0, |row| CODES[row].1);
+            if done.code != Some(expected) {
+                self.wrong.push(format!(
+                    "{place}\nends with {:?}, not {expected}\n{}",
+                    done.code, done.stderr
+                ));
+            }
+            return None;
+        }
+        let printed = if done.stdout.is_empty() {
+            done.stderr
+        } else {
+            done.stdout
+        };
+        let printed: Vec<String> = printed.lines().map(str::to_owned).collect();
+        if printed == shown.output {
+            return None;
+        }
+        if self.update {
+            return Some(printed);
+        }
+        self.wrong.push(format!(
+            "{place}\nprints\n{}\nIf that is right: UPDATE_GOLDEN=1 cargo test --test it commands::, and read the diff.",
+            printed.join("\n")
+        ));
+        None
+    }
+}
+
 #[test]
 fn every_command_is_run_or_it_is_said_why_not() {
-    let update = std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1");
-    let helm = tool("helm").is_some();
-    let (mut wrong, mut run_here) = (Vec::new(), 0);
-    let (mut rows, mut codes) = (BTreeSet::new(), BTreeSet::new());
+    let mut tally = Tally {
+        update: std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1"),
+        ..Tally::default()
+    };
     for document in documents() {
-        let (content, document_name) = (text(&document), name(&document));
+        let content = text(&document);
         let shown = commands(&content);
         if shown.is_empty() {
             continue;
         }
         let folder = folder(&content);
-        let mut lines: Vec<String> = content.lines().map(str::to_owned).collect();
-        let mut moved = 0_isize;
-        for Shown {
-            line,
-            command,
-            output,
-        } in shown
-        {
-            let place = format!("{document_name}, line {}: {command}", line + 1);
-            if let Some(row) = NOT_RUN
-                .iter()
-                .position(|row| begins(&document_name, &command, row))
-            {
-                rows.insert(row);
-                if let Some(unknown) = unknown(&command, folder.path()) {
-                    wrong.push(format!("{place}\n{unknown}"));
-                }
-                continue;
+        let mut updates = Vec::new();
+        for shown in shown {
+            if let Some(printed) = tally.take(&name(&document), &shown, folder.path()) {
+                updates.push((shown, printed));
             }
-            if !runnable(&command) {
-                wrong.push(format!(
-                    "{place}\nis neither run nor in NOT_RUN of tests/it/commands.rs"
-                ));
-                continue;
-            }
-            if command.starts_with("helm ") && !helm {
-                continue;
-            }
-            run_here += 1;
-            let done = run(&command, folder.path());
-            if output.is_empty() {
-                let code = CODES
-                    .iter()
-                    .position(|row| named(&command).starts_with(row.0));
-                codes.extend(code);
-                let expected = code.map_or(0, |row| CODES[row].1);
-                if done.code != Some(expected) {
-                    wrong.push(format!(
-                        "{place}\nends with {:?}, not {expected}\n{}",
-                        done.code, done.stderr
-                    ));
-                }
-                continue;
-            }
-            let printed = if done.stdout.is_empty() {
-                done.stderr
-            } else {
-                done.stdout
-            };
-            let printed: Vec<String> = printed.lines().map(str::to_owned).collect();
-            if printed == output {
-                continue;
-            }
-            if update {
-                let first =
-                    line.checked_add_signed(moved).expect("a line") + command.lines().count();
-                let (new, old) = (printed.len(), output.len());
-                lines.splice(first..first + old, printed);
-                moved +=
-                    isize::try_from(new).expect("small") - isize::try_from(old).expect("small");
-                continue;
-            }
-            wrong.push(format!(
-                "{place}\nprints\n{}\nIf that is right: UPDATE_GOLDEN=1 cargo test --test it commands::, and read the diff.",
-                printed.join("\n")
-            ));
         }
-        if update {
-            let now = lines.join("\n") + "\n";
-            if now != content {
-                fs::write(&document, now).expect("written");
+        if !updates.is_empty() {
+            let mut lines: Vec<String> = content.lines().map(str::to_owned).collect();
+            // From the end: what comes before stays where it is.
+            for (shown, printed) in updates.into_iter().rev() {
+                let first = shown.line + shown.command.lines().count();
+                lines.splice(first..first + shown.output.len(), printed);
             }
+            fs::write(&document, lines.join("\n") + "\n").expect("written");
         }
     }
+    let Tally {
+        wrong,
+        run,
+        not_run,
+        codes,
+        ..
+    } = tally;
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    assert!(run_here >= 40, "only {run_here} commands were run");
+    assert!(run >= 40, "only {run} commands were run");
     for (number, row) in NOT_RUN.iter().enumerate() {
         assert!(
-            rows.contains(&number),
+            not_run.contains(&number),
             "no document has a command of the row {row:?}"
         );
     }
-    if !update {
-        for (number, row) in CODES.iter().enumerate() {
-            assert!(
-                codes.contains(&number),
-                "no document has a command of the row {row:?}"
-            );
-        }
+    for (number, row) in CODES.iter().enumerate() {
+        assert!(
+            codes.contains(&number),
+            "no document has a command of the row {row:?}"
+        );
     }
 }
 
