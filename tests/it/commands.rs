@@ -276,6 +276,7 @@ fn named(command: &str) -> String {
     command
         .replace("cargo run -q --", name)
         .replace("kubectl ipb", name)
+        .replace("kubectl-ipb", name)
 }
 
 fn begins(document: &str, command: &str, row: &(&str, &str, &str)) -> bool {

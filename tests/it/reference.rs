@@ -89,7 +89,10 @@ fn rules(schema: &Value) -> Vec<String> {
 fn rows(out: &mut String, path: &str, schema: &Value, required: bool) {
     let default = match &schema["default"] {
         Value::Null => String::new(),
-        value => format!("`{}`", serde_json::to_string(value).expect("JSON")),
+        value => format!(
+            ", default `{}`",
+            serde_json::to_string(value).expect("JSON")
+        ),
     };
     let mut description = cell(schema["description"].as_str().unwrap_or_default());
     for rule in rules(schema) {
@@ -98,7 +101,7 @@ fn rows(out: &mut String, path: &str, schema: &Value, required: bool) {
     let required = if required { ", required" } else { "" };
     writeln!(
         out,
-        "| `{path}` | {}{required} | {default} | {} |",
+        "| `{path}` | {}{required}{default} | {} |",
         kind(schema),
         description.trim_start_matches("<br>"),
     )
@@ -165,9 +168,7 @@ fn page(definition: &Value) -> String {
         if !own.is_empty() {
             page.push('\n');
         }
-        page.push_str(
-            "| field | type | default | description, and what is refused |\n|---|---|---|---|\n",
-        );
+        page.push_str("| field | type | description, and what is refused |\n|---|---|---|\n");
         fields(&mut page, part, schema);
     }
     page.push_str("\n## Columns of `kubectl get`\n\n| column | shown | from |\n|---|---|---|\n");
@@ -213,8 +214,8 @@ required: [names]",
     fields(&mut out, "spec", &schema);
     assert_eq!(
         out,
-        "| `spec.names` | list of string, required |  | Names, a\\|b.<br>• at most 2 entries<br>• each: at most 3 characters<br>• each: not a &lt;name> |\n\
-         | `spec.kind` | `A`, `B` | `\"A\"` |  |\n"
+        "| `spec.names` | list of string, required | Names, a\\|b.<br>• at most 2 entries<br>• each: at most 3 characters<br>• each: not a &lt;name> |\n\
+         | `spec.kind` | `A`, `B`, default `\"A\"` |  |\n"
     );
 }
 
