@@ -161,6 +161,10 @@ fn page(definition: &Value) -> String {
         if let Some(description) = schema["description"].as_str() {
             write!(page, "{}\n\n", cell(description)).expect("a String");
         }
+        if !schema["default"].is_null() {
+            let default = serde_json::to_string(&schema["default"]).expect("JSON");
+            write!(page, "Default: `{default}`.\n\n").expect("a String");
+        }
         let own = rules(schema);
         for rule in &own {
             writeln!(page, "- {rule}").expect("a String");
