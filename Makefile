@@ -52,11 +52,21 @@ image: ## Makes the container image without a container engine, and checks it (P
 controlplane: ## Builds etcd, kube-apiserver, kube-controller-manager and kubectl of the tests (the first time about 5 minutes on 2 cores)
 	@dev/controlplane/build
 
+.PHONY: test-oldest
+test-oldest: tools ## Runs the cases against an apiserver of the oldest Kubernetes that is claimed
+	assets=$$(dev/controlplane/build --version 1.30) && \
+	KUBEBUILDER_ASSETS=$$assets REQUIRE_CONTROLPLANE=1 REQUIRE_TOOLS=1 cargo test --locked --test apiserver
+
+.PHONY: install-yaml
+install-yaml: ## Prints what an installation without Helm applies
+	@dev/release/install-yaml
+
 .PHONY: tools
-tools: ## Builds the tools of the tests, and fetches Prometheus
+tools: ## Builds the tools of the tests, and fetches Prometheus and shellcheck
 	@dev/tools/cargo-deny
 	@dev/tools/mdbook
-	@dev/tools/build glua hcl2json helm helm-docs kube-score
+	@dev/tools/build actionlint glua hcl2json helm helm-docs kube-score
+	@dev/tools/debian shellcheck=shellcheck
 	@dev/tools/prometheus
 
 .PHONY: e2e

@@ -3,7 +3,7 @@
 //! The map of the crate is ARCHITECTURE.md. Modules import downward only: `cli`, `server`, `controller`, `leader`, `cache`,
 //! `queue`, `feeds`, `traces`, `metrics`, `sources`, `plan`, `served`, `scan`, `render`, `iam`, `class`, `resolve`, `residency`, `lifecycle`,
 //! `catalog`, `api`, `glob`,
-//! `pause`, `route`, `types`, `plain`.
+//! `pause`, `models`, `route`, `types`, `plain`.
 
 pub mod api;
 pub mod cache;
@@ -17,6 +17,7 @@ pub mod iam;
 pub mod leader;
 pub mod lifecycle;
 pub mod metrics;
+pub mod models;
 pub mod pause;
 pub mod plain;
 pub mod plan;

@@ -8,6 +8,7 @@ mod application;
 mod class;
 pub mod condition;
 mod crd;
+mod models;
 pub mod names;
 pub mod validation;
 
@@ -30,6 +31,8 @@ pub use class::{
     NamespaceSelector, SelectorOperator, SelectorRequirement, Stage, StuckWorkload,
 };
 pub use crd::{binding_definition, class_definition};
+use models::{MODEL_NAMES_MESSAGE, MODEL_NAMES_RULE};
+pub use models::{NamedModel, NamedModelStatus, UnknownValue, ValueReference, written_names};
 
 /// DNS subdomain names (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
 const OBJECT_NAME_RULE: &str =
@@ -55,6 +58,19 @@ const SOME_WAY_RULE: &str = "has(self.className) || (has(self.model) && has(self
 const SOME_WAY_MESSAGE: &str =
     "model and geography are required: give both, or className in their place";
 
+/// A binding asks for one model, or for several by name.
+const SEVERAL_RULE: &str = "!has(self.models) || !(has(self.className) || has(self.model) || has(self.geography) || has(self.fallback) || has(self.application))";
+const SEVERAL_MESSAGE: &str = "models takes the place of className, model, geography, fallback and application: give these to each model, or leave models out";
+const ONE_OR_SEVERAL_MESSAGE: &str =
+    "model and geography are required: give both, or className or models in their place";
+/// With several models, each key says whose value it has.
+const ALONE_RULE: &str = "has(self.models) || !has(self.targets) || self.targets.all(t, !has(t.keys) || t.keys.all(k, !t.keys[k].contains('.')))";
+const ALONE_MESSAGE: &str = "a key asks for a value of a named model, and there is no spec.models: give the name of the value alone, such as ProfileID";
+const NAMED_RULE: &str = "!has(self.models) || !has(self.targets) || self.targets.all(t, !has(t.keys) || t.keys.all(k, self.models.exists(m, t.keys[k].startsWith(m + '.'))))";
+const NAMED_MESSAGE: &str = "with models, each key says of which one it has the value: give the name of a model in spec.models first, as in haiku.ProfileID";
+const TIERS_RULE: &str = "!has(self.models) || !has(self.targets) || self.targets.all(t, !has(t.preset) || t.preset != 'ClaudeCode') || self.models.exists(m, m in ['default', 'sonnet', 'opus', 'haiku', 'fable'])";
+const TIERS_MESSAGE: &str = "the preset ClaudeCode reads the models default, sonnet, opus, haiku and fable: give one of spec.models one of these names";
+
 /// Specifies which inference profile workloads of this namespace use, and where its ID is written.
 #[derive(
     CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
@@ -75,24 +91,38 @@ const SOME_WAY_MESSAGE: &str =
     selectable = ".spec.geography",
     selectable = ".spec.className",
     printcolumn(name = "Geography", type_ = "string", json_path = ".status.profile.geography", description = "Geography of the profile in use"),
-    printcolumn(name = "Profile", type_ = "string", json_path = ".status.profile.id", description = "ID of the inference profile in use"),
+    printcolumn(name = "Profile", type_ = "string", json_path = ".status['profile.id','modelNames']", description = "ID of the inference profile in use, or the names of several models"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.className", description = "InferenceProfileClass that the binding names", priority = 1),
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", priority = 1),
     printcolumn(name = "In Use", type_ = "string", json_path = ".status.profile.foundationModelID", description = "Foundation model whose values are written", priority = 1),
-    printcolumn(name = "Source", type_ = "string", json_path = ".status.profile.sourceRegion", description = "Region that workloads call Bedrock from", priority = 1),
+    printcolumn(name = "Source", type_ = "string", json_path = ".status['profile.sourceRegion','models[0].profile.sourceRegion']", description = "Region that workloads call Bedrock from", priority = 1),
     printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile.destinationRegions", description = "Regions that may serve a request", priority = 1),
     printcolumn(name = "Limit", type_ = "string", json_path = ".spec.allowedRegions", description = "Residency limit of the binding", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: the name of a binding has at most 63 characters")
 )]
 #[x_kube(
     validation = Rule::new(ONE_WAY_RULE).message(ONE_WAY_MESSAGE),
-    validation = Rule::new(SOME_WAY_RULE).message(SOME_WAY_MESSAGE)
+    validation = Rule::new(SEVERAL_RULE).message(SEVERAL_MESSAGE),
+    validation = Rule::new(format!("has(self.models) || {SOME_WAY_RULE}")).message(ONE_OR_SEVERAL_MESSAGE),
+    validation = Rule::new(ALONE_RULE).message(ALONE_MESSAGE),
+    validation = Rule::new(NAMED_RULE).message(NAMED_MESSAGE),
+    validation = Rule::new(TIERS_RULE).message(TIERS_MESSAGE)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceProfileBindingSpec {
+    /// Several models by name, in the place of model, geography, fallback, className and application. Their values are written
+    /// together or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(
+        validation = Rule::new("self.size() > 0").message("no model is given: name at least one"),
+        validation = Rule::new(MODEL_NAMES_RULE).message(MODEL_NAMES_MESSAGE)
+    )]
+    pub models: Option<BTreeMap<String, NamedModel>>,
+
     /// Name of an `InferenceProfileClass`, in the place of model, geography and fallback: the class says what they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
@@ -166,6 +196,15 @@ pub struct InferenceProfileBindingSpec {
     pub suspend: Option<bool>,
 }
 
+impl InferenceProfileBindingSpec {
+    /// Says whether the binding names a class: for its only model, or for one of several.
+    #[must_use]
+    pub fn names_a_class(&self) -> bool {
+        let mut models = self.models.iter().flat_map(BTreeMap::values);
+        self.class_name.is_some() || models.any(|model| model.class_name.is_some())
+    }
+}
+
 /// Returns the schema of an entry of a limit.
 fn limit_entry() -> serde_json::Value {
     serde_json::json!({
@@ -217,6 +256,8 @@ pub struct Fallback {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("!has(self.templates) || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("templates need creationPolicy Owner: whole files are written only into objects that the binding owns"),
+    validation = Rule::new("!has(self.preset) || !(has(self.keys) || has(self.templates))").message("preset says what the target holds: leave keys and templates out, or leave preset out"),
+    validation = Rule::new("!has(self.preset) || self.preset != 'LiteLLM' || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("the preset LiteLLM needs creationPolicy Owner: it is a whole file, and these are written only into objects that the binding owns"),
     validation = Rule::new("!has(self.keys) || !has(self.templates) || self.templates.all(k, !(k in self.keys))").message("a key is given both in keys and in templates"),
     validation = Rule::new("self.kind != 'Secret' || (has(self.creationPolicy) && self.creationPolicy == 'Merge') || ((!has(self.keys) || !('type' in self.keys || 'provider' in self.keys)) && (!has(self.templates) || !('type' in self.templates || 'provider' in self.templates)))").message("the keys type and provider of an owned Secret are set by the operator (servicebinding.io)")
 )]
@@ -234,15 +275,19 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_policy: Option<CreationPolicy>,
 
-    /// Value to write for each key. Defaults to the five keys `BEDROCK_*` if there are neither keys nor templates; with
-    /// `application` to `BEDROCK_INVOCATION_ID` too.
+    /// Value to write for each key: `ProfileID`, `ProfileARN`, `FoundationModelID`, `FoundationModelARN`, `Provider`,
+    /// `Geography`, `SourceRegion`, `DestinationRegions`, `RuntimeEndpoint`, `OpenAIBaseURL`, `AnthropicBaseURL`,
+    /// `InvocationID` or `ApplicationProfileARN`. With `models` the name of a model stands first, as in `haiku.ProfileID`.
+    /// Defaults to the five keys `BEDROCK_*` if there are neither keys, templates nor a preset; with `application` to
+    /// `BEDROCK_INVOCATION_ID` too. With `models` each model has these keys, with its name in them:
+    /// `BEDROCK_HAIKU_INFERENCE_PROFILE_ID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(
         validation = Rule::new("self.size() > 0").message("no key is given: leave keys out for the default keys"),
         validation = Rule::new(KEYS_RULE).message(KEYS_MESSAGE)
     )]
-    pub keys: Option<BTreeMap<String, ValueName>>,
+    pub keys: Option<BTreeMap<String, ValueReference>>,
 
     /// Jinja template of a whole file for each key, for clients that read a configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,6 +297,22 @@ pub struct Target {
         validation = Rule::new(KEYS_RULE).message(KEYS_MESSAGE)
     )]
     pub templates: Option<BTreeMap<String, String>>,
+
+    /// What a program reads, in the place of keys and templates. `ClaudeCode`: the environment variables of Claude Code.
+    /// `LiteLLM`: `config.yaml` with a `model_list`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+}
+
+/// Programs for which the content of a target is known.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Preset {
+    /// The environment variables that Claude Code reads.
+    ClaudeCode,
+    /// The configuration file of `LiteLLM`.
+    LiteLLM,
 }
 
 /// Kinds of objects that values are written to.
@@ -306,12 +367,28 @@ pub enum CreationPolicy {
     Merge,
 }
 
-/// Values that a key can hold.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[allow(missing_docs, reason = "the names are their own description")]
-pub enum ValueName {
+/// Defines [`ValueName`], whose variants have the same names on the wire as in the code.
+macro_rules! value_names {
+    ($($variant:ident),+ $(,)?) => {
+        /// Values that a key can hold.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs, reason = "the names are their own description")]
+        pub enum ValueName { $($variant),+ }
+
+        impl ValueName {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Returns its name.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant)),+ }
+            }
+        }
+    };
+}
+
+value_names!(
     ProfileID,
     ProfileARN,
     FoundationModelID,
@@ -325,7 +402,7 @@ pub enum ValueName {
     AnthropicBaseURL,
     InvocationID,
     ApplicationProfileARN,
-}
+);
 
 /// A workload of the binding's namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -380,9 +457,18 @@ pub struct InferenceProfileBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 
-    /// The profile whose values are written.
+    /// The profile whose values are written. Absent where the spec asks for several models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileStatus>,
+
+    /// The models whose values are written, where the spec asks for several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub models: Vec<NamedModelStatus>,
+
+    /// The names of these models, separated by commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_names: Option<String>,
 
     /// Objects that values were written to: the inventory for clean-up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -401,6 +487,17 @@ pub struct InferenceProfileBindingStatus {
     /// Secret of the Provisioned Service (servicebinding.io).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingReference>,
+}
+
+impl InferenceProfileBindingStatus {
+    /// Returns the profiles whose values are written, each with the name of its model where there are several.
+    pub fn profiles(&self) -> impl Iterator<Item = (Option<&str>, &ProfileStatus)> {
+        let one = self.profile.iter().map(|profile| (None, profile));
+        let several = self.models.iter();
+        one.chain(
+            several.filter_map(|model| Some((Some(model.name.as_str()), model.profile.as_ref()?))),
+        )
+    }
 }
 
 /// The lifecycle of a model in the source region, and models that can replace it. Dates are days in UTC.

@@ -6,7 +6,10 @@ use std::{
 };
 
 use crate::{
-    api::{InferenceProfileClassStatus, condition::ConditionType},
+    api::{
+        InferenceProfileClassStatus,
+        condition::{ConditionStatus, ConditionType},
+    },
     class::{Class, Labels, RequestError},
     plan::{
         class_status::{Census, InUse},
@@ -16,7 +19,6 @@ use crate::{
 };
 
 use super::{Cache, FollowUp, Lane, ListStart, Versioned, Via};
-use crate::api::condition::ConditionStatus;
 
 /// A class as the cache keeps it.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +69,7 @@ impl Classes {
     }
 
     pub(super) fn add(&mut self, binding: &Binding) {
-        if let Some(class) = &binding.spec.class {
+        for class in binding.spec.classes() {
             self.touched.insert(class.name.clone());
             let members = self.members.entry(class.name.clone()).or_default();
             members.insert(binding.key.clone());
@@ -75,23 +77,40 @@ impl Classes {
     }
 
     pub(super) fn remove(&mut self, binding: &Binding) {
-        let Some(class) = &binding.spec.class else {
-            return;
-        };
-        self.touched.insert(class.name.clone());
-        if let Some(members) = self.members.get_mut(&class.name) {
-            members.remove(&binding.key);
-            if members.is_empty() {
-                self.members.remove(&class.name);
+        for class in binding.spec.classes() {
+            self.touched.insert(class.name.clone());
+            if let Some(members) = self.members.get_mut(&class.name) {
+                members.remove(&binding.key);
+                if members.is_empty() {
+                    self.members.remove(&class.name);
+                }
             }
         }
     }
 
     pub(super) fn touch(&mut self, binding: &Binding) {
-        if let Some(class) = &binding.spec.class {
-            self.touched.insert(class.name.clone());
-        }
+        let names = binding.spec.classes().map(|class| class.name.clone());
+        self.touched.extend(names);
     }
+}
+
+/// Returns the models that a binding uses by a class, each once, with the states of their lives.
+fn models_of(binding: &Binding, class: &Arc<str>) -> BTreeSet<InUse> {
+    let entries = binding.entries();
+    let of_class = entries.values().filter(|entry| {
+        let named = entry.ask.class.as_ref();
+        named.is_some_and(|named| named.name == *class)
+    });
+    let in_use = of_class.filter_map(|entry| {
+        let in_use = entry.in_use?;
+        let known = in_use.lifecycle.as_ref().and_then(|it| it.model.clone());
+        let written = in_use.route.as_ref().map(|it| it.route.model.clone());
+        Some(InUse {
+            reason: in_use.state?,
+            model: written.or(known)?,
+        })
+    });
+    in_use.collect()
 }
 
 impl Cache {
@@ -222,14 +241,7 @@ impl Cache {
             if let Some(ready) = ready.filter(|ready| ready.status == ConditionStatus::False) {
                 *census.refused.entry(ready.reason).or_default() += 1;
             }
-            let active = status.condition(ConditionType::ModelActive);
-            let model = status.lifecycle.as_ref().and_then(|it| it.model.clone());
-            let written = status.route.as_ref().map(|it| it.route.model.clone());
-            if let (Some(active), Some(model)) = (active, written.or(model)) {
-                let in_use = InUse {
-                    reason: active.reason,
-                    model,
-                };
+            for in_use in models_of(&known.value, class) {
                 *census.models.entry(in_use).or_default() += 1;
             }
         }
@@ -259,7 +271,7 @@ impl Cache {
 
     /// Puts into a binding what its class asks for.
     pub(super) fn apply_class_to(&self, binding: &mut Binding) {
-        if binding.spec.class.is_none() {
+        if binding.spec.classes().next().is_none() {
             return;
         }
         let namespace = &binding.key.namespace;
@@ -290,7 +302,7 @@ impl Cache {
         let keys = self.keys_in(namespace);
         let named = keys.filter(|key| {
             let known = self.bindings.get(*key);
-            known.is_some_and(|known| known.value.spec.class.is_some())
+            known.is_some_and(|known| known.value.spec.classes().next().is_some())
         });
         let keys = named.cloned().collect();
         self.reapply(keys)

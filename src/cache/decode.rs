@@ -89,7 +89,8 @@ impl WatchedBinding {
         let Some(Lenient::Readable(status)) = &self.status else {
             return None;
         };
-        status.profile.as_ref()?.source_region.parse().ok()
+        let (_, profile) = status.profiles().next()?;
+        profile.source_region.parse().ok()
     }
 
     /// Returns the binding and its version, or `None` if its spec cannot be read.

@@ -267,22 +267,26 @@ impl Cache {
         let mut lives: BTreeMap<(ModelId, Region), Life> = BTreeMap::new();
         for known in self.bindings.values() {
             let (spec, status) = (&known.value.spec, &known.value.status);
-            let in_use = status.route.as_ref().map(|it| &it.route.source_region);
-            let asked = spec.request.as_ref().ok().map(|it| &it.source_region);
-            let (Some(details), Some(region)) = (&status.lifecycle, in_use.or(asked)) else {
-                continue;
-            };
-            let Some(model) = &details.model else {
-                continue;
-            };
-            let (extended_access, end_of_life) = (details.extended_access, details.end_of_life);
-            if extended_access.or(end_of_life).is_none() {
-                continue;
+            let asked = spec.requests().next().map(|it| &it.source_region);
+            let mut counted: BTreeSet<&ModelId> = BTreeSet::new();
+            for in_use in status.models.values() {
+                let used = in_use.route.as_ref().map(|it| &it.route.source_region);
+                let (Some(details), Some(region)) = (&in_use.lifecycle, used.or(asked)) else {
+                    continue;
+                };
+                let Some(model) = &details.model else {
+                    continue;
+                };
+                let (extended_access, end_of_life) = (details.extended_access, details.end_of_life);
+                if extended_access.or(end_of_life).is_none() {
+                    continue;
+                }
+                let life = lives.entry((model.clone(), region.clone())).or_default();
+                life.extended_access = earlier(life.extended_access, extended_access);
+                life.end_of_life = earlier(life.end_of_life, end_of_life);
+                // Two names of one binding may lead to the same model.
+                life.bindings += usize::from(counted.insert(model));
             }
-            let life = lives.entry((model.clone(), region.clone())).or_default();
-            life.extended_access = earlier(life.extended_access, extended_access);
-            life.end_of_life = earlier(life.end_of_life, end_of_life);
-            life.bindings += 1;
         }
         lives
     }
@@ -630,10 +634,9 @@ impl Cache {
         let from = before.and_then(|binding| self.feed_request(binding));
         let to = after.and_then(|binding| self.feed_request(binding));
         let asked = |binding: Option<&Binding>, request: &Option<FeedRequest>| {
-            binding?
-                .spec
-                .application()
-                .and(request.as_ref().map(|request| request.feed.clone()))
+            let names_one = binding?.spec.names_application();
+            let request = request.as_ref().filter(|_| names_one)?;
+            Some(request.feed.clone())
         };
         let applications = self
             .asking_applications
@@ -720,7 +723,7 @@ impl Cache {
             },
         };
         Some(Observed {
-            usability: None,
+            usability: Vec::new(),
             namespace: self.namespace_limit(&key.namespace),
             binding,
             feed,
@@ -940,15 +943,16 @@ impl Cache {
         let Some(feed) = self.feed_of(binding) else {
             return;
         };
-        if let Some(name) = binding.spec.application() {
+        for name in binding.spec.applications() {
             let (name, key) = (name.clone(), binding.key.clone());
             self.naming_applications.insert(feed.clone(), name, key);
         }
-        let Ok(request) = &binding.spec.request else {
+        let mut models = models_asked(binding).peekable();
+        if models.peek().is_none() {
             return;
-        };
+        }
         let audience = self.audiences.entry(feed).or_default();
-        for model in request.models() {
+        for model in models {
             let keys = audience.entry(model.clone()).or_default();
             keys.insert(binding.key.clone());
         }
@@ -967,18 +971,15 @@ impl Cache {
         let Some(feed) = self.feed_of(binding) else {
             return;
         };
-        if let Some(name) = binding.spec.application() {
+        for name in binding.spec.applications() {
             self.naming_applications
                 .remove(feed.clone(), name, &binding.key);
         }
-        let Ok(request) = &binding.spec.request else {
-            return;
-        };
         let Entry::Occupied(mut entry) = self.audiences.entry(feed) else {
             return;
         };
         let audience = entry.get_mut();
-        for model in request.models() {
+        for model in models_asked(binding) {
             if let Some(keys) = audience.get_mut(model) {
                 keys.remove(&binding.key);
                 if keys.is_empty() {
@@ -994,14 +995,18 @@ impl Cache {
     /// Shares equal parts of bindings in memory.
     fn share(&mut self, binding: &mut Binding) {
         self.texts.share(&mut binding.key.namespace);
-        if let Ok(request) = &mut binding.spec.request {
-            self.requests.share(request);
+        for ask in binding.spec.asks.values_mut() {
+            if let Ok(request) = &mut ask.request {
+                self.requests.share(request);
+            }
+            if let Some(class) = &mut ask.class {
+                self.class_uses.share(class);
+            }
         }
-        if let Some(class) = &mut binding.spec.class {
-            self.class_uses.share(class);
-        }
-        if let Some(route) = &mut binding.status.route {
-            self.routes.share(route);
+        for in_use in binding.status.models.values_mut() {
+            if let Some(route) = &mut in_use.route {
+                self.routes.share(route);
+            }
         }
         for condition in &mut binding.status.conditions {
             self.texts.share(&mut condition.message);
@@ -1013,6 +1018,11 @@ impl Cache {
         binding.status.conditions.shrink_to_fit();
         binding.status.targets.shrink_to_fit();
     }
+}
+
+/// Returns the models that a binding asks for, as a fallback too, each as often as it does.
+fn models_asked(binding: &Binding) -> impl Iterator<Item = &ModelId> {
+    binding.spec.requests().flat_map(|request| request.models())
 }
 
 fn target_keys(binding: &Binding) -> impl Iterator<Item = TargetKey> {

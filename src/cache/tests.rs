@@ -732,6 +732,44 @@ fn class(name: &str, yaml: &str) -> KnownClass {
     KnownClass::from_file(Arc::new(class))
 }
 
+#[test]
+fn each_of_several_models_wakes_its_binding_and_leaves_nothing_behind() {
+    let mut cache = default_cache();
+    cache.retain_classes(&HashSet::from(["chat".into()]));
+    let yaml = "{models: {x: {model: a.x, geography: eu, application: {name: shop}}, y: {className: chat}, z: {className: chat, application: {name: shop}}}}";
+    let several = binding_from("a", "eu-west-1", yaml);
+    let feed = cache.feed_of(&several).expect("a feed");
+    cache.apply_binding(several, 1, Via::Event);
+    let chat = |model| class("chat", &format!("{{model: {model}, geography: eu}}"));
+    for (model, version) in [("a.y", 2), ("a.z", 3)] {
+        let follow_up = cache.apply_class(chat(model), version, Via::Event);
+        assert_eq!(woken(&follow_up), [("a", Lane::Low)]);
+        let mut models = cache.models_of(&feed);
+        models.sort();
+        let expected = ["a.x", model].map(|model| model.parse().expect("a model"));
+        assert_eq!(models, expected);
+        for model in expected {
+            let audience = cache.audience(&feed, Some(&BTreeSet::from([model])));
+            assert_eq!(audience, [key("a")]);
+        }
+    }
+    assert_eq!(cache.naming_applications(&feed, None).len(), 1);
+    let census = cache.census(&"chat".into());
+    assert_eq!(
+        census.ready.values().sum::<usize>(),
+        1,
+        "a binding counts once"
+    );
+    let gone = cache.delete_binding(&key("a"));
+    assert_eq!(gone.applications, [(feed.clone(), false)]);
+    assert!(cache.models_of(&feed).is_empty());
+    assert!(cache.naming_applications(&feed, None).is_empty());
+    assert_eq!(
+        cache.census(&"chat".into()),
+        crate::plan::class_status::Census::default()
+    );
+}
+
 fn of_class(namespace: &str, name: &str) -> Binding {
     let mut binding = binding_from(name, "eu-west-1", "{className: chat}");
     binding.key.namespace = namespace.into();
@@ -744,8 +782,9 @@ fn asked(cache: &Cache, namespace: &str, name: &str) -> Result<String, Reason> {
         name: name.into(),
     };
     let observed = cache.observe(&key, |_| FeedState::pending());
-    let request = &observed.expect("a binding").binding.spec.request;
-    let request = request.as_ref().map_err(|error| error.reason())?;
+    let spec = &observed.expect("a binding").binding.spec;
+    let ask = spec.asks.values().next().expect("a model");
+    let request = ask.request.as_ref().map_err(|error| error.reason())?;
     Ok(request.model.to_string())
 }
 

@@ -18,6 +18,7 @@ use crate::{
     catalog::{Catalog, FeedState, embedded::Embedded, roles::AllowedRoles},
     feeds::admission::FeedLimits,
     lifecycle,
+    models::Models,
     plan::{
         Problem, Settings, Tried, TriedWrite, Write as PlannedWrite, WriteMode, check_merge,
         identity::{ObjectKey, TargetKey},
@@ -103,7 +104,7 @@ pub(super) async fn run(
         cache.apply_binding(binding.clone(), 1, Via::Event);
     }
     let naming = input.bindings.iter().map(|given| &given.binding);
-    let naming = naming.filter(|it| it.spec.application().is_some());
+    let naming = naming.filter(|it| it.spec.names_application());
     let naming = naming.filter_map(|binding| cache.feed_of(binding));
     let mut catalogs = Catalogs::new(&args.catalog).with_applications(naming);
     let now = args.day.now();
@@ -129,7 +130,10 @@ pub(super) async fn run(
         let (manifests, status) = render(observed, &settings, &input.objects, now);
         let mut problems = not_ready(&status);
         let ends = ends(binding, &status, catalog.as_deref());
-        if let (true, Ok(request)) = (ends.is_empty(), &binding.spec.request) {
+        let unknown = binding.spec.requests();
+        let unknown = unknown.filter(|request| !ends.contains_key(&request.model));
+        let is_several = matches!(binding.spec.asks, Models::Several(_));
+        for request in unknown.filter(|_| ends.is_empty() || is_several) {
             let remark = args
                 .end_of_life
                 .unknown(&request.model, &request.source_region);
@@ -169,14 +173,16 @@ fn ends(
     status: &Status,
     catalog: Option<&Catalog>,
 ) -> BTreeMap<ModelId, Option<Date>> {
-    let in_use = status.lifecycle.as_deref();
-    let in_use = in_use.and_then(|in_use| Some((in_use.model.clone()?, in_use.end_of_life)));
-    let asked = || {
-        let request = binding.spec.request.as_deref().ok()?;
+    let lives = status
+        .models
+        .values()
+        .filter_map(|it| it.lifecycle.as_ref());
+    let in_use = lives.filter_map(|life| Some((life.model.clone()?, life.end_of_life)));
+    let asked = binding.spec.requests().filter_map(|request| {
         let known = lifecycle::known(catalog?, Embedded::load(), &request.model)?;
         Some((request.model.clone(), known.lifecycle.end_of_life))
-    };
-    in_use.into_iter().chain(asked()).collect()
+    });
+    in_use.chain(asked).collect()
 }
 
 /// Plans a binding and returns the objects it would write, and its status. `now` is in seconds since the Unix epoch.

@@ -13,7 +13,6 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use kube::Client;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{
     EnvFilter, Layer, filter::FilterExt, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -365,7 +364,9 @@ fn token(path: &Path) -> io::Result<String> {
 }
 
 /// Returns a future that ends on SIGTERM or SIGINT.
+#[cfg(unix)]
 fn termination() -> Result<impl Future<Output = ()>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -373,6 +374,15 @@ fn termination() -> Result<impl Future<Output = ()>, Error> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    })
+}
+
+/// Returns a future that ends on Ctrl-C: no orchestrator ends it here.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+fn termination() -> Result<impl Future<Output = ()>, Error> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
     })
 }
 

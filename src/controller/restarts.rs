@@ -4,7 +4,11 @@
 //! The restarts of the bindings of a class are a wave. It stops where a workload does not come up, until it does. Which workload
 //! that is stands in the status of the class too, so that it survives the operator.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
@@ -74,8 +78,9 @@ impl Restarts {
     /// Triggers the restarts of a binding whose turn it is; the others wait. Restarts that the binding no longer needs are
     /// cancelled.
     pub async fn trigger(&self, binding: &Binding, restarts: Vec<Restart>) -> Vec<TriedRestart> {
-        let wave = binding.spec.class.as_ref().map(|class| &class.name);
-        if let Some(wave) = wave.filter(|_| !restarts.is_empty()) {
+        let classes: BTreeSet<Wave> = binding.spec.classes().map(|it| it.name.clone()).collect();
+        let waves = &Vec::from_iter(classes);
+        for wave in waves.iter().filter(|_| !restarts.is_empty()) {
             self.adopt(wave);
         }
         let wanted = restarts.iter().map(|restart| &restart.workload);
@@ -87,7 +92,7 @@ impl Restarts {
             .map(|restart| {
                 let turn =
                     self.rollouts()
-                        .ask(&binding.key, &restart.workload, &restart.token, wave);
+                        .ask(&binding.key, &restart.workload, &restart.token, waves);
                 (restart, turn)
             })
             .collect();

@@ -8,12 +8,13 @@ use crate::{
     api::condition::ConditionType,
     catalog::{FeedKey, FeedState, embedded::Embedded},
     feeds::access::AccessChecks,
+    models::listed,
     plan::{
         Outcome, Retry, Settings,
         identity::ObjectKey,
-        observed::{Binding, Observed},
+        observed::{Ask, Binding, Observed},
         plan,
-        status::Status,
+        status::{Status, WrittenRoute},
     },
     queue::Lane,
     residency::NamespaceLimit,
@@ -133,8 +134,8 @@ impl Visitor {
     /// Returns how long the first answer of a feed to a binding is still waited for, or `None` if none is under way, or not any more.
     fn first_answer_wait(&self, feed: &FeedKey, binding: &Binding) -> Option<Duration> {
         let feeds = &self.state.feeds;
-        let names_application =
-            matches!(&binding.spec.request, Ok(request) if request.application.is_some());
+        let mut requests = binding.spec.requests();
+        let names_application = requests.any(|request| request.application.is_some());
         let under_way = feeds.first_listing(feed).or_else(|| {
             let under_way = feeds.first_listing_of_applications(feed);
             under_way.filter(|_| names_application)
@@ -152,14 +153,17 @@ impl Visitor {
         })?;
         let binding = &observed.binding;
         // A binding that may not use the catalog may not use this either, and a suspended binding causes no calls to AWS.
-        if let (Some(checks), Some(feed), Some(_), false, Ok(request)) = (
+        if let (Some(checks), Some(feed), Some(_), false) = (
             &self.access,
             &used_feed,
             &observed.feed.catalog,
             binding.spec.suspend || binding.deleting,
-            &binding.spec.request,
         ) {
-            observed.usability = checks.look((feed.clone(), request.model.clone()));
+            let look = |ask: &Ask| {
+                let request = ask.request.as_ref().ok()?;
+                checks.look((feed.clone(), request.model.clone()))
+            };
+            observed.usability = binding.spec.asks.values().map(look).collect();
         }
         Some((observed, used_feed))
     }
@@ -171,13 +175,26 @@ fn log_decision(outcome: &Outcome, status: &Status) {
     let Some(ready) = status.conditions.first() else {
         return;
     };
-    let (before, after) = (&binding.status.route, &status.route);
-    let decision = match (before, after) {
-        (Some(_), None) => "withdraw",
-        (_, Some(_)) if before != after => "publish",
+    let routes = |status: &Status| -> Vec<_> {
+        let written = status.written();
+        written
+            .map(|(name, route)| (name.cloned(), route.clone()))
+            .collect()
+    };
+    let (before, after) = (routes(&binding.status), routes(status));
+    let decision = match (before.is_empty(), after.is_empty()) {
+        (false, true) => "withdraw",
+        (_, false) if before != after => "publish",
         _ => "keep",
     };
-    let route = after.as_deref().or(before.as_deref());
+    let routes = if after.is_empty() { before } else { after };
+    let of_each = |value: &dyn Fn(&WrittenRoute) -> String| {
+        let values = routes
+            .iter()
+            .map(|(name, route)| (name.as_ref(), value(route)));
+        (!routes.is_empty()).then(|| listed(values))
+    };
+    let first = routes.first().map(|(_, route)| route);
     let residency = status.condition(ConditionType::ResidencySatisfied);
     let removed: Vec<String> = outcome
         .removals
@@ -189,10 +206,10 @@ fn log_decision(outcome: &Outcome, status: &Status) {
         decision,
         ready = %ready.status,
         reason = %ready.reason,
-        profile = route.map(|written| written.route.id()),
-        source_region = route.map(|written| written.route.source_region.as_str()),
-        destinations = route.map(|written| written.route.destinations.to_string()),
-        catalog = route.map(|written| written.provenance.source.as_str()),
+        profile = of_each(&|written| written.route.id().to_owned()),
+        source_region = first.map(|written| written.route.source_region.as_str()),
+        destinations = of_each(&|written| written.route.destinations.to_string()),
+        catalog = first.map(|written| written.provenance.source.as_str()),
         residency = residency.map(|residency| residency.message.as_ref()),
         targets = status.targets.len(),
         removed = removed.join(", "),

@@ -16,11 +16,11 @@ use crate::{
 };
 
 use super::{
-    observed::{Binding, Observed, Settings},
+    observed::{Binding, Entry, Observed, Settings},
     status::{ClassOrigin, Finding, Provenance, WrittenRoute},
 };
 
-/// The catalog's answer to a binding's request.
+/// The catalog's answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// A route serves the request.
@@ -58,13 +58,53 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// Says whether the answer is final. Only then may a value be withdrawn because of it.
+    /// Returns the route that serves, if it may be written.
+    pub fn fresh(&self) -> Option<&Arc<WrittenRoute>> {
+        match self {
+            Self::Yes {
+                route, judgement, ..
+            } => Some(route).filter(|_| judgement.permits()),
+            _ => None,
+        }
+    }
+
+    /// Says whether it is certain that nothing allowed serves. Only then may a value be withdrawn because of it.
+    pub fn rules_out(&self) -> bool {
+        self.is_definite() && self.fresh().is_none()
+    }
+
+    /// Says whether the answer is final.
     pub fn is_definite(&self) -> bool {
         match self {
             Self::Yes { .. } => true,
             Self::No { definite, .. } => *definite,
             Self::WithoutApplication { is_certain, .. } => *is_certain,
             Self::Unknown(_) | Self::NotAsked(_) => false,
+        }
+    }
+}
+
+impl Answer {
+    /// Returns why a written value is withdrawn for this answer, in words.
+    pub fn reason_of_withdrawal(&self) -> String {
+        match self {
+            Self::Yes {
+                route, judgement, ..
+            } => format!(
+                "the spec now asks for {}, which is not allowed: {}",
+                route.route.id(),
+                judgement.message()
+            ),
+            Self::WithoutApplication { judgement, .. } if judgement.forbids() => {
+                judgement.message()
+            }
+            Self::No { finding, .. }
+            | Self::WithoutApplication { finding, .. }
+            | Self::Unknown(finding)
+            | Self::NotAsked(finding) => format!(
+                "the spec now asks for something else, and {}",
+                finding.message
+            ),
         }
     }
 }
@@ -78,16 +118,17 @@ pub enum Authority {
     Other,
 }
 
-/// Returns the answer of the feed's catalog to a binding's request. `now` is in seconds since the Unix epoch.
+/// Returns the answer of the feed's catalog to what is asked for. `now` is in seconds since the Unix epoch.
 pub fn answer(
+    entry: Entry<'_>,
     observed: &Observed,
     limits: &Limits,
     settings: &Settings,
     embedded: &Embedded,
     now: i64,
 ) -> Answer {
-    let binding = &*observed.binding;
-    let request = match &binding.spec.request {
+    let binding = entry.binding;
+    let request = match &entry.ask.request {
         Ok(request) => request,
         Err(error) => return no_request(error),
     };
@@ -121,7 +162,7 @@ pub fn answer(
                 resolution.message(request),
             ),
             judgement: resolution.judgement.clone(),
-            route: Arc::new(written_route(binding, resolution, catalog, settings, now)),
+            route: Arc::new(written_route(entry, resolution, catalog, settings, now)),
         },
         Err(unresolved) => Answer::No {
             definite: unresolved.is_definite(),
@@ -159,7 +200,7 @@ fn no_request(error: &RequestError) -> Answer {
 
 /// Returns the route as it is written, with the date at which the same answer first appeared.
 fn written_route(
-    binding: &Binding,
+    entry: Entry<'_>,
     resolution: Resolution,
     catalog: &Catalog,
     settings: &Settings,
@@ -169,10 +210,10 @@ fn written_route(
     let account = account_of_arn(&route, catalog, settings);
     let source = catalog.source();
     let asked = catalog.account().cloned();
-    let class = binding.spec.class.as_deref().map(ClassOrigin::of);
+    let class = entry.ask.class.as_deref().map(ClassOrigin::of);
     // `application` adds the application profile, to a route that was written before too.
     let application = None;
-    if let Some(before) = &binding.status.route
+    if let Some(before) = entry.written()
         && before.route == route
         && before.account == account
         && before.provenance.source == source

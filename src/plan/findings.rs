@@ -10,71 +10,76 @@ use crate::{
         Catalog, FeedState, Freshness, Lifecycle, SourceKind, Usability, embedded::Embedded,
     },
     lifecycle::{self, Basis, Known, State},
-    residency::{Judgement, Limits, Verdict},
+    models::{Models, listed},
+    residency::{Judgement, Verdict},
     resolve::{self, Context},
-    route::{Invocation, Route},
+    route::Invocation,
     types::ModelId,
 };
 
 use super::{
     answer::{Answer, Authority, pending},
     application,
-    observed::{Binding, Observed, Settings},
+    observed::{Binding, Entry, Observed, Settings},
     publication::{Contradiction, Publication, contradiction},
-    status::{Finding, ModelLifecycle, WrittenRoute},
+    several::{Considered, Told, combined, first_that_counts},
+    status::{Finding, ModelInUse, ModelLifecycle, WrittenRoute},
 };
 
 /// Returns the finding of `RegionSupported`.
 pub fn supported(
-    binding: &Binding,
-    answer: &Answer,
+    models: &Models<Considered<'_>>,
     publication: &Publication,
     feed: &FeedState,
 ) -> Finding {
     let kept = matches!(publication, Publication::Keep(_) | Publication::Leave);
-    match answer {
-        Answer::Yes { finding, .. } => finding.clone(),
+    let told = models.map(|_, model| model_supported(model, kept, feed));
+    combined(&told, Reason::ProfileFound)
+}
+
+fn model_supported(model: &Considered<'_>, kept: bool, feed: &FeedState) -> Told {
+    let entry = model.entry;
+    let written = entry.written().filter(|_| kept);
+    let earlier = || earlier_finding(entry.binding, ConditionType::RegionSupported, feed);
+    match &model.answer {
+        Answer::Yes { finding, .. } => Told::Now(finding.clone()),
         Answer::No {
             finding,
             authority,
             definite,
-        } => match &binding.status.route {
-            Some(written) if kept && contradiction(binding, written).is_none() => {
+        } => match (written, contradiction(entry)) {
+            (Some(written), None) => {
                 let on_demand = written.route.invocation == Invocation::OnDemand;
                 if on_demand && !definite {
-                    earlier_finding(binding, ConditionType::RegionSupported, feed)
-                        .unwrap_or_else(|| finding.clone())
+                    Told::earlier_or(earlier(), finding.clone())
                 } else if was_listed_live(written, authority) {
-                    retired(written, finding)
+                    Told::Now(retired(written, finding))
                 } else {
-                    and_it_stays(finding, binding, written)
+                    Told::Now(and_it_stays(finding, entry, written))
                 }
             }
-            Some(written)
-                if kept && contradiction(binding, written) != Some(Contradiction::Call) =>
-            {
-                and_it_stays(finding, binding, written)
+            (Some(written), Some(Contradiction::ModelAlone | Contradiction::Class)) => {
+                Told::Now(and_it_stays(finding, entry, written))
             }
-            _ => finding.clone(),
+            (Some(_), Some(Contradiction::Call)) | (None, _) => Told::Now(finding.clone()),
         },
         Answer::WithoutApplication {
             finding,
             is_certain,
             ..
-        } => application::supported(binding, finding, *is_certain, kept),
-        Answer::NotAsked(finding) => match &binding.status.route {
-            Some(written) if kept => and_it_stays(finding, binding, written),
-            _ => finding.clone(),
-        },
-        Answer::Unknown(finding) => earlier_finding(binding, ConditionType::RegionSupported, feed)
-            .unwrap_or_else(|| finding.clone()),
+        } => application::supported(entry, finding, *is_certain, kept),
+        Answer::NotAsked(finding) => Told::Now(match written {
+            Some(written) => and_it_stays(finding, entry, written),
+            None => finding.clone(),
+        }),
+        Answer::Unknown(finding) => Told::earlier_or(earlier(), finding.clone()),
     }
 }
 
 /// Returns the finding with a message that says that the written value stays.
-fn and_it_stays(finding: &Finding, binding: &Binding, written: &WrittenRoute) -> Finding {
+fn and_it_stays(finding: &Finding, entry: Entry<'_>, written: &WrittenRoute) -> Finding {
     let (message, id) = (&finding.message, written.route.id());
-    let message = match contradiction(binding, written) {
+    let message = match contradiction(entry) {
         None | Some(Contradiction::Call) => format!("{message}; {id}, written earlier, stays"),
         Some(Contradiction::ModelAlone) => {
             format!("{message}; the value of the old model stays: {id}")
@@ -89,9 +94,12 @@ fn and_it_stays(finding: &Finding, binding: &Binding, written: &WrittenRoute) ->
 /// Returns the earlier finding of a condition that depends on the catalog, while that finding still applies: as long as AWS
 /// can't be asked, what was known stays known. Returns `None` when the spec now asks for something else.
 fn earlier_finding(binding: &Binding, kind: ConditionType, feed: &FeedState) -> Option<Finding> {
-    let same_request = match &binding.status.route {
-        Some(written) => contradiction(binding, written).is_none(),
-        None => binding.status.observed_generation == Some(binding.generation),
+    let same_request = if binding.status.is_written() {
+        let entries = binding.entries();
+        let mut entries = entries.values();
+        binding.has_same_names() && entries.all(|entry| contradiction(*entry).is_none())
+    } else {
+        binding.status.observed_generation == Some(binding.generation)
     };
     // While the first listing is under way every earlier finding stays, even one that is Unknown.
     let pending = matches!(feed.freshness, Freshness::Pending);
@@ -135,56 +143,150 @@ fn retired(written: &WrittenRoute, finding: &Finding) -> Finding {
     )
 }
 
-/// Returns the finding of `ModelActive`, with the lifecycle for the status. It is about the model in use: that of the values
-/// that the targets are to hold, or else the one that the spec asks for. Returns `None` when its lifecycle is not known.
+/// What is found of the life of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Life {
+    told: Told,
+    details: Option<Arc<ModelLifecycle>>,
+    state: Reason,
+}
+
+/// Returns the finding of `ModelActive`, with what the status has of the life of each model. Both are about the models in use: those
+/// of the values that the targets are to hold, or else those that the spec asks for. The finding is `None` when no lifecycle is known.
 pub fn active(
+    models: &Models<Considered<'_>>,
     observed: &Observed,
     publication: &Publication,
-    limits: &Limits,
     embedded: &Embedded,
     day: Date,
-) -> Option<(Finding, Option<Arc<ModelLifecycle>>)> {
-    let binding = &*observed.binding;
-    let Ok(request) = binding.spec.request.as_deref() else {
-        return remembered_of_class(binding);
+) -> (Option<Finding>, Models<ModelInUse>) {
+    let lives = models.map(|name, model| {
+        let in_use = match publication {
+            Publication::Leave => model.entry.written(),
+            _ => publication
+                .routes()
+                .and_then(|routes| routes.get(name.map(|name| &**name))),
+        };
+        life(model, in_use.map(|route| &**route), observed, embedded, day)
+    });
+    let in_use = lives.map(|_, life| ModelInUse {
+        route: None,
+        lifecycle: life.as_ref().and_then(|life| life.details.clone()),
+        state: life.as_ref().map(|life| life.state),
+    });
+    (active_finding(&lives), in_use)
+}
+
+/// Returns the finding about the lives that are known. The state that is nearest to the end gives the reason.
+fn active_finding(lives: &Models<Option<Life>>) -> Option<Finding> {
+    if let Models::One(life) = lives {
+        let told = &life.as_ref()?.told;
+        return Some(combined(&Models::One(told.clone()), Reason::Active));
+    }
+    let known = lives
+        .iter()
+        .filter_map(|(name, life)| Some((name?.clone(), life.as_ref()?)));
+    let mut known: Vec<_> = known.collect();
+    known.sort_by_key(|(_, life)| std::cmp::Reverse(life.state));
+    let worst = known.first()?.1.state;
+    let told = Models::several(
+        known
+            .iter()
+            .map(|(name, life)| (name.clone(), life.told.clone())),
+    );
+    let all = combined(&told, Reason::Active);
+    if all.is_true()
+        || known
+            .iter()
+            .all(|(_, life)| matches!(life.told, Told::Earlier { .. }))
+    {
+        return Some(all);
+    }
+    // Those that are furthest along are told first.
+    let ended = known.iter().filter(|(_, life)| life.state == worst);
+    let ended = ended.map(|(name, life)| (name.clone(), life.told.now().clone()));
+    let finding = first_that_counts(&Models::several(ended), Reason::Active);
+    let others: Vec<&str> = known
+        .iter()
+        .filter(|(_, life)| life.state != worst && life.state != Reason::Active)
+        .map(|(name, _)| &**name)
+        .collect();
+    Some(if others.is_empty() {
+        finding
+    } else {
+        let message = format!(
+            "{}; not active either: {}",
+            finding.message,
+            others.join(", ")
+        );
+        Finding::new(finding.status, worst, message)
+    })
+}
+
+/// Returns what is known of the life of a model. `in_use` is the route that targets are to hold for it. Returns `None` when its
+/// lifecycle is not known.
+fn life(
+    model: &Considered<'_>,
+    in_use: Option<&WrittenRoute>,
+    observed: &Observed,
+    embedded: &Embedded,
+    day: Date,
+) -> Option<Life> {
+    let entry = model.entry;
+    let earlier = |told: Option<Finding>| {
+        let in_use = entry.in_use?;
+        let (state, all) = (in_use.state?, told?);
+        let status = match state {
+            Reason::Active => ConditionStatus::True,
+            _ => ConditionStatus::False,
+        };
+        let otherwise = format!("its state is the one that was last known: {state}");
+        Some(Life {
+            state,
+            details: in_use.lifecycle.clone(),
+            told: Told::Earlier {
+                all,
+                otherwise: Finding::new(status, state, otherwise),
+            },
+        })
+    };
+    let Some(request) = entry.request() else {
+        // While its class is missing or can't be used, the value stays, and so does what is known of its model.
+        (entry.ask.class.as_ref()).and(entry.written())?;
+        return earlier(entry.binding.status.finding(ConditionType::ModelActive));
     };
     let feed = &observed.feed;
-    let in_use = match publication {
-        Publication::Leave => binding.status.route.as_deref(),
-        _ => publication.route(),
-    };
-    let model = in_use.map_or(&request.model, |written| &written.route.model);
-    let before = binding.status.route.as_ref();
-    let same_model = before.is_none_or(|before| before.route.model == *model);
+    let id = in_use.map_or(&request.model, |written| &written.route.model);
+    let same_model = entry
+        .written()
+        .is_none_or(|before| before.route.model == *id);
     let same_region = in_use.is_none_or(|it| it.route.source_region == request.source_region);
     let catalog = feed.catalog.as_deref();
     let lists_models =
         |catalog: &&Catalog| !catalog.source().is_live() || catalog.models().is_some();
     let Some(catalog) = catalog.filter(|catalog| same_region && lists_models(catalog)) else {
-        let finding = earlier_finding(binding, ConditionType::ModelActive, feed)
-            .filter(|_| same_model && same_region)?;
-        return Some((finding, binding.status.lifecycle.clone()));
+        let finding = earlier_finding(entry.binding, ConditionType::ModelActive, feed);
+        return earlier(finding.filter(|_| same_model && same_region));
     };
-    let known =
-        lifecycle::known(catalog, embedded, model).or_else(|| remembered(binding, model))?;
+    let known = lifecycle::known(catalog, embedded, id).or_else(|| remembered(entry, id))?;
     let state = State::of(&known.lifecycle, day);
-    let text = lifecycle::describe(model, &request.source_region, &known, day, embedded);
+    let text = lifecycle::describe(id, &request.source_region, &known, day, embedded);
     if state == State::Active {
-        let finding = Finding::new(ConditionStatus::True, state.reason(), text);
-        let details = model_lifecycle(model, &known.lifecycle, Box::default());
-        return Some((
-            finding,
-            known.lifecycle.has_dates().then(|| Arc::new(details)),
-        ));
+        let details = model_lifecycle(id, &known.lifecycle, Box::default());
+        return Some(Life {
+            told: Told::Now(Finding::new(ConditionStatus::True, state.reason(), text)),
+            details: known.lifecycle.has_dates().then(|| Arc::new(details)),
+            state: state.reason(),
+        });
     }
     let context = Context {
         catalog,
-        limits,
+        limits: &model.limits,
         embedded,
         day,
     };
-    let mut qualified = resolve::all_successors(model, request, &context);
-    let successors = earlier_successors(binding, model, &known.lifecycle, state)
+    let mut qualified = resolve::all_successors(id, request, &context);
+    let successors = earlier_successors(entry, id, &known.lifecycle, state)
         .filter(|named| !named.is_empty() && named.iter().all(|it| qualified.contains(it)))
         .unwrap_or_else(|| {
             qualified.truncate(resolve::SUGGESTIONS);
@@ -194,27 +296,26 @@ pub fn active(
         "{text}; successors: {}",
         resolve::successors_in_words(request, &successors)
     );
-    let finding = Finding::new(ConditionStatus::False, state.reason(), message);
-    let details = model_lifecycle(model, &known.lifecycle, successors);
-    Some((finding, Some(Arc::new(details))))
-}
-
-/// Returns the earlier finding of `ModelActive` while the class of a binding with a value is missing or can't be used: the value
-/// stays, and so does what is known of its model.
-fn remembered_of_class(binding: &Binding) -> Option<(Finding, Option<Arc<ModelLifecycle>>)> {
-    (binding.spec.class.as_ref()).and(binding.status.route.as_ref())?;
-    let finding = binding.status.finding(ConditionType::ModelActive)?;
-    Some((finding, binding.status.lifecycle.clone()))
+    Some(Life {
+        told: Told::Now(Finding::new(
+            ConditionStatus::False,
+            state.reason(),
+            message,
+        )),
+        details: Some(Arc::new(model_lifecycle(id, &known.lifecycle, successors))),
+        state: state.reason(),
+    })
 }
 
 /// Returns the dates that the status has of a model that is no longer listed: at the end of its life AWS takes it out of its
 /// listings.
-fn remembered(binding: &Binding, model: &ModelId) -> Option<Known> {
-    let details = binding.status.lifecycle.as_deref()?;
-    let before = binding.status.finding(ConditionType::ModelActive)?;
+fn remembered(entry: Entry<'_>, model: &ModelId) -> Option<Known> {
+    let in_use = entry.in_use?;
+    let details = in_use.lifecycle.as_deref()?;
+    let state = in_use.state?;
     (details.model.as_ref() == Some(model)).then(|| Known {
         lifecycle: Lifecycle {
-            is_legacy: !before.is_true(),
+            is_legacy: state != Reason::Active,
             legacy: details.legacy,
             extended_access: details.extended_access,
             end_of_life: details.end_of_life,
@@ -240,37 +341,66 @@ fn model_lifecycle(
 /// Returns the successors that the status names already. They are hints: once named, they stay until the spec, the state or a
 /// date changes, or one of them no longer qualifies, so that newer models rewrite no status.
 fn earlier_successors(
-    binding: &Binding,
+    entry: Entry<'_>,
     model: &ModelId,
     lifecycle: &Lifecycle,
     state: State,
 ) -> Option<Box<[ModelId]>> {
-    let status = &binding.status;
-    let same_spec = status.observed_generation == Some(binding.generation);
-    let before = status.condition(ConditionType::ModelActive)?;
-    let details = status.lifecycle.as_deref()?;
+    let binding = entry.binding;
+    let same_spec = binding.status.observed_generation == Some(binding.generation);
+    let in_use = entry.in_use?;
+    let details = in_use.lifecycle.as_deref()?;
     let same = *details == model_lifecycle(model, lifecycle, details.successors.clone());
-    (same_spec && before.reason == state.reason() && same).then(|| details.successors.clone())
+    (same_spec && in_use.state == Some(state.reason()) && same).then(|| details.successors.clone())
 }
 
 /// Returns the finding of `ModelUsable`. Returns `None` when access is not checked, or when its result is not known.
-pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
+pub fn usable(binding: &Binding, observed: &Observed, settings: &Settings) -> Option<Finding> {
     if !settings.check_access {
         return None;
     }
-    let Ok(request) = observed.binding.spec.request.as_deref() else {
-        // While its class can't be used, what is known of the value in use stays.
-        let spec = &observed.binding.spec;
-        let before = observed.binding.status.finding(ConditionType::ModelUsable);
-        return before.filter(|_| spec.class.is_some());
-    };
-    match &observed.usability {
-        None => earlier_finding(
-            &observed.binding,
-            ConditionType::ModelUsable,
-            &observed.feed,
+    let entries = binding.entries();
+    let known = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(position, (name, entry))| {
+            let known = observed.usability.get(position).and_then(Option::as_ref);
+            Some((name, model_usable(*entry, known, &observed.feed)?))
+        });
+    let known: Vec<_> = known.collect();
+    let told = match (&entries, known.as_slice()) {
+        (_, []) => return None,
+        (Models::One(_), [(_, told), ..]) => Models::One(told.clone()),
+        (Models::Several(_), several) => Models::several(
+            several
+                .iter()
+                .filter_map(|(name, told)| Some(((*name)?.clone(), told.clone()))),
         ),
-        Some(Usability::Usable) => Some(Finding::new(
+    };
+    Some(combined(&told, Reason::Usable))
+}
+
+fn model_usable(entry: Entry<'_>, known: Option<&Usability>, feed: &FeedState) -> Option<Told> {
+    let earlier = |found: Option<Finding>| {
+        found.map(|all| Told::Earlier {
+            otherwise: all.clone(),
+            all,
+        })
+    };
+    let Some(request) = entry.request() else {
+        // While its class can't be used, what is known of the value in use stays.
+        let before = entry.binding.status.finding(ConditionType::ModelUsable);
+        return earlier(before.filter(|_| entry.ask.class.is_some()));
+    };
+    Some(match known {
+        None => {
+            return earlier(earlier_finding(
+                entry.binding,
+                ConditionType::ModelUsable,
+                feed,
+            ));
+        }
+        Some(Usability::Usable) => Told::Now(Finding::new(
             ConditionStatus::True,
             Reason::Usable,
             format!(
@@ -278,12 +408,12 @@ pub fn usable(observed: &Observed, settings: &Settings) -> Option<Finding> {
                 request.model, request.source_region
             ),
         )),
-        Some(Usability::NotUsable { message }) => Some(Finding::new(
+        Some(Usability::NotUsable { message }) => Told::Now(Finding::new(
             ConditionStatus::False,
             Reason::NotUsable,
             message.clone(),
         )),
-    }
+    })
 }
 
 /// Returns the finding of `CatalogFresh`.
@@ -331,42 +461,50 @@ fn still_fresh(binding: &Binding, feed: &FeedState) -> Option<Finding> {
     (before.reason == Reason::Fresh).then_some(before)
 }
 
-/// Returns the finding of `ResidencySatisfied`: about the route that would be written if there is one, else about the
-/// written one, whose judgement by the limits is `written_judgement`.
+/// Returns the finding of `ResidencySatisfied`: of each model about the route that would be written if there is one, else about the
+/// written one.
 #[must_use]
 pub fn residency(
-    binding: &Binding,
-    answer: &Answer,
+    models: &Models<Considered<'_>>,
     publication: &Publication,
-    written_judgement: Option<&Judgement>,
     feed: &FeedState,
 ) -> Finding {
-    if let Answer::Yes { judgement, .. } | Answer::WithoutApplication { judgement, .. } = answer {
+    let told = models.map(|_, model| model_residency(model, publication, feed));
+    combined(&told, Reason::AllRegionsAllowed)
+}
+
+fn model_residency(model: &Considered<'_>, publication: &Publication, feed: &FeedState) -> Told {
+    let entry = model.entry;
+    if let Answer::Yes { judgement, .. } | Answer::WithoutApplication { judgement, .. } =
+        &model.answer
+    {
         let finding = judgement_finding(judgement);
-        return match publication {
-            Publication::Keep(written) if !judgement.permits() => {
-                and_it_stays(&finding, binding, written)
+        return Told::Now(match (publication, entry.written()) {
+            (Publication::Keep(_), Some(written)) if !judgement.permits() => {
+                and_it_stays(&finding, entry, written)
             }
             _ => finding,
-        };
+        });
     }
-    if let Some(judgement) = written_judgement.filter(|_| *publication != Publication::Nothing) {
-        return judgement_finding(judgement);
+    let written = model.written_judgement.as_ref();
+    if let Some(judgement) = written.filter(|_| *publication != Publication::Nothing) {
+        return Told::Now(judgement_finding(judgement));
     }
-    match answer {
-        Answer::Unknown(_) => earlier_finding(binding, ConditionType::ResidencySatisfied, feed),
+    let unknown = Finding::new(
+        ConditionStatus::Unknown,
+        Reason::NoProfile,
+        "there is no profile whose regions could be judged",
+    );
+    match &model.answer {
+        Answer::Unknown(_) => Told::earlier_or(
+            earlier_finding(entry.binding, ConditionType::ResidencySatisfied, feed),
+            unknown,
+        ),
         Answer::Yes { .. }
         | Answer::No { .. }
         | Answer::WithoutApplication { .. }
-        | Answer::NotAsked(_) => None,
+        | Answer::NotAsked(_) => Told::Now(unknown),
     }
-    .unwrap_or_else(|| {
-        Finding::new(
-            ConditionStatus::Unknown,
-            Reason::NoProfile,
-            "there is no profile whose regions could be judged",
-        )
-    })
 }
 
 fn judgement_finding(judgement: &Judgement) -> Finding {
@@ -386,7 +524,7 @@ pub fn ready(
     supported: &Finding,
     residency: &Finding,
     synced: &Finding,
-    route: Option<&WrittenRoute>,
+    models: &Models<ModelInUse>,
 ) -> Finding {
     if let Some(first) = [supported, residency, synced]
         .into_iter()
@@ -394,15 +532,30 @@ pub fn ready(
     {
         return first.clone();
     }
-    let application = route.and_then(|written| written.application.as_ref());
-    let route = route.map(|written| &written.route);
-    let id = route.map(Route::id).unwrap_or_default();
-    let id = application.map_or_else(|| id.to_owned(), |arn| format!("{arn}, made of {id},"));
-    let region = route.map_or("", |route| route.source_region.as_str());
+    let routes = models.iter();
+    let routes = routes.filter_map(|(name, in_use)| Some((name, in_use.route.as_deref()?)));
+    let routes: Vec<_> = routes.collect();
+    let ids = routes.iter().map(|(name, written)| {
+        let id = written.route.id();
+        let id = match &written.application {
+            Some(arn) => format!("{arn}, made of {id},"),
+            None => id.to_owned(),
+        };
+        (*name, id)
+    });
+    let verb = match models {
+        Models::One(_) => "is",
+        Models::Several(_) => "are",
+    };
+    let first = routes.first();
+    let region = first.map_or("", |(_, written)| written.route.source_region.as_str());
     Finding::new(
         ConditionStatus::True,
         Reason::Bound,
-        format!("{id} is written to the targets; valid when called from {region}"),
+        format!(
+            "{} {verb} written to the targets; valid when called from {region}",
+            listed(ids)
+        ),
     )
 }
 
@@ -413,8 +566,8 @@ mod tests {
         Outcome, plan,
         testing::{
             NOW, SETTINGS, SONNET, bound, condition, edited, embedded_of, failing, full, listing,
-            observed, profile_id, ready_message, region, sonnet, sonnet_model, succeed, visit,
-            with_models, without,
+            observed, profile_id, ready_message, region, route_of, sonnet, sonnet_model, succeed,
+            visit, with_models, without,
         },
     };
 
@@ -508,7 +661,7 @@ mod tests {
                 "{had:?} {gone:?}"
             );
             assert!(actions.removals.is_empty(), "{had:?} {gone:?}");
-            assert_eq!(after.status.route, before.status.route, "it stays");
+            assert_eq!(route_of(&after), route_of(&before), "it stays");
         }
     }
 
@@ -649,7 +802,7 @@ mod tests {
         };
         let plan_with = |binding: &Binding, usability: Option<Usability>, settings: &Settings| {
             let observed = Observed {
-                usability,
+                usability: vec![usability],
                 ..observed(binding, full())
             };
             let plan = plan(observed, settings, Embedded::load(), NOW);
@@ -770,7 +923,7 @@ mod tests {
             .map(|(day, reason)| (day.to_owned(), reason))
             .collect();
             assert_eq!(told, expected);
-            assert!(binding.status.route.is_some(), "the value stays");
+            assert!(route_of(&binding).is_some(), "the value stays");
         }
     }
 
@@ -786,13 +939,13 @@ mod tests {
             condition(&new, ConditionType::Ready),
             (ConditionStatus::False, Reason::ModelUnsupported)
         );
-        assert_eq!(new.status.route, None);
+        assert_eq!(route_of(&new), None);
         let message = ready_message(&new);
         assert!(message.contains("ended on 2027-04-08"), "{message}");
 
         let (written, _) = visit_at(&sonnet("geography: eu"), &feed, at("2027-01-01"));
         let (kept, _) = visit_at(&written, &feed, after_the_end);
-        assert_eq!(kept.status.route, written.status.route);
+        assert_eq!(route_of(&kept), route_of(&written));
         let message = ready_message(&kept);
         assert!(message.contains("written earlier, stays"), "{message}");
 
@@ -857,6 +1010,9 @@ mod tests {
             format!("eu.{SONNET}")
         );
         let mut never = moved.clone();
+        for model in never.status.models.values_mut() {
+            model.state = None;
+        }
         never
             .status
             .conditions

@@ -15,6 +15,7 @@ mod outcome;
 pub mod ownership;
 mod publication;
 mod restarts;
+mod several;
 pub mod status;
 pub mod steps;
 mod targets;
@@ -22,10 +23,16 @@ mod unknown_life;
 mod upgrade;
 mod values_hash;
 
-use crate::{catalog::embedded::Embedded, lifecycle, residency::Limits};
+use crate::{
+    catalog::embedded::Embedded,
+    lifecycle,
+    models::{Models, about},
+    residency::{Judgement, Limits},
+};
 
-use observed::Observed;
+use observed::{Ask, Entry, Observed};
 use publication::Publication;
+use several::Considered;
 use steps::Decisions;
 
 pub use action::{
@@ -41,63 +48,48 @@ pub use targets::{check_merge, foreign_object};
 /// Returns what to do about a binding. `now` is in seconds since the Unix epoch.
 #[must_use]
 pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i64) -> Plan {
-    let binding = &observed.binding;
-    let limits = limits(&observed, settings);
-    let written = binding.status.route.as_ref();
-    let catalog = observed.feed.catalog.as_deref();
-    let written_judgement =
-        written.map(|written| limits.judge_written(&written.route, catalog, embedded));
-    let written_judgement = written_judgement.as_ref();
-    let answer = answer::answer(&observed, &limits, settings, embedded, now);
-    let answer = unknown_life::hold_back(answer, &observed, &limits, embedded);
+    let shared = observed.binding.clone();
+    let binding = &*shared;
     let day = lifecycle::day_of(now);
-    let answer = upgrade::hold_back(
-        answer,
-        &observed,
-        written_judgement,
-        settings,
-        embedded,
-        day,
-    );
-    let answer = application::require(answer, &observed);
+    let models = considered(binding, &observed, settings, embedded, now);
+    let violation = violation(binding, &models, &observed, settings, embedded);
     let publication = if binding.deleting {
         Publication::Leave
     } else {
-        publication::decide(&observed, &answer, written_judgement)
+        publication::decide(&observed, &models, violation.as_deref())
     };
-    let writes: Vec<_> = match publication.route() {
-        Some(route) => binding
-            .spec
-            .targets
-            .iter()
-            .zip(&observed.targets)
-            .map(|(target, seen)| targets::plan_write(binding, target, seen, route, settings))
-            .collect(),
+    let writes: Vec<_> = match publication.routes() {
+        Some(routes) => {
+            let values = routes.map(|_, route| route.values());
+            let targets = binding.spec.targets.iter().zip(&observed.targets);
+            targets
+                .map(|(target, seen)| targets::plan_write(binding, target, seen, &values, settings))
+                .collect()
+        }
         None => Vec::new(),
     };
-    let supported = findings::supported(binding, &answer, &publication, &observed.feed);
+    let supported = findings::supported(&models, &publication, &observed.feed);
     let catalog = findings::catalog(binding, &observed.feed);
+    let (active, lives) = findings::active(&models, &observed, &publication, embedded, day);
     Plan {
-        is_unconfirmed: publication::is_missing(&observed),
+        is_unconfirmed: binding
+            .entries()
+            .values()
+            .any(|entry| publication::is_missing(*entry, &observed)),
         needs_finalizer: !binding.deleting
             && !binding.finalizer
-            && publication.route().is_some()
+            && publication.routes().is_some()
             && binding.spec.merges(),
         removals: targets::plan_removals(&observed, &publication, &writes),
         writes,
         decisions: Decisions {
-            residency_violated: publication::residency_violated(written_judgement),
+            residency_violated: violation.is_some(),
             catalog: application::catalog_fresh(catalog, &supported, &observed),
             supported,
-            residency: findings::residency(
-                binding,
-                &answer,
-                &publication,
-                written_judgement,
-                &observed.feed,
-            ),
-            active: findings::active(&observed, &publication, &limits, embedded, day),
-            usable: findings::usable(&observed, settings),
+            residency: findings::residency(&models, &publication, &observed.feed),
+            active,
+            lives,
+            usable: findings::usable(binding, &observed, settings),
             restarts_enabled: settings.enable_rollout,
             unmarked: None,
             publication,
@@ -106,9 +98,91 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     }
 }
 
-/// Returns all residency limits that apply to a binding: its own, its class's, the operator's and its Namespace's.
-fn limits(observed: &Observed, settings: &Settings) -> Limits {
-    let of_spec = observed.binding.spec.limits().cloned();
+/// Returns what is known of each model: the limits, their judgement of what is written, and the answer to act on.
+fn considered<'a>(
+    binding: &'a observed::Binding,
+    observed: &Observed,
+    settings: &Settings,
+    embedded: &Embedded,
+    now: i64,
+) -> Models<Considered<'a>> {
+    let catalog = observed.feed.catalog.as_deref();
+    binding.entries().map(|_, entry| {
+        let entry: Entry<'a> = *entry;
+        let limits = limits(observed, Some(entry.ask), settings);
+        let written = entry.written();
+        let written_judgement =
+            written.map(|written| limits.judge_written(&written.route, catalog, embedded));
+        let judgement = written_judgement.as_ref();
+        let answer = answer(entry, observed, &limits, judgement, settings, embedded, now);
+        Considered {
+            entry,
+            limits,
+            written_judgement,
+            answer,
+        }
+    })
+}
+
+/// Returns the answer to act on: the catalog's, with what is held back.
+fn answer(
+    entry: Entry<'_>,
+    observed: &Observed,
+    limits: &Limits,
+    written_judgement: Option<&Judgement>,
+    settings: &Settings,
+    embedded: &Embedded,
+    now: i64,
+) -> answer::Answer {
+    let answer = answer::answer(entry, observed, limits, settings, embedded, now);
+    let answer = unknown_life::hold_back(answer, entry, observed, limits, embedded);
+    let answer = upgrade::hold_back(
+        answer,
+        entry,
+        observed,
+        written_judgement,
+        settings,
+        embedded,
+        lifecycle::day_of(now),
+    );
+    application::require(answer, entry, observed)
+}
+
+/// Returns how a written route breaks a limit, in words. `None` if none does. A model that has left the spec counts as long as its
+/// value stands in the targets.
+fn violation(
+    binding: &observed::Binding,
+    models: &Models<Considered<'_>>,
+    observed: &Observed,
+    settings: &Settings,
+    embedded: &Embedded,
+) -> Option<String> {
+    let catalog = observed.feed.catalog.as_deref();
+    let asked = models.iter().find_map(|(name, model)| {
+        let judgement = model.written_judgement.as_ref()?;
+        judgement
+            .forbids()
+            .then(|| about(name, &judgement.message()))
+    });
+    asked.or_else(|| {
+        let limits = limits(observed, None, settings);
+        let mut gone = binding
+            .status
+            .written()
+            .filter(|(name, _)| models.get(name.map(|name| &**name)).is_none());
+        gone.find_map(|(name, written)| {
+            let judgement = limits.judge_written(&written.route, catalog, embedded);
+            judgement
+                .forbids()
+                .then(|| about(name, &judgement.message()))
+        })
+    })
+}
+
+/// Returns all residency limits that apply to a model of a binding: the binding's own, its class's, the operator's and its
+/// Namespace's.
+fn limits(observed: &Observed, ask: Option<&Ask>, settings: &Settings) -> Limits {
+    let of_spec = observed.binding.spec.limits(ask).cloned();
     Limits::all(of_spec.chain(settings.limit.clone().map(Ok)))
         .and_namespace(&observed.namespace)
         .required(settings.require_limit)

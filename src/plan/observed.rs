@@ -9,10 +9,14 @@ use std::{
 };
 
 use crate::{
-    api::{CreationPolicy, InferenceProfileBindingSpec, TargetKind, ValueName, WorkloadKind},
+    api::{
+        Application, CreationPolicy, Fallback, InferenceProfileBindingSpec, Preset, TargetKind,
+        WorkloadKind,
+    },
     catalog::{FeedState, Usability},
     class::{Class, ClassUse, Labels, RequestError, Terms},
-    render::{APPLICATION_KEYS, DEFAULT_KEYS},
+    models::{ModelName, Models},
+    render::{self, KeySource},
     residency::{Limit, LimitError, LimitOrigin, NamespaceLimit},
     resolve::Request,
     types::{AccountId, ApplicationName, ParseError, Region, RoleArn},
@@ -20,11 +24,11 @@ use crate::{
 
 use super::{
     identity::{ObjectKey, TargetKey},
-    status::Status,
+    status::{ModelInUse, Status, WrittenRoute},
 };
 
-/// Key -> value name.
-pub type Keys = Arc<[(Arc<str>, ValueName)]>;
+/// Key -> what it holds.
+pub type Keys = Arc<[(Arc<str>, KeySource)]>;
 /// Key -> template.
 pub type Templates = Arc<[(Arc<str>, Arc<str>)]>;
 /// Kind and name of workloads.
@@ -39,7 +43,7 @@ pub struct TargetSpec {
     pub name: Arc<str>,
     /// Whether the binding owns the object or merges keys into it.
     pub policy: CreationPolicy,
-    /// Key -> value name.
+    /// Key -> what it holds.
     pub keys: Keys,
     /// Key -> template.
     pub templates: Templates,
@@ -53,13 +57,43 @@ impl TargetSpec {
     }
 }
 
+/// What a binding asks for: as its only model, or under one of several names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// What is asked for: by the spec itself, or by the class that it names.
+    pub request: Result<Arc<Request>, Box<RequestError>>,
+    /// The class that it names. `None` if it names none, or if it is not valid.
+    pub class: Option<Arc<ClassUse>>,
+}
+
+impl Ask {
+    /// Returns the region that the workload calls Bedrock from. `None` if this is not valid.
+    #[must_use]
+    pub fn source_region(&self) -> Option<&Region> {
+        match (&self.class, &self.request) {
+            (Some(class), _) => Some(&class.source_region),
+            (None, Ok(request)) => Some(&request.source_region),
+            (None, Err(_)) => None,
+        }
+    }
+
+    /// Returns the application profile that it names. It does not depend on what is known of a class. `None` if it names none,
+    /// or is not valid.
+    #[must_use]
+    pub fn application(&self) -> Option<&ApplicationName> {
+        match (&self.class, &self.request) {
+            (Some(class), _) => class.application.as_ref(),
+            (None, Ok(request)) => request.application.as_ref(),
+            (None, Err(_)) => None,
+        }
+    }
+}
+
 /// The parsed spec of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// What is asked for: by the spec itself, or by the class that it names.
-    pub request: Result<Arc<Request>, Box<RequestError>>,
-    /// The class that the spec names. `None` if it names none, or if the spec is not valid.
-    pub class: Option<Arc<ClassUse>>,
+    /// What is asked for.
+    pub asks: Models<Ask>,
     /// `allowedRegions`.
     pub limit: Option<Arc<Result<Limit, LimitError>>>,
     /// `roleARN`.
@@ -72,17 +106,12 @@ pub struct Spec {
     pub suspend: bool,
 }
 
-static SHARED_DEFAULT_KEYS: LazyLock<Keys> = LazyLock::new(|| {
-    DEFAULT_KEYS
-        .iter()
-        .map(|(key, name)| (Arc::from(*key), *name))
-        .collect()
-});
+static SHARED_DEFAULT_KEYS: LazyLock<Keys> =
+    LazyLock::new(|| render::default_keys(None, false).collect());
 /// The default keys of a binding that names an application profile.
-static SHARED_APPLICATION_KEYS: LazyLock<Keys> = LazyLock::new(|| {
-    let keys = DEFAULT_KEYS.iter().chain(&APPLICATION_KEYS);
-    keys.map(|(key, name)| (Arc::from(*key), *name)).collect()
-});
+static SHARED_APPLICATION_KEYS: LazyLock<Keys> =
+    LazyLock::new(|| render::default_keys(None, true).collect());
+static NO_KEYS: LazyLock<Keys> = LazyLock::new(|| Arc::new([]));
 static NO_TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Arc::new([]));
 static NO_WORKLOADS: LazyLock<Workloads> = LazyLock::new(|| Arc::new([]));
 
@@ -95,21 +124,23 @@ impl Spec {
         binding: &Arc<str>,
         default_region: &Region,
     ) -> Self {
-        let default_keys = match &wire.application {
-            Some(_) => &SHARED_APPLICATION_KEYS,
-            None => &SHARED_DEFAULT_KEYS,
+        let wanted = wanted(wire);
+        let defaults = Defaults {
+            binding,
+            keys: default_keys(&wanted),
+            models: wanted.map(|_, _| ()),
         };
         let targets: Arc<[TargetSpec]> = match wire.targets.as_deref() {
             None | Some([]) => Arc::new([TargetSpec {
                 kind: TargetKind::ConfigMap,
                 name: binding.clone(),
                 policy: CreationPolicy::Owner,
-                keys: (*default_keys).clone(),
+                keys: defaults.keys,
                 templates: NO_TEMPLATES.clone(),
             }]),
             Some(targets) => targets
                 .iter()
-                .map(|target| parse_target(target, default_keys))
+                .map(|target| parse_target(target, &defaults))
                 .collect(),
         };
         let role: Option<Result<RoleArn, _>> = wire.role_arn.as_deref().map(str::parse);
@@ -118,17 +149,13 @@ impl Spec {
             Some(Err(error)) => (None, Some(error)),
             None => (None, None),
         };
-        let (request, class) = match (role_error, parse_asked(wire, default_region)) {
-            (Some(error), _) | (None, Err(error)) => (Err(Box::new(error.into())), None),
-            (None, Ok(Asked::Request(request))) => (Ok(Arc::new(request)), None),
-            (None, Ok(Asked::Class(class))) => {
-                let unknown = RequestError::ClassesUnreadable(class.name.clone());
-                (Err(Box::new(unknown)), Some(Arc::new(class)))
-            }
+        let source_region = match (role_error, &wire.source_region) {
+            (Some(error), _) => Err(error),
+            (None, Some(name)) => name.parse(),
+            (None, None) => Ok(default_region.clone()),
         };
         Self {
-            request,
-            class,
+            asks: wanted.map(|_, wanted| parse_ask(wanted, source_region.as_ref())),
             limit: wire
                 .allowed_regions
                 .as_ref()
@@ -149,45 +176,65 @@ impl Spec {
     /// Returns the region that the workload calls Bedrock from. `None` if the spec is not valid.
     #[must_use]
     pub fn source_region(&self) -> Option<&Region> {
-        match (&self.class, &self.request) {
-            (Some(class), _) => Some(&class.source_region),
-            (None, Ok(request)) => Some(&request.source_region),
-            (None, Err(_)) => None,
-        }
+        self.asks.values().find_map(Ask::source_region)
     }
 
-    /// Returns the application profile that the spec names. It does not depend on what is known of a class. `None` if the spec names
-    /// none, or is not valid.
+    /// Returns the application profiles that the spec names.
+    pub fn applications(&self) -> impl Iterator<Item = &ApplicationName> {
+        self.asks.values().filter_map(Ask::application)
+    }
+
+    /// Says whether the spec names an application profile.
     #[must_use]
-    pub fn application(&self) -> Option<&ApplicationName> {
-        match (&self.class, &self.request) {
-            (Some(class), _) => class.application.as_ref(),
-            (None, Ok(request)) => request.application.as_ref(),
-            (None, Err(_)) => None,
-        }
+    pub fn names_application(&self) -> bool {
+        self.applications().next().is_some()
     }
 
-    /// Returns the residency limits of this spec and of its class.
-    pub fn limits(&self) -> impl Iterator<Item = &Result<Limit, LimitError>> {
-        let class = self.class.as_ref().and_then(|class| class.limit.as_deref());
+    /// Returns the classes that the spec names, each as often as it does.
+    pub fn classes(&self) -> impl Iterator<Item = &Arc<ClassUse>> {
+        self.asks.values().filter_map(|ask| ask.class.as_ref())
+    }
+
+    /// Says whether classes say what is asked for, and the spec itself of no model does.
+    #[must_use]
+    pub fn is_of_classes(&self) -> bool {
+        self.asks.values().all(|ask| ask.class.is_some())
+    }
+
+    /// Returns what is asked for, as far as it is known and valid.
+    pub fn requests(&self) -> impl Iterator<Item = &Arc<Request>> {
+        self.asks
+            .values()
+            .filter_map(|ask| ask.request.as_ref().ok())
+    }
+
+    /// Returns the residency limits of this spec and of the class of one of its models.
+    pub fn limits<'a>(
+        &'a self,
+        ask: Option<&'a Ask>,
+    ) -> impl Iterator<Item = &'a Result<Limit, LimitError>> {
+        let class = ask.and_then(|ask| ask.class.as_ref());
+        let class = class.and_then(|class| class.limit.as_deref());
         self.limit.as_deref().into_iter().chain(class)
     }
 
-    /// Puts in what the class of this spec asks for, for a binding in this namespace. Nothing changes where it names none.
+    /// Puts in what the classes of this spec ask for, for a binding in this namespace. Nothing changes where it names none.
     pub fn apply_class(
         &mut self,
-        class: impl FnOnce(&Arc<str>) -> Result<Arc<Class>, RequestError>,
+        class: impl Fn(&Arc<str>) -> Result<Arc<Class>, RequestError>,
         namespace: &str,
         labels: Option<&Labels>,
     ) {
-        let Some(mine) = &self.class else {
-            return;
-        };
-        let class = class(&mine.name);
-        let class = class.as_deref().map_err(Clone::clone);
-        let (mine, request) = mine.applied(class, namespace, labels);
-        self.class = Some(Arc::new(mine));
-        self.request = request.map(Arc::new).map_err(Box::new);
+        for ask in self.asks.values_mut() {
+            let Some(mine) = &ask.class else {
+                continue;
+            };
+            let class = class(&mine.name);
+            let class = class.as_deref().map_err(Clone::clone);
+            let (mine, request) = mine.applied(class, namespace, labels);
+            ask.class = Some(Arc::new(mine));
+            ask.request = request.map(Arc::new).map_err(Box::new);
+        }
     }
 
     /// Says whether a target of this spec merges keys into an object that the binding does not own.
@@ -199,57 +246,126 @@ impl Spec {
     }
 }
 
-/// What a spec asks for.
-enum Asked {
-    Request(Request),
-    /// What this class says.
-    Class(ClassUse),
+/// What the spec says about a model.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    class: Option<&'a str>,
+    model: Option<&'a str>,
+    geography: Option<&'a str>,
+    fallback: Option<&'a Fallback>,
+    application: Option<&'a Application>,
 }
 
-fn parse_asked(
-    wire: &InferenceProfileBindingSpec,
-    default_region: &Region,
-) -> Result<Asked, ParseError> {
-    let source_region = match &wire.source_region {
-        Some(name) => name.parse()?,
-        None => default_region.clone(),
+/// Returns what the spec says about each of its models.
+fn wanted(wire: &InferenceProfileBindingSpec) -> Models<Wanted<'_>> {
+    let Some(named) = &wire.models else {
+        return Models::One(Wanted {
+            class: wire.class_name.as_deref(),
+            model: wire.model.as_deref(),
+            geography: wire.geography.as_deref(),
+            fallback: wire.fallback.as_ref(),
+            application: wire.application.as_ref(),
+        });
     };
-    let application = match &wire.application {
-        Some(application) => Some(application.name.parse()?),
-        None => None,
+    Models::several(named.iter().map(|(name, named)| {
+        let wanted = Wanted {
+            class: named.class_name.as_deref(),
+            model: named.model.as_deref(),
+            geography: named.geography.as_deref(),
+            fallback: named.fallback.as_ref(),
+            application: named.application.as_ref(),
+        };
+        (Arc::from(name.as_str()), wanted)
+    }))
+}
+
+fn parse_ask(wanted: &Wanted<'_>, source_region: Result<&Region, &ParseError>) -> Ask {
+    let invalid = |error: ParseError| Ask {
+        request: Err(Box::new(error.into())),
+        class: None,
     };
-    if let Some(class) = &wire.class_name {
+    let source_region = match source_region {
+        Ok(region) => region.clone(),
+        Err(error) => return invalid(error.clone()),
+    };
+    let application = match wanted.application.map(|it| it.name.parse()).transpose() {
+        Ok(application) => application,
+        Err(error) => return invalid(error),
+    };
+    if let Some(class) = wanted.class {
         let class = ClassUse::new(class, source_region, application);
-        return Ok(Asked::Class(class));
+        return Ask {
+            request: Err(Box::new(RequestError::ClassesUnreadable(
+                class.name.clone(),
+            ))),
+            class: Some(Arc::new(class)),
+        };
     }
     // The CRD requires both where there is no class.
-    let model = wire.model.as_deref().unwrap_or_default();
-    let geography = wire.geography.as_deref().unwrap_or_default();
-    let terms = Terms::parse(model, geography, wire.fallback.as_ref())?;
-    Ok(Asked::Request(terms.request(source_region, application)))
+    let model = wanted.model.unwrap_or_default();
+    let geography = wanted.geography.unwrap_or_default();
+    match Terms::parse(model, geography, wanted.fallback) {
+        Ok(terms) => Ask {
+            request: Ok(Arc::new(terms.request(source_region, application))),
+            class: None,
+        },
+        Err(error) => invalid(error),
+    }
 }
 
-fn parse_target(wire: &crate::api::Target, default_keys: &Keys) -> TargetSpec {
-    let keys = match (&wire.keys, &wire.templates) {
-        (None, None) => default_keys.clone(),
-        (keys, _) => keys
+/// What targets hold that say nothing about it themselves.
+struct Defaults<'a> {
+    binding: &'a str,
+    keys: Keys,
+    models: Models<()>,
+}
+
+fn default_keys(wanted: &Models<Wanted<'_>>) -> Keys {
+    match wanted {
+        Models::One(wanted) if wanted.application.is_some() => SHARED_APPLICATION_KEYS.clone(),
+        Models::One(_) => SHARED_DEFAULT_KEYS.clone(),
+        Models::Several(_) => wanted
             .iter()
-            .flatten()
-            .map(|(key, name)| (Arc::from(key.as_str()), *name))
+            .flat_map(|(name, wanted)| render::default_keys(name, wanted.application.is_some()))
             .collect(),
+    }
+}
+
+fn parse_target(wire: &crate::api::Target, defaults: &Defaults<'_>) -> TargetSpec {
+    let (keys, templates): (Keys, Templates) = match (wire.preset, &wire.keys, &wire.templates) {
+        (Some(Preset::ClaudeCode), ..) => (
+            render::claude_code(&defaults.models).into(),
+            NO_TEMPLATES.clone(),
+        ),
+        (Some(Preset::LiteLLM), ..) => (
+            NO_KEYS.clone(),
+            render::lite_llm(&defaults.models, defaults.binding).into(),
+        ),
+        (None, None, None) => (defaults.keys.clone(), NO_TEMPLATES.clone()),
+        (None, keys, templates) => {
+            let keys = keys.iter().flatten().map(|(key, reference)| {
+                let source = KeySource::Value {
+                    model: reference.model.as_deref().map(Arc::from),
+                    value: reference.value,
+                };
+                (Arc::from(key.as_str()), source)
+            });
+            let texts = |templates: &BTreeMap<String, String>| {
+                templates
+                    .iter()
+                    .map(|(key, text)| (Arc::from(key.as_str()), Arc::from(text.as_str())))
+                    .collect()
+            };
+            let none = || NO_TEMPLATES.clone();
+            (keys.collect(), templates.as_ref().map_or_else(none, texts))
+        }
     };
     TargetSpec {
         kind: wire.kind,
         name: Arc::from(wire.name.as_str()),
         policy: wire.creation_policy.unwrap_or_default(),
         keys,
-        templates: match &wire.templates {
-            None => NO_TEMPLATES.clone(),
-            Some(templates) => templates
-                .iter()
-                .map(|(key, text)| (Arc::from(key.as_str()), Arc::from(text.as_str())))
-                .collect(),
-        },
+        templates,
     }
 }
 
@@ -276,7 +392,59 @@ pub struct Binding {
     pub status: Status,
 }
 
+/// One of the models of a binding: what is asked for, and what is in use for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// The binding.
+    pub binding: &'a Binding,
+    /// The name of the model. `None` where it is the only one.
+    pub name: ModelName<'a>,
+    /// What is asked for.
+    pub ask: &'a Ask,
+    /// What the status has of this name.
+    pub in_use: Option<&'a ModelInUse>,
+}
+
+impl<'a> Entry<'a> {
+    /// Returns the route that is written for this model.
+    #[must_use]
+    pub fn written(&self) -> Option<&'a Arc<WrittenRoute>> {
+        self.in_use?.route.as_ref()
+    }
+
+    /// Returns the request.
+    #[must_use]
+    pub fn request(&self) -> Option<&'a Arc<Request>> {
+        self.ask.request.as_ref().ok()
+    }
+}
+
 impl Binding {
+    /// Returns the models that the binding asks for, in the order of their names.
+    pub fn entries(&self) -> Models<Entry<'_>> {
+        self.spec.asks.map(|name, ask| Entry {
+            binding: self,
+            name,
+            ask,
+            in_use: self.status.models.get(name.map(|name| &**name)),
+        })
+    }
+
+    /// Returns what one of the models is called outside of the binding: namespace, name and, among several, its own name.
+    #[must_use]
+    pub fn model_name(&self, name: ModelName<'_>) -> String {
+        match name {
+            Some(name) => format!("{}/{name}", self.key),
+            None => self.key.to_string(),
+        }
+    }
+
+    /// Says whether the names of the models in the status are those of the spec.
+    #[must_use]
+    pub fn has_same_names(&self) -> bool {
+        self.status.models.has_names_of(&self.spec.asks)
+    }
+
     /// Returns the identity of a target of the spec, in the binding's namespace.
     #[must_use]
     pub fn target_key(&self, target: &TargetSpec) -> TargetKey {
@@ -448,8 +616,9 @@ pub struct Observed {
     pub namespace: NamespaceLimit,
     /// The state of its feed.
     pub feed: FeedState,
-    /// Whether its model can be used. `None` when that is not checked, or not known.
-    pub usability: Option<Usability>,
+    /// Whether each of its models can be used, in the order of their names. Empty when that is not checked, `None` when it is not
+    /// known.
+    pub usability: Vec<Option<Usability>>,
     /// What is known about the targets of the spec, in the order of the spec.
     pub targets: Vec<ObservedTarget>,
     /// The objects that this binding controls or holds keys in, whether or not the spec still names them.

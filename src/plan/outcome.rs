@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::api::{
-    CreationPolicy, TargetKind,
-    condition::{ConditionStatus, ConditionType, Reason},
+use crate::{
+    api::{
+        CreationPolicy, TargetKind,
+        condition::{ConditionStatus, ConditionType, Reason},
+    },
+    models::{Models, listed},
 };
 
 use super::{
@@ -14,7 +17,7 @@ use super::{
     observed::{Binding, Workloads},
     publication::Publication,
     restarts::{self, RestartOutcome},
-    status::{Finding, Status, TargetRecord, WrittenRoute},
+    status::{Finding, ModelInUse, Status, TargetRecord, WrittenRoute},
     steps::{Decisions, Finishing, WriteOutcomes},
     values_hash::{changed_keys, values_hash},
 };
@@ -194,25 +197,20 @@ impl Decisions {
         let binding = &*self.binding;
         let prior = &binding.status;
         let generation = binding.generation;
-        let route = self.route_in_use(&inventory, writes);
-        let ready = findings::ready(&self.supported, &self.residency, &synced, route.as_deref());
+        let models = self.models_in_use(&inventory, writes);
+        let ready = findings::ready(&self.supported, &self.residency, &synced, &models);
         let secret = inventory
             .iter()
             .find(|record| {
                 record.key.kind == TargetKind::Secret && record.policy == CreationPolicy::Owner
             })
             .map(|record| record.key.name.clone());
-        let (active, lifecycle) = match &self.active {
-            Some((active, lifecycle)) => (Some(active), lifecycle.clone()),
-            None => (None, None),
-        };
         let mut status = Status {
             observed_generation: Some(generation),
             conditions: Vec::with_capacity(ConditionType::ALL.len()),
-            route,
+            models,
             targets: inventory,
             missing_workloads,
-            lifecycle,
             secret,
         };
         let progress = match ready.status {
@@ -227,7 +225,7 @@ impl Decisions {
         set(ConditionType::ResidencySatisfied, self.residency.clone());
         set(ConditionType::TargetsSynced, synced);
         set(ConditionType::CatalogFresh, self.catalog.clone());
-        if let Some(active) = active {
+        if let Some(active) = &self.active {
             set(ConditionType::ModelActive, active.clone());
         }
         if let Some(usable) = &self.usable {
@@ -252,24 +250,57 @@ impl Decisions {
         status
     }
 
-    /// Returns the route whose values the targets hold now.
-    fn route_in_use(
+    /// Returns the models whose values the targets hold now, with what is known of the lives of those that the spec asks for.
+    fn models_in_use(
         &self,
         inventory: &[TargetRecord],
         writes: &WriteOutcomes,
-    ) -> Option<Arc<WrittenRoute>> {
-        let prior = &self.binding.status.route;
+    ) -> Models<ModelInUse> {
+        let prior = &self.binding.status.models;
+        let with = |route: &dyn Fn(Option<&str>) -> Option<Arc<WrittenRoute>>| {
+            let models = self.lives.map(|name, life| ModelInUse {
+                route: route(name.map(|name| &**name)),
+                ..life.clone()
+            });
+            models.or_none()
+        };
+        let prior_route = |name: Option<&str>| prior.get(name)?.route.clone();
+        let as_before = || {
+            if self.binding.status.is_written() && !self.binding.has_same_names() {
+                prior.map(|name, in_use| {
+                    let life = self.lives.get(name.map(|name| &**name));
+                    let route = in_use.route.clone();
+                    match (name, life) {
+                        (_, Some(life)) => ModelInUse {
+                            route,
+                            ..life.clone()
+                        },
+                        (Some(_), None) => in_use.clone(),
+                        // On the wire, the condition has the state of the only model.
+                        (None, None) => ModelInUse {
+                            route,
+                            lifecycle: in_use.lifecycle.clone(),
+                            state: self.active.as_ref().map(|active| active.reason),
+                        },
+                    }
+                })
+            } else {
+                with(&prior_route)
+            }
+        };
         let old_is_left = self.residency_violated
             && writes
                 .left_behind(&self.binding)
                 .any(|left| inventory.iter().any(|record| record.key == left.key));
         match &self.publication {
             // Targets still hold its values, so residency must be judged by it.
-            _ if old_is_left => prior.clone(),
-            Publication::Publish(route) | Publication::Keep(route) => Some(route.clone()),
-            Publication::Withdraw { .. } if inventory.is_empty() => None,
-            Publication::Withdraw { .. } | Publication::Leave => prior.clone(),
-            Publication::Nothing => None,
+            _ if old_is_left => as_before(),
+            Publication::Publish(routes) | Publication::Keep(routes) => {
+                with(&|name| routes.get(name).cloned())
+            }
+            Publication::Withdraw { .. } if inventory.is_empty() => with(&|_| None),
+            Publication::Withdraw { .. } | Publication::Leave => as_before(),
+            Publication::Nothing => with(&|_| None),
         }
     }
 
@@ -327,36 +358,61 @@ impl Decisions {
     fn notices(&self, status: &Status) -> Vec<Notice> {
         let mut notices = Vec::new();
         let prior = &self.binding.status;
-        if let (Publication::Withdraw { why }, Some(withdrawn), None) =
-            (&self.publication, &prior.route, &status.route)
+        if let Publication::Withdraw { why } = &self.publication
+            && let Some(withdrawn) = withdrawn(prior, status)
         {
             notices.push(Notice {
                 warning: true,
                 reason: "Withdrawn",
                 message: format!(
-                    "{} was removed from the targets: {why}. Running pods keep the value",
-                    withdrawn.route.id()
+                    "{withdrawn} removed from the targets: {why}. Running pods keep the value"
                 ),
             });
         }
-        if let (Some(old), Some(new)) = (&prior.route, &status.route)
-            && is_told(old, new)
-        {
-            let (old, new) = (old.values(), new.values());
+        let replaced = replaced(prior, status);
+        if !replaced.is_empty() {
             notices.push(Notice {
                 warning: false,
                 reason: "ProfileChanged",
-                message: format!("{} replaces {}", new.invocation_id(), old.invocation_id()),
+                message: replaced,
             });
         }
         notices.extend(lifecycle_event(prior, status));
-        let of_class = self.binding.spec.class.is_some();
+        let of_class = self.binding.spec.is_of_classes();
         notices.extend(
             ready_event(prior, status).filter(|_| !(of_class && is_of_class(prior, status))),
         );
         notices.extend(refusal_event(prior, status));
         notices
     }
+}
+
+/// Returns what was withdrawn, with its verb. Returns `None` if values are still written, or none were.
+fn withdrawn(prior: &Status, status: &Status) -> Option<String> {
+    if status.is_written() {
+        return None;
+    }
+    let ids = prior.written();
+    let ids = listed(ids.map(|(name, written)| (name, written.route.id())));
+    Some(match prior.written().count() {
+        0 => return None,
+        1 => format!("{ids} was"),
+        _ => format!("{ids} were"),
+    })
+}
+
+/// Returns which written values took the place of which, in words, as far as an Event tells it. Empty if there are none.
+fn replaced(prior: &Status, status: &Status) -> String {
+    let changes = status.written().filter_map(|(name, new)| {
+        let old = prior.models.get(name.map(|name| &**name))?.route.as_ref()?;
+        let is_told = is_told(old, new);
+        let (old, new) = (old.values(), new.values());
+        is_told.then(|| {
+            let message = format!("{} replaces {}", new.invocation_id(), old.invocation_id());
+            (name, message)
+        })
+    });
+    listed(changes)
 }
 
 /// Says whether an Event tells that one written route took the place of another. Where a class asked for the other one, an Event about
@@ -411,7 +467,7 @@ fn refusal_event(prior: &Status, status: &Status) -> Option<Notice> {
         let ready = status.condition(ConditionType::Ready)?;
         let fresh = status.finding(ConditionType::CatalogFresh)?;
         let is_refusal = ready.status == ConditionStatus::Unknown
-            && status.route.is_none()
+            && !status.is_written()
             && matches!(
                 fresh.reason,
                 Reason::AccessDenied | Reason::CredentialsUnavailable | Reason::RoleNotAllowed
@@ -427,18 +483,26 @@ fn refusal_event(prior: &Status, status: &Status) -> Option<Notice> {
     })
 }
 
-/// Returns the Event for a step in the life of the model. A model whose state is found for the first time gets none: it would
+/// Returns the Event for a step in the life of a model. A model whose state is found for the first time gets none: it would
 /// cost each new binding a write, and repeat the status.
 fn lifecycle_event(prior: &Status, status: &Status) -> Option<Notice> {
-    let before = prior.condition(ConditionType::ModelActive)?;
+    prior.condition(ConditionType::ModelActive)?;
     let now = status.finding(ConditionType::ModelActive)?;
-    let model = |status: &Status| Some(status.route.as_ref()?.route.model.clone());
-    let same_model = model(prior) == model(status);
+    let model = |in_use: &ModelInUse| Some(in_use.route.as_ref()?.route.model.clone());
+    let stepped = status.models.iter().any(|(name, after)| {
+        let Some(before) = prior.models.get(name.map(|name| &**name)) else {
+            return false;
+        };
+        let states = before.state.zip(after.state);
+        let moved =
+            states.is_some_and(|(before, after)| before != after && after != Reason::Active);
+        moved && model(before) == model(after)
+    });
     // Where a snapshot does not count after the end of a life, the Event for Ready says so.
     let is_said = now.reason == Reason::EndOfLifePassed
         && ready_event(prior, status)
             .is_some_and(|event| event.reason == Reason::ModelUnsupported.as_str());
-    (same_model && before.reason != now.reason && !now.is_true() && !is_said).then(|| Notice {
+    (stepped && !now.is_true() && !is_said).then(|| Notice {
         warning: true,
         reason: now.reason.as_str(),
         message: now.message.to_string(),

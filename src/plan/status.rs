@@ -8,12 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as WireCondition,
 use crate::{
     api::{
         BindingReference, CatalogReference, ClassReference, CreationPolicy,
-        InferenceProfileBindingStatus, LifecycleStatus, MissingWorkload, ProfileStatus,
-        TargetStatus,
+        InferenceProfileBindingStatus, LifecycleStatus, MissingWorkload, NamedModelStatus,
+        ProfileStatus, TargetStatus,
         condition::{ConditionStatus, ConditionType, Reason},
+        written_names,
     },
     catalog::SourceKind,
     class::ClassUse,
+    models::{ModelName, Models, listed},
     plain::{LONGEST_MESSAGE, plain},
     render::Values,
     route::Route,
@@ -148,6 +150,29 @@ pub struct TargetRecord {
     pub since: Option<i64>,
 }
 
+/// A model in use: the only one of a binding, or one of several.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ModelInUse {
+    /// The written route: the targets hold its values. `None` when nothing is written.
+    pub route: Option<Arc<WrittenRoute>>,
+    /// The lifecycle of the model. `None` while it is active and no date is known.
+    pub lifecycle: Option<Arc<ModelLifecycle>>,
+    /// The state of the model in its life: a reason of `ModelActive`. `None` when it is not known.
+    pub state: Option<Reason>,
+}
+
+impl Models<ModelInUse> {
+    /// Returns these, or the one empty entry that a status without any of them has.
+    #[must_use]
+    pub fn or_none(self) -> Self {
+        let nothing = ModelInUse::default();
+        if self.values().all(|model| *model == nothing) {
+            return Self::default();
+        }
+        self
+    }
+}
+
 /// The status of a binding.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
@@ -155,14 +180,12 @@ pub struct Status {
     pub observed_generation: Option<i64>,
     /// Conditions, in the order of [`ConditionType::ALL`].
     pub conditions: Vec<Condition>,
-    /// The written route: the targets hold its values. `None` when nothing is written.
-    pub route: Option<Arc<WrittenRoute>>,
+    /// The models in use. Either each has a written route, whose values the targets hold, or none has.
+    pub models: Models<ModelInUse>,
     /// The inventory.
     pub targets: Vec<TargetRecord>,
     /// Workloads of the spec that did not exist when they were to be restarted.
     pub missing_workloads: Workloads,
-    /// The lifecycle of the model in use. `None` while it is active and no date is known.
-    pub lifecycle: Option<Arc<ModelLifecycle>>,
     /// The name of the Secret that makes the binding a Provisioned Service, of the Service Binding specification.
     pub secret: Option<Arc<str>>,
 }
@@ -199,6 +222,26 @@ impl Status {
             reason: condition.reason,
             message: condition.message.clone(),
         })
+    }
+
+    /// Returns the written routes with the names of their models. Returns none when nothing is written.
+    pub fn written(&self) -> impl Iterator<Item = (ModelName<'_>, &Arc<WrittenRoute>)> {
+        let routes = self.models.iter();
+        routes.filter_map(|(name, in_use)| Some((name, in_use.route.as_ref()?)))
+    }
+
+    /// Says whether values are written.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.written().next().is_some()
+    }
+
+    /// Returns what workloads invoke by the written values, for messages. Returns `None` when nothing is written.
+    #[must_use]
+    pub fn invoked(&self) -> Option<String> {
+        let ids = self.written();
+        let ids = ids.map(|(name, written)| (name, written.values().invocation_id()));
+        self.is_written().then(|| listed(ids))
     }
 
     /// Returns an object's entry in the inventory.
@@ -241,12 +284,8 @@ impl Status {
             observed_generation: wire
                 .observed_generation
                 .filter(|generation| *generation >= 0),
+            models: read_models(wire, &conditions),
             conditions,
-            route: wire
-                .profile
-                .as_ref()
-                .and_then(|profile| read_route(profile).ok())
-                .map(Arc::new),
             targets: wire
                 .targets
                 .iter()
@@ -275,7 +314,6 @@ impl Status {
                 .iter()
                 .map(|workload| (workload.kind, Arc::from(workload.name.as_str())))
                 .collect(),
-            lifecycle: wire.model_lifecycle.as_ref().map(read_lifecycle),
             secret: wire
                 .binding
                 .as_ref()
@@ -286,10 +324,22 @@ impl Status {
     /// Converts to the API type.
     #[must_use]
     pub fn to_wire(&self) -> InferenceProfileBindingStatus {
+        let (one, models) = match &self.models {
+            Models::One(one) => (Some(one), Vec::new()),
+            Models::Several(several) => {
+                let several = several.iter();
+                (
+                    None,
+                    several.map(|(name, it)| write_named(name, it)).collect(),
+                )
+            }
+        };
         InferenceProfileBindingStatus {
             observed_generation: self.observed_generation,
             conditions: self.conditions.iter().map(write_condition).collect(),
-            profile: self.route.as_deref().map(write_route),
+            profile: one.and_then(|one| one.route.as_deref().map(write_route)),
+            model_names: written_names(&models),
+            models,
             targets: self
                 .targets
                 .iter()
@@ -315,7 +365,7 @@ impl Status {
                     name: name.to_string(),
                 })
                 .collect(),
-            model_lifecycle: self.lifecycle.as_deref().map(write_lifecycle),
+            model_lifecycle: one.and_then(|one| one.lifecycle.as_deref().map(write_lifecycle)),
             binding: self.secret.as_ref().map(|name| BindingReference {
                 name: name.to_string(),
             }),
@@ -347,6 +397,49 @@ fn write_condition(condition: &Condition) -> WireCondition {
 
 fn time(seconds: i64) -> Time {
     Time(Timestamp::from_second(seconds).unwrap_or_default())
+}
+
+/// Reads the models in use. Of several whose routes can't all be read, none is taken to be written.
+fn read_models(
+    wire: &InferenceProfileBindingStatus,
+    conditions: &[Condition],
+) -> Models<ModelInUse> {
+    let route =
+        |profile: Option<&ProfileStatus>| profile.and_then(|it| read_route(it).ok()).map(Arc::new);
+    if wire.models.is_empty() {
+        let mut active = conditions.iter();
+        let active = active.find(|condition| condition.kind == ConditionType::ModelActive);
+        return Models::One(ModelInUse {
+            route: route(wire.profile.as_ref()),
+            lifecycle: wire.model_lifecycle.as_ref().map(read_lifecycle),
+            state: active.map(|condition| condition.reason),
+        });
+    }
+    let read = |model: &NamedModelStatus| {
+        let state = model.model_state.as_deref();
+        let in_use = ModelInUse {
+            route: route(model.profile.as_ref()),
+            lifecycle: model.model_lifecycle.as_ref().map(read_lifecycle),
+            state: state.and_then(Reason::from_name),
+        };
+        (Arc::from(model.name.as_str()), in_use)
+    };
+    let mut models = Models::several(wire.models.iter().map(read));
+    if models.values().any(|model| model.route.is_none()) {
+        for model in models.values_mut() {
+            model.route = None;
+        }
+    }
+    models
+}
+
+fn write_named(name: &str, in_use: &ModelInUse) -> NamedModelStatus {
+    NamedModelStatus {
+        name: name.to_owned(),
+        profile: in_use.route.as_deref().map(write_route),
+        model_state: in_use.state.map(|state| state.to_string()),
+        model_lifecycle: in_use.lifecycle.as_deref().map(write_lifecycle),
+    }
 }
 
 fn read_lifecycle(wire: &LifecycleStatus) -> Arc<ModelLifecycle> {

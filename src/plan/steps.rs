@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::api::condition::{ConditionStatus, ConditionType, Reason};
+use crate::{
+    api::condition::{ConditionStatus, ConditionType, Reason},
+    models::Models,
+};
 
 use super::{
     action::{
@@ -18,7 +21,7 @@ use super::{
     outcome::{self, Outcome},
     publication::Publication,
     restarts::{self, Restart},
-    status::{Finding, ModelLifecycle, Status, TargetRecord},
+    status::{Finding, ModelInUse, Status, TargetRecord},
     values_hash::values_hash,
 };
 
@@ -35,8 +38,10 @@ pub(super) struct Decisions {
     pub supported: Finding,
     pub residency: Finding,
     pub catalog: Finding,
-    /// The finding of `ModelActive`, with the lifecycle for the status. `None` when the state of the model is not known.
-    pub active: Option<(Finding, Option<Arc<ModelLifecycle>>)>,
+    /// The finding of `ModelActive`. `None` when the state of no model is known.
+    pub active: Option<Finding>,
+    /// What the status has of the life of each model that the spec asks for; without routes.
+    pub lives: Models<ModelInUse>,
     /// The finding of `ModelUsable`. `None` when access is not checked, or when its result is not known.
     pub usable: Option<Finding>,
 }
@@ -388,7 +393,7 @@ mod tests {
         let refused = problem(Reason::TargetForbidden, "no", Retry::Rarely);
         let outcome = visit_with_failing_removals(&limited, &refused);
         let status = outcome.status.expect("a status");
-        assert_eq!(status.route, before.status.route);
+        assert_eq!(status.models, before.status.models);
         assert_eq!(status.targets.len(), 2);
 
         let unlimited = edited(&before, &format!("{}geography: eu", two("nothing")));

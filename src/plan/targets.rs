@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     api::{CreationPolicy, TargetKind, condition::Reason, names},
-    render,
+    models::Models,
+    render::{self, Values},
 };
 
 use super::{
@@ -13,19 +14,18 @@ use super::{
     observed::{Binding, Observed, ObservedTarget, Settings, TargetSpec, TargetView},
     ownership::{self, Ownership},
     publication::Publication,
-    status::WrittenRoute,
 };
 
-/// Returns the write of a target, or why it is refused.
+/// Returns the write of a target that holds values of these models, or why it is refused.
 pub(super) fn plan_write(
     binding: &Binding,
     target: &TargetSpec,
     seen: &ObservedTarget,
-    route: &WrittenRoute,
+    models: &Models<Values<'_>>,
     settings: &Settings,
 ) -> Result<Write, Refused> {
     let key = binding.target_key(target);
-    write(binding, key.clone(), target, seen, route, settings)
+    write(binding, key.clone(), target, seen, models, settings)
         .map_err(|problem| Refused { key, problem })
 }
 
@@ -34,7 +34,7 @@ fn write(
     key: TargetKey,
     target: &TargetSpec,
     seen: &ObservedTarget,
-    route: &WrittenRoute,
+    models: &Models<Values<'_>>,
     settings: &Settings,
 ) -> Result<Write, Problem> {
     if target.kind == TargetKind::Secret && !settings.enable_secrets {
@@ -58,7 +58,7 @@ fn write(
         target.policy,
         &target.keys,
         &target.templates,
-        route.values(),
+        models,
     )
     .map_err(|error| Problem::until_change(render_reason(&error), format!("{key}: {error}")))?;
     let mode = match (target.policy, &seen.view) {
@@ -98,7 +98,8 @@ fn write(
 fn render_reason(error: &render::RenderError) -> Reason {
     match error {
         render::RenderError::ValueUnavailable { .. }
-        | render::RenderError::NoApplicationProfile { .. } => Reason::ValueUnavailable,
+        | render::RenderError::NoApplicationProfile { .. }
+        | render::RenderError::NoModel { .. } => Reason::ValueUnavailable,
         render::RenderError::TemplateInvalid { .. } => Reason::TemplateInvalid,
     }
 }

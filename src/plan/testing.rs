@@ -23,7 +23,7 @@ use super::{
     outcome::Outcome,
     plan,
     restarts::{Restart, RestartOutcome},
-    status::Status,
+    status::{Status, WrittenRoute},
     steps::Plan,
 };
 
@@ -54,7 +54,7 @@ fn spec(yaml: &str) -> Spec {
 }
 
 /// Returns a new binding with this spec, given as YAML.
-fn binding(yaml: &str) -> Binding {
+pub(super) fn binding(yaml: &str) -> Binding {
     Binding {
         key: ObjectKey {
             namespace: "shop".into(),
@@ -93,7 +93,11 @@ pub(super) fn with_class(before: &Binding, class: Option<&str>) -> Binding {
         let wire = serde_yaml::from_str(yaml).expect("a class");
         Arc::new(Class::parse("chat", &wire))
     });
-    let found = |name: &Arc<str>| class.ok_or_else(|| RequestError::ClassNotFound(name.clone()));
+    let found = |name: &Arc<str>| {
+        class
+            .clone()
+            .ok_or_else(|| RequestError::ClassNotFound(name.clone()))
+    };
     binding
         .spec
         .apply_class(found, "shop", Some(&Labels::default()));
@@ -235,7 +239,7 @@ pub(super) fn observed(binding: &Binding, feed: FeedState) -> Observed {
         targets: vec![ObservedTarget::default(); binding.spec.targets.len()],
         binding: Arc::new(binding.clone()),
         feed,
-        usability: None,
+        usability: Vec::new(),
         held_objects: Vec::new(),
     }
 }
@@ -404,6 +408,12 @@ pub(super) fn ready_message(binding: &Binding) -> Arc<str> {
 
 /// Returns the ID of the written profile.
 pub(super) fn profile_id(binding: &Binding) -> String {
-    let written = binding.status.route.as_ref().expect("a route");
+    let (_, written) = binding.status.written().next().expect("a route");
     written.route.id().to_owned()
+}
+
+/// Returns the written route of a binding with one model, or the first of several.
+pub(super) fn route_of(binding: &Binding) -> Option<&Arc<WrittenRoute>> {
+    let mut written = binding.status.written();
+    written.next().map(|(_, route)| route)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    api::condition::{ConditionStatus, ConditionType, Reason},
+    api::condition::{ConditionStatus, Reason},
     catalog::{Catalog, embedded::Embedded},
     lifecycle,
     residency::Limits,
@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     answer::Answer,
-    observed::{Binding, Observed},
+    observed::{Entry, Observed},
     publication::contradiction,
     status::{Finding, WrittenRoute},
 };
@@ -22,26 +22,23 @@ use super::{
 /// back to a model whose life has ended. Where lives were never known, they did not decide, and nothing is held.
 pub fn hold_back(
     answer: Answer,
+    entry: Entry<'_>,
     observed: &Observed,
     limits: &Limits,
     embedded: &Embedded,
 ) -> Answer {
-    let binding = &*observed.binding;
     let (Some(written), Some(catalog), Answer::Yes { route: fresh, .. }) =
-        (&binding.status.route, &observed.feed.catalog, &answer)
+        (entry.written(), &observed.feed.catalog, &answer)
     else {
         return answer;
     };
-    let lives_were_known = binding
-        .status
-        .condition(ConditionType::ModelActive)
-        .is_some();
+    let lives_were_known = entry.in_use.is_some_and(|it| it.state.is_some());
     if !catalog.source().is_live()
         || !lives_were_known
         || written.class != fresh.class
-        || !comes_before(binding, &fresh.route, &written.route)
+        || !comes_before(entry, &fresh.route, &written.route)
         || lifecycle::known(catalog, embedded, &fresh.route.model).is_some()
-        || contradiction(binding, written).is_some()
+        || contradiction(entry).is_some()
         || !is_listed(catalog, &written.route)
     {
         return answer;
@@ -58,12 +55,12 @@ pub fn hold_back(
 }
 
 /// Says whether the model of one route stands before that of another in the same spec for which the other was written.
-fn comes_before(binding: &Binding, one: &Route, other: &Route) -> bool {
-    let Ok(request) = &binding.spec.request else {
+fn comes_before(entry: Entry<'_>, one: &Route, other: &Route) -> bool {
+    let Some(request) = entry.request() else {
         return false;
     };
     let position = |route: &Route| request.models().position(|model| *model == route.model);
-    binding.status.observed_generation == Some(binding.generation)
+    entry.binding.status.observed_generation == Some(entry.binding.generation)
         && position(one) < position(other)
 }
 

@@ -45,11 +45,11 @@ pub struct Rollouts<B, W> {
     stopped: HashMap<Wave, Vec<W>>,
 }
 
-/// A binding that may restart a workload, or waits for it, and the wave that the restart belongs to.
+/// A binding that may restart a workload, or waits for it, and the waves that the restart belongs to.
 #[derive(Debug)]
 struct Asking<B> {
     binding: B,
-    wave: Option<Wave>,
+    waves: Box<[Wave]>,
 }
 
 /// A taken slot. It becomes free when it has no holders and no restart is in progress.
@@ -95,9 +95,9 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
         }
     }
 
-    /// Asks to restart a workload. Equal tokens name the same restart.
-    pub fn ask(&mut self, binding: &B, workload: &W, token: &str, wave: Option<&Wave>) -> Turn {
-        let may_begin = may_begin(&self.stopped, wave, workload);
+    /// Asks to restart a workload for these waves. Equal tokens name the same restart.
+    pub fn ask(&mut self, binding: &B, workload: &W, token: &str, waves: &[Wave]) -> Turn {
+        let may_begin = may_begin(&self.stopped, waves, workload);
         let restarts = self.restarts.entry(binding.clone()).or_default();
         match restarts.get(workload) {
             Some(RestartState::Triggered(done)) if done.as_ref() == token => return Turn::Done,
@@ -107,7 +107,7 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
         }
         let asking = Asking {
             binding: binding.clone(),
-            wave: wave.cloned(),
+            waves: waves.into(),
         };
         let is_full = self.taken.len() >= self.slots;
         match self.taken.get_mut(workload) {
@@ -140,7 +140,7 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
         let before = restarts.insert(workload.clone(), RestartState::Triggered(token));
         let mut asked = Vec::new();
         if before == Some(RestartState::Waiting) {
-            // The wave stopped while the restart was under way.
+            // A wave stopped while the restart was under way.
             asked.extend(self.leave_line(binding, workload));
         }
         let slot = self.taken.entry(workload.clone());
@@ -149,7 +149,7 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
             .holders
             .extract_if(.., |holder| holder.binding == *binding);
         asked.extend(held);
-        for wave in asked.into_iter().filter_map(|asking| asking.wave) {
+        for wave in asked.into_iter().flat_map(|asking| asking.waves) {
             if !slot.waves.contains(&wave) {
                 slot.waves.push(wave);
             }
@@ -267,7 +267,7 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
         let stopped = &self.stopped;
         let mut back = Vec::new();
         for (workload, slot) in &mut self.taken {
-            let stops = |it: &mut Asking<B>| !may_begin(stopped, it.wave.as_ref(), workload);
+            let stops = |it: &mut Asking<B>| !may_begin(stopped, &it.waves, workload);
             let held = slot.holders.extract_if(.., stops);
             back.extend(held.map(|asking| (workload.clone(), asking)));
         }
@@ -353,7 +353,7 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
         };
         let (go, stay): (Vec<_>, Vec<_>) = waiting
             .into_iter()
-            .partition(|asking| may_begin(&self.stopped, asking.wave.as_ref(), &workload));
+            .partition(|asking| may_begin(&self.stopped, &asking.waves, &workload));
         if !stay.is_empty() {
             self.line.insert(place, (workload.clone(), stay));
         }
@@ -372,14 +372,10 @@ impl<B: Clone + Eq + Hash, W: Clone + Eq + Hash> Rollouts<B, W> {
     }
 }
 
-/// Says whether a restart may begin as far as its wave is concerned.
-fn may_begin<W: PartialEq>(
-    stopped: &HashMap<Wave, Vec<W>>,
-    wave: Option<&Wave>,
-    workload: &W,
-) -> bool {
-    let stuck = wave.and_then(|wave| stopped.get(wave));
-    stuck.is_none_or(|stuck| stuck.contains(workload))
+/// Says whether a restart may begin as far as its waves are concerned: each of them goes on, or stops at this very workload.
+fn may_begin<W: PartialEq>(stopped: &HashMap<Wave, Vec<W>>, waves: &[Wave], workload: &W) -> bool {
+    let mut stuck = waves.iter().filter_map(|wave| stopped.get(wave));
+    stuck.all(|stuck| stuck.contains(workload))
 }
 
 #[cfg(test)]
@@ -399,7 +395,7 @@ mod tests {
     ) -> Vec<Turn> {
         workloads
             .chars()
-            .map(|workload| rollouts.ask(&binding, &workload, "t", None))
+            .map(|workload| rollouts.ask(&binding, &workload, "t", &[]))
             .collect()
     }
 
@@ -471,8 +467,8 @@ mod tests {
         let mut rollouts = Rollouts::new(1);
         asked(&mut rollouts, "a", "u");
         rollouts.triggered(&"a", &'u', "t".into());
-        assert_eq!(rollouts.ask(&"a", &'u', "t", None), Turn::Done);
-        assert_eq!(rollouts.ask(&"a", &'u', "other", None), Turn::Now);
+        assert_eq!(rollouts.ask(&"a", &'u', "t", &[]), Turn::Done);
+        assert_eq!(rollouts.ask(&"a", &'u', "other", &[]), Turn::Now);
     }
 
     #[test]
@@ -507,7 +503,7 @@ mod tests {
         let mut rollouts = Rollouts::new(1);
         let chat = wave("chat");
         let ask = |rollouts: &mut Rollouts<_, _>, binding: &'static str, workload: char| {
-            rollouts.ask(&binding, &workload, "t", Some(&chat))
+            rollouts.ask(&binding, &workload, "t", std::slice::from_ref(&chat))
         };
         assert_eq!(ask(&mut rollouts, "a", 'u'), Now);
         assert_eq!(ask(&mut rollouts, "b", 'v'), Later);
@@ -527,13 +523,13 @@ mod tests {
         assert_eq!(ask(&mut rollouts, "d", 'x'), Later);
         // Others take the slot.
         assert_eq!(asked(&mut rollouts, "e", "y"), [Now]);
-        assert_eq!(rollouts.ask(&"f", &'z', "t", Some(&wave("embed"))), Later);
+        assert_eq!(rollouts.ask(&"f", &'z', "t", &[wave("embed")]), Later);
         rollouts.triggered(&"e", &'y', "t".into());
         assert_eq!(rollouts.completed(&'y'), ["f"]);
         rollouts.triggered(&"f", &'z', "t".into());
         assert_eq!(rollouts.completed(&'z'), NONE);
         // The stuck workload may be restarted again: that may cure it.
-        assert_eq!(rollouts.ask(&"b", &'v', "other", Some(&wave("chat"))), Now);
+        assert_eq!(rollouts.ask(&"b", &'v', "other", &[wave("chat")]), Now);
         assert!(rollouts.triggered(&"b", &'v', "other".into()));
         assert_eq!(rollouts.completed(&'v'), ["c"]);
         assert!(rollouts.stuck(&"chat".into()).is_empty());
@@ -546,11 +542,17 @@ mod tests {
         let mut rollouts = Rollouts::new(3);
         let chat = wave("chat");
         for (binding, workload) in [("a", 'u'), ("b", 'v'), ("c", 'w')] {
-            assert_eq!(rollouts.ask(&binding, &workload, "t", Some(&chat)), Now);
+            assert_eq!(
+                rollouts.ask(&binding, &workload, "t", std::slice::from_ref(&chat)),
+                Now
+            );
         }
         rollouts.triggered(&"a", &'u', "t".into());
         assert_eq!(rollouts.overdue(&'u'), NONE);
-        assert_eq!(rollouts.ask(&"b", &'v', "t", Some(&chat)), Later);
+        assert_eq!(
+            rollouts.ask(&"b", &'v', "t", &[chat.clone(), wave("embed")]),
+            Later
+        );
         // The call of this one was under way.
         assert!(rollouts.triggered(&"c", &'w', "t".into()));
         assert_eq!((rollouts.in_progress(), rollouts.waiting()), (1, 1));
@@ -597,13 +599,15 @@ mod tests {
             let wanted = self.wants.get(&binding).cloned().unwrap_or_default();
             self.named.extend(self.rollouts.retain(&binding, &wanted));
             let wave: Option<Wave> = (binding > 1).then(|| (binding % 2).to_string().into());
-            let wave = wave.as_ref();
+            let wave = wave.as_slice();
             let turns: Vec<u8> = wanted
                 .into_iter()
                 .filter(|workload| self.rollouts.ask(&binding, workload, "t", wave) == Turn::Now)
                 .collect();
             for workload in &turns {
-                let stuck = wave.map_or(&[][..], |wave| self.rollouts.stuck(wave));
+                let stuck = wave
+                    .first()
+                    .map_or(&[][..], |wave| self.rollouts.stuck(wave));
                 assert!(
                     stuck.is_empty() || stuck.contains(workload),
                     "a stopped wave"

@@ -7,7 +7,6 @@ use std::{
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -204,15 +203,25 @@ impl Source for Directory {
         let mut hasher = DefaultHasher::new();
         for name in [&format!("{}.json", key.region), MANIFEST] {
             fs::metadata(self.path.join(name))
-                .map(|file| {
-                    let changed = (file.ctime(), file.ctime_nsec());
-                    (file.dev(), file.ino(), file.size(), changed)
-                })
+                .map(|file| identity(&file))
                 .ok()
                 .hash(&mut hasher);
         }
         Some(hasher.finish())
     }
+}
+
+/// Returns what differs between two files that a name led to, one after the other.
+#[cfg(unix)]
+fn identity(file: &fs::Metadata) -> impl Hash + use<> {
+    use std::os::unix::fs::MetadataExt;
+    let changed = (file.ctime(), file.ctime_nsec());
+    (file.dev(), file.ino(), file.size(), changed)
+}
+
+#[cfg(not(unix))]
+fn identity(file: &fs::Metadata) -> impl Hash + use<> {
+    (file.created().ok(), file.modified().ok(), file.len())
 }
 
 /// Returns the application profiles of a file. If it has none, there are none only where the manifest says that they were exported:

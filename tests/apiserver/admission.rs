@@ -97,6 +97,14 @@ async fn a_class_is_allowed_where_a_rule_lists_it(stage: &Stage) {
             (json!({"className": "chat"}), None),
             (json!({"className": "embed-small"}), None),
             (json!({"className": "embed"}), Some("class embed; allowed")),
+            (
+                json!({"models": {"a": {"className": "chat"}, "b": {"className": "embed-small"}}}),
+                None,
+            ),
+            (
+                json!({"models": {"a": {"className": "chat"}, "b": {"className": "embed"}}}),
+                Some("class embed; allowed"),
+            ),
             (other, Some(&refused)),
             (
                 json!({"className": null, "model": SONNET, "geography": "eu"}),
@@ -149,6 +157,11 @@ async fn only_what_a_rule_lists_is_allowed(stage: &Stage) {
             (spec(SONNET, "eu", &["apac", "us", "jp"]), Some("geography us, jp; allowed")),
             (spec(SONNET, "global", &[]), Some("geography global; allowed")),
             (spec("amazon.nova-lite-v1:0", "eu", &[]), Some(&no_lite)),
+            // Each of several models is checked.
+            (json!({"models": {"a": {"model": SONNET, "geography": "eu"}, "b": spec(NOVA, "eu", &["apac"])}}), None),
+            (json!({"models": {"a": {"model": SONNET, "geography": "eu"}, "b": spec(NOVA, "us", &["jp"])}}), Some("geography us, jp; allowed")),
+            (json!({"models": {"a": {"model": SONNET, "geography": "eu"}, "b": with_models(json!(["amazon.nova-lite-v1:0"]))}}), Some(&no_lite)),
+            (json!({"models": {"a": {"className": "chat"}}}), Some("class chat; allowed: none")),
             // A dot is a dot, and a name is matched whole.
             (spec("anthropicx.claude", "eu", &[]), Some("model anthropicx.claude")),
             (spec(&format!("{NOVA}:24k"), "eu", &[]), Some("model amazon.nova-pro-v1:0:24k")),

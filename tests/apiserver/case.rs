@@ -17,6 +17,8 @@ pub struct Case {
     pub name: String,
     /// Whether it waits for kube-controller-manager, which not every set of binaries has.
     pub needs_controllers: bool,
+    /// The minor version of Kubernetes that it needs, where the chart says that older ones lack something; 0: any.
+    pub needs_minor: u32,
     module: &'static str,
     set_up: SetUp,
     body: Arc<Body>,
@@ -43,6 +45,7 @@ impl Case {
         Self {
             name: format!("{module}::{name}"),
             needs_controllers: false,
+            needs_minor: 0,
             module,
             set_up,
             body: Arc::new(body),
@@ -82,6 +85,14 @@ macro_rules! case {
 }
 
 pub(crate) use {case, cases};
+
+/// Says of cases that they need this minor version of Kubernetes.
+pub fn needing_minor(minor: u32, mut cases: Vec<Case>) -> Vec<Case> {
+    for case in &mut cases {
+        case.needs_minor = minor;
+    }
+    cases
+}
 
 /// Says of cases that they wait for garbage collection, the end of a namespace or a service account.
 pub fn needing_controllers(mut cases: Vec<Case>) -> Vec<Case> {

@@ -2,7 +2,10 @@
 //!
 //! The kinds of the Prometheus operator are there by name only.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use inference_profile_operator::api::condition::Reason;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -10,16 +13,19 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, case, cases},
-    chart_render::needing_helm,
+    case::{Case, case, cases, needing_minor},
+    chart_render::{MUTATING_SINCE, needing_helm},
     common::{
         chart::{CHART, rendered, run, sets_of_values},
+        program::Output,
         tools::tool,
         yaml::documents,
     },
     operator::Options,
+    restore::Servers,
+    running::Running,
     stage::{EU, ID, Stage, assert_host_is_clean, empty, merging, sonnet},
-    support::{Cluster, eventually},
+    support::{Cluster, ROOT, eventually, yaml},
     targets::spec,
 };
 
@@ -31,12 +37,17 @@ pub fn cases() -> Vec<Case> {
         an_operator_with_these_rights_does_its_work,
         an_operator_with_rights_on_secrets_writes_them,
         a_release_leaves_the_crd_and_the_bindings_behind,
+        install_yaml_is_all_that_is_needed,
     )];
-    cases.extend(
-        sets_of_values()
-            .into_iter()
-            .map(|(name, values)| case!(empty, format!("applies_{name}"), applies(values.clone()))),
-    );
+    for (name, values) in sets_of_values() {
+        let needs_minor = match yaml(&values).pointer("/injection/enabled") {
+            Some(Value::Bool(true)) => MUTATING_SINCE,
+            _ => 0,
+        };
+        let name = format!("applies_{name}");
+        let case = case!(empty, name, applies(values.clone()));
+        cases.extend(needing_minor(needs_minor, vec![case]));
+    }
     needing_helm(cases)
 }
 
@@ -114,23 +125,25 @@ async fn applies(stage: &Stage, values: String) {
     {
         know_monitoring(cluster).await;
     }
-    if !values.contains("hostNetwork") {
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment");
+    let deployment = deployment.expect("a Deployment");
+    let home = text(deployment, "/metadata/namespace").to_owned();
+    if home == namespace && !values.contains("hostNetwork") {
         let enforce = "pod-security.kubernetes.io/enforce=restricted";
         cluster
             .kubectl(&["label", "namespace", namespace, enforce])
             .await
             .ok();
     }
-    let deployment = objects.iter().find(|object| object["kind"] == "Deployment");
-    let mut pod = deployment.expect("a Deployment")["spec"]["template"].clone();
+    let mut pod = deployment["spec"]["template"].clone();
     pod["apiVersion"] = json!("v1");
     pod["kind"] = json!("Pod");
     pod["metadata"]["name"] = json!("one-of-the-deployment");
-    pod["metadata"]["namespace"] = json!(namespace);
+    pod["metadata"]["namespace"] = json!(home);
     // A pod is refused without its service account, which a dry run doesn't leave behind.
     let account = text(&pod, "/spec/serviceAccountName");
     cluster
-        .kubectl(&["create", "serviceaccount", account, "-n", namespace])
+        .kubectl(&["create", "serviceaccount", account, "-n", &home])
         .await
         .ok();
     objects.push(pod);
@@ -440,7 +453,15 @@ async fn a_release_leaves_the_crd_and_the_bindings_behind(stage: &Stage) {
         "region: eu-west-1\nfullnameOverride: {namespace}\nnamespaces: [{namespace}]\nguard: {{enabled: false}}\n"
     );
     // The CRD is there already.
-    let install = ["install", "ipo", CHART, "--take-ownership", "--values", "-"];
+    let install = [
+        "install",
+        "ipo",
+        CHART,
+        "--take-ownership",
+        "--force-conflicts",
+        "--values",
+        "-",
+    ];
     helm_does(&install, &values).await;
     let binding = stage.bind("claude", sonnet()).await;
     let upgrade = ["upgrade", "ipo", CHART, "--values", "-"];
@@ -467,4 +488,35 @@ async fn a_release_leaves_the_crd_and_the_bindings_behind(stage: &Stage) {
         assert_eq!(crd.metadata.deletion_timestamp, None, "{kind}");
     }
     assert_eq!(stage.binding("claude").await.uid(), binding.uid());
+}
+
+/// Applies the file of a release as users do, and runs the operator with the rights that it gives, under the guard.
+async fn install_yaml_is_all_that_is_needed(stage: &Stage) {
+    let servers = Servers::start_empty(&stage.cluster, &[]).await;
+    let script = Path::new(ROOT).join("dev/release/install-yaml");
+    let manifests = Output::awaited(Command::new(script), "").await.ok();
+    let apply = ["apply", "--server-side", "-f", "-"];
+    let applied = servers.cluster.kubectl_reading(&manifests, &apply).await;
+    // Such as of pods that Pod Security would not let run.
+    assert_eq!(applied.stderr, "", "{applied:#?}");
+    let objects = documents(&manifests);
+    assert_eq!(applied.ok().lines().count(), objects.len());
+    servers.until_bindings_are_served().await;
+    servers.until_classes_are_served().await;
+
+    let home = "inference-profile-operator";
+    let stage = Stage::at(servers.cluster.clone(), home.to_owned());
+    let folder = tempfile::tempdir().expect("a folder");
+    let user = format!("system:serviceaccount:{home}:{home}");
+    let kubeconfig = stage.cluster.kubeconfig_as(&user, folder.path());
+    let embedded = ["--catalog=embedded"];
+    let running = Running::start_with(&kubeconfig, &stage, &embedded, &[]).await;
+    stage.bound("claude", sonnet()).await;
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
+    assert!(running.problems().is_empty(), "{:#?}", running.lines());
+    running.stop().await;
+    // A second time, as for an upgrade, it changes nothing.
+    let again = servers.cluster.kubectl_reading(&manifests, &apply).await;
+    assert_eq!(again.stderr, "", "{again:#?}");
+    assert_eq!(stage.id("claude").await.as_deref(), Some(EU));
 }

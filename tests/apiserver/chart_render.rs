@@ -14,6 +14,9 @@ use crate::{
 /// An API that `helm template`, which asks no cluster, has to be told of.
 const MUTATING: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
 
+/// The minor version of Kubernetes that serves [`MUTATING`].
+pub const MUTATING_SINCE: u32 = 36;
+
 /// Returns these cases where there is Helm; none otherwise.
 pub fn needing_helm(cases: Vec<Case>) -> Vec<Case> {
     if tool("helm").is_some() {

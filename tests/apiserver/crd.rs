@@ -8,7 +8,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, case, cases},
+    case::{Case, case, cases, needing_minor},
     common::refusals::{ACCEPTED, LIMITS, REFUSALS, spec},
     stage::{Stage, empty},
     support::{assert_cause, refusal, yaml},
@@ -20,8 +20,10 @@ pub fn cases() -> Vec<Case> {
         refuses_64_characters_of_a_name,
         a_binding_starts_with_observed_generation_minus_one,
         the_status_is_a_subresource,
-        bindings_are_selected_by_model_and_geography,
     )];
+    // Kubernetes 1.31 is the first that serves `selectableFields` without being asked to.
+    let selected = cases![empty(bindings_are_selected_by_model_and_geography)];
+    cases.extend(needing_minor(31, selected));
     for refused in REFUSALS {
         cases.push(case!(
             empty,

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{ResourceExt, api::ListParams};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     case::{Case, case, cases},
@@ -134,9 +134,15 @@ async fn an_owned_object_is_not_marked_and_not_pruned(stage: &Stage) {
 
 async fn the_health_check_is_installed_beside_other_settings(stage: &Stage) {
     let (cluster, namespace) = (&stage.cluster, stage.namespace.as_str());
-    let settings = "{apiVersion: v1, kind: ConfigMap, metadata: {name: argocd-cm}, data: {url: 'https://argocd.example.com'}}";
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"},
+        "data": {"url": "https://argocd.example.com"},
+    });
     cluster
-        .kubectl_reading(settings, &["apply", "-n", namespace, "-f", "-"])
+        .kubectl_reading(
+            &settings.to_string(),
+            &["apply", "-n", namespace, "-f", "-"],
+        )
         .await
         .ok();
     // As the file says.

@@ -8,8 +8,8 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, cases, needing_controllers},
-    chart_render::{apply_policies, needing_helm},
+    case::{Case, cases, needing_controllers, needing_minor},
+    chart_render::{MUTATING_SINCE, apply_policies, needing_helm},
     stage::{Stage, empty},
     support::{answer, dry_run, eventually},
 };
@@ -19,12 +19,13 @@ const CONTAINERS: &str = "inferenceprofiles.dev/inject-containers";
 
 pub fn cases() -> Vec<Case> {
     // Pods need the service account of their namespace.
-    needing_controllers(needing_helm(cases![empty(
+    let cases = needing_controllers(needing_helm(cases![empty(
         appends_what_the_annotation_names,
         refuses_what_it_can_not_read,
         leaves_pods_alone_that_do_not_ask,
         serves_containers_that_another_policy_adds,
-    )]))
+    )]));
+    needing_minor(MUTATING_SINCE, cases)
 }
 
 /// A stage in whose namespace the policies are in force.

@@ -54,12 +54,14 @@ mod rollout;
 mod running;
 mod scan;
 mod secrets;
+mod several_models;
 mod stage;
 mod steady;
 mod support;
 mod suspended;
 mod targets;
 mod traces;
+mod upgrade;
 mod withdrawn;
 
 use std::process::ExitCode;
@@ -119,9 +121,11 @@ fn main() -> ExitCode {
             rollout::cases(),
             scan::cases(),
             secrets::cases(),
+            several_models::cases(),
             steady::cases(),
             suspended::cases(),
             traces::cases(),
+            upgrade::cases(),
             withdrawn::cases(),
         ]
         .concat(),
@@ -159,11 +163,23 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let cluster = suite.runtime.block_on(Cluster::connect(&control_plane));
+    let minor = suite.runtime.block_on(minor(&cluster));
     suite.cluster.set(cluster).ok().expect("set once");
-    let trials = suite.trials(|case| case.needs_controllers && !controllers);
+    let trials =
+        suite.trials(|case| case.needs_controllers && !controllers || case.needs_minor > minor);
     let conclusion = libtest_mimic::run(&arguments, trials);
     control_plane.stop();
     conclusion.exit_code()
+}
+
+/// Returns the minor version of the apiserver: 30 of Kubernetes 1.30.
+async fn minor(cluster: &Cluster) -> u32 {
+    let version = cluster.client.apiserver_version().await.expect("a version");
+    // Some providers append a plus sign.
+    let digits = version
+        .minor
+        .trim_end_matches(|c: char| !c.is_ascii_digit());
+    digits.parse().expect("a number")
 }
 
 /// The cases and what they run on.

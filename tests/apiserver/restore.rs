@@ -178,6 +178,17 @@ impl Servers {
 
     /// Starts them, the apiserver with more flags, without the CRD of bindings.
     pub async fn start_without_crd(other: &Cluster, flags: &'static [&'static str]) -> Self {
+        let servers = Self::start_empty(other, flags).await;
+        let classes = Path::new(ROOT).join("crds/inferenceprofileclasses.yaml");
+        let classes = classes.to_str().expect("UTF-8");
+        let create = ["create", "-f", classes];
+        servers.cluster.kubectl(&create).await.ok();
+        servers.until_classes_are_served().await;
+        servers
+    }
+
+    /// Starts them, the apiserver with more flags, without any CRD.
+    pub async fn start_empty(other: &Cluster, flags: &'static [&'static str]) -> Self {
         let kubectl = other.kubectl_path();
         let binaries = kubectl.parent().expect("a folder").to_owned();
         let folder = tempfile::tempdir().expect("a folder");
@@ -224,16 +235,16 @@ impl Servers {
             apiserver,
         };
         servers.until_ready().await;
-        let classes = Path::new(ROOT).join("crds/inferenceprofileclasses.yaml");
-        let classes = classes.to_str().expect("UTF-8");
-        let create = ["create", "-f", classes];
-        servers.cluster.kubectl(&create).await.ok();
-        let classes = Api::<InferenceProfileClass>::all(servers.cluster.client.clone());
+        servers
+    }
+
+    /// Waits until classes are served.
+    pub async fn until_classes_are_served(&self) {
+        let classes = Api::<InferenceProfileClass>::all(self.cluster.client.clone());
         eventually("classes are served", || async {
             classes.list(&ListParams::default()).await
         })
         .await;
-        servers
     }
 
     /// Applies a CRD, and waits until bindings are served.
@@ -242,6 +253,11 @@ impl Servers {
         let definition = definition.to_string();
         let applied = self.cluster.kubectl_reading(&definition, &apply).await;
         applied.ok();
+        self.until_bindings_are_served().await;
+    }
+
+    /// Waits until bindings are served.
+    pub async fn until_bindings_are_served(&self) {
         let bindings = self.cluster.bindings("default");
         eventually("bindings are served", || async {
             bindings.list(&ListParams::default()).await

@@ -1,6 +1,7 @@
 //! The program as a process on a stage: what it logs and what it serves.
 
 use std::{
+    path::Path,
     process::Stdio,
     sync::{Arc, Mutex},
 };
@@ -40,12 +41,23 @@ impl Log {
 impl Running {
     /// Runs the program on the stage as a candidate for its Lease, with more arguments and variables.
     pub async fn start(stage: &Stage, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let kubeconfig = stage.cluster.kubeconfig();
+        Self::start_with(kubeconfig, stage, arguments, environment).await
+    }
+
+    /// As [`Self::start`], with what another kubeconfig allows.
+    pub async fn start_with(
+        kubeconfig: &Path,
+        stage: &Stage,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut program = Command::new(PROGRAM)
             .args(["run", "--region=eu-west-1", "--http-addr=127.0.0.1:0"])
             .args(["--namespace", &stage.namespace])
             .args(["--leader-elect", "--lease-namespace", &stage.namespace])
             .args(arguments)
-            .env("KUBECONFIG", stage.cluster.kubeconfig())
+            .env("KUBECONFIG", kubeconfig)
             .env_remove("RUST_LOG")
             .envs(environment.iter().copied())
             .stderr(Stdio::piped())

@@ -71,6 +71,11 @@ impl Stage {
     /// Makes a namespace, whose name begins with the prefix, without an operator.
     pub async fn new(cluster: Cluster, prefix: &str) -> Self {
         let namespace = cluster.namespace(prefix).await;
+        Self::at(cluster, namespace)
+    }
+
+    /// Takes a namespace that is there, without an operator.
+    pub fn at(cluster: Cluster, namespace: String) -> Self {
         Self {
             cluster,
             namespace,

@@ -181,6 +181,15 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// Writes a kubeconfig into a folder with which other programs are another user, and returns its path.
+    pub fn kubeconfig_as(&self, user: &str, folder: &Path) -> PathBuf {
+        let mut config = yaml(&std::fs::read_to_string(&self.kubeconfig).expect("a kubeconfig"));
+        config["users"][0]["user"]["as"] = json!(user);
+        let path = folder.join("kubeconfig");
+        std::fs::write(&path, config.to_string()).expect("written");
+        path
+    }
+
     /// Returns where the pinned kubectl is.
     pub fn kubectl_path(&self) -> &Path {
         &self.kubectl

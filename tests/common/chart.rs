@@ -38,7 +38,7 @@ pub fn rendered(
         "-",
         // This command asks no cluster.
         "--api-versions",
-        "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
+        "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy,monitoring.coreos.com/v1/PrometheusRule,monitoring.coreos.com/v1/ServiceMonitor",
     ];
     let output = run(helm, &arguments, values);
     if output.code == Some(0) {
@@ -48,11 +48,11 @@ pub fn rendered(
     }
 }
 
-/// Returns the sets of values that the tests know, by name.
+/// Returns the sets of values that the tests know, and those that the chart shows, by name.
 pub fn sets_of_values() -> Vec<(String, String)> {
-    let folder = Path::new(ROOT).join("tests/chart");
-    let mut sets: Vec<(String, String)> = fs::read_dir(folder)
-        .expect("tests/chart/")
+    let mut sets: Vec<(String, String)> = ["tests/chart", &format!("{CHART}/examples")]
+        .iter()
+        .flat_map(|folder| fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder"))
         .map(|entry| {
             let path = entry.expect("an entry").path();
             let name = path.file_stem().expect("a name").to_string_lossy();

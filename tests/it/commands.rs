@@ -139,6 +139,9 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "inference-profile-operator scan . -o json | jq ",
         "needs jq",
     ),
+    ("docs/several-models.md", "kubectl get ipb", CLUSTER),
+    ("docs/several-models.md", "npm pack ", "fetches Claude Code"),
+    ("docs/several-models.md", "grep ", "reads that program"),
     ("docs/troubleshooting.md", "kubectl ", CLUSTER),
     ("examples/app/README.md", "kubectl ", CLUSTER),
     (

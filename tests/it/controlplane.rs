@@ -126,6 +126,34 @@ fn tests_build_what_the_demo_left_out() {
     }
 }
 
+#[test]
+fn another_version_is_built_beside_the_usual_one() {
+    let project = Project::new();
+    let pins = project.path("dev/controlplane/v1.30");
+    fs::create_dir(&pins).expect("made");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("dev/controlplane/v1.30");
+    for file in ["go.mod", "go.sum"] {
+        fs::copy(here.join(file), pins.join(file)).expect("copied");
+    }
+    let all = [
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kubectl",
+    ];
+    assert_eq!(project.builds(&["--version", "1.30"]), all);
+    assert_eq!(project.builds(&["--version", "1.30"]), NOTHING);
+    assert_eq!(project.builds(&[]), all);
+    assert_eq!(project.builds(&["--version", "1.30"]), NOTHING);
+    let unknown = project.run(&["--version", "1.29"]);
+    assert_eq!(unknown.status.code(), Some(64), "{unknown:#?}");
+    let said = String::from_utf8(unknown.stderr).expect("UTF-8");
+    assert!(
+        said.contains("dev/controlplane/v1.29/go.mod is missing"),
+        "{said}"
+    );
+}
+
 /// Kubernetes' version skew policy: kubectl is within one minor version of kube-apiserver.
 #[test]
 fn the_demo_takes_a_kubectl_of_a_version_that_fits() {

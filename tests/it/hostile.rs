@@ -19,6 +19,7 @@ use inference_profile_operator::{
         context::Context,
         evaluate::{Policy, judge},
     },
+    models::Models,
     render::{Values, content},
     residency::{Limit, LimitOrigin, Limits, NamespaceLimit},
     route::Route,
@@ -172,13 +173,16 @@ fn templates() {
         };
         let templates = [(Arc::from("f"), Arc::from(text))];
         let kind = TargetKind::ConfigMap;
-        let found = content(kind, CreationPolicy::Owner, &[], &templates, values);
-        match found {
-            Ok(found) => prop_assert!(found["f"].len() <= 64 * 1024),
-            Err(error) => {
-                let message = error.to_string();
-                prop_assert!(message.len() <= 1024, "{} bytes", message.len());
-                prop_assert!(!message.contains(char::is_control), "{message:?}");
+        let names = ('a'..='p').map(|name| (name.to_string().repeat(32).into(), values));
+        for models in [Models::One(values), Models::several(names)] {
+            let found = content(kind, CreationPolicy::Owner, &[], &templates, &models);
+            match found {
+                Ok(found) => prop_assert!(found["f"].len() <= 64 * 1024),
+                Err(error) => {
+                    let message = error.to_string();
+                    prop_assert!(message.len() <= 1024, "{} bytes", message.len());
+                    prop_assert!(!message.contains(char::is_control), "{message:?}");
+                }
             }
         }
         Ok(())

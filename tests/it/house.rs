@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "plain",
     "types",
     "route",
+    "models",
     "pause",
     "glob",
     "api",

@@ -25,11 +25,13 @@ mod house;
 mod iam;
 mod input;
 mod models_in_use;
+mod presets;
 mod preview;
 mod python;
 #[path = "../common/records.rs"]
 mod records;
 mod reference;
+mod release;
 mod residency;
 mod scan;
 mod served;

@@ -16,6 +16,10 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "inference-profile-operator.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
 {{/* Labels of the release's pods, the one of the test included. */}}
 {{- define "inference-profile-operator.releaseLabels" -}}
 app.kubernetes.io/name: {{ include "inference-profile-operator.name" . }}
@@ -28,12 +32,17 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{/* Labels of every object: the chart's own, and `commonLabels`, which never replace one of these. */}}
 {{- define "inference-profile-operator.labels" -}}
-{{ include "inference-profile-operator.selectorLabels" . }}
-{{ include "inference-profile-operator.commonLabels" . }}
+{{ merge (include "inference-profile-operator.ownLabels" . | fromYaml) .Values.commonLabels | toYaml }}
 {{- end -}}
 
-{{- define "inference-profile-operator.commonLabels" -}}
+{{- define "inference-profile-operator.ownLabels" -}}
+{{ include "inference-profile-operator.selectorLabels" . }}
+{{ include "inference-profile-operator.chartLabels" . }}
+{{- end -}}
+
+{{- define "inference-profile-operator.chartLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
@@ -48,13 +57,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "inference-profile-operator.image" -}}
-{{- with .Values.image.registry -}}{{ . }}/{{- end -}}
+{{- with .Values.global.imageRegistry | default .Values.image.registry -}}{{ . }}/{{- end -}}
 {{- .Values.image.repository -}}
 {{- if .Values.image.digest -}}
 @{{ .Values.image.digest }}
 {{- else -}}
 :{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}
+{{- end -}}
+
+{{/* The release's own secrets and those of all charts, which may be named by their names alone; each once. */}}
+{{- define "inference-profile-operator.imagePullSecrets" -}}
+{{- $names := list -}}
+{{- range concat .Values.imagePullSecrets .Values.global.imagePullSecrets -}}
+{{- $names = append $names (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) -}}
+{{- end -}}
+{{- range uniq $names }}
+- name: {{ . | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Says whether a kind of the Prometheus operator is rendered: nothing where it is not. A cluster that does not serve it would refuse
+the whole release. `helm template` asks no cluster, and knows of the kinds in --api-versions alone.
+*/}}
+{{- define "inference-profile-operator.rendersMonitoring" -}}
+{{- $served := .context.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) -}}
+{{- $mode := .context.Values.metrics.renderMode -}}
+{{- if and (eq $mode "failIfMissing") (not $served) -}}
+{{- fail (printf "the cluster does not serve the kind %s of monitoring.coreos.com/v1: install the Prometheus operator, or set metrics.renderMode to skipIfMissing; with helm template, which asks no cluster, to alwaysRender" .kind) -}}
+{{- end -}}
+{{- if or $served (eq $mode "alwaysRender") -}}yes{{- end -}}
 {{- end -}}
 
 {{/* The catalog as --catalog takes it. */}}
@@ -164,9 +197,9 @@ directory:/etc/inference-profile-operator/catalog
 {{- define "inference-profile-operator.podSpec" -}}
 serviceAccountName: {{ include "inference-profile-operator.serviceAccountName" . }}
 enableServiceLinks: false
-{{- with .Values.imagePullSecrets }}
+{{- with include "inference-profile-operator.imagePullSecrets" . }}
 imagePullSecrets:
-{{- toYaml . | nindent 0 }}
+{{ . }}
 {{- end }}
 {{- with .Values.podSecurityContext }}
 securityContext:
@@ -177,6 +210,14 @@ hostNetwork: true
 {{- end }}
 {{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" .Values.hostNetwork) }}
 dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+{{- toYaml . | nindent 0 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . | quote }}
@@ -192,6 +233,10 @@ tolerations:
 {{- with .Values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.extraInitContainers }}
+initContainers:
+{{- toYaml . | nindent 0 }}
 {{- end }}
 {{- with include "inference-profile-operator.volumes" . | trim }}
 volumes:

@@ -98,7 +98,7 @@ impl Violations {
         (self.kept, self.total)
     }
 
-    fn add(&mut self, field: Path<'_>, message: impl FnOnce() -> String) {
+    fn add(&mut self, field: impl fmt::Display, message: impl FnOnce() -> String) {
         self.total += 1;
         if self.kept.len() < self.most {
             self.kept.push(Violation {
@@ -114,6 +114,8 @@ impl Violations {
 enum Path<'p> {
     Root,
     Field(&'p Path<'p>, &'p str),
+    /// The value under a key of a map.
+    Key(&'p Path<'p>, &'p str),
     Item(&'p Path<'p>, usize),
 }
 
@@ -125,10 +127,10 @@ impl<'p> Path<'p> {
     fn item(&'p self, index: usize) -> Self {
         Self::Item(self, index)
     }
-}
 
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes the path. The apiserver writes keys of maps in brackets where it judges by rules, and as fields where it judges by
+    /// the schema.
+    fn write(&self, f: &mut fmt::Formatter<'_>, by_rules: bool) -> fmt::Result {
         let plain = |name: &str| {
             let mut bytes = name.bytes();
             name.len() <= SHOWN && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -136,10 +138,38 @@ impl fmt::Display for Path<'_> {
         match self {
             Self::Root => Ok(()),
             Self::Field(Self::Root, name) if plain(name) => f.write_str(name),
-            Self::Field(parent, name) if plain(name) => write!(f, "{parent}.{name}"),
-            Self::Field(parent, name) => write!(f, "{parent}[{}]", shown(name)),
-            Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
+            Self::Key(parent, name) if by_rules && plain(&name.replace(['-', '.'], "_")) => {
+                parent.write(f, by_rules)?;
+                write!(f, "[{name}]")
+            }
+            Self::Field(parent, name) | Self::Key(parent, name) if plain(name) => {
+                parent.write(f, by_rules)?;
+                write!(f, ".{name}")
+            }
+            Self::Field(parent, name) | Self::Key(parent, name) => {
+                parent.write(f, by_rules)?;
+                write!(f, "[{}]", shown(name))
+            }
+            Self::Item(parent, index) => {
+                parent.write(f, by_rules)?;
+                write!(f, "[{index}]")
+            }
         }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, false)
+    }
+}
+
+/// A path as rules give it.
+struct ByRules<'p>(Path<'p>);
+
+impl fmt::Display for ByRules<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, true)
     }
 }
 
@@ -293,7 +323,7 @@ impl Validator {
         };
         if sound && is_as_meant {
             for message in self.rules.broken(schema, value) {
-                found.add(path, || match value {
+                found.add(ByRules(path), || match value {
                     Value::Object(_) if matches!(path, Path::Root) => message.to_owned(),
                     Value::Object(_) | Value::Array(_) => format!("Invalid value: {message}"),
                     _ => format!("Invalid value: {}: {message}", shown_value(value)),
@@ -332,9 +362,12 @@ impl Validator {
             return false;
         }
         for (name, value) in object {
-            if let Some(schema) = fields(schema).get(name).or_else(|| values(schema)) {
-                sound &= self.walk(schema, value, path.field(name), meant, found);
-            }
+            let (schema, at) = match (fields(schema).get(name), values(schema)) {
+                (Some(schema), _) => (schema, path.field(name)),
+                (None, Some(schema)) => (schema, Path::Key(&path, name)),
+                (None, None) => continue,
+            };
+            sound &= self.walk(schema, value, at, meant, found);
         }
         sound
     }

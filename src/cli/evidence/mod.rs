@@ -6,7 +6,7 @@
 mod report;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
-use self::report::{InForce, Report, binding_reports, csv};
+use self::report::{BindingReport, InForce, Report, binding_reports, csv};
 use super::{
     Error, NOT_READY,
     input::Input,
@@ -96,7 +96,7 @@ pub(super) async fn run(
     namespaces.dedup();
     let bindings = bindings(&client, &namespaces, args.selector.as_deref()).await?;
     let (namespaces, remark) = namespaces_in_force(&client, &namespaces).await?;
-    let names_one = |binding: &InferenceProfileBinding| binding.spec.class_name.is_some();
+    let names_one = |binding: &InferenceProfileBinding| binding.spec.names_a_class();
     let (classes, class_remark) = match given {
         Some(given) => {
             let given = given.classes.iter();
@@ -132,14 +132,16 @@ pub(super) async fn run(
     let open = report
         .bindings
         .iter()
-        .filter(|binding| !binding.is_satisfied());
-    let open = open.count();
+        .filter(|binding| !binding.is_satisfied())
+        .map(BindingReport::key);
+    let open: BTreeSet<_> = open.collect();
     writeln!(
         err,
-        "bindings: {}, not shown to be within their limits: {open}",
-        report.bindings.len()
+        "bindings: {}, not shown to be within their limits: {}",
+        bindings.len(),
+        open.len()
     )?;
-    Ok(if open == 0 { 0 } else { NOT_READY })
+    Ok(if open.is_empty() { 0 } else { NOT_READY })
 }
 
 type Namespaces = BTreeMap<Arc<str>, (NamespaceLimit, Labels)>;

@@ -31,12 +31,15 @@ pub(super) struct Report {
     pub(super) bindings: Vec<BindingReport>,
 }
 
-/// What is reported about a binding.
+/// What is reported about a binding, or about one of its models where it asks for several.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BindingReport {
     namespace: String,
     name: String,
+    /// The name of the model among several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_name: Option<String>,
     /// The class that the binding names.
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
@@ -89,6 +92,11 @@ pub(super) struct Recheck {
 }
 
 impl BindingReport {
+    /// Returns namespace and name of the binding.
+    pub(super) fn key(&self) -> (&str, &str) {
+        (&self.namespace, &self.name)
+    }
+
     /// Returns whether the report shows that the binding is within its limits: by the operator's verdict on the current spec, and
     /// by the current limits.
     pub(super) fn is_satisfied(&self) -> bool {
@@ -121,16 +129,17 @@ pub(super) struct InForce {
 }
 
 impl InForce {
-    /// Returns what of its class holds for a binding, and what the binding asks for by it.
+    /// Returns what of this class holds for a binding, and what the binding asks for by it.
     fn class_of(
         &self,
         binding: &InferenceProfileBinding,
+        name: &str,
         namespace: &str,
     ) -> Option<(ClassUse, Result<Request, RequestError>)> {
-        let name = binding.spec.class_name.as_deref()?;
         let region = binding.spec.source_region.as_deref();
-        let used = binding.status.as_ref().and_then(|it| it.profile.as_ref());
-        let region = region.or(used.map(|profile| profile.source_region.as_str()));
+        let mut used = binding.status.iter().flat_map(|status| status.profiles());
+        let used = used.next();
+        let region = region.or(used.map(|(_, profile)| profile.source_region.as_str()));
         // A class does not depend on the region, which is not known of a binding that names none and has no profile.
         let region = region.unwrap_or("us-east-1").parse().ok()?;
         // Nor does it depend on the application profile, which is not judged.
@@ -156,17 +165,78 @@ pub(super) fn binding_reports(
 ) -> Vec<BindingReport> {
     let mut reports: Vec<BindingReport> = bindings
         .iter()
-        .map(|binding| {
+        .flat_map(|binding| {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
-            binding_report(binding, namespace, in_force, operator, embedded)
+            let models = Asked::of(binding).into_iter();
+            models.map(move |asked| {
+                binding_report(binding, &asked, namespace, in_force, operator, embedded)
+            })
         })
         .collect();
-    reports.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    reports.sort_by(|a, b| {
+        let of =
+            |it: &BindingReport| (it.namespace.clone(), it.name.clone(), it.model_name.clone());
+        of(a).cmp(&of(b))
+    });
     reports
+}
+
+/// A model that a binding asks for, with the profile that is written for it.
+struct Asked<'a> {
+    name: Option<&'a str>,
+    class: Option<&'a str>,
+    model: Option<&'a str>,
+    geography: Option<&'a str>,
+    profile: Option<&'a ProfileStatus>,
+}
+
+impl<'a> Asked<'a> {
+    /// Returns what a binding asks for, and what is written besides: a model may have left the spec.
+    fn of(binding: &'a InferenceProfileBinding) -> Vec<Self> {
+        let spec = &binding.spec;
+        let written: BTreeMap<Option<&str>, &ProfileStatus> = binding
+            .status
+            .iter()
+            .flat_map(|status| status.profiles())
+            .collect();
+        let mut asked: Vec<Self> = match &spec.models {
+            None => vec![Self {
+                name: None,
+                class: spec.class_name.as_deref(),
+                model: spec.model.as_deref(),
+                geography: spec.geography.as_deref(),
+                profile: None,
+            }],
+            Some(models) => models
+                .iter()
+                .map(|(name, model)| Self {
+                    name: Some(name),
+                    class: model.class_name.as_deref(),
+                    model: model.model.as_deref(),
+                    geography: model.geography.as_deref(),
+                    profile: None,
+                })
+                .collect(),
+        };
+        for (name, profile) in written {
+            match asked.iter_mut().find(|it| it.name == name) {
+                Some(known) => known.profile = Some(profile),
+                None => asked.push(Self {
+                    name,
+                    class: None,
+                    model: None,
+                    geography: None,
+                    profile: Some(profile),
+                }),
+            }
+        }
+        asked
+    }
 }
 
 fn binding_report(
     binding: &InferenceProfileBinding,
+    asked: &Asked<'_>,
     namespace: &str,
     in_force: &InForce,
     of_operator: Option<&Limit>,
@@ -176,7 +246,8 @@ fn binding_report(
     let status = binding.status.clone().unwrap_or_default();
     let own = spec.allowed_regions.as_ref();
     let own = own.map(|entries| Limit::parse(LimitOrigin::Binding, entries));
-    let class = in_force.class_of(binding, namespace);
+    let class = asked.class;
+    let class = class.and_then(|name| in_force.class_of(binding, name, namespace));
     let of_class = class.as_ref().and_then(|(class, _)| class.limit.as_deref());
     let is_class_unknown = matches!(class, Some((_, Err(RequestError::ClassesUnreadable(_)))));
     let of_namespace = in_force.namespaces.get(namespace);
@@ -210,8 +281,8 @@ fn binding_report(
         Some((_, Ok(request))) => (request.model.to_string(), request.geography.to_string()),
         Some((_, Err(_))) => (String::new(), String::new()),
         None => (
-            spec.model.clone().unwrap_or_default(),
-            spec.geography.clone().unwrap_or_default(),
+            asked.model.unwrap_or_default().to_owned(),
+            asked.geography.unwrap_or_default().to_owned(),
         ),
     };
     let condition = |kind: ConditionType| {
@@ -222,7 +293,8 @@ fn binding_report(
     BindingReport {
         namespace: namespace.to_owned(),
         name: binding.metadata.name.clone().unwrap_or_default(),
-        class: spec.class_name.clone(),
+        model_name: asked.name.map(str::to_owned),
+        class: asked.class.map(str::to_owned),
         stage: class.and_then(|(class, _)| Some(class.stage?.to_string())),
         model,
         geography,
@@ -230,9 +302,8 @@ fn binding_report(
         residency: condition(ConditionType::ResidencySatisfied),
         current: status.observed_generation.is_some()
             && status.observed_generation == binding.metadata.generation,
-        recheck: status
+        recheck: asked
             .profile
-            .as_ref()
             .and_then(|profile| recheck(profile, &all, embedded)),
         ready: condition(ConditionType::Ready),
         targets: status
@@ -240,7 +311,7 @@ fn binding_report(
             .iter()
             .map(|target| format!("{}/{}", target.kind, target.name))
             .collect(),
-        profile: status.profile,
+        profile: asked.profile.cloned(),
         served: None,
     }
 }
@@ -353,6 +424,9 @@ const COLUMNS: &[Column] = &[
     ("stage", |_, binding| {
         binding.stage.clone().unwrap_or_default()
     }),
+    ("modelName", |_, binding| {
+        binding.model_name.clone().unwrap_or_default()
+    }),
 ];
 
 fn of_profile(binding: &BindingReport, field: impl FnOnce(&ProfileStatus) -> String) -> String {
@@ -385,6 +459,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::NamedModelStatus;
 
     fn binding(name: &str, geography: &str, more: &Value) -> InferenceProfileBinding {
         let mut object = json!({
@@ -485,6 +560,53 @@ mod tests {
         assert!(
             !check.permitted && check.message.contains("the operator's --allowed-regions"),
             "{check:?}"
+        );
+    }
+
+    #[test]
+    fn each_of_several_models_is_reported_with_the_limits_that_hold_for_it() {
+        let one = binding("chat", "eu", &json!({}));
+        let profile = one
+            .status
+            .as_ref()
+            .and_then(|status| status.profile.clone());
+        let mut several = one.clone();
+        let models = json!({"a": {"model": "amazon.nova-lite-v1:0", "geography": "eu"}, "b": {"className": "chat"}});
+        several.spec = serde_json::from_value(json!({"models": models})).expect("a spec");
+        let status = several.status.as_mut().expect("a status");
+        status.profile = None;
+        status.models = ["a", "b", "gone"]
+            .map(|name| NamedModelStatus {
+                name: name.to_owned(),
+                profile: profile.clone(),
+                ..NamedModelStatus::default()
+            })
+            .into();
+        let class = serde_yaml::from_str("{model: a.b, geography: us, allowedRegions: ['@us']}");
+        let class = Class::parse("chat", &class.expect("a class"));
+        let in_force = InForce {
+            classes: Some(BTreeMap::from([("chat".into(), class)])),
+            ..known(&NamespaceLimit::Unset)
+        };
+        let reports = binding_reports(&[several], &in_force, None, Embedded::load());
+        let said: Vec<_> = reports
+            .iter()
+            .map(|it| {
+                (
+                    it.model_name.as_deref(),
+                    &*it.model,
+                    it.class.as_deref(),
+                    it.is_satisfied(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (Some("a"), "amazon.nova-lite-v1:0", None, true),
+                (Some("b"), "a.b", Some("chat"), false),
+                (Some("gone"), "", None, true),
+            ]
         );
     }
 

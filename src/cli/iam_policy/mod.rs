@@ -230,14 +230,16 @@ fn wanted(args: &IamPolicyArgs, err: &mut impl Write) -> Result<Vec<Wanted>, Err
     }
     let mut wanted = Vec::new();
     for Given { binding, .. } in std::mem::take(&mut input.bindings) {
-        let of_spec: Vec<_> = binding.spec.limits().cloned().collect();
-        wanted.push(Wanted {
-            name: binding.key.to_string(),
-            request: binding.spec.request,
-            limits: Limits::all(of_spec.into_iter().chain(limit.clone().map(Ok)))
-                .and_namespace(&input.limit_of(&binding.key.namespace)),
-            role: binding.spec.role,
-        });
+        for (name, ask) in binding.spec.asks.iter() {
+            let of_spec = binding.spec.limits(Some(ask)).cloned();
+            wanted.push(Wanted {
+                name: binding.model_name(name),
+                request: ask.request.clone(),
+                limits: Limits::all(of_spec.chain(limit.clone().map(Ok)))
+                    .and_namespace(&input.limit_of(&binding.key.namespace)),
+                role: binding.spec.role.clone(),
+            });
+        }
     }
     Ok(wanted)
 }

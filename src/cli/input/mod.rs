@@ -822,10 +822,12 @@ fn parse(
     };
     let spec = Spec::parse(&wire.spec, &key.name, &default_region);
     // What a class asks for is known when everything is read.
-    if let Err(error) = &spec.request
-        && let RequestError::Invalid(error) = &**error
-    {
-        return Err(format!("spec: {error}"));
+    for ask in spec.asks.values() {
+        if let Err(error) = &ask.request
+            && let RequestError::Invalid(error) = &**error
+        {
+            return Err(format!("spec: {error}"));
+        }
     }
     Ok(Binding {
         key,

@@ -191,7 +191,7 @@ impl Reading {
             Listed::Complete => self.world.knows_classes = true,
             Listed::Refused(why) => {
                 let names_one = |(binding, _): &(crate::plan::observed::Binding, u64)| {
-                    binding.spec.class.is_some()
+                    binding.spec.classes().next().is_some()
                 };
                 if self.world.bindings.iter().any(names_one) {
                     self.world.incomplete.push(format!(

@@ -4,11 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
+    models::listed,
     plan::{
         identity::{ObjectKey, TargetKey, WorkloadKey},
         status::{ClassOrigin, Finding, Status},
     },
 };
+
+/// Classes that ask for models of a binding, each with the name of the model among several.
+pub(super) type NamedClasses = Vec<(Option<Arc<str>>, ClassOrigin)>;
 
 /// The most characters of a condition's message that a reason repeats.
 const SHOWN: usize = 200;
@@ -60,8 +64,8 @@ pub(super) struct Planned {
     pub(super) status: Status,
     /// The workloads that restart.
     pub(super) restarts: Vec<WorkloadKey>,
-    /// The class that asks for it.
-    pub(super) class: Option<ClassOrigin>,
+    /// The classes that ask for it, each with the name of its model among several.
+    pub(super) classes: NamedClasses,
     /// Why it is not known what the operator would decide.
     pub(super) unknown: Option<String>,
 }
@@ -93,8 +97,8 @@ pub(super) struct Row {
     pub(super) value_then: Option<String>,
     pub(super) ready_now: Option<Finding>,
     pub(super) ready_then: Option<Finding>,
-    /// The class that asks for the value then.
-    pub(super) class: Option<ClassOrigin>,
+    /// The classes that ask for the value then.
+    pub(super) classes: NamedClasses,
     /// The reason in short.
     pub(super) why: String,
     pub(super) targets: Vec<(TargetKey, TargetChange)>,
@@ -124,12 +128,12 @@ pub(super) fn row(
     Some(Row {
         binding: binding.clone(),
         effect,
-        value_now: value(before).map(str::to_owned),
-        value_then: value(&then.status).map(str::to_owned),
-        why: why(&then.status, then.class.as_ref()),
+        value_now: value(before),
+        value_then: value(&then.status),
+        why: why(&then.status, &then.classes),
         ready_now,
         ready_then,
-        class: then.class.clone(),
+        classes: then.classes.clone(),
         targets,
         restarts: then.restarts.clone(),
     })
@@ -138,7 +142,7 @@ pub(super) fn row(
 /// What of a status an edit is judged by. Messages and times are left out.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen<'s> {
-    value: Option<&'s str>,
+    value: Option<String>,
     ready: Option<(ConditionStatus, Reason)>,
     contents: BTreeMap<&'s TargetKey, &'s str>,
 }
@@ -154,9 +158,8 @@ impl<'s> Seen<'s> {
     }
 }
 
-fn value(status: &Status) -> Option<&str> {
-    let written = status.route.as_deref()?;
-    Some(written.values().invocation_id())
+fn value(status: &Status) -> Option<String> {
+    status.invoked()
 }
 
 fn ready(status: &Status) -> Option<Finding> {
@@ -200,8 +203,8 @@ fn effect(is_new: bool, before: &Status, then: &Status, targets_change: bool) ->
     }
 }
 
-/// Returns the reason in short: why it is not Ready, or how its value was found, and for which class.
-fn why(then: &Status, class: Option<&ClassOrigin>) -> String {
+/// Returns the reason in short: why it is not Ready, or how its value was found, and for which classes.
+fn why(then: &Status, classes: &NamedClasses) -> String {
     let finding = match ready(then) {
         Some(ready) if !ready.is_true() => Some((ready.reason, Some(ready.message))),
         _ => {
@@ -209,11 +212,15 @@ fn why(then: &Status, class: Option<&ClassOrigin>) -> String {
             supported.map(|supported| (supported.reason, None))
         }
     };
-    let class = class.map_or_else(String::new, |class| {
+    let words = classes.iter().map(|(name, class)| {
         let stage = class.stage.as_deref();
         let stage = stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
-        format!(" (class {}{stage})", class.name)
+        (name.as_ref(), format!("class {}{stage}", class.name))
     });
+    let class = match classes.as_slice() {
+        [] => String::new(),
+        _ => format!(" ({})", listed(words)),
+    };
     match finding {
         None => class.trim_start().to_owned(),
         Some((reason, None)) => format!("{reason}{class}"),
@@ -234,7 +241,8 @@ mod tests {
     use crate::{
         api::{CreationPolicy, TargetKind},
         catalog::SourceKind,
-        plan::status::{Condition, Provenance, TargetRecord, WrittenRoute},
+        models::Models,
+        plan::status::{Condition, ModelInUse, Provenance, TargetRecord, WrittenRoute},
         route::{Destinations, Invocation, Route},
     };
 
@@ -272,7 +280,10 @@ mod tests {
                 generation: 1,
                 since: 0,
             }],
-            route,
+            models: Models::One(ModelInUse {
+                route,
+                ..ModelInUse::default()
+            }),
             targets: targets
                 .iter()
                 .map(|(name, hash)| TargetRecord {
@@ -300,7 +311,7 @@ mod tests {
         Planned {
             status,
             restarts: Vec::new(),
-            class: None,
+            classes: Vec::new(),
             unknown: None,
         }
     }
@@ -403,7 +414,7 @@ mod tests {
         };
         let broken = status(None, false, &[]);
         assert_eq!(
-            why(&broken, Some(&class)),
+            why(&broken, &vec![(None, class)]),
             "ModelUnsupported (class chat, stage canary): a message"
         );
     }

@@ -31,10 +31,11 @@ use crate::{
     catalog::{Applications, FeedState, Freshness, SourceKind, embedded::Embedded},
     class::{Labels, RequestError},
     feeds::admission::FeedLimits,
+    models::ModelName,
     plan::{
         RestartOutcome, Settings, Tried,
         identity::{ObjectKey, TargetKey, WorkloadKey},
-        observed::{Binding, Observed, Spec, TargetView},
+        observed::{Ask, Binding, Observed, Spec, TargetView},
         plan,
         status::{ClassOrigin, Status},
     },
@@ -175,7 +176,7 @@ pub(super) async fn run(
     let there = world.bindings.iter().map(|(binding, _)| binding);
     let naming = there
         .chain(given.bindings.iter().map(|it| &it.binding))
-        .filter(|it| it.spec.application().is_some())
+        .filter(|it| it.spec.names_application())
         .filter_map(|it| cache.feed_of(it));
     let catalogs = Catalogs::new(&args.catalog).with_applications(naming);
     let mut planner = Planner {
@@ -237,7 +238,7 @@ fn other_source(world: &World, catalog: &CatalogSource) -> Option<String> {
         CatalogSource::Directory(_) => SourceKind::Directory,
     };
     let sources = world.bindings.iter().filter_map(|(binding, _)| {
-        let written = binding.status.route.as_ref()?;
+        let (_, written) = binding.status.written().next()?;
         (written.provenance.source != mine).then_some(written.provenance.source)
     });
     let others: Vec<SourceKind> = sources.collect();
@@ -428,10 +429,14 @@ impl Planner<'_> {
         }
         let binding = observed.binding.clone();
         let unknown = unknown(&observed, self.knows_classes);
-        let class = binding.spec.class.as_deref().map(ClassOrigin::of);
+        let of_each = |(name, ask): (ModelName<'_>, &Ask)| {
+            let class = ask.class.as_deref()?;
+            Some((name.cloned(), ClassOrigin::of(class)))
+        };
+        let classes = binding.spec.asks.iter().filter_map(of_each).collect();
         // What is not known here, the operator found in its listing before.
-        let written = binding.status.route.as_ref();
-        let account = written.and_then(|written| written.account.clone());
+        let written = binding.status.written();
+        let account = { written }.find_map(|(_, written)| written.account.clone());
         let settings = Settings {
             account: self.settings.account.clone().or(account),
             ..self.settings.clone()
@@ -440,7 +445,7 @@ impl Planner<'_> {
         let planned = Planned {
             status,
             restarts,
-            class,
+            classes,
             unknown,
         };
         Ok(Some((binding, planned)))
@@ -453,7 +458,13 @@ fn unknown(observed: &Observed, knows_classes: bool) -> Option<String> {
     if spec.suspend {
         return None;
     }
-    match spec.request.as_ref().map_err(|error| &**error) {
+    let mut asks = spec.asks.values();
+    asks.find_map(|ask| not_known(ask, observed, knows_classes))
+}
+
+/// Returns why it is not known what the operator would find for one of the models.
+fn not_known(ask: &Ask, observed: &Observed, knows_classes: bool) -> Option<String> {
+    match ask.request.as_ref().map_err(|error| &**error) {
         Err(error @ RequestError::LabelsUnreadable(_)) => Some(error.to_string()),
         Err(RequestError::ClassesUnreadable(class)) => Some(unread(class)),
         Err(RequestError::ClassNotFound(class)) if !knows_classes => Some(unread(class)),
@@ -515,16 +526,26 @@ fn edited(given: Binding, known: Option<&Binding>, now: i64) -> Binding {
 
 /// Says whether two specs say the same. What their class asks for does not count.
 fn is_same(one: &Spec, other: &Spec) -> bool {
-    let (Some(first), Some(second)) = (&one.class, &other.class) else {
-        return one == other;
+    let same_ask = |name: ModelName<'_>, mine: &Ask| {
+        let Some(theirs) = other.asks.get(name.map(|name| &**name)) else {
+            return false;
+        };
+        match (&mine.class, &theirs.class) {
+            (Some(first), Some(second)) => {
+                first.name == second.name
+                    && first.source_region == second.source_region
+                    && first.application == second.application
+            }
+            _ => mine == theirs,
+        }
     };
-    let same_class = first.name == second.name && first.source_region == second.source_region;
-    let second = Spec {
-        class: one.class.clone(),
-        request: one.request.clone(),
+    let same_asks = one.asks.has_names_of(&other.asks)
+        && one.asks.iter().all(|(name, mine)| same_ask(name, mine));
+    let other = Spec {
+        asks: one.asks.clone(),
         ..other.clone()
     };
-    same_class && *one == second
+    same_asks && *one == other
 }
 
 /// Carries out a plan in thought: all that is tried succeeds, but what an object among the files forbids. Returns the status,
@@ -623,8 +644,8 @@ mod tests {
         };
         let name: Arc<str> = "chat".into();
         let class = Arc::new(Class::parse(&name, &class));
-        known.spec.apply_class(|_| Ok(class), "shop", None);
-        assert!(known.spec.request.is_ok());
+        known.spec.apply_class(|_| Ok(class.clone()), "shop", None);
+        assert_eq!(known.spec.requests().count(), 1);
         assert!(is_same(&binding("{className: chat}").spec, &known.spec));
         for other in [
             "{className: other}",

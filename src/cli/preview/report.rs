@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, io::Write};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Error, Preview, effect::Row, printable};
 use crate::{
     cli::{output, tables},
-    plan::{identity::WorkloadKey, status::Finding},
+    plan::{
+        identity::WorkloadKey,
+        status::{ClassOrigin, Finding},
+    },
 };
 
 /// Most bindings that are named because they could not be judged.
@@ -67,7 +70,9 @@ fn binding(row: &Row) -> Value {
     let targets = targets.map(
         |(key, change)| json!({"kind": key.kind, "name": *key.name, "change": change.as_str()}),
     );
-    json!({
+    let of_class =
+        |class: &ClassOrigin| json!({"name": *class.name, "stage": class.stage.as_deref()});
+    let mut row_json = json!({
         "namespace": *row.binding.namespace,
         "name": *row.binding.name,
         "effect": row.effect.as_str(),
@@ -76,10 +81,18 @@ fn binding(row: &Row) -> Value {
         "readyNow": row.ready_now.as_ref().map(finding),
         "readyThen": row.ready_then.as_ref().map(finding),
         "why": row.why,
-        "class": row.class.as_ref().map(|class| json!({"name": *class.name, "stage": class.stage.as_deref()})),
+        "class": row.classes.iter().find(|(name, _)| name.is_none()).map(|(_, class)| of_class(class)),
         "targets": targets.collect::<Vec<_>>(),
         "restarts": row.restarts.iter().map(workload).collect::<Vec<_>>(),
-    })
+    });
+    let named = row.classes.iter();
+    let named =
+        named.filter_map(|(name, class)| Some((name.as_ref()?.to_string(), of_class(class))));
+    let named: Map<String, Value> = named.collect();
+    if !named.is_empty() {
+        row_json["classes"] = named.into();
+    }
+    row_json
 }
 
 fn finding(finding: &Finding) -> Value {

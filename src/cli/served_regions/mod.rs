@@ -36,9 +36,9 @@ use super::{
 use crate::{
     api::InferenceProfileBinding,
     catalog::{FeedKey, listing::Listing},
-    plan::observed::Spec,
+    models::ModelName,
+    plan::observed::{Ask, Spec},
     residency::{Limit, Limits, NamespaceLimit},
-    resolve,
     served::{
         Counts, Seen,
         audit::{Applications, Bound, Known, audit},
@@ -209,10 +209,12 @@ impl ServedRegionsArgs {
             if let Some(remark) = remark {
                 writeln!(err, "{remark}")?;
             }
-            let mut bound = Vec::new();
+            let (mut bound, mut left_out) = (Vec::new(), 0);
             for wire in &bindings {
                 let namespace = wire.metadata.namespace.as_deref().unwrap_or_default();
                 let limit = limits.get(namespace).cloned().unwrap_or_default();
+                let models = wire.spec.models.as_ref().map_or(1, BTreeMap::len);
+                let before = bound.len();
                 bound.extend(of_cluster(
                     wire,
                     namespace,
@@ -220,8 +222,8 @@ impl ServedRegionsArgs {
                     operator.as_ref(),
                     region.as_ref(),
                 ));
+                left_out += usize::from(bound.len() - before < models);
             }
-            let left_out = bindings.len() - bound.len();
             if left_out > 0 {
                 writeln!(
                     err,
@@ -251,10 +253,10 @@ impl ServedRegionsArgs {
         for remark in &input.remarks {
             writeln!(err, "{remark}")?;
         }
-        let bound = input.bindings.iter().filter_map(|Given { binding, .. }| {
+        let bound = input.bindings.iter().flat_map(|Given { binding, .. }| {
             let limit = input.limit_of(&binding.key.namespace);
             let spec = &binding.spec;
-            bound(binding.key.to_string(), spec, &limit, operator.as_ref())
+            bound(&binding.key.to_string(), spec, &limit, operator.as_ref())
         });
         Ok(Some(bound.collect()))
     }
@@ -299,42 +301,49 @@ impl ServedRegionsArgs {
     }
 }
 
-/// Returns what holds for a binding, or `None` for one that asks for nothing that can be understood.
+/// Returns what holds for each model of a binding that asks for something that can be understood.
 fn bound(
-    name: String,
+    name: &str,
     spec: &Spec,
     of_namespace: &NamespaceLimit,
     of_operator: Option<&Limit>,
-) -> Option<Bound> {
-    let of_spec = spec.limits().cloned();
-    let operator = of_operator.cloned().map(Ok);
-    let request: Arc<resolve::Request> = spec.request.clone().ok()?;
-    Some(Bound {
-        name,
-        request,
-        limits: Limits::all(of_spec.chain(operator)).and_namespace(of_namespace),
-    })
+) -> Vec<Bound> {
+    let of_model = |(model, ask): (ModelName<'_>, &Ask)| {
+        let of_spec = spec.limits(Some(ask)).cloned();
+        let operator = of_operator.cloned().map(Ok);
+        Some(Bound {
+            name: match model {
+                Some(model) => format!("{name}/{model}"),
+                None => name.to_owned(),
+            },
+            request: ask.request.clone().ok()?,
+            limits: Limits::all(of_spec.chain(operator)).and_namespace(of_namespace),
+        })
+    };
+    spec.asks.iter().filter_map(of_model).collect()
 }
 
-/// Returns what holds for a binding of the cluster, or `None` if its source region is not known: the operator's own one is shown
-/// by a route alone.
+/// Returns what holds for each model of a binding of the cluster, or nothing if its source region is not known: the operator's own
+/// one is shown by a route alone.
 fn of_cluster(
     wire: &InferenceProfileBinding,
     namespace: &str,
     of_namespace: &NamespaceLimit,
     of_operator: Option<&Limit>,
     region: Option<&Region>,
-) -> Option<Bound> {
+) -> Vec<Bound> {
     let name: Arc<str> = wire.metadata.name.clone().unwrap_or_default().into();
     let status = wire.status.as_ref();
-    let written = status.and_then(|it| it.profile.as_ref());
-    let written = written.and_then(|it| it.source_region.parse().ok());
+    let mut written = status.into_iter().flat_map(|it| it.profiles());
+    let written = written.find_map(|(_, profile)| profile.source_region.parse().ok());
     let own = wire.spec.source_region.as_ref();
     let own = own.and_then(|name| name.parse().ok());
-    let region = own.or(written).or_else(|| region.cloned())?;
+    let Some(region) = own.or(written).or_else(|| region.cloned()) else {
+        return Vec::new();
+    };
     let spec = Spec::parse(&wire.spec, &name, &region);
     bound(
-        format!("{namespace}/{name}"),
+        &format!("{namespace}/{name}"),
         &spec,
         of_namespace,
         of_operator,

@@ -10,28 +10,29 @@ use crate::{
 
 use super::{
     answer::{Answer, pending},
-    observed::{Binding, Observed},
+    observed::{Entry, Observed},
     publication::contradiction,
+    several::Told,
     status::{Finding, WrittenRoute},
 };
 
 /// Returns the answer with the application profile that the spec names, matched against the route that serves. Where there is none to
 /// use, nothing new is written.
-pub fn require(answer: Answer, observed: &Observed) -> Answer {
-    let binding = &*observed.binding;
+pub fn require(answer: Answer, entry: Entry<'_>, observed: &Observed) -> Answer {
+    let binding = entry.binding;
     let (
         Answer::Yes {
             route,
             judgement,
             finding,
         },
-        Ok(request),
+        Some(request),
         Some(catalog),
-    ) = (&answer, &binding.spec.request, &observed.feed.catalog)
+    ) = (&answer, entry.request(), &observed.feed.catalog)
     else {
         return answer;
     };
-    let in_use = binding.status.route.as_ref();
+    let in_use = entry.written();
     let in_use = in_use.and_then(|written| written.application.as_ref());
     let account = route.account.as_ref();
     match resolve::application_profile(request, &route.route, catalog, account, in_use) {
@@ -79,12 +80,12 @@ pub fn require(answer: Answer, observed: &Observed) -> Answer {
 
 /// Returns the finding of `RegionSupported` where a route serves and its application profile is not there. `finding` is what the
 /// catalog says; `kept` says whether a written value stays.
-pub fn supported(binding: &Binding, finding: &Finding, is_certain: bool, kept: bool) -> Finding {
+pub fn supported(entry: Entry<'_>, finding: &Finding, is_certain: bool, kept: bool) -> Told {
     if !is_certain {
-        return earlier(binding, finding).unwrap_or_else(|| finding.clone());
+        return Told::earlier_or(earlier(entry, finding), finding.clone());
     }
-    let Some(written) = binding.status.route.as_deref().filter(|_| kept) else {
-        return finding.clone();
+    let Some(written) = entry.written().filter(|_| kept) else {
+        return Told::Now(finding.clone());
     };
     // The message has a command to copy, which is told last.
     let stays = match &written.application {
@@ -94,21 +95,21 @@ pub fn supported(binding: &Binding, finding: &Finding, is_certain: bool, kept: b
         Some(arn) => format!("{arn}, written earlier, stays"),
         None => format!("{}, written earlier, stays", written.route.id()),
     };
-    Finding::new(
+    Told::Now(Finding::new(
         finding.status,
         finding.reason,
         format!("{stays}; {}", finding.message),
-    )
+    ))
 }
 
 /// Returns the earlier finding while the spec is the same: as long as application profiles can't be listed, what was known stays
 /// known.
-fn earlier(binding: &Binding, now: &Finding) -> Option<Finding> {
+fn earlier(entry: Entry<'_>, now: &Finding) -> Option<Finding> {
+    let binding = entry.binding;
     let before = binding.status.finding(ConditionType::RegionSupported)?;
     let same_spec = binding.status.observed_generation == Some(binding.generation);
     // An edit of a class leaves the binding's generation as it is.
-    let written = binding.status.route.as_deref();
-    let same_request = written.is_none_or(|it| contradiction(binding, it).is_none());
+    let same_request = contradiction(entry).is_none();
     let is_known = before.status != ConditionStatus::Unknown || now.reason == Reason::Pending;
     (same_spec && same_request && is_known).then_some(before)
 }
@@ -117,8 +118,8 @@ fn earlier(binding: &Binding, now: &Finding) -> Option<Finding> {
 /// rest of the catalog, and `supported` is the binding's finding of `RegionSupported`: a binding that has an answer does not show
 /// a short failure.
 pub fn catalog_fresh(fresh: Finding, supported: &Finding, observed: &Observed) -> Finding {
-    let is_asked =
-        matches!(&observed.binding.spec.request, Ok(request) if request.application.is_some());
+    let mut requests = observed.binding.spec.requests();
+    let is_asked = requests.any(|request| request.application.is_some());
     let catalog = observed.feed.catalog.as_deref().filter(|_| is_asked);
     let failure = catalog.and_then(|catalog| catalog.applications().failure());
     match failure {
@@ -138,7 +139,8 @@ pub fn catalog_fresh(fresh: Finding, supported: &Finding, observed: &Observed) -
 
 /// Says whether a listing has the application profile that is in use, or can't say. The spec that it was written for must be the
 /// same: another may name another one.
-pub fn is_listed(binding: &Binding, written: &WrittenRoute, catalog: &Catalog) -> bool {
+pub fn is_listed(entry: Entry<'_>, written: &WrittenRoute, catalog: &Catalog) -> bool {
+    let binding = entry.binding;
     let same_spec = binding.status.observed_generation == Some(binding.generation);
     match (&written.application, catalog.applications().profiles()) {
         (Some(arn), Some(listed)) if same_spec => listed.iter().any(|one| one.arn == *arn),

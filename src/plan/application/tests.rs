@@ -12,7 +12,8 @@ use crate::{
         status::Status,
         testing::{
             Actions, SETTINGS, SONNET, bound, condition, edited, failing, full, listing, observed,
-            of_class_with, on_demand, planned, ready_message, sonnet, visit, with_class, without,
+            of_class_with, on_demand, planned, ready_message, route_of, sonnet, visit, with_class,
+            without,
         },
     },
     route::Destinations,
@@ -197,7 +198,7 @@ fn without_a_profile_to_use_nothing_is_written_and_residency_is_judged() {
             (True, AllRegionsAllowed),
             "{name}"
         );
-        assert_eq!(after.status.route, None, "{name}");
+        assert_eq!(route_of(&after), None, "{name}");
         assert!(outcome.status.is_some());
         let (_, _, again) = visit(&after, feed, &SETTINGS);
         assert_eq!(again.status, None, "{name}: told once");
@@ -311,7 +312,7 @@ fn an_edit_that_asks_for_one_writes_nothing_until_it_is_there() {
         let (after, actions, _) = visit(&edited(&plain, &shop_chat("eu")), feed, &SETTINGS);
         assert!(actions.writes.is_empty() && actions.removals.is_empty());
         assert_eq!(condition(&after, ConditionType::Ready).0, status);
-        assert_eq!(after.status.route, plain.status.route);
+        assert_eq!(route_of(&after), route_of(&plain));
         let (_, actions, _) = visit(&after, listed(&["eu"]), &SETTINGS);
         assert_eq!(value(&actions, "ID").as_deref(), Some(ARN));
     }
@@ -461,7 +462,7 @@ fn an_edit_of_a_class_takes_no_application_profile_away() {
             value(&actions, "ID").is_none_or(|id| id == ARN),
             "{name}: nothing new is written"
         );
-        assert_eq!(after.status.route, before.status.route, "{name}");
+        assert_eq!(route_of(&after), route_of(&before), "{name}");
         assert_eq!(condition(&after, ConditionType::Ready), verdict, "{name}");
         assert_eq!(outcome.notices, [], "{name}: the class has an Event");
         let (_, _, again) = visit(&after, feed, &SETTINGS);
@@ -496,7 +497,7 @@ fn a_spec_that_begins_to_name_one_writes_nothing_while_nothing_is_known() {
     ] {
         let (after, actions, _) = visit(&naming(class), feed, &SETTINGS);
         assert!(actions.writes.is_empty() && actions.removals.is_empty());
-        assert_eq!(after.status.route, plain.status.route);
+        assert_eq!(route_of(&after), route_of(&plain));
     }
 }
 
@@ -542,7 +543,7 @@ fn a_value_is_withdrawn_only_by_a_limit_or_a_certain_contradiction() {
     ] {
         let (after, actions, _) = visit(&edited(&found(), &rest), feed, &SETTINGS);
         assert_eq!(!actions.removals.is_empty(), withdrawn, "{name}");
-        assert_eq!(after.status.route.is_none(), withdrawn, "{name}");
+        assert_eq!(route_of(&after).is_none(), withdrawn, "{name}");
     }
 }
 

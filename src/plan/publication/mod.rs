@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::{
     api::condition::ConditionType,
-    residency::{Judgement, Verdict},
+    models::{Models, about},
+    residency::Verdict,
     route::Invocation,
     types::RoleArn,
 };
@@ -13,17 +14,21 @@ use crate::{
 use super::{
     answer::Answer,
     application,
-    observed::{Binding, Observed},
+    observed::{Entry, Observed},
+    several::Considered,
     status::WrittenRoute,
 };
+
+/// The routes whose values targets hold, one for each model.
+pub type Routes = Models<Arc<WrittenRoute>>;
 
 /// What the targets are to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Publication {
-    /// The values of this route.
-    Publish(Arc<WrittenRoute>),
-    /// The values of the written route, which is kept.
-    Keep(Arc<WrittenRoute>),
+    /// The values of these routes.
+    Publish(Routes),
+    /// The values of the written routes, which are kept.
+    Keep(Routes),
     /// Nothing: what was written is removed.
     Withdraw {
         /// The reason, for messages.
@@ -36,11 +41,11 @@ pub enum Publication {
 }
 
 impl Publication {
-    /// Returns the route whose values the targets are to hold. Returns `None` when there is nothing to write.
+    /// Returns the routes whose values the targets are to hold. Returns `None` when there is nothing to write.
     #[must_use]
-    pub fn route(&self) -> Option<&WrittenRoute> {
+    pub fn routes(&self) -> Option<&Routes> {
         match self {
-            Self::Publish(route) | Self::Keep(route) => Some(route),
+            Self::Publish(routes) | Self::Keep(routes) => Some(routes),
             Self::Withdraw { .. } | Self::Leave | Self::Nothing => None,
         }
     }
@@ -70,14 +75,15 @@ pub fn must_withdraw(
     residency_violated || (contradiction == Some(Contradiction::Call) && certain)
 }
 
-/// Returns in what a written value contradicts the spec. Returns `None` when it does not, or when it is not known what is asked
-/// for: the spec is not valid, or its class is missing or may not be used.
+/// Returns in what the written value of a model contradicts the spec. Returns `None` when it does not, when there is none, or when
+/// it is not known what is asked for: the spec is not valid, or its class is missing or may not be used.
 #[must_use]
-pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contradiction> {
-    let spec = &binding.spec;
-    let source_region = spec.source_region()?;
+pub fn contradiction(entry: Entry<'_>) -> Option<Contradiction> {
+    let written = entry.written()?;
+    let source_region = entry.ask.source_region()?;
     let other_account = || {
-        let wanted = binding.spec.role.as_ref().and_then(RoleArn::account);
+        let role = entry.binding.spec.role.as_ref();
+        let wanted = role.and_then(RoleArn::account);
         // Roles are used for live listings only: the account of a snapshot says nothing about the role.
         let live = written.provenance.source.is_live();
         let asked = written.provenance.account.as_ref().filter(|_| live);
@@ -87,7 +93,7 @@ pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contra
     if route.source_region != *source_region || other_account() {
         return Some(Contradiction::Call);
     }
-    let request = spec.request.as_ref().ok()?;
+    let request = entry.request()?;
     let allowed = match &route.invocation {
         Invocation::Profile { geography, .. } => {
             request.geographies().any(|wanted| wanted == geography)
@@ -95,7 +101,7 @@ pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contra
         Invocation::OnDemand => request.on_demand,
     };
     if !allowed {
-        let is_of_class = spec.class.is_some();
+        let is_of_class = entry.ask.class.is_some();
         return Some(if is_of_class {
             Contradiction::Class
         } else {
@@ -106,13 +112,13 @@ pub fn contradiction(binding: &Binding, written: &WrittenRoute) -> Option<Contra
     is_other_model.then_some(Contradiction::ModelAlone)
 }
 
-/// Says whether a live listing lacks the route that an earlier one gave, that is in use, and that the spec still asks for.
+/// Says whether a live listing lacks the route of a model that an earlier one gave, that is in use, and that the spec still asks for.
 #[must_use]
-pub fn is_missing(observed: &Observed) -> bool {
-    let binding = &*observed.binding;
-    let supported = binding.status.finding(ConditionType::RegionSupported);
+pub fn is_missing(entry: Entry<'_>, observed: &Observed) -> bool {
+    let status = &entry.binding.status;
+    let supported = status.finding(ConditionType::RegionSupported);
     let (Some(written), Some(catalog), Some(true)) = (
-        &binding.status.route,
+        entry.written(),
         &observed.feed.catalog,
         supported.map(|supported| supported.is_true()),
     ) else {
@@ -128,55 +134,55 @@ pub fn is_missing(observed: &Observed) -> bool {
     };
     let other_account =
         matches!((&earlier.account, catalog.account()), (Some(before), Some(now)) if before != now);
-    let is_listed = is_listed && application::is_listed(binding, written, catalog);
+    let is_listed = is_listed && application::is_listed(entry, written, catalog);
     !is_listed
         && !other_account
         && catalog.source().is_live()
         && earlier.source.is_live()
-        && contradiction(binding, written).is_none()
+        && contradiction(entry).is_none()
 }
 
-/// Returns what the targets are to hold. `written_judgement` is the limits' judgement of the written route.
+/// Returns what the targets are to hold. Nothing new is written unless every model has a route that may be. `violation` says how a
+/// written route breaks a limit.
 #[must_use]
 pub fn decide(
     observed: &Observed,
-    answer: &Answer,
-    written_judgement: Option<&Judgement>,
+    models: &Models<Considered<'_>>,
+    violation: Option<&str>,
 ) -> Publication {
     let binding = &*observed.binding;
-    let violated = residency_violated(written_judgement);
-    let fresh = match answer {
-        Answer::Yes {
-            route, judgement, ..
-        } if judgement.permits() => Some(route.clone()),
-        _ => None,
+    let violated = violation.is_some();
+    let fresh = models.try_map(|_, model| model.answer.fresh().cloned());
+    let is_limit_unknown = |answer: &Answer| {
+        matches!(
+            answer,
+            Answer::Yes { judgement, .. } if judgement.verdict == Verdict::LimitUnknown
+        )
     };
-    let limit_unknown = matches!(
-        answer,
-        Answer::Yes { judgement, .. } if judgement.verdict == Verdict::LimitUnknown
-    );
+    let limit_unknown = models.values().any(|model| is_limit_unknown(&model.answer));
+    let is_written = binding.status.is_written();
     let is_anything_written =
         !binding.status.targets.is_empty() || !observed.held_objects.is_empty();
-    let publication = match (&binding.status.route, fresh) {
+    let publication = match fresh {
         // It is not known what is allowed: nothing is written, and nothing is withdrawn unless a known limit forbids it.
-        (written, _) if limit_unknown && !violated => {
-            if written.is_none() && binding.status.targets.is_empty() {
+        _ if limit_unknown && !violated => {
+            if !is_written && binding.status.targets.is_empty() {
                 Publication::Nothing
             } else {
                 Publication::Leave
             }
         }
-        (None, Some(fresh)) => Publication::Publish(fresh),
+        fresh if is_written => decide_on_written(observed, models, fresh, violation),
+        Some(fresh) => Publication::Publish(fresh),
         // A lost status: values are known to be written, and the limits do not allow the route.
-        (None, None) if is_anything_written && is_forbidden(answer) => Publication::Withdraw {
-            why: reason_of_withdrawal(answer, None),
-        },
-        // It is not known which route's values these are, so nothing says that they contradict the spec.
-        (None, None) if is_anything_written => Publication::Leave,
-        (None, None) => Publication::Nothing,
-        (Some(written), fresh) => {
-            decide_on_written(binding, written, fresh, answer, written_judgement, violated)
+        None if is_anything_written && models.values().any(|it| is_forbidden(&it.answer)) => {
+            Publication::Withdraw {
+                why: reason_of_withdrawal(models, violation),
+            }
         }
+        // It is not known which route's values these are, so nothing says that they contradict the spec.
+        None if is_anything_written => Publication::Leave,
+        None => Publication::Nothing,
     };
     match publication {
         Publication::Withdraw { .. } if violated || !binding.spec.suspend => publication,
@@ -188,82 +194,86 @@ pub fn decide(
 /// Says whether the limits forbid the route that would serve, where no value may be written. They are known.
 fn is_forbidden(answer: &Answer) -> bool {
     match answer {
-        Answer::Yes { .. } => true,
+        Answer::Yes { judgement, .. } => !judgement.permits(),
         Answer::WithoutApplication { judgement, .. } => judgement.forbids(),
         Answer::No { .. } | Answer::Unknown(_) | Answer::NotAsked(_) => false,
     }
 }
 
+/// Decides where values are written. `fresh` are the routes to write, if every model has one.
 fn decide_on_written(
-    binding: &Binding,
-    written: &Arc<WrittenRoute>,
-    fresh: Option<Arc<WrittenRoute>>,
-    answer: &Answer,
-    written_judgement: Option<&Judgement>,
-    violated: bool,
+    observed: &Observed,
+    models: &Models<Considered<'_>>,
+    fresh: Option<Routes>,
+    violation: Option<&str>,
 ) -> Publication {
+    let binding = &*observed.binding;
+    let violated = violation.is_some();
     if let Some(fresh) = fresh {
-        // The new value replaces the written one. In a suspended binding nothing is replaced: the written one is judged alone.
+        // The new values replace the written ones. In a suspended binding nothing is replaced: the written ones are judged alone.
         if !(binding.spec.suspend && violated) {
             return Publication::Publish(fresh);
         }
     }
-    let contradiction = contradiction(binding, written);
-    if must_withdraw(contradiction, answer.is_definite(), violated) {
+    let contradicts = |model: &Considered<'_>| contradiction(model.entry);
+    let must_withdraw = |model: &Considered<'_>| {
+        must_withdraw(contradicts(model), model.answer.rules_out(), violated)
+    };
+    // Targets are whole: the value of one model takes those of the others with it.
+    if violated || models.values().any(must_withdraw) {
         return Publication::Withdraw {
-            why: reason_of_withdrawal(answer, written_judgement),
+            why: reason_of_withdrawal(models, violation),
         };
     }
-    match contradiction {
+    let written = models.try_map(|_, model| model.entry.written().cloned());
+    let Some(written) = written.filter(|_| binding.has_same_names()) else {
+        // The targets of the spec are made of other models than those that are written.
+        return Publication::Leave;
+    };
+    let is_definite = models.values().all(|model| model.answer.is_definite());
+    let stays_as_it_is = |model: &Considered<'_>| {
+        let written = model.entry.written();
         // Values without an application profile would be new ones for a spec that names one.
-        _ if binding.spec.application().is_some() && written.application.is_none() => {
-            Publication::Leave
-        }
-        Some(Contradiction::Call) => Publication::Leave,
-        // The targets may already hold the value of the new model, of which the status does not know yet.
-        Some(Contradiction::ModelAlone | Contradiction::Class) if !answer.is_definite() => {
-            Publication::Leave
-        }
-        Some(Contradiction::ModelAlone | Contradiction::Class) | None => {
-            Publication::Keep(written.clone())
-        }
+        let lacks_application = model.entry.ask.application().is_some()
+            && written.is_some_and(|written| written.application.is_none());
+        lacks_application
+            || match contradicts(model) {
+                Some(Contradiction::Call) => true,
+                // The targets may already hold the value of the new model, of which the status does not know yet.
+                Some(Contradiction::ModelAlone | Contradiction::Class) => !is_definite,
+                None => false,
+            }
+    };
+    if models.values().any(stays_as_it_is) {
+        Publication::Leave
+    } else {
+        Publication::Keep(written)
     }
 }
 
-/// Says whether the written route reaches a region that a limit forbids, either as it was written or as the catalog lists it
-/// now. `written_judgement` is the limits' judgement of both.
-#[must_use]
-pub fn residency_violated(written_judgement: Option<&Judgement>) -> bool {
-    written_judgement.is_some_and(Judgement::forbids)
-}
-
-fn reason_of_withdrawal(answer: &Answer, written_judgement: Option<&Judgement>) -> Arc<str> {
-    if let Some(judgement) = written_judgement
-        && !judgement.permits()
-    {
-        return judgement.message().into();
+/// Returns why the written values are withdrawn: the reason of the first model that has one.
+fn reason_of_withdrawal(models: &Models<Considered<'_>>, violation: Option<&str>) -> Arc<str> {
+    if let Some(violation) = violation {
+        return violation.into();
     }
-    match answer {
-        Answer::Yes {
-            route, judgement, ..
-        } => format!(
-            "the spec now asks for {}, which is not allowed: {}",
-            route.route.id(),
-            judgement.message()
-        )
-        .into(),
-        Answer::WithoutApplication { judgement, .. } if judgement.forbids() => {
-            judgement.message().into()
-        }
-        Answer::No { finding, .. }
-        | Answer::WithoutApplication { finding, .. }
-        | Answer::Unknown(finding)
-        | Answer::NotAsked(finding) => format!(
-            "the spec now asks for something else, and {}",
-            finding.message
-        )
-        .into(),
-    }
+    let broken = |model: &Considered<'_>| {
+        let judgement = model.written_judgement.as_ref()?;
+        (!judgement.permits()).then(|| judgement.message())
+    };
+    let refused = |model: &Considered<'_>| {
+        let needed = model.answer.rules_out() || is_forbidden(&model.answer);
+        needed.then(|| model.answer.reason_of_withdrawal())
+    };
+    let first = |reason: &dyn Fn(&Considered<'_>) -> Option<String>| {
+        let mut found = models.iter();
+        found.find_map(|(name, model)| Some(about(name, &reason(model)?)))
+    };
+    let any = |model: &Considered<'_>| Some(model.answer.reason_of_withdrawal());
+    first(&broken)
+        .or_else(|| first(&refused))
+        .or_else(|| first(&any))
+        .unwrap_or_default()
+        .into()
 }
 
 #[cfg(test)]

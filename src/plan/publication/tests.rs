@@ -3,11 +3,12 @@ use crate::{
     catalog::{FeedState, Freshness, Lifecycle, SourceKind, embedded::Embedded},
     plan::{
         action::RemovalCause,
+        observed::Binding,
         status::Status,
         testing::{
             SETTINGS, SONNET, bound, condition, edited, failing, full, listing, live, of_class,
-            on_demand, planned_in, profile_id, ready_message, sonnet, sonnet_model, visit,
-            with_class, with_model, with_models, without,
+            on_demand, planned_in, profile_id, ready_message, route_of, sonnet, sonnet_model,
+            visit, with_class, with_model, with_models, without,
         },
     },
     residency::NamespaceLimit,
@@ -47,7 +48,7 @@ fn a_model_that_does_not_resolve_takes_no_value_away() {
         let typo = with_model(&before, model, "geography: eu");
         let (after, actions, _) = visit(&typo, full(), &SETTINGS);
         assert!(actions.removals.is_empty(), "{model}");
-        assert_eq!(after.status.route, before.status.route);
+        assert_eq!(route_of(&after), route_of(&before));
         assert_eq!(after.status.targets, before.status.targets);
         let message = ready_message(&after);
         assert!(message.contains(&stays), "{message}");
@@ -72,7 +73,7 @@ fn the_old_model_is_judged_while_its_value_stays() {
     );
     let (after, actions, _) = visit(&limited, full(), &SETTINGS);
     assert_eq!(actions.removals[0].cause, RemovalCause::Withdrawn);
-    assert_eq!(after.status.route, None);
+    assert_eq!(route_of(&after), None);
 }
 
 #[test]
@@ -136,17 +137,20 @@ fn only_where_and_how_it_is_called_can_take_a_value_away() {
         let nothing = live(Vec::new());
         let (after, ..) = visit(&edit, nothing, &SETTINGS);
         let withdrawn = geography || region || on_demand || account;
-        assert_eq!(after.status.route.is_none(), withdrawn, "{model} {rest}");
+        assert_eq!(route_of(&after).is_none(), withdrawn, "{model} {rest}");
         // Not knowing withdraws none of them.
         let (after, actions, _) = visit(&edit, failing(), &SETTINGS);
-        assert!(after.status.route.is_some() && actions.removals.is_empty());
+        assert!(route_of(&after).is_some() && actions.removals.is_empty());
     }
 }
 
 #[test]
 fn only_what_was_listed_live_and_is_asked_for_can_be_missing() {
-    let missing =
-        |binding: &Binding, feed| is_missing(&crate::plan::testing::observed(binding, feed));
+    let missing = |binding: &Binding, feed| {
+        let observed = crate::plan::testing::observed(binding, feed);
+        let entries = observed.binding.entries();
+        entries.values().any(|entry| is_missing(*entry, &observed))
+    };
     let eu = bound("geography: eu");
     let retired = visit(&eu, without("eu"), &SETTINGS).0;
     let dated = |without| listing(SourceKind::Directory, None, Some("2026-01-01"), without);
@@ -197,7 +201,7 @@ fn only_what_was_listed_live_and_is_asked_for_can_be_missing() {
 fn an_inventory_without_a_route_is_withdrawn_only_for_a_limit() {
     let lost = |rest: &str| {
         let mut binding = edited(&bound("geography: eu"), rest);
-        binding.status.route = None;
+        binding.status.models = Models::default();
         binding
     };
     for (rest, withdrawn) in [
@@ -358,7 +362,7 @@ fn what_happens_to_the_written_value() {
     ];
     for (name, before, feed, expected) in cases {
         let (after, actions, outcome) = visit(&before, feed, &SETTINGS);
-        assert_eq!(after.status.route.is_some(), expected.kept, "{name}");
+        assert_eq!(route_of(&after).is_some(), expected.kept, "{name}");
         assert_eq!(
             actions.removals.is_empty(),
             expected.kept,
@@ -392,7 +396,7 @@ fn residency_is_judged_while_aws_fails() {
     );
     let (after, actions, _) = visit(&before, failing(), &SETTINGS);
     assert_eq!(actions.removals[0].cause, RemovalCause::Withdrawn);
-    assert_eq!(after.status.route, None);
+    assert_eq!(route_of(&after), None);
 }
 
 #[test]
@@ -437,7 +441,8 @@ fn a_global_profile_that_replaces_the_written_one_is_judged_before_it_is_written
     let (after, actions, _) = visit(&before, full(), &SETTINGS);
     assert!(actions.writes.is_empty());
     assert_eq!(
-        after.status.route, None,
+        route_of(&after),
+        None,
         "the written one contradicts the spec"
     );
     assert_eq!(
@@ -595,7 +600,7 @@ fn what_happens_to_a_value_that_was_written_on_demand() {
         ),
     ] {
         let (after, ..) = visit(&binding, feed, &SETTINGS);
-        assert_eq!(after.status.route.is_some(), kept, "{case}");
+        assert_eq!(route_of(&after).is_some(), kept, "{case}");
         assert_eq!(condition(&after, ConditionType::Ready), ready, "{case}");
     }
     let (after, ..) = visit(&same(), on_demand(false), &SETTINGS);
@@ -617,7 +622,7 @@ fn a_target_is_not_taken_back_to_the_old_model_while_nothing_is_known() {
         let (after, actions, _) = visit(&edited, feed, &SETTINGS);
         assert!(actions.writes.is_empty(), "{:?}", actions.writes);
         assert!(actions.removals.is_empty());
-        assert_eq!(after.status.route, before.status.route);
+        assert_eq!(route_of(&after), route_of(&before));
     }
 }
 
@@ -682,7 +687,7 @@ fn an_edit_of_a_class_withdraws_nothing() {
         let edited = with_class(&before, Some(class));
         let (after, actions, outcome) = visit(&edited, full(), &SETTINGS);
         assert!(actions.removals.is_empty(), "{class}");
-        assert_eq!(after.status.route, before.status.route, "{class}");
+        assert_eq!(route_of(&after), route_of(&before), "{class}");
         assert_eq!(
             condition(&after, ConditionType::Ready),
             (ConditionStatus::False, reason),
@@ -711,7 +716,7 @@ fn a_class_that_is_gone_takes_no_value_away_and_gives_none() {
     let before = bound_by_class();
     let (after, actions, _) = visit(&with_class(&before, None), full(), &SETTINGS);
     assert!(actions.removals.is_empty());
-    assert_eq!(after.status.route, before.status.route);
+    assert_eq!(route_of(&after), route_of(&before));
     assert_eq!(
         condition(&after, ConditionType::Ready),
         (ConditionStatus::False, Reason::ClassNotFound)
@@ -719,7 +724,7 @@ fn a_class_that_is_gone_takes_no_value_away_and_gives_none() {
     let (back, ..) = visit(&with_class(&after, Some(CHAT)), full(), &SETTINGS);
     assert_eq!(back.status, before.status);
     let (new, actions, _) = visit(&of_class(None), full(), &SETTINGS);
-    assert!(actions.writes.is_empty() && new.status.route.is_none());
+    assert!(actions.writes.is_empty() && route_of(&new).is_none());
     assert_eq!(
         condition(&new, ConditionType::Ready),
         (ConditionStatus::False, Reason::ClassNotFound)
@@ -736,7 +741,7 @@ fn a_class_that_is_gone_takes_no_value_away_and_gives_none() {
         condition(&gone, ConditionType::Ready).1,
         Reason::ClassNotFound
     );
-    assert_eq!(gone.status.route, on_demand_bound.status.route);
+    assert_eq!(route_of(&gone), route_of(&on_demand_bound));
 }
 
 #[test]
@@ -745,7 +750,7 @@ fn the_limit_of_a_class_withdraws() {
     let limited = "{model: 'anthropic.claude-sonnet-4-5-20250929-v1:0', geography: eu, allowedRegions: ['@us']}";
     let (after, actions, _) = visit(&with_class(&before, Some(limited)), full(), &SETTINGS);
     assert_eq!(actions.removals[0].cause, RemovalCause::Withdrawn);
-    assert_eq!(after.status.route, None);
+    assert_eq!(route_of(&after), None);
     let message = ready_message(&after);
     assert!(
         message.contains("the class's spec.allowedRegions"),
@@ -754,5 +759,5 @@ fn the_limit_of_a_class_withdraws() {
     // The limit holds also where the class is not for the namespace.
     let refused = "{model: a.b, geography: eu, allowedRegions: ['@us'], namespaceSelector: {matchLabels: {team: x}}}";
     let (after, ..) = visit(&with_class(&before, Some(refused)), full(), &SETTINGS);
-    assert_eq!(after.status.route, None);
+    assert_eq!(route_of(&after), None);
 }

@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     answer::Answer,
-    observed::{Binding, Observed, Settings},
+    observed::{Entry, Observed, Settings},
     publication::contradiction,
     status::{Finding, WrittenRoute},
 };
@@ -25,18 +25,16 @@ use super::{
 /// to the written route both as it was written and as the new data list it: `written_judgement` is their judgement of both.
 pub fn hold_back(
     answer: Answer,
+    entry: Entry<'_>,
     observed: &Observed,
     written_judgement: Option<&Judgement>,
     settings: &Settings,
     embedded: &Embedded,
     day: Date,
 ) -> Answer {
-    let binding = &*observed.binding;
-    let (Some(written), Some(judgement), Some(catalog)) = (
-        &binding.status.route,
-        written_judgement,
-        &observed.feed.catalog,
-    ) else {
+    let (Some(written), Some(judgement), Some(catalog)) =
+        (entry.written(), written_judgement, &observed.feed.catalog)
+    else {
         return answer;
     };
     let Answer::Yes { route: fresh, .. } = &answer else {
@@ -46,7 +44,7 @@ pub fn hold_back(
         || written.route == fresh.route
         // Another class or stage is as an edit of the spec.
         || written.class != fresh.class
-        || !only_the_data_differs(binding, written, catalog)
+        || !only_the_data_differs(entry, written, catalog)
         || lifecycle::outlived(catalog, embedded, &written.route.model, day).is_some()
         || !judgement.permits()
     {
@@ -54,23 +52,23 @@ pub fn hold_back(
     }
     Answer::Yes {
         judgement: judgement.clone(),
-        finding: held_back(binding, written, fresh, catalog),
+        finding: held_back(entry, written, fresh, catalog),
         route: with_account(written, settings.account.as_ref()),
     }
 }
 
 /// Says whether the written route was found for this same spec, in embedded data of another date.
-fn only_the_data_differs(binding: &Binding, written: &WrittenRoute, catalog: &Catalog) -> bool {
+fn only_the_data_differs(entry: Entry<'_>, written: &WrittenRoute, catalog: &Catalog) -> bool {
     let embedded = SourceKind::Embedded;
     catalog.source() == embedded
         && written.provenance.source == embedded
         && catalog.as_of() != Some(written.provenance.as_of.as_ref())
-        && binding.status.observed_generation == Some(binding.generation)
-        && contradiction(binding, written).is_none()
+        && entry.binding.status.observed_generation == Some(entry.binding.generation)
+        && contradiction(entry).is_none()
 }
 
 fn held_back(
-    binding: &Binding,
+    entry: Entry<'_>,
     written: &WrittenRoute,
     fresh: &WrittenRoute,
     catalog: &Catalog,
@@ -88,7 +86,7 @@ fn held_back(
         written.provenance.as_of,
         catalog.as_of().unwrap_or_default()
     );
-    let request = binding.spec.request.as_ref().ok();
+    let request = entry.request();
     let wanted = request.map(|request| &request.geography);
     let reason = match &old.invocation {
         _ if request.is_some_and(|request| request.model != old.model) => Reason::FallbackModelUsed,

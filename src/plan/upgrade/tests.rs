@@ -2,7 +2,8 @@ use crate::{
     api::condition::ConditionType,
     catalog::{FeedState, Freshness, Profile},
     plan::testing::{
-        SETTINGS, SONNET, condition, edited, embedded_of, full, listing, region, sonnet, visit,
+        SETTINGS, SONNET, condition, edited, embedded_of, full, listing, region, route_of, sonnet,
+        visit,
     },
     residency::{Limit, LimitOrigin},
 };
@@ -73,7 +74,7 @@ fn newer_embedded_data_move_nothing_by_themselves() {
         ),
     ] {
         let (after, ..) = visit(&before, feed, settings);
-        let found = after.status.route.as_ref();
+        let found = route_of(&after);
         let found = found.map(|written| written.route.geography());
         assert_eq!(found, expected, "{name}");
     }
@@ -136,7 +137,7 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
     .0;
     let harmless = nearer("2026-02-01", &["eu-west-1", "eu-west-3"]);
     let (after, actions, _) = visit(&before, harmless, &SETTINGS);
-    assert_eq!(after.status.route, before.status.route);
+    assert_eq!(route_of(&after), route_of(&before));
     assert!(actions.removals.is_empty());
     let said = after.status.condition(ConditionType::RegionSupported);
     let said = &said.expect("a condition").message;
@@ -148,7 +149,7 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
     let outside = || nearer("2026-02-01", &["eu-west-1", "eu-west-2"]);
     let (after, actions, _) = visit(&before, outside(), &SETTINGS);
     assert_eq!(actions.removals.len(), 1);
-    assert_eq!(after.status.route, None);
+    assert_eq!(route_of(&after), None);
 
     // The new data would give another profile, which the limit forbids too: the written one is judged all the same.
     let fallback = "geography: global, fallback: {geographies: [eu]}, allowedRegions: ['@eu']";
@@ -161,7 +162,7 @@ fn corrected_destinations_move_nothing_but_count_for_residency() {
     before.spec = sonnet(fallback).spec;
     let (after, actions, _) = visit(&before, outside(), &SETTINGS);
     assert_eq!(actions.removals.len(), 1);
-    assert_eq!(after.status.route, None);
+    assert_eq!(route_of(&after), None);
 }
 
 #[test]

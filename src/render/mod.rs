@@ -1,5 +1,7 @@
 //! Renders the content of a target: the values of a route, under the target's keys and in its templates.
 
+mod presets;
+
 use std::{
     collections::BTreeMap,
     io::{self, Write},
@@ -7,19 +9,43 @@ use std::{
 };
 
 use minijinja::{
-    Environment, UndefinedBehavior, context,
+    Environment, UndefinedBehavior, Value, context,
     machinery::{Token, tokenize},
     syntax::SyntaxConfig,
+    value::{Enumerator, Object, ObjectRepr},
 };
 
 use crate::{
     api::{CreationPolicy, TargetKind, ValueName},
+    models::{ModelName, Models},
     plain::{LONGEST_QUOTE, plain},
     route::Route,
     types::{AccountId, ApplicationProfileArn, Region},
 };
 
-/// The keys of a target that specifies neither keys nor templates.
+pub use presets::{claude_code, lite_llm};
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KeySource {
+    /// A value of a model.
+    Value {
+        /// The name of the model. `None` for the only one of a binding.
+        model: Option<Arc<str>>,
+        /// The value.
+        value: ValueName,
+    },
+    /// This text.
+    Text(&'static str),
+}
+
+impl From<ValueName> for KeySource {
+    fn from(value: ValueName) -> Self {
+        Self::Value { model: None, value }
+    }
+}
+
+/// The keys of a target that specifies neither keys, templates nor a preset.
 pub const DEFAULT_KEYS: [(&str, ValueName); 5] = [
     ("BEDROCK_DESTINATION_REGIONS", ValueName::DestinationRegions),
     ("BEDROCK_FOUNDATION_MODEL_ID", ValueName::FoundationModelID),
@@ -28,9 +54,33 @@ pub const DEFAULT_KEYS: [(&str, ValueName); 5] = [
     ("BEDROCK_SOURCE_REGION", ValueName::SourceRegion),
 ];
 
-/// The keys that a target has besides, if it specifies neither keys nor templates and the binding names an application profile.
+/// The keys that a target has besides, if it specifies none of these and the binding names an application profile.
 pub const APPLICATION_KEYS: [(&str, ValueName); 1] =
     [("BEDROCK_INVOCATION_ID", ValueName::InvocationID)];
+
+/// What every default key begins with.
+const DEFAULT_PREFIX: &str = "BEDROCK_";
+
+/// Returns the keys that a target without keys, templates and a preset has for a model. The name of one of several models
+/// stands in each, as in `BEDROCK_HAIKU_GEOGRAPHY`.
+pub fn default_keys(
+    model: ModelName<'_>,
+    names_application: bool,
+) -> impl Iterator<Item = (Arc<str>, KeySource)> {
+    let infix = model.map(|name| format!("{}_", name.to_uppercase().replace('-', "_")));
+    let infix = infix.unwrap_or_default();
+    let application = APPLICATION_KEYS.iter().filter(move |_| names_application);
+    let keys = DEFAULT_KEYS.iter().chain(application);
+    let model = model.cloned();
+    keys.map(move |(key, value)| {
+        let rest = key.strip_prefix(DEFAULT_PREFIX).unwrap_or(key);
+        let source = KeySource::Value {
+            model: model.clone(),
+            value: *value,
+        };
+        (format!("{DEFAULT_PREFIX}{infix}{rest}").into(), source)
+    })
+}
 
 /// Keys of every owned Secret, as required by the Service Binding specification for Kubernetes
 /// (<https://servicebinding.io/spec/core/1.1.0/#well-known-secret-entries>).
@@ -76,6 +126,14 @@ pub enum RenderError {
         /// The key.
         key: String,
     },
+    /// A key names a model that there is not.
+    #[error("{key} asks for a value of the model {model:?}, and spec.models has none of this name")]
+    NoModel {
+        /// The key.
+        key: String,
+        /// The model; empty where the key names none.
+        model: String,
+    },
     /// A template is malformed, uses an unknown name, or exceeds a limit.
     #[error("template {key}: {message}")]
     TemplateInvalid {
@@ -86,7 +144,7 @@ pub enum RenderError {
     },
 }
 
-/// What the values of a target are derived from.
+/// What the values of a model are derived from.
 #[derive(Debug, Clone, Copy)]
 pub struct Values<'a> {
     /// The route that workloads use.
@@ -149,30 +207,45 @@ fn anthropic_base_url(region: &Region) -> String {
 pub fn content(
     kind: TargetKind,
     policy: CreationPolicy,
-    keys: &[(Arc<str>, ValueName)],
+    keys: &[(Arc<str>, KeySource)],
     templates: &[(Arc<str>, Arc<str>)],
-    values: Values<'_>,
+    models: &Models<Values<'_>>,
 ) -> Result<BTreeMap<String, String>, RenderError> {
     let mut content = BTreeMap::new();
     if kind == TargetKind::Secret && policy == CreationPolicy::Owner {
         content.extend(SECRET_KEYS.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
-    for (key, name) in keys {
-        let value = values.value(*name).ok_or_else(|| match name {
-            ValueName::ApplicationProfileARN => RenderError::NoApplicationProfile {
-                key: key.to_string(),
-            },
-            _ => RenderError::ValueUnavailable {
-                key: key.to_string(),
-                value: "ProfileARN",
-            },
-        })?;
+    for (key, source) in keys {
+        let value = match source {
+            KeySource::Text(text) => (*text).to_owned(),
+            KeySource::Value { model, value } => key_value(key, model.as_deref(), *value, models)?,
+        };
         content.insert(key.to_string(), value);
     }
     for (key, template) in templates {
-        content.insert(key.to_string(), render_template(key, template, values)?);
+        content.insert(key.to_string(), render_template(key, template, models)?);
     }
     Ok(content)
+}
+
+fn key_value(
+    key: &str,
+    model: Option<&str>,
+    name: ValueName,
+    models: &Models<Values<'_>>,
+) -> Result<String, RenderError> {
+    let key = || key.to_owned();
+    let values = models.get(model).ok_or_else(|| RenderError::NoModel {
+        key: key(),
+        model: model.unwrap_or_default().to_owned(),
+    })?;
+    values.value(name).ok_or_else(|| match name {
+        ValueName::ApplicationProfileARN => RenderError::NoApplicationProfile { key: key() },
+        _ => RenderError::ValueUnavailable {
+            key: key(),
+            value: "ProfileARN",
+        },
+    })
 }
 
 /// The template engine: no loader, no I/O, strict about undefined names, with a limit on steps.
@@ -228,32 +301,100 @@ fn unbounded(template: &str) -> Option<String> {
     })
 }
 
-fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<String, RenderError> {
+/// Returns what a template knows of the route of a model.
+fn route_names(values: Values<'_>) -> BTreeMap<&'static str, Value> {
     let route = values.route;
-    let names = context! {
-        profile => context! {
-            id => route.id(),
-            arn => route.arn(values.account).map_or(minijinja::Value::UNDEFINED, minijinja::Value::from),
-            geography => route.geography(),
-            sourceRegion => route.source_region.as_str(),
-            destinationRegions => route.destinations.names(),
-            foundationModelID => route.model.as_str(),
-            foundationModelARN => route.source_region.foundation_model_arn(&route.model),
-            provider => route.model.provider(),
-            runtimeEndpoint => route.source_region.runtime_endpoint(),
-            openAIBaseURL => openai_base_url(&route.source_region),
-            anthropicBaseURL => anthropic_base_url(&route.source_region),
-        },
-        invocation => context! { id => values.invocation_id() },
-        application => context! {
-            arn => values.application.map_or(minijinja::Value::UNDEFINED, |arn| minijinja::Value::from(arn.as_str())),
-        },
-    };
+    let arn = route.arn(values.account);
+    BTreeMap::from([
+        ("id", route.id().into()),
+        ("arn", arn.map_or(Value::UNDEFINED, Value::from)),
+        ("geography", route.geography().into()),
+        ("sourceRegion", route.source_region.as_str().into()),
+        ("destinationRegions", route.destinations.names().into()),
+        ("foundationModelID", route.model.as_str().into()),
+        (
+            "foundationModelARN",
+            route
+                .source_region
+                .foundation_model_arn(&route.model)
+                .into(),
+        ),
+        ("provider", route.model.provider().into()),
+        (
+            "runtimeEndpoint",
+            route.source_region.runtime_endpoint().into(),
+        ),
+        (
+            "openAIBaseURL",
+            openai_base_url(&route.source_region).into(),
+        ),
+        (
+            "anthropicBaseURL",
+            anthropic_base_url(&route.source_region).into(),
+        ),
+    ])
+}
+
+/// Returns what a template knows of how a model is invoked: `invocation` and `application`.
+fn invocation_names(values: Values<'_>) -> [(&'static str, Value); 2] {
+    let arn = values.application.map(ApplicationProfileArn::as_str);
+    let arn = arn.map_or(Value::UNDEFINED, Value::from);
+    [
+        ("invocation", context! { id => values.invocation_id() }),
+        ("application", context! { arn => arn }),
+    ]
+}
+
+/// Several models as a template sees them: a loop goes through them in the order of their names, and each is also found by its
+/// name.
+#[derive(Debug)]
+struct Named(BTreeMap<Arc<str>, Value>);
+
+impl Object for Named {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Iterable
+    }
+
+    fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
+        self.0.get(name.as_str()?).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.values().cloned().collect())
+    }
+}
+
+/// Returns all that a template knows.
+fn names(models: &Models<Values<'_>>) -> Value {
+    match models {
+        Models::One(values) => {
+            let profile = ("profile", Value::from(route_names(*values)));
+            let all = invocation_names(*values).into_iter().chain([profile]);
+            Value::from(all.collect::<BTreeMap<_, _>>())
+        }
+        Models::Several(several) => {
+            let model = |(name, values): &(Arc<str>, Values<'_>)| {
+                let mut model = route_names(*values);
+                model.extend(invocation_names(*values));
+                model.insert("name", Value::from(&**name));
+                (name.clone(), Value::from(model))
+            };
+            let named = Named(several.iter().map(model).collect());
+            context! { models => Value::from_object(named) }
+        }
+    }
+}
+
+fn render_template(
+    key: &str,
+    template: &str,
+    models: &Models<Values<'_>>,
+) -> Result<String, RenderError> {
     let invalid = |error: &minijinja::Error| RenderError::TemplateInvalid {
         key: key.to_owned(),
         message: match error.line() {
-            Some(line) => format!("line {line}: {}", describe(error)),
-            None => describe(error),
+            Some(line) => format!("line {line}: {}", describe(error, models)),
+            None => describe(error, models),
         },
     };
     if let Some(message) = unbounded(template) {
@@ -269,7 +410,7 @@ fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<Stri
         .map_err(|error| invalid(&error))?;
     let mut output = Bounded(Vec::new());
     template
-        .render_captured_to(names, &mut output)
+        .render_captured_to(names(models), &mut output)
         .map_err(|error| invalid(&error))?;
     String::from_utf8(output.0).map_err(|_| RenderError::TemplateInvalid {
         key: key.to_owned(),
@@ -278,16 +419,41 @@ fn render_template(key: &str, template: &str, values: Values<'_>) -> Result<Stri
 }
 
 /// Describes what is wrong with a template.
-fn describe(error: &minijinja::Error) -> String {
+fn describe(error: &minijinja::Error, models: &Models<Values<'_>>) -> String {
     use minijinja::ErrorKind;
     match error.kind() {
         ErrorKind::OutOfFuel => "takes too many steps: simplify the template".to_owned(),
         ErrorKind::WriteFailure => format!("writes more than {TEMPLATE_OUTPUT} bytes"),
-        ErrorKind::UndefinedError => "uses a name that is not known: available are profile.id, .arn (with an account), .geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint, .openAIBaseURL, .anthropicBaseURL, invocation.id, application.arn (with spec.application)".to_owned(),
+        ErrorKind::UndefinedError => format!(
+            "uses a name that is not known: available are {}",
+            available(models)
+        ),
         kind => error.detail().map_or_else(
             || kind.to_string(),
             |detail| format!("{kind}: {}", plain(detail, LONGEST_QUOTE)),
         ),
+    }
+}
+
+/// Returns the names that a template may use, in words.
+fn available(models: &Models<Values<'_>>) -> String {
+    const OF_ROUTE: &str = ".geography, .sourceRegion, .destinationRegions, .foundationModelID, .foundationModelARN, .provider, .runtimeEndpoint, .openAIBaseURL, .anthropicBaseURL";
+    match models {
+        Models::One(_) => format!(
+            "profile.id, .arn (with an account), {OF_ROUTE}, invocation.id, application.arn (with spec.application)"
+        ),
+        Models::Several(several) => {
+            /// The most names that a message lists.
+            const SHOWN: usize = 4;
+            let names = several.iter().take(SHOWN).map(|(name, _)| &**name);
+            let names: Vec<&str> = names
+                .chain((several.len() > SHOWN).then_some("..."))
+                .collect();
+            format!(
+                "models, to loop over or with one of the names {}: .name, .id, .arn (with an account), {OF_ROUTE}, .invocation.id, .application.arn (with its application)",
+                names.join(", ")
+            )
+        }
     }
 }
 
@@ -333,7 +499,11 @@ mod tests {
     }
 
     /// Returns the values of a route without a known account.
-    fn of(route: &Route) -> Values<'_> {
+    fn of(route: &Route) -> Models<Values<'_>> {
+        Models::One(values(route))
+    }
+
+    fn values(route: &Route) -> Values<'_> {
         Values {
             route,
             account: None,
@@ -342,21 +512,18 @@ mod tests {
     }
 
     fn template(source: &str) -> Result<String, RenderError> {
-        render_template("f", source, of(&route()))
+        render_template("f", source, &of(&route()))
     }
 
     #[test]
     fn default_keys() {
-        let keys: Vec<(Arc<str>, ValueName)> = DEFAULT_KEYS
-            .iter()
-            .map(|(key, name)| ((*key).into(), *name))
-            .collect();
+        let keys: Vec<_> = super::default_keys(None, false).collect();
         let content = content(
             TargetKind::ConfigMap,
             CreationPolicy::Owner,
             &keys,
             &[],
-            of(&route()),
+            &of(&route()),
         )
         .expect("content");
         let lines: Vec<String> = content
@@ -402,11 +569,11 @@ mod tests {
                 "https://bedrock-runtime.eu-west-2.amazonaws.com/anthropic",
             ),
         ] {
-            assert_eq!(of(&on_demand).value(name).as_deref(), Some(expected));
+            assert_eq!(values(&on_demand).value(name).as_deref(), Some(expected));
         }
         let template = "{{ profile.id }} {{ profile.geography }} {{ profile.arn }}";
         assert_eq!(
-            render_template("f", template, of(&on_demand)),
+            render_template("f", template, &of(&on_demand)),
             Ok(format!("amazon.nova-pro-v1:0 on-demand {arn}"))
         );
     }
@@ -452,9 +619,9 @@ mod tests {
                 ),
             ] {
                 let expected = format!("https://{host}{path}");
-                assert_eq!(of(&route).value(name).as_ref(), Some(&expected));
+                assert_eq!(values(&route).value(name).as_ref(), Some(&expected));
                 let template = format!("{{{{ profile.{in_templates} }}}}");
-                assert_eq!(render_template("f", &template, of(&route)), Ok(expected));
+                assert_eq!(render_template("f", &template, &of(&route)), Ok(expected));
             }
         }
     }
@@ -466,7 +633,7 @@ mod tests {
             CreationPolicy::Owner,
             &[],
             &[],
-            of(&route()),
+            &of(&route()),
         )
         .expect("content");
         assert_eq!(owned.get("type").map(String::as_str), Some("bedrock"));
@@ -477,7 +644,7 @@ mod tests {
                 CreationPolicy::Merge,
                 &[],
                 &[],
-                of(&route())
+                &of(&route())
             )
             .expect("content")
             .is_empty()
@@ -486,13 +653,13 @@ mod tests {
 
     #[test]
     fn an_arn_without_an_account_is_unavailable() {
-        let keys = [("ARN".into(), ValueName::ProfileARN)];
+        let keys = [("ARN".into(), ValueName::ProfileARN.into())];
         let error = content(
             TargetKind::ConfigMap,
             CreationPolicy::Owner,
             &keys,
             &[],
-            of(&route()),
+            &of(&route()),
         )
         .expect_err("no account");
         assert!(error.to_string().contains("--account"), "{error}");
