@@ -7,6 +7,7 @@ help: ## Lists the targets
 test: lint controlplane tools .venv/ready tests/iam/node_modules/ready ## Runs every check, against a real apiserver and on a real node too
 	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 REQUIRE_CHAOS=1 CHAOS_SHORT=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
 	tests/e2e/run
+	tests/e2e/getting-started
 
 lint: ## Checks format and lints
 	cargo fmt --check
@@ -28,6 +29,15 @@ catalog-data: ## Regenerates the embedded data from live listings (LISTINGS=FOLD
 chart-docs: ## Generates the chart's README.md from its values.yaml
 	@dev/tools/build helm-docs
 	@.tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
+
+.PHONY: site
+site: ## Builds the documentation as a site, in target/site
+	@dev/tools/mdbook
+	@dev/site/build
+
+.PHONY: reference
+reference: ## Generates docs/reference/ from crds/
+	@UPDATE_GOLDEN=1 cargo test --locked --quiet --test it -- reference::
 
 .PHONY: dashboard-picture
 dashboard-picture: controlplane tools ## Draws docs/dashboard.svg from what Prometheus answers to the dashboard's queries
@@ -54,6 +64,7 @@ install-yaml: ## Prints what an installation without Helm applies
 .PHONY: tools
 tools: ## Builds the tools of the tests, and fetches Prometheus and shellcheck
 	@dev/tools/cargo-deny
+	@dev/tools/mdbook
 	@dev/tools/build actionlint glua hcl2json helm helm-docs kube-score
 	@dev/tools/debian shellcheck=shellcheck
 	@dev/tools/prometheus
@@ -61,6 +72,7 @@ tools: ## Builds the tools of the tests, and fetches Prometheus and shellcheck
 .PHONY: e2e
 e2e: ## Installs the chart on a real node, and sees pods read their IDs (root on Linux; elsewhere skipped)
 	@tests/e2e/run
+	@tests/e2e/getting-started
 
 .PHONY: deny
 deny: ## Looks for crates, licenses and sources that deny.toml does not allow, and for advisories (needs the network)

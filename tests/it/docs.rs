@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use inference_profile_operator::{
@@ -20,20 +19,34 @@ use crate::{common::chart::CHART, house::rust_files};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns the documents: those in the root folder, in `docs/`, beside the applications and of the chart.
-fn documents() -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for folder in [".", "docs", "examples/app", CHART] {
-        for entry in fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.extension().is_some_and(|end| end == "md") {
-                files.push(path);
-            }
-        }
+/// Returns the pages in a folder of the project, in their order.
+fn pages_in(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder");
+    let mut pages: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// Returns the pages of `docs/` and of the folders in it.
+pub fn docs_pages() -> Vec<PathBuf> {
+    ["docs", "docs/how-to", "docs/reference"]
+        .into_iter()
+        .flat_map(pages_in)
+        .collect()
+}
+
+/// Returns the documents: those in the root folder, of `docs/`, beside the applications and of the chart.
+pub fn documents() -> Vec<PathBuf> {
+    let mut files = docs_pages();
+    for folder in [".", "examples/app", CHART] {
+        files.extend(pages_in(folder));
     }
     assert!(files.len() > 5, "the documents were not found: {files:?}");
     files
@@ -228,16 +241,11 @@ fn section<'a>(document: &'a str, anchor: &str) -> &'a str {
 fn the_start_page_leads_to_every_page() {
     let folder = Path::new(ROOT).join("docs");
     let start = text(&folder.join("README.md"));
-    for page in documents()
-        .iter()
-        .filter(|page| page.parent() == Some(&folder))
-    {
-        let name = page
-            .file_name()
-            .and_then(|name| name.to_str())
-            .expect("a name");
+    for page in docs_pages() {
+        let name = page.strip_prefix(&folder).expect("below docs/");
+        let name = name.to_str().expect("a name");
         assert!(
-            name == "README.md" || start.contains(&format!("]({name})")),
+            ["README.md", "SUMMARY.md"].contains(&name) || start.contains(&format!("]({name})")),
             "docs/README.md does not lead to {name}"
         );
     }
@@ -257,79 +265,6 @@ fn the_readme_is_short_and_names_both_commands_first() {
     }
 }
 
-/// How a transcript calls the program.
-const PROGRAM: &str = "cargo run -q --";
-
-/// Returns a document with what its commands print now in the place of what its transcripts show, and the number of
-/// these commands.
-fn transcribed(document: &str) -> (String, usize) {
-    let mut lines = document.lines().peekable();
-    let (mut transcribed, mut commands) = (String::new(), 0);
-    while let Some(line) = lines.next() {
-        transcribed.push_str(line);
-        transcribed.push('\n');
-        let Some(command) = line
-            .strip_prefix("$ ")
-            .filter(|line| line.starts_with(PROGRAM))
-        else {
-            continue;
-        };
-        commands += 1;
-        while lines
-            .next_if(|line| !line.starts_with("$ ") && *line != "```")
-            .is_some()
-        {}
-        transcribed.push_str(&printed(command));
-    }
-    (transcribed, commands)
-}
-
-/// Returns what a command of a transcript prints, without AWS, cluster and home.
-fn printed(command: &str) -> String {
-    let home = tempfile::tempdir().expect("a folder");
-    let program = env!("CARGO_BIN_EXE_inference-profile-operator");
-    let output = Command::new("sh")
-        .args(["-c", &command.replace(PROGRAM, r#""$PROGRAM""#)])
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", home.path())
-        .env("PROGRAM", program)
-        .current_dir(ROOT)
-        .output()
-        .expect("sh can be run");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-#[test]
-fn transcripts_show_what_the_program_prints() {
-    let mut commands = 0;
-    for document in documents() {
-        let shown = text(&document);
-        let (now, here) = transcribed(&shown);
-        commands += here;
-        if now == shown {
-            continue;
-        }
-        if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
-            fs::write(&document, &now).expect("written");
-            continue;
-        }
-        let differs = shown
-            .lines()
-            .zip(now.lines())
-            .position(|(shown, now)| shown != now)
-            .unwrap_or_default();
-        panic!(
-            "{}, line {}, is not what the program prints:\n- {}\n+ {}\nIf the new output is right: UPDATE_GOLDEN=1 cargo test --test it docs::, and read the diff.",
-            document.display(),
-            differs + 1,
-            shown.lines().nth(differs).unwrap_or("(the end)"),
-            now.lines().nth(differs).unwrap_or("(the end)"),
-        );
-    }
-    assert!(commands >= 3, "the transcripts were not found");
-}
-
 #[test]
 fn the_readme_shows_the_example_that_it_renders() {
     let root = Path::new(ROOT);
@@ -345,12 +280,16 @@ fn the_readme_shows_the_example_that_it_renders() {
     );
 }
 
-/// Returns the YAML blocks of a document.
+/// Returns the YAML blocks of a document, without the comment in front that names a file.
 fn yaml_blocks(document: &str) -> Vec<&str> {
     document
         .split("```yaml\n")
         .skip(1)
         .map(|rest| rest.split("```").next().expect("a block"))
+        .map(|block| match block.split_once('\n') {
+            Some((comment, rest)) if comment.starts_with("# ") => rest,
+            _ => block,
+        })
         .collect()
 }
 

@@ -12,6 +12,7 @@ mod bedrock;
 mod catalog_data;
 mod chart;
 mod cli;
+mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod controlplane;
@@ -29,7 +30,9 @@ mod preview;
 mod python;
 #[path = "../common/records.rs"]
 mod records;
+mod reference;
 mod release;
 mod residency;
 mod scan;
 mod served;
+mod site;
