@@ -122,6 +122,9 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The user interrupted a command that had something to clean up.
+    #[error("{0}")]
+    Interrupted(String),
     /// The controller ended.
     #[error("the controller ended")]
     Controller(#[from] crate::controller::ControllerError),
@@ -160,6 +163,7 @@ impl Error {
             | Self::Catalog(_)
             | Self::Cluster(_)
             | Self::Listing { .. }
+            | Self::Interrupted(_)
             | Self::Controller(_)
             | Self::Traces(_)
             | Self::Endpoints { .. }

@@ -7,6 +7,7 @@ pub mod athena;
 pub mod audit;
 mod count;
 mod dedupe;
+pub mod insights;
 mod json;
 mod record;
 mod stream;

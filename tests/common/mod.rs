@@ -2,6 +2,7 @@
 
 pub mod bedrock_server;
 pub mod chart;
+pub mod logs_server;
 pub mod program;
 pub mod refusals;
 pub mod serving;

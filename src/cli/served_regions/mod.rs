@@ -2,6 +2,7 @@
 
 mod athena;
 mod files;
+pub(in crate::cli) mod live;
 mod progress;
 mod reading;
 mod report;
@@ -21,6 +22,7 @@ pub(in crate::cli) use self::report::{SeenServed, ServedReport};
 use self::{
     athena::AthenaOptions,
     files::{Walk, is_standard_input},
+    live::{Live, LiveOptions},
     reading::{Outcome, Progress},
     report::{Files, Report, audit_report, counts_table, csv, grouped, outside_text, profiles},
 };
@@ -91,6 +93,8 @@ pub struct ServedRegionsArgs {
     list: u16,
     #[command(flatten)]
     athena: AthenaOptions,
+    #[command(flatten)]
+    live: LiveOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -114,11 +118,26 @@ pub(super) async fn run(
     }
     let bindings = args.bindings(err).await?;
     let applications = applications(&args.application_profiles)?;
-    let walk = Walk::new(&args.paths)?;
     let seen = (!args.no_dedupe).then(|| Seen::new(args.dedupe_limit));
     let is_audit = bindings.is_some();
     let most = if is_audit { args.list.into() } else { 0 };
-    let read = read(walk, seen.as_ref(), most);
+    let is_live = args.live.is_asked_for();
+    let (read, bytes_scanned) = if is_live {
+        let region = args.region.optional()?;
+        let live = args.live.read(region, seen.as_ref(), most, err).await?;
+        let Live {
+            counts,
+            bytes_scanned,
+        } = live;
+        let read = Outcome {
+            counts,
+            ..Outcome::default()
+        };
+        (read, bytes_scanned)
+    } else {
+        let walk = Walk::new(&args.paths)?;
+        (read(walk, seen.as_ref(), most), None)
+    };
     drop(seen);
     let bindings = bindings.unwrap_or_default();
     let known = args
@@ -132,8 +151,9 @@ pub(super) async fn run(
             read: read.files,
             damaged: read.damaged,
         },
+        bytes_scanned,
         records: counts.records,
-        duplicates_looked_for: !args.no_dedupe,
+        duplicates_looked_for: !args.no_dedupe && (!is_live || args.live.finds_duplicates()),
         profiles: profiles(&counts),
         audit: audit.as_ref().map(|audit| audit_report(audit, most)),
     };
@@ -150,8 +170,9 @@ pub(super) async fn run(
             err.write_all(listing.as_bytes())?;
         }
     }
-    remarks(&report, &read, err)?;
-    if report.records.requests == 0 && (report.records.bad > 0 || read.files == 0) {
+    remarks(&report, &read, is_live, err)?;
+    let is_nothing = report.records.bad > 0 || read.files == 0;
+    if !is_live && report.records.requests == 0 && is_nothing {
         return Err(Error::BadInput(format!(
             "no record of a request in {} files: give model invocation logs or CloudTrail records of Bedrock",
             read.files
@@ -351,7 +372,7 @@ fn of_cluster(
 }
 
 /// Says what else there is to know.
-fn remarks(report: &Report, read: &Outcome, err: &mut impl Write) -> io::Result<()> {
+fn remarks(report: &Report, read: &Outcome, is_live: bool, err: &mut impl Write) -> io::Result<()> {
     let records = &report.records;
     let mut parts = vec![format!("requests: {}", grouped(records.requests))];
     for (number, what) in [
@@ -363,7 +384,9 @@ fn remarks(report: &Report, read: &Outcome, err: &mut impl Write) -> io::Result<
             parts.push(format!("{what}: {}", grouped(number)));
         }
     }
-    parts.push(format!("files: {}", grouped(report.files.read)));
+    if !is_live {
+        parts.push(format!("files: {}", grouped(report.files.read)));
+    }
     writeln!(err, "{}", parts.join(", "))?;
     if records.mantle > 0 {
         writeln!(
