@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures::future::{BoxFuture, FutureExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,7 +13,15 @@ use super::{
     aws_json::{Call, JsonClient, Service, Shared},
     bedrock::error::Failure,
 };
-use crate::{catalog::CatalogError, pause, types::Region};
+use crate::{
+    catalog::CatalogError,
+    pause,
+    served::{
+        self, Counted,
+        insights::{self, Window},
+    },
+    types::Region,
+};
 
 /// The most rows that a query gives.
 pub const MOST_ROWS: usize = 10_000;
@@ -342,6 +351,52 @@ impl Logs {
 
     fn read<T: for<'de> Deserialize<'de>>(&self, body: &[u8]) -> Result<T, CatalogError> {
         serde_json::from_slice(body).map_err(|_| self.client.not_understood())
+    }
+}
+
+/// A log group of model invocation logging, in each source region.
+#[derive(Debug)]
+pub struct InvocationLogs {
+    shared: Shared,
+    log_group: String,
+}
+
+impl InvocationLogs {
+    /// Returns the logs. Sends nothing.
+    #[must_use]
+    pub fn new(shared: Shared, log_group: String) -> Self {
+        Self { shared, log_group }
+    }
+}
+
+impl served::Logs for InvocationLogs {
+    /// Makes one query. Where this is dropped before its end, the query ends by itself.
+    fn count<'a>(
+        &'a self,
+        region: &'a Region,
+        window: Window,
+    ) -> BoxFuture<'a, Result<Counted, CatalogError>> {
+        async move {
+            let text = insights::query(window);
+            let query = Query {
+                log_group: &self.log_group,
+                text: &text,
+                since: window.since,
+                until: window.until,
+                most_bytes: u64::MAX,
+            };
+            let logs = Logs::new(&self.shared, region).await;
+            let answer = logs.run(query, |_| (), std::future::pending()).await;
+            match answer {
+                Ok(answer) => Ok(Counted {
+                    counts: insights::found(&answer.rows, 0).counts,
+                    bytes_scanned: answer.bytes_scanned,
+                }),
+                Err(QueryError::Failed(error)) => Err(error),
+                Err(error) => Err(CatalogError::ServiceError(error.to_string())),
+            }
+        }
+        .boxed()
     }
 }
 

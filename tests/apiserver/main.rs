@@ -54,6 +54,7 @@ mod rollout;
 mod running;
 mod scan;
 mod secrets;
+mod served;
 mod several_models;
 mod stage;
 mod steady;
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
             scan::cases(),
             secrets::cases(),
             several_models::cases(),
+            served::cases(),
             steady::cases(),
             suspended::cases(),
             traces::cases(),

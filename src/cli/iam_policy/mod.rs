@@ -18,6 +18,7 @@ use super::{
     catalogs::Catalogs,
     input::{Given, Input},
     options::{AccountOptions, CatalogOptions, DayOptions, LimitOptions, RegionOptions},
+    served_regions::log_group,
 };
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
@@ -92,6 +93,12 @@ pub struct IamPolicyArgs {
     /// ARN of a role that the operator may assume, where * stands for any text; repeatable
     #[arg(long, value_name = "ARN", requires = "operator")]
     assume_role: Vec<String>,
+    /// Log group of model invocation logging that the operator, or `served-regions`, may query
+    #[arg(long, value_name = "NAME", requires = "operator", value_parser = log_group)]
+    invocation_log_group: Option<String>,
+    /// Whether `served-regions --cloudtrail` may look up events
+    #[arg(long, requires = "operator")]
+    lookup_events: bool,
     /// Says what these service control policies deny, instead of printing policies; one option per level, from the root down to
     /// the account, with the files of a level separated by commas
     #[arg(
@@ -422,7 +429,11 @@ fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
         .as_ref()
         .map_or("aws", |region| region.partition().name);
     let roles: BTreeSet<String> = args.assume_role.iter().cloned().collect();
-    let document = operator::policy(partition, account, &roles);
+    let logs = operator::ServedLogs {
+        log_group: args.invocation_log_group.as_deref(),
+        lookup_events: args.lookup_events,
+    };
+    let document = operator::policy(partition, account, &roles, logs);
     within(
         &document,
         MANAGED_POLICY_LIMIT,

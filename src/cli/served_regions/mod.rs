@@ -2,7 +2,7 @@
 
 mod athena;
 mod files;
-pub(in crate::cli) mod live;
+mod live;
 mod progress;
 mod reading;
 mod report;
@@ -18,6 +18,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
+pub(in crate::cli) use self::live::log_group;
 pub(in crate::cli) use self::report::{SeenServed, ServedReport};
 use self::{
     athena::AthenaOptions,
@@ -29,7 +30,7 @@ use self::{
 use super::{
     Error, SERVED_OUTSIDE,
     catalogs::Catalogs,
-    evidence,
+    evidence::{self, InForce},
     input::{Given, Input},
     options::{CatalogOptions, LimitOptions, RegionOptions},
     output,
@@ -226,20 +227,19 @@ impl ServedRegionsArgs {
         let region = self.region.optional()?;
         if self.cluster {
             let namespaces = self.namespace.as_slice();
-            let (bindings, limits, remark) = evidence::bindings_and_limits(namespaces).await?;
-            if let Some(remark) = remark {
+            let (bindings, in_force, remarks) = evidence::bindings_in_force(namespaces).await?;
+            for remark in remarks {
                 writeln!(err, "{remark}")?;
             }
             let (mut bound, mut left_out) = (Vec::new(), 0);
             for wire in &bindings {
                 let namespace = wire.metadata.namespace.as_deref().unwrap_or_default();
-                let limit = limits.get(namespace).cloned().unwrap_or_default();
                 let models = wire.spec.models.as_ref().map_or(1, BTreeMap::len);
                 let before = bound.len();
                 bound.extend(of_cluster(
                     wire,
                     namespace,
-                    &limit,
+                    &in_force,
                     operator.as_ref(),
                     region.as_ref(),
                 ));
@@ -248,7 +248,7 @@ impl ServedRegionsArgs {
             if left_out > 0 {
                 writeln!(
                     err,
-                    "not judged by: {left_out} bindings that name no source region and have no route, or that can't be understood; --region gives the operator's"
+                    "not judged by: {left_out} bindings that name no source region and have no route, whose class does not serve them, or that can't be understood; --region gives the operator's"
                 )?;
             }
             return Ok(Some(bound));
@@ -349,7 +349,7 @@ fn bound(
 fn of_cluster(
     wire: &InferenceProfileBinding,
     namespace: &str,
-    of_namespace: &NamespaceLimit,
+    in_force: &InForce,
     of_operator: Option<&Limit>,
     region: Option<&Region>,
 ) -> Vec<Bound> {
@@ -362,11 +362,15 @@ fn of_cluster(
     let Some(region) = own.or(written).or_else(|| region.cloned()) else {
         return Vec::new();
     };
-    let spec = Spec::parse(&wire.spec, &name, &region);
+    let mut spec = Spec::parse(&wire.spec, &name, &region);
+    let known = in_force.namespaces.get(namespace);
+    let labels = known.map(|(_, labels)| labels);
+    spec.apply_class(|name| in_force.class(name), namespace, labels);
+    let of_namespace = known.map(|(limit, _)| limit.clone());
     bound(
         &format!("{namespace}/{name}"),
         &spec,
-        of_namespace,
+        &of_namespace.unwrap_or_default(),
         of_operator,
     )
 }
@@ -469,4 +473,42 @@ fn tell_more(all: u64, told: usize, err: &mut impl Write) -> io::Result<()> {
         writeln!(err, "  and {} more", grouped(more))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::class::{Class, Labels};
+
+    #[test]
+    fn a_binding_of_the_cluster_is_judged_by_its_class() {
+        let wire = json!({
+            "apiVersion": "inferenceprofiles.dev/v1alpha1", "kind": "InferenceProfileBinding",
+            "metadata": {"name": "chat", "namespace": "shop"}, "spec": {"className": "chat"},
+        });
+        let wire: InferenceProfileBinding = serde_json::from_value(wire).expect("a binding");
+        let yaml = "{model: a.b, geography: us, allowedRegions: ['us-*']}";
+        let class = Class::parse("chat", &serde_yaml::from_str(yaml).expect("a class"));
+        let namespaces =
+            BTreeMap::from([("shop".into(), (NamespaceLimit::Unset, Labels::default()))]);
+        let region = "us-east-1".parse().ok();
+        let found = |classes| {
+            let namespaces = namespaces.clone();
+            let in_force = InForce {
+                namespaces,
+                classes,
+            };
+            of_cluster(&wire, "shop", &in_force, None, region.as_ref())
+        };
+        let bound = found(Some([("chat".into(), class)].into())).expect("what it asks for");
+        assert_eq!(bound.request.model.as_str(), "a.b");
+        let outside: Region = "eu-west-1".parse().expect("a region");
+        let here = crate::route::Destinations::regions(vec![outside.clone()]);
+        assert!(bound.limits.verdict(&outside, &here).forbids());
+        for unknown in [None, Some(BTreeMap::new())] {
+            assert!(found(unknown).is_none(), "nothing is known of the class");
+        }
+    }
 }

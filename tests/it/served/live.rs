@@ -201,19 +201,16 @@ async fn what_would_scan_too_much_is_not_begun() {
 #[tokio::test]
 async fn a_query_that_scans_more_than_it_may_is_stopped() {
     let server = logs().await;
-    server.set_looks(2);
-    let output = group(&server, &["--max-scan", "6999", "--since", "24h"]).await;
-    assert_eq!(
-        output.code,
-        Some(2),
-        "the estimate says so before: {output:#?}"
-    );
+    server.set_record_bytes(1_000_000);
     // An estimate can be wrong.
-    server.fail("DescribeLogGroups", []);
-    server.without_estimate();
-    server.set_record_bytes(1);
-    let started = group(&server, &["--max-scan", "8"]).await;
-    assert_eq!(started.code, Some(0), "{started:#?}");
+    server.set_estimate(1000);
+    server.set_looks(4);
+    let output = group(&server, &["--max-scan", "2MB"]).await;
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    let said = "error: eu-west-1: the query was stopped, because 3.0 MB were scanned, and --max-scan allows 2.0 MB: give a shorter --since, fewer --source-region, or a higher --max-scan\n";
+    assert!(output.stderr.ends_with(said), "{output:#?}");
+    assert_eq!(server.asked("StopQuery").len(), 1);
+    assert_eq!(server.queries().len(), 1, "the next region is not asked");
 }
 
 #[tokio::test]
@@ -230,7 +227,7 @@ async fn an_interrupted_query_is_stopped() {
     ];
     // The estimate takes as long; only storage says how much there is.
     server.without_estimate();
-    let mut child = command(&server, &arguments)
+    let child = command(&server, &arguments)
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("it runs");
