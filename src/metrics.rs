@@ -166,7 +166,7 @@ struct Requested {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Served {
+struct ServedRequests {
     profile: String,
     source_region: &'static str,
     served_region: &'static str,
@@ -194,7 +194,7 @@ pub struct Metrics {
     writes: Family<Written, Counter>,
     listings: Family<Listed, Counter>,
     requests: Family<Requested, Counter>,
-    served: Family<Served, Counter>,
+    served: Family<ServedRequests, Counter>,
     log_queries: Family<Listed, Counter>,
     scanned: Family<Scanned, Counter>,
     leading: Family<Named, Gauge>,
@@ -381,7 +381,7 @@ impl Metrics {
         served_region: &'static str,
         requests: u64,
     ) {
-        let labels = Served {
+        let labels = ServedRequests {
             profile: profile.to_owned(),
             source_region,
             served_region,

@@ -922,8 +922,8 @@ fn failing_bindings_are_named_up_to_a_bound() {
         (2, &["a", "b"], 2),
         (0, &[], 4),
     ] {
-        let (named, more) = cache.failing(most);
-        let names: Vec<&str> = named.keys().map(|key| key.name.as_ref()).collect();
+        let (failing, more) = cache.failing(most);
+        let names: Vec<&str> = failing.keys().map(|key| key.name.as_ref()).collect();
         assert_eq!((names.as_slice(), more), (expected, left_out), "{most}");
     }
     let (named, _) = cache.failing(9);

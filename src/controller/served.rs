@@ -225,7 +225,7 @@ impl ServedRequests {
                 }
                 Err(error) => {
                     self.metrics.queried_logs(label, Err(error.reason()));
-                    term.failed(region, window.since, &error);
+                    term.failed(&region, window.since, &error);
                 }
             }
         }
@@ -318,7 +318,7 @@ impl Term {
         }
     }
 
-    fn failed(&mut self, region: Region, since: i64, error: &CatalogError) {
+    fn failed(&mut self, region: &Region, since: i64, error: &CatalogError) {
         // What is not counted now is counted later; without this, a region that never answered would begin anew each time.
         self.counted.entry(region.clone()).or_insert(since);
         if self.failing.insert(region.clone()) {

@@ -1,6 +1,7 @@
 //! The same count in CloudWatch Logs Insights: the query, and its rows as counts. No prompt leaves CloudWatch.
 //!
 //! Sources: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax-Stats.html>,
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax-operations-functions.html>,
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html>
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub fn query(window: Window) -> String {
     let (since, until) = (window.since * SECOND, window.until * SECOND);
     format!(
         "fields jsonParse(@message) as record\n\
-         | filter @timestamp >= {since} and @timestamp < {until}\n\
+         | filter toMillis(@timestamp) >= {since} and toMillis(@timestamp) < {until}\n\
          | filter record.schemaType = \"ModelInvocationLog\" and (ispresent(record.inferenceRegion) or not ispresent(record.errorCode))\n\
          | stats count(*) as requests, count_distinct(record.requestId) as requestIds, \
          sum(record.input.inputTokenCount) as inputTokens, sum(record.output.outputTokenCount) as outputTokens, \
@@ -87,12 +88,12 @@ pub fn found(rows: &[BTreeMap<String, String>], named: usize) -> Found {
                 id: id.chars().take(count::LONGEST_REQUEST_ID).collect(),
             })
         };
-        let names = [("firstRequest", first), ("lastRequest", last)];
-        let names = names
+        let ends = [("firstRequest", first), ("lastRequest", last)];
+        let ends = ends
             .into_iter()
             .filter_map(|(name, time)| request(name, time));
         found.counts.records.requests += requests;
-        let tally = Tally::new(requests, tokens, first, last, names.take(named));
+        let tally = Tally::new(requests, tokens, first, last, ends.take(named));
         found.counts.rows.entry(key).or_default().add(tally, named);
     }
     found
@@ -153,7 +154,9 @@ mod tests {
             since: 1_776_124_800,
             until: 1_776_125_700,
         });
-        assert!(query.contains("@timestamp >= 1776124800000 and @timestamp < 1776125700000"));
+        assert!(query.contains(
+            "toMillis(@timestamp) >= 1776124800000 and toMillis(@timestamp) < 1776125700000"
+        ));
         assert!(query.ends_with("| limit 10000"));
         for body in ["inputBodyJson", "outputBodyJson", "display", "identity"] {
             assert!(!query.contains(body), "{body}");

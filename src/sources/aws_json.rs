@@ -150,9 +150,9 @@ impl ProvideErrorKind for JsonError {
 }
 
 impl JsonClient {
-    pub(super) async fn new(shared: &Shared, service: &'static Service, region: &Region) -> Self {
+    pub(super) fn new(shared: &Shared, service: &'static Service, region: &Region) -> Self {
         let Shared { config, options } = shared;
-        let url = endpoint(config, service, region).await;
+        let url = endpoint(config, service, region);
         let mut settings = Layer::new("signing");
         settings.store_put(SigV4OperationSigningConfig {
             region: Some(SigningRegion::from(SdkRegion::new(region.to_string()))),
@@ -315,15 +315,16 @@ impl JsonClient {
 }
 
 /// Returns where a service of a region is: what the environment and the shared configuration say, or AWS's own endpoint.
-async fn endpoint(config: &SdkConfig, service: &Service, region: &Region) -> String {
+fn endpoint(config: &SdkConfig, service: &Service, region: &Region) -> String {
     let key = ServiceConfigKey::builder()
         .service_id(service.name)
         .env(service.variable)
         .profile("endpoint_url")
         .build();
-    let named = match (config.service_config(), key) {
-        (Some(configured), Ok(key)) => configured.load_config(key),
-        _ => None,
+    let named = if let (Some(configured), Ok(key)) = (config.service_config(), key) {
+        configured.load_config(key)
+    } else {
+        None
     };
     if let Some(url) = named.or_else(|| config.endpoint_url().map(ToOwned::to_owned)) {
         return url;
@@ -336,7 +337,7 @@ async fn endpoint(config: &SdkConfig, service: &Service, region: &Region) -> Str
     )
 }
 
-/// Returns AWS's own endpoint. All endpoints of GovCloud are FIPS endpoints.
+/// Returns AWS's own endpoint. All of `aws-us-gov` are FIPS endpoints.
 fn own_endpoint(host: &str, region: &Region, fips: bool, dual_stack: bool) -> String {
     let partition = region.partition();
     let fips = if fips && partition.name != "aws-us-gov" {

@@ -100,7 +100,7 @@ struct Started {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Results {
+struct Answered {
     status: String,
     #[serde(default)]
     results: Vec<Vec<Field>>,
@@ -139,9 +139,10 @@ struct Group {
 
 impl Logs {
     /// Returns a client. Sends nothing.
-    pub async fn new(shared: &Shared, region: &Region) -> Self {
+    #[must_use]
+    pub fn new(shared: &Shared, region: &Region) -> Self {
         Self {
-            client: JsonClient::new(shared, &SERVICE, region).await,
+            client: JsonClient::new(shared, &SERVICE, region),
             region: region.clone(),
         }
     }
@@ -272,7 +273,7 @@ impl Logs {
         loop {
             tokio::time::sleep(pause::doubled(LOOK, looks / 2, LONGEST_LOOK)).await;
             looks += 1;
-            let found: Results = match self
+            let found: Answered = match self
                 .ask("GetQueryResults", "*", &json!({"queryId": id}))
                 .await
             {
@@ -300,7 +301,7 @@ impl Logs {
     }
 
     /// Returns all rows of a query that is complete.
-    async fn rows(&self, id: &str, first: Results, bytes: u64) -> Result<Answer, QueryError> {
+    async fn rows(&self, id: &str, first: Answered, bytes: u64) -> Result<Answer, QueryError> {
         let mut answer = Answer {
             rows: Vec::new(),
             bytes_scanned: bytes,
@@ -385,7 +386,7 @@ impl served::Logs for InvocationLogs {
                 until: window.until,
                 most_bytes: u64::MAX,
             };
-            let logs = Logs::new(&self.shared, region).await;
+            let logs = Logs::new(&self.shared, region);
             let answer = logs.run(query, |_| (), std::future::pending()).await;
             match answer {
                 Ok(answer) => Ok(Counted {

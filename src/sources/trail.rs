@@ -81,9 +81,10 @@ struct Event {
 
 impl Trail {
     /// Returns a client. Sends nothing.
-    pub async fn new(shared: &Shared, region: &Region) -> Self {
+    #[must_use]
+    pub fn new(shared: &Shared, region: &Region) -> Self {
         Self {
-            client: JsonClient::new(shared, &SERVICE, region).await,
+            client: JsonClient::new(shared, &SERVICE, region),
             next: Mutex::new(Instant::now()),
         }
     }
@@ -136,7 +137,6 @@ impl Trail {
 
     fn read(&self, body: Vec<u8>) -> Result<Page, CatalogError> {
         let wire: Wire = serde_json::from_slice(&body).map_err(|_| self.client.not_understood())?;
-        #[expect(clippy::cast_possible_truncation, reason = "a time in seconds")]
         let oldest = wire
             .events
             .iter()
@@ -145,8 +145,16 @@ impl Trail {
         Ok(Page {
             body,
             events: wire.events.len(),
-            oldest: oldest.map(|time| time as i64),
+            oldest: oldest.map(seconds),
             next: wire.next_token,
         })
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a time in seconds; the conversion saturates"
+)]
+fn seconds(time: f64) -> i64 {
+    time as i64
 }

@@ -117,7 +117,7 @@ async fn the_process_serves_probes_and_metrics(stage: &Stage) {
     for line in [
         r#"inference_profile_operator_bindings{ready="True",reason="Bound"} 1"#,
         r#"inference_profile_operator_writes_total{kind="ConfigMap",operation="apply",result="success"} 1"#,
-        r#"inference_profile_operator_bindings_failing_unnamed 0"#,
+        "inference_profile_operator_bindings_failing_unnamed 0",
         r#"leader_election_master_status{name="inference-profile-operator"} 1"#,
         r#"workqueue_depth{name="inferenceprofilebinding",priority="high"} 0"#,
         r#"controller_runtime_max_concurrent_reconciles{controller="inferenceprofilebinding"} 64"#,

@@ -238,7 +238,7 @@ async fn answer(State(content): State<Shared>, headers: HeaderMap, body: Bytes) 
         "StartQuery" => content.start(&asked),
         "GetQueryResults" => content.results(&asked),
         "StopQuery" => content.stop(&asked),
-        "DescribeLogGroups" => content.describe(&asked),
+        "DescribeLogGroups" => Ok(content.describe(&asked)),
         "LookupEvents" => content.lookup(&asked),
         _ => refused("UnknownOperationException", ""),
     };
@@ -353,7 +353,7 @@ impl Content {
         }
     }
 
-    fn describe(&mut self, asked: &Asked) -> Result<Value, Refusal> {
+    fn describe(&self, asked: &Asked) -> Value {
         let prefix = asked.input["logGroupNamePrefix"]
             .as_str()
             .unwrap_or_default();
@@ -370,7 +370,7 @@ impl Content {
                 })
             })
             .collect();
-        Ok(json!({"logGroups": groups}))
+        json!({"logGroups": groups})
     }
 
     fn lookup(&mut self, asked: &Asked) -> Result<Value, Refusal> {
@@ -434,8 +434,8 @@ impl Content {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a time in seconds")]
 fn number(value: &Value) -> i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "a time in seconds")]
     value.as_f64().map_or(0, |number| number as i64)
 }
 
@@ -460,9 +460,9 @@ fn count(query: &str, records: &[&Value]) -> Option<Vec<Value>> {
         && stats.ends_with("by record.modelId, record.region, record.inferenceRegion")
         && limit == "limit 10000";
     let (since, until) = time
-        .strip_prefix("filter @timestamp >= ")
+        .strip_prefix("filter toMillis(@timestamp) >= ")
         .filter(|_| known)?
-        .split_once(" and @timestamp < ")?;
+        .split_once(" and toMillis(@timestamp) < ")?;
     let (since, until): (i64, i64) = (since.parse().ok()?, until.parse().ok()?);
     let mut groups: BTreeMap<[Option<&str>; 3], Vec<&Value>> = BTreeMap::new();
     for record in records {

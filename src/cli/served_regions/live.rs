@@ -183,7 +183,7 @@ impl LiveOptions {
         };
         let mut clients = Vec::new();
         for region in regions {
-            clients.push((region, Logs::new(&shared, region).await));
+            clients.push((region, Logs::new(&shared, region)));
         }
         self.state_and_check(&clients, query, err).await?;
         let mut live = Live::default();
@@ -191,14 +191,14 @@ impl LiveOptions {
         let interrupted = ctrl_c().map(drop).shared();
         for (region, logs) in &clients {
             let most_bytes = self.max_scan.0.saturating_sub(scanned);
-            let line = Line::new();
-            let tell = |bytes| line.write(&format!("{region}: {} scanned", Bytes(bytes)));
+            let status = Line::new();
+            let tell = |bytes| status.write(&format!("{region}: {} scanned", Bytes(bytes)));
             let query = Query {
                 most_bytes,
                 ..query
             };
             let answer = logs.run(query, tell, interrupted.clone()).await;
-            drop(line);
+            drop(status);
             let answer = answer.map_err(|error| self.failed(error, region, scanned))?;
             scanned += answer.bytes_scanned;
             let found = insights::found(&answer.rows, named);
@@ -295,22 +295,22 @@ async fn lookup(
     )?;
     let progress = Progress::default();
     let each = regions.iter().map(async |region| {
-        let trail = Trail::new(&shared, region).await;
+        let trail = Trail::new(&shared, region);
         region_events(&trail, window, Counter::new(seen, named), &progress).await
     });
-    let line = Line::new();
+    let status = Line::new();
     let shown = async {
         let mut ticks = interval(INTERVAL);
         loop {
             ticks.tick().await;
-            line.write(&progress.to_string());
+            status.write(&progress.to_string());
         }
     };
     let counters = tokio::select! {
         counters = try_join_all(each) => counters?,
         () = shown => Vec::new(),
     };
-    drop(line);
+    drop(status);
     let mut live = Live::default();
     for counter in counters {
         counter.finish(&mut live.counts);

@@ -414,13 +414,11 @@ pub(in crate::sources) fn denied_call(
     let remedy = message
         .and_then(Denial::read)
         .and_then(|denial| denial.remedy(permission, &needed));
-    match remedy {
-        Some(remedy) => format!("{head}, {remedy}"),
-        None => {
-            let why = message.and_then(reason).unwrap_or_default();
-            format!("{head}{why}: allow {permission} on {resource}")
-        }
+    if let Some(remedy) = remedy {
+        return format!("{head}, {remedy}");
     }
+    let why = message.and_then(reason).unwrap_or_default();
+    format!("{head}{why}: allow {permission} on {resource}")
 }
 
 /// Returns the ARN of the caller from AWS's usual sentence.

@@ -38,7 +38,7 @@ def expect_error(name, call):
 def query(since, until):
     return (
         "fields jsonParse(@message) as record"
-        f" | filter @timestamp >= {since * 1000} and @timestamp < {until * 1000}"
+        f" | filter toMillis(@timestamp) >= {since * 1000} and toMillis(@timestamp) < {until * 1000}"
         ' | filter record.schemaType = "ModelInvocationLog"'
         " and (ispresent(record.inferenceRegion) or not ispresent(record.errorCode))"
         " | stats count(*) as requests by record.modelId, record.region, record.inferenceRegion | limit 10000"
