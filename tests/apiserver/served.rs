@@ -186,10 +186,7 @@ async fn requests_are_counted_and_those_outside_are_told_once(stage: &mut Stage)
         Some("True"),
         "it informs"
     );
-    let outside = told
-        .status
-        .as_ref()
-        .and_then(|it| it.served_outside.clone());
+    let outside = told.status.as_ref().map(|it| it.served_outside.clone());
     assert_eq!(outside.expect("a status")[0].regions, ["us-west-2"]);
     assert_eq!(verdict(&stage.binding("free").await, WITHIN), None);
     let after = versions().await;
