@@ -166,6 +166,18 @@ struct Requested {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServedRequests {
+    profile: String,
+    source_region: &'static str,
+    served_region: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Scanned {
+    region: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Named {
     name: &'static str,
 }
@@ -182,6 +194,9 @@ pub struct Metrics {
     writes: Family<Written, Counter>,
     listings: Family<Listed, Counter>,
     requests: Family<Requested, Counter>,
+    served: Family<ServedRequests, Counter>,
+    log_queries: Family<Listed, Counter>,
+    scanned: Family<Scanned, Counter>,
     leading: Family<Named, Gauge>,
 }
 
@@ -211,6 +226,9 @@ impl Metrics {
             writes: Family::default(),
             listings: Family::default(),
             requests: Family::default(),
+            served: Family::default(),
+            log_queries: Family::default(),
+            scanned: Family::default(),
             leading: Family::default(),
         };
         let mut registry = metrics.registry.lock();
@@ -254,6 +272,22 @@ impl Metrics {
             "inference_profile_operator_aws_requests",
             "Requests to Bedrock, by operation and result; each attempt counts",
             metrics.requests.clone(),
+        );
+        registry.register(
+            "inference_profile_operator_requests_served",
+            "Requests to Bedrock in the invocation logs, by profile, source region and region served; profile is other if no \
+             binding uses it",
+            metrics.served.clone(),
+        );
+        registry.register(
+            "inference_profile_operator_invocation_log_queries",
+            "Queries of the invocation logs: success, or why they failed",
+            metrics.log_queries.clone(),
+        );
+        registry.register(
+            "inference_profile_operator_invocation_log_scanned_bytes",
+            "Bytes of invocation logs that CloudWatch Logs Insights scanned",
+            metrics.scanned.clone(),
         );
         registry.register(
             "leader_election_master_status",
@@ -337,6 +371,35 @@ impl Metrics {
         // The first success after failures must be seen as an increase, which a new series is not.
         count(SUCCESS).inc_by(0);
         count(failure.map_or(SUCCESS, Reason::as_str)).inc();
+    }
+
+    /// Counts requests in the invocation logs. All must come from closed sets.
+    pub fn served(
+        &self,
+        profile: &str,
+        source_region: &'static str,
+        served_region: &'static str,
+        requests: u64,
+    ) {
+        let labels = ServedRequests {
+            profile: profile.to_owned(),
+            source_region,
+            served_region,
+        };
+        self.served.get_or_create(&labels).inc_by(requests);
+    }
+
+    /// Counts a query of the invocation logs: a success with the bytes that it scanned, or a failure with its reason. `region` must
+    /// come from a closed set.
+    pub fn queried_logs(&self, region: &'static str, outcome: Result<u64, Reason>) {
+        const SUCCESS: &str = "success";
+        let count = |result| self.log_queries.get_or_create(&Listed { region, result });
+        count(SUCCESS).inc_by(0);
+        count(outcome.err().map_or(SUCCESS, Reason::as_str)).inc();
+        let bytes = outcome.unwrap_or_default();
+        self.scanned
+            .get_or_create(&Scanned { region })
+            .inc_by(bytes);
     }
 
     /// Records whether this replica holds the Lease.

@@ -38,7 +38,7 @@ macro_rules! wire_enum {
 
 wire_enum!(
     /// Condition types of bindings and classes, in the order in which a status lists them.
-    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, ModelActive, ModelUsable, Reconciling, Stalled, Suspended, RolloutHealthy }
+    ConditionType { Ready, RegionSupported, ResidencySatisfied, TargetsSynced, CatalogFresh, ModelActive, ModelUsable, ServedWithinLimits, Reconciling, Stalled, Suspended, RolloutHealthy }
 );
 
 wire_enum!(
@@ -62,6 +62,8 @@ wire_enum!(
         Active, LegacyModel, ExtendedAccess, EndOfLifeNear, EndOfLifePassed,
         // ModelUsable
         Usable, NotUsable,
+        // ServedWithinLimits
+        ServedOutsideLimits, NoneServedOutside,
         // Suspended
         SuspendedBySpec,
         // Ready of a class

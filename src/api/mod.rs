@@ -452,7 +452,7 @@ pub struct InferenceProfileBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; `ModelActive` and `ModelUsable` if they are known; Reconciling, Stalled and Suspended while true.
+    /// Ready, `RegionSupported`, `ResidencySatisfied`, `TargetsSynced` and `CatalogFresh`; `ModelActive` and `ModelUsable` if they are known; `ServedWithinLimits` once it was False; Reconciling, Stalled and Suspended while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -487,6 +487,29 @@ pub struct InferenceProfileBindingStatus {
     /// Secret of the Provisioned Service (servicebinding.io).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingReference>,
+
+    /// Requests that ran outside of the limits, by profile, as invocation logs say. There while `ServedWithinLimits` is False.
+    #[serde(
+        rename = "servedOutsideLimits",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["profile".into(), "sourceRegion".into()]))]
+    pub served_outside: Vec<ServedOutsideStatus>,
+}
+
+/// Requests that ran outside of the limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServedOutsideStatus {
+    /// ID of the profile, or of the model where it is invoked on demand.
+    pub profile: String,
+    /// Region from which it was called.
+    pub source_region: String,
+    /// Regions outside of the limits in which requests ran.
+    pub regions: Vec<String>,
+    /// When the first of these requests ran that was seen.
+    pub since: Time,
 }
 
 impl InferenceProfileBindingStatus {

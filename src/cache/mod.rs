@@ -31,11 +31,12 @@ use crate::{
         identity::{ObjectKey, TargetKey},
         observed::{Binding, HeldObject, Observed, ObservedTarget, TargetView},
         ownership::{self, Claim},
-        status::{Status, WrittenRoute},
+        status::{ServedOutside, Status, WrittenRoute},
     },
     queue::Lane,
     residency::NamespaceLimit,
     resolve::Request,
+    route::Destinations,
     types::{ModelId, Region},
 };
 
@@ -164,6 +165,21 @@ impl Failing {
     }
 }
 
+/// The use of a profile from a source region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Where its requests may run, as it was written.
+    pub destinations: BTreeSet<Region>,
+    /// Whether they may run in any commercial region.
+    pub is_global: bool,
+    /// ARNs of the application profiles through which it is invoked.
+    pub applications: BTreeSet<String>,
+    /// The bindings that use it.
+    pub bindings: Vec<ObjectKey>,
+    /// Those of them whose requests are known to have run outside of their limits.
+    pub outside: Vec<ObjectKey>,
+}
+
 /// Returns the earlier of two dates: bindings that were visited at different times can have different ones.
 fn earlier(one: Option<Date>, other: Option<Date>) -> Option<Date> {
     match (one, other) {
@@ -289,6 +305,44 @@ impl Cache {
             }
         }
         lives
+    }
+
+    /// Returns the profiles whose values are written, by their IDs and source regions. Those of bindings that name a role are left
+    /// out: they are of another account.
+    #[must_use]
+    pub fn profiles_in_use(&self) -> BTreeMap<(Arc<str>, Region), InUse> {
+        let mut used: BTreeMap<(Arc<str>, Region), InUse> = BTreeMap::new();
+        for (key, known) in &self.bindings {
+            let binding = &known.value;
+            if binding.spec.role.is_some() || binding.deleting {
+                continue;
+            }
+            let within = binding.status.condition(ConditionType::ServedWithinLimits);
+            let is_outside = within.is_some_and(|it| it.status == ConditionStatus::False);
+            for (_, written) in binding.status.written() {
+                let route = &written.route;
+                let id: Arc<str> = route.id().into();
+                let is_told = |it: &ServedOutside| {
+                    *it.profile == *id && it.source_region == route.source_region
+                };
+                let is_outside = is_outside && binding.status.served_outside.iter().any(is_told);
+                let used = used
+                    .entry((id.clone(), route.source_region.clone()))
+                    .or_default();
+                match &route.destinations {
+                    Destinations::Regions(regions) => {
+                        used.destinations.extend(regions.iter().cloned());
+                    }
+                    Destinations::Anywhere => used.is_global = true,
+                }
+                if let Some(arn) = &written.application {
+                    used.applications.insert(arn.to_string());
+                }
+                used.outside.extend(is_outside.then(|| key.clone()));
+                used.bindings.push(key.clone());
+            }
+        }
+        used
     }
 
     /// Records that a list is about to be asked for. Must be called before the request is sent.
@@ -724,6 +778,7 @@ impl Cache {
         };
         Some(Observed {
             usability: Vec::new(),
+            served: None,
             namespace: self.namespace_limit(&key.namespace),
             binding,
             feed,

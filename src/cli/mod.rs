@@ -148,6 +148,9 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The user interrupted a command that had something to clean up.
+    #[error("{0}")]
+    Interrupted(String),
     /// The controller ended.
     #[error("the controller ended")]
     Controller(#[from] crate::controller::ControllerError),
@@ -187,6 +190,7 @@ impl Error {
             | Self::Cluster(_)
             | Self::Listing { .. }
             | Self::Change { .. }
+            | Self::Interrupted(_)
             | Self::Controller(_)
             | Self::Traces(_)
             | Self::Endpoints { .. }

@@ -10,6 +10,7 @@ use crate::{
     lifecycle,
     residency::{Limit, LimitOrigin},
     sources::{
+        Shared,
         bedrock::{self, Bedrock, CountRequests, SessionName, Timeouts, shared_profile},
         directory::Directory,
     },
@@ -76,6 +77,19 @@ impl CatalogSource {
             Self::Directory(path) => Arc::new(Directory::open(path)?),
         })
     }
+}
+
+/// Returns what clients of AWS's other services share. `region` is where credentials are obtained.
+///
+/// # Errors
+/// [`CatalogError::EndpointUnreachable`] if the file in `AWS_CA_BUNDLE` can't be used.
+pub async fn aws(region: &Region) -> Result<Shared, CatalogError> {
+    let defaults = bedrock::Options::new(region.clone(), Embedded::load());
+    Shared::new(bedrock::Options {
+        ca_bundle: ca_bundle()?,
+        ..defaults
+    })
+    .await
 }
 
 /// Reads the file in `AWS_CA_BUNDLE`, which the SDK does not.

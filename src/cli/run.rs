@@ -19,13 +19,14 @@ use tracing_subscriber::{
 
 use crate::{
     catalog::{Source, embedded::Embedded, regions::Absence},
-    controller::{Config, Controller, Health, clock::SystemClock},
+    controller::{Config, Controller, Health, ServedConfig, clock::SystemClock},
     feeds::{CONFIRMATION, Schedule, admission::FeedLimits},
     leader::{self, Candidacy, Election, Leadership, Timing},
     metrics::Metrics,
     plain::plain,
     plan::Settings,
     server,
+    sources::logs::InvocationLogs,
     traces::{self, Endpoint, Exporter},
     types::{AccountId, Region},
 };
@@ -33,11 +34,17 @@ use crate::{
 use super::{
     Error,
     cluster::{ConnectOptions, client},
-    options::{AwsOptions, CatalogSource, LimitOptions, RegionOptions, RoleOptions},
+    options::{AwsOptions, CatalogSource, LimitOptions, RegionOptions, RoleOptions, aws},
+    served_regions::log_group,
 };
 
 /// Longest token of `/metrics`, in bytes.
 const LONGEST_TOKEN: u64 = 16 * 1024;
+
+/// How long after a time its records of model invocation logging count as complete.
+const LOG_ALLOWANCE: Duration = Duration::from_mins(5);
+/// The shortest time that one query of them counts.
+const SHORTEST_LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What is logged by default. The client has a line for each call that fails; the operator has one for an outage.
 const LOG_FILTER: &str = "info,kube_client=error,kube_client::client::builder=off";
@@ -101,6 +108,8 @@ pub struct RunArgs {
     /// Writes nothing for bindings without a residency limit
     #[arg(long, env = "IPO_REQUIRE_RESIDENCY")]
     require_residency: bool,
+    #[command(flatten)]
+    served: ServedOptions,
     #[command(flatten)]
     election: ElectionOptions,
     /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: not served]
@@ -175,6 +184,32 @@ impl FeedOptions {
     }
 }
 
+/// Whether it is looked at where requests are served.
+#[derive(Debug, Args)]
+struct ServedOptions {
+    /// Counts where requests were served, in this log group of model invocation logging, by CloudWatch Logs Insights, which charges
+    /// by bytes scanned; shows it as metrics, and as the condition `ServedWithinLimits` [default: not counted]
+    #[arg(long, env = "IPO_INVOCATION_LOG_GROUP", value_name = "NAME", value_parser = log_group)]
+    invocation_log_group: Option<String>,
+    /// How much time one query counts, at least 1m, such as 15m
+    #[arg(long, env = "IPO_INVOCATION_LOG_INTERVAL", value_name = "DURATION", default_value = "15m", value_parser = log_interval)]
+    invocation_log_interval: Duration,
+}
+
+impl ServedOptions {
+    /// Returns how it is looked at, if it is. `region` is where credentials are obtained.
+    async fn config(self, region: &Region) -> Result<Option<ServedConfig>, Error> {
+        let Some(group) = self.invocation_log_group else {
+            return Ok(None);
+        };
+        Ok(Some(ServedConfig {
+            logs: Arc::new(InvocationLogs::new(aws(region).await?, group)),
+            interval: self.invocation_log_interval,
+            allowance: LOG_ALLOWANCE,
+        }))
+    }
+}
+
 /// How replicas elect the leader, the only one that writes.
 #[derive(Debug, Args)]
 struct ElectionOptions {
@@ -234,6 +269,14 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration above zero".to_owned())
 }
 
+fn log_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < SHORTEST_LOG_INTERVAL {
+        return Err("expected 1m or more: each query costs".to_owned());
+    }
+    Ok(interval)
+}
+
 /// Refuses a source region that does not exist, by the embedded data if they are the catalog. Another catalog may know newer
 /// regions, so that one is only warned of.
 fn check_region(catalog: &CatalogSource, region: &Region) -> Result<(), Error> {
@@ -270,7 +313,9 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
         )
         .await?;
     let client = client(ConnectOptions::default().config().await?)?;
+    let served = args.served.config(&default_region).await?;
     let config = Config {
+        served,
         namespaces: args.namespaces,
         selector: args.selector,
         default_region,
@@ -448,6 +493,8 @@ mod tests {
     fn durations() {
         assert_eq!(duration("15m"), Ok(Duration::from_mins(15)));
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(log_interval("1m"), Ok(Duration::from_mins(1)));
+        assert!(log_interval("59s").is_err());
         for bad in ["", "15", "0s", "-1m", "soon"] {
             assert!(duration(bad).is_err(), "{bad}");
         }

@@ -1,6 +1,10 @@
 //! Metrics that are computed when they are scraped: bindings by condition, the queue, the catalogs, the lives of models.
 
-use std::{collections::BTreeMap, fmt, sync::Weak};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use jiff::civil::Date;
 use prometheus_client::{
@@ -10,8 +14,8 @@ use prometheus_client::{
 };
 
 use crate::{
-    cache::Life, catalog::embedded::Embedded, lifecycle, metrics::CONTROLLER, queue::Lane,
-    residency,
+    cache::Life, catalog::embedded::Embedded, feeds::region_label, lifecycle, metrics::CONTROLLER,
+    queue::Lane, residency,
 };
 
 use super::state::State;
@@ -24,14 +28,22 @@ pub(super) struct Gauges {
     state: Weak<State>,
     workers: usize,
     embedded: &'static Embedded,
+    /// Whether it is looked at where requests are served.
+    counts_served: bool,
 }
 
 impl Gauges {
-    pub(super) fn of(state: Weak<State>, workers: usize, embedded: &'static Embedded) -> Self {
+    pub(super) fn of(
+        state: Weak<State>,
+        workers: usize,
+        embedded: &'static Embedded,
+        counts_served: bool,
+    ) -> Self {
         Self {
             state,
             workers,
             embedded,
+            counts_served,
         }
     }
 }
@@ -49,6 +61,9 @@ impl Collector for Gauges {
                 bindings(&state, &mut encoder)?;
                 queue(&state, self.workers, &mut encoder)?;
                 catalogs(&state, self.embedded, &mut encoder)?;
+                if self.counts_served {
+                    served_outside(&state, self.embedded, &mut encoder)?;
+                }
                 lifecycles(&state, &mut encoder)
             }
             None => Ok(()),
@@ -204,6 +219,29 @@ fn catalogs(state: &State, embedded: &Embedded, encoder: &mut DescriptorEncoder)
     )?;
     for (region, found) in contradictions {
         gauge(found).encode(metric.encode_family(&[("region", region)])?)?;
+    }
+    Ok(())
+}
+
+fn served_outside(
+    state: &State,
+    embedded: &'static Embedded,
+    encoder: &mut DescriptorEncoder,
+) -> fmt::Result {
+    let mut counts: BTreeMap<(Arc<str>, &str), usize> = BTreeMap::new();
+    for ((profile, source), used) in state.cache().profiles_in_use() {
+        let count = counts.entry((profile, region_label(embedded, &source)));
+        *count.or_default() += used.outside.len();
+    }
+    let mut metric = encoder.encode_descriptor(
+        "inference_profile_operator_served_outside_limits_bindings",
+        "Bindings whose profile's requests ran outside of their limits, by profile and source region",
+        None,
+        MetricType::Gauge,
+    )?;
+    for ((profile, source), count) in counts {
+        let labels = [("profile", &*profile), ("source_region", source)];
+        gauge(count).encode(metric.encode_family(&labels)?)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod lifecycles;
 mod recovery;
 mod restarts;
 mod rollout_status;
+mod served;
 mod state;
 mod status_schema;
 mod sync_gate;
@@ -42,12 +43,14 @@ use classes::ClassStatuses;
 use clock::Clock;
 use health::Heartbeat;
 use restarts::Restarts;
+use served::ServedRequests;
 use state::State;
 use visit::Visitor;
 use worker::Workers;
 use writer::Writer;
 
 pub use health::Health;
+pub use served::ServedConfig;
 
 /// Longest wait for visits in progress when the operator stops: below the 30 s that Kubernetes gives a pod.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -73,6 +76,8 @@ pub struct Config {
     pub feed_limits: FeedLimits,
     /// How many workloads restart at once.
     pub concurrent_rollouts: usize,
+    /// Where requests are served is looked at, if this says how.
+    pub served: Option<ServedConfig>,
     /// The settings that plans depend on.
     pub settings: Settings,
     /// The embedded data.
@@ -98,6 +103,7 @@ pub struct Controller {
     restarts: Arc<Restarts>,
     class_statuses: ClassStatuses,
     access: Option<Arc<AccessChecks>>,
+    served: Option<Arc<ServedRequests>>,
     feed_changes: mpsc::UnboundedReceiver<FeedChange>,
     begun_restarts: mpsc::UnboundedReceiver<WorkloadKey>,
 }
@@ -164,7 +170,17 @@ impl Controller {
             clock: config.clock.clone(),
             serves_all: config.namespaces.is_empty() && config.selector.is_none(),
         };
+        let served = config.served.clone().map(|served| {
+            Arc::new(ServedRequests::new(
+                served,
+                state.clone(),
+                metrics.clone(),
+                config.clock.clone(),
+                config.embedded,
+            ))
+        });
         let visitor = Visitor {
+            served: served.clone(),
             state: state.clone(),
             writer,
             restarts: restarts.clone(),
@@ -177,6 +193,7 @@ impl Controller {
             Arc::downgrade(&state),
             config.workers,
             config.embedded,
+            config.served.is_some(),
         ));
         let workers = Arc::new(Workers {
             state: state.clone(),
@@ -194,6 +211,7 @@ impl Controller {
             restarts,
             class_statuses,
             access,
+            served,
             feed_changes,
             begun_restarts,
         }
@@ -223,6 +241,7 @@ impl Controller {
             restarts,
             class_statuses,
             access,
+            served,
             feed_changes,
             begun_restarts,
         } = self;
@@ -239,6 +258,9 @@ impl Controller {
             state.clone(),
             leadership.clone(),
         ));
+        if let Some(served) = served {
+            essential.spawn(served.follow(leadership.clone()));
+        }
         essential.spawn(list_anew_after_a_restore(state.clone(), leadership));
         essential.spawn(lifecycles::follow_lifecycles(
             state.clone(),

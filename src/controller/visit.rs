@@ -21,7 +21,8 @@ use crate::{
 };
 
 use super::{
-    call_error::CallError, clock::Clock, restarts::Restarts, state::State, writer::Writer,
+    call_error::CallError, clock::Clock, restarts::Restarts, served::ServedRequests, state::State,
+    writer::Writer,
 };
 
 /// How long the first listing of a catalog is waited for, before bindings show that it is under way.
@@ -37,6 +38,8 @@ pub(super) struct Visitor {
     pub restarts: Arc<Restarts>,
     /// `None` if it is not checked whether models can be used.
     pub access: Option<Arc<AccessChecks>>,
+    /// `None` if it is not looked at where requests are served.
+    pub served: Option<Arc<ServedRequests>>,
     pub settings: Settings,
     pub embedded: &'static Embedded,
     pub clock: Arc<dyn Clock>,
@@ -164,6 +167,13 @@ impl Visitor {
                 checks.look((feed.clone(), request.model.clone()))
             };
             observed.usability = binding.spec.asks.values().map(look).collect();
+        }
+        if let Some(served) = &self.served {
+            // A role is of another account, whose logs are not looked at.
+            let is_own = observed.binding.spec.role.is_none();
+            let written = observed.binding.status.written().map(|(_, it)| &**it);
+            let seen = served.seen(written.filter(|_| is_own));
+            observed.served = Some(seen);
         }
         Some((observed, used_feed))
     }

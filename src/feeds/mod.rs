@@ -707,7 +707,8 @@ impl ApplicationsListing {
 }
 
 /// Returns a region as a metrics label. Users name regions freely, so only those of the embedded data become labels.
-fn region_label(embedded: &'static Embedded, region: &Region) -> &'static str {
+#[must_use]
+pub fn region_label(embedded: &'static Embedded, region: &Region) -> &'static str {
     embedded
         .source_regions()
         .find(|known| *known == region)

@@ -7,12 +7,16 @@ use crate::types::AccountId;
 use super::document::{Conditions, Document, Effect, Statement};
 
 /// What an operator does in AWS besides listing system-defined profiles and models.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Uses {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Uses<'a> {
     /// Lists application profiles, because bindings name some.
     pub applications: bool,
     /// Asks whether models can be used, with `--check-access`.
     pub availability: bool,
+    /// The log group of model invocation logging that is queried for where requests were served.
+    pub log_group: Option<&'a str>,
+    /// Looks up events of CloudTrail.
+    pub lookup_events: bool,
 }
 
 /// Returns the policy of the operator, which allows what it uses, and not to invoke models.
@@ -24,7 +28,7 @@ pub fn policy(
     partition: &str,
     account: &AccountId,
     roles: &BTreeSet<String>,
-    uses: Uses,
+    uses: Uses<'_>,
 ) -> Document {
     let applications = uses.applications.then_some("application-inference-profile");
     let kinds = applications.into_iter().chain(["inference-profile"]);
@@ -45,6 +49,31 @@ pub fn policy(
         ),
         allow("DiscoverModels", &models, vec!["*".to_owned()]),
     ];
+    if let Some(group) = uses.log_group {
+        let group = format!("arn:{partition}:logs:*:{account}:log-group:{group}");
+        // A query changes nothing, and is named after what it begins. The other operations know no resources.
+        statements.push(allow(
+            "QueryInvocationLogs",
+            &["logs:StartQuery"],
+            vec![group.clone(), format!("{group}:*")],
+        ));
+        statements.push(allow(
+            "FollowQueries",
+            &[
+                "logs:DescribeLogGroups",
+                "logs:GetQueryResults",
+                "logs:StopQuery",
+            ],
+            vec!["*".to_owned()],
+        ));
+    }
+    if uses.lookup_events {
+        statements.push(allow(
+            "LookUpEvents",
+            &["cloudtrail:LookupEvents"],
+            vec!["*".to_owned()],
+        ));
+    }
     if !roles.is_empty() {
         statements.push(allow(
             "AssumeRoles",
@@ -76,9 +105,15 @@ mod tests {
         let all = Uses {
             applications: true,
             availability: true,
+            log_group: Some("/aws/bedrock"),
+            lookup_events: true,
         };
-        for roles in [BTreeSet::new(), BTreeSet::from([role.clone()])] {
-            for statement in policy("aws", &account, &roles, all).statement {
+        for (roles, uses) in [
+            (BTreeSet::new(), Uses::default()),
+            (BTreeSet::from([role.clone()]), all),
+        ] {
+            let mut queries = 0;
+            for statement in policy("aws", &account, &roles, uses).statement {
                 if statement.sid == "AssumeRoles" {
                     assert_eq!(statement.action, ["sts:AssumeRole", "sts:TagSession"]);
                     assert_eq!(statement.resource, std::slice::from_ref(&role));
@@ -86,11 +121,18 @@ mod tests {
                 }
                 for action in statement.action {
                     let (service, name) = action.split_once(':').expect("SERVICE:ACTION");
-                    let reads = name.starts_with("List") || name.starts_with("Get");
-                    assert!(service == "bedrock" && reads, "{action}");
+                    if service != "bedrock" {
+                        queries += 1;
+                        assert_ne!(uses, Uses::default(), "{action}");
+                    }
+                    let verbs = ["List", "Get", "Describe", "Lookup"];
+                    let reads = verbs.iter().any(|verb| name.starts_with(verb));
+                    let queries = ["logs:StartQuery", "logs:StopQuery"].contains(&&*action);
+                    assert!(reads || queries, "{action}");
                 }
             }
-            let statements = policy("aws", &account, &roles, all).statement;
+            assert_eq!(queries, if uses.lookup_events { 5 } else { 0 });
+            let statements = policy("aws", &account, &roles, uses).statement;
             let takes_on = statements.iter().any(|it| it.sid == "AssumeRoles");
             assert_eq!(takes_on, !roles.is_empty());
         }

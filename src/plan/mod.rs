@@ -15,6 +15,7 @@ mod outcome;
 pub mod ownership;
 mod publication;
 mod restarts;
+pub mod served;
 mod several;
 pub mod status;
 pub mod steps;
@@ -90,6 +91,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
             active,
             lives,
             usable: findings::usable(binding, &observed, settings),
+            served: served::within_limits(&observed, &models, &publication, now),
             restarts_enabled: settings.enable_rollout,
             unmarked: None,
             publication,

@@ -24,6 +24,7 @@ use crate::{
 
 use super::{
     identity::{ObjectKey, TargetKey},
+    served::SeenServed,
     status::{ModelInUse, Status, WrittenRoute},
 };
 
@@ -619,6 +620,8 @@ pub struct Observed {
     /// Whether each of its models can be used, in the order of their names. Empty when that is not checked, `None` when it is not
     /// known.
     pub usability: Vec<Option<Usability>>,
+    /// Where requests of the written profiles ran. `None` when that is not looked at.
+    pub served: Option<SeenServed>,
     /// What is known about the targets of the spec, in the order of the spec.
     pub targets: Vec<ObservedTarget>,
     /// The objects that this binding controls or holds keys in, whether or not the spec still names them.

@@ -205,6 +205,10 @@ impl Decisions {
                 record.key.kind == TargetKind::Secret && record.policy == CreationPolicy::Owner
             })
             .map(|record| record.key.name.clone());
+        let (within, served_outside) = match &self.served {
+            Some((within, outside)) => (Some(within), outside.clone()),
+            None => (None, Box::default()),
+        };
         let mut status = Status {
             observed_generation: Some(generation),
             conditions: Vec::with_capacity(ConditionType::ALL.len()),
@@ -212,6 +216,7 @@ impl Decisions {
             targets: inventory,
             missing_workloads,
             secret,
+            served_outside,
         };
         let progress = match ready.status {
             _ if binding.spec.suspend => None,
@@ -230,6 +235,9 @@ impl Decisions {
         }
         if let Some(usable) = &self.usable {
             set(ConditionType::ModelUsable, usable.clone());
+        }
+        if let Some(within) = within {
+            set(ConditionType::ServedWithinLimits, within.clone());
         }
         if let Some((kind, ready)) = progress {
             set(
@@ -378,6 +386,7 @@ impl Decisions {
             });
         }
         notices.extend(lifecycle_event(prior, status));
+        notices.extend(served_event(prior, status));
         let of_class = self.binding.spec.is_of_classes();
         notices.extend(
             ready_event(prior, status).filter(|_| !(of_class && is_of_class(prior, status))),
@@ -502,6 +511,20 @@ fn lifecycle_event(prior: &Status, status: &Status) -> Option<Notice> {
         && ready_event(prior, status)
             .is_some_and(|event| event.reason == Reason::ModelUnsupported.as_str());
     (stepped && !now.is_true() && !is_said).then(|| Notice {
+        warning: true,
+        reason: now.reason.as_str(),
+        message: now.message.to_string(),
+    })
+}
+
+/// Returns the Event for requests that begin to run outside of the limits.
+fn served_event(prior: &Status, status: &Status) -> Option<Notice> {
+    let is_outside = |status: &Status| {
+        let within = status.condition(ConditionType::ServedWithinLimits);
+        within.is_some_and(|within| within.status == ConditionStatus::False)
+    };
+    let now = status.condition(ConditionType::ServedWithinLimits)?;
+    (is_outside(status) && !is_outside(prior)).then(|| Notice {
         warning: true,
         reason: now.reason.as_str(),
         message: now.message.to_string(),

@@ -9,7 +9,7 @@ use crate::{
     api::{
         BindingReference, CatalogReference, ClassReference, CreationPolicy,
         InferenceProfileBindingStatus, LifecycleStatus, MissingWorkload, NamedModelStatus,
-        ProfileStatus, TargetStatus,
+        ProfileStatus, ServedOutsideStatus, TargetStatus,
         condition::{ConditionStatus, ConditionType, Reason},
         written_names,
     },
@@ -19,7 +19,7 @@ use crate::{
     plain::{LONGEST_MESSAGE, plain},
     render::Values,
     route::Route,
-    types::{AccountId, ApplicationProfileArn, Arn, ModelId, ParseError},
+    types::{AccountId, ApplicationProfileArn, Arn, ModelId, ParseError, Region},
 };
 
 use super::{identity::TargetKey, observed::Workloads};
@@ -188,6 +188,21 @@ pub struct Status {
     pub missing_workloads: Workloads,
     /// The name of the Secret that makes the binding a Provisioned Service, of the Service Binding specification.
     pub secret: Option<Arc<str>>,
+    /// Where requests ran outside of the limits, by profile.
+    pub served_outside: Box<[ServedOutside]>,
+}
+
+/// Requests that ran outside of the limits, in the status beside the condition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServedOutside {
+    /// The ID of the profile or model.
+    pub profile: Arc<str>,
+    /// Where it was called.
+    pub source_region: Region,
+    /// Where requests ran, outside of the limits.
+    pub regions: Box<[Region]>,
+    /// When the first one ran that was seen, in seconds since the Unix epoch.
+    pub since: i64,
 }
 
 /// The lifecycle of a model, in the status beside its condition.
@@ -318,6 +333,11 @@ impl Status {
                 .binding
                 .as_ref()
                 .map(|binding| Arc::from(binding.name.as_str())),
+            served_outside: wire
+                .served_outside
+                .iter()
+                .filter_map(read_served_outside)
+                .collect(),
         }
     }
 
@@ -369,6 +389,11 @@ impl Status {
             binding: self.secret.as_ref().map(|name| BindingReference {
                 name: name.to_string(),
             }),
+            served_outside: self
+                .served_outside
+                .iter()
+                .map(write_served_outside)
+                .collect(),
         }
     }
 }
@@ -439,6 +464,25 @@ fn write_named(name: &str, in_use: &ModelInUse) -> NamedModelStatus {
         profile: in_use.route.as_deref().map(write_route),
         model_state: in_use.state.map(|state| state.to_string()),
         model_lifecycle: in_use.lifecycle.as_deref().map(write_lifecycle),
+    }
+}
+
+fn read_served_outside(wire: &ServedOutsideStatus) -> Option<ServedOutside> {
+    let regions = wire.regions.iter().map(|region| region.parse().ok());
+    Some(ServedOutside {
+        profile: wire.profile.as_str().into(),
+        source_region: wire.source_region.parse().ok()?,
+        regions: regions.collect::<Option<_>>()?,
+        since: wire.since.0.as_second(),
+    })
+}
+
+fn write_served_outside(outside: &ServedOutside) -> ServedOutsideStatus {
+    ServedOutsideStatus {
+        profile: outside.profile.to_string(),
+        source_region: outside.source_region.to_string(),
+        regions: outside.regions.iter().map(ToString::to_string).collect(),
+        since: time(outside.since),
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
     outcome::{self, Outcome},
     publication::Publication,
     restarts::{self, Restart},
-    status::{Finding, ModelInUse, Status, TargetRecord},
+    status::{Finding, ModelInUse, ServedOutside, Status, TargetRecord},
     values_hash::values_hash,
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Decisions {
     pub active: Option<Finding>,
     /// What the status has of the life of each model that the spec asks for; without routes.
     pub lives: Models<ModelInUse>,
+    /// The finding of `ServedWithinLimits`, with what the status remembers. `None` when there is nothing to say.
+    pub served: Option<(Finding, Box<[ServedOutside]>)>,
     /// The finding of `ModelUsable`. `None` when access is not checked, or when its result is not known.
     pub usable: Option<Finding>,
 }

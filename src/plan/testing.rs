@@ -240,6 +240,7 @@ pub(super) fn observed(binding: &Binding, feed: FeedState) -> Observed {
         binding: Arc::new(binding.clone()),
         feed,
         usability: Vec::new(),
+        served: None,
         held_objects: Vec::new(),
     }
 }

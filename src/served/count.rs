@@ -14,11 +14,11 @@ use crate::types::{Arn, Region};
 
 /// The most combinations of profile, source region and region served that a counter keeps apart. What lies beyond is counted
 /// together.
-const MOST_ROWS: usize = 10_000;
+pub(super) const MOST_ROWS: usize = 10_000;
 /// The most bytes of the ID or ARN of a model: `ModelId` in the service model of Bedrock.
 const LONGEST_ID: usize = 2048;
 /// The most bytes of the ID of a request that is shown.
-const LONGEST_REQUEST_ID: usize = 128;
+pub(super) const LONGEST_REQUEST_ID: usize = 128;
 /// The most records that can't be read of which each counter keeps the place.
 const MOST_BAD: usize = 10;
 
@@ -58,6 +58,23 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Returns what was counted elsewhere.
+    pub(super) fn new(
+        requests: u64,
+        tokens: Tokens,
+        first: Option<i64>,
+        last: Option<i64>,
+        named: impl Iterator<Item = Request>,
+    ) -> Self {
+        Self {
+            requests: i64::try_from(requests).unwrap_or(i64::MAX),
+            tokens,
+            first,
+            last,
+            named: named.collect(),
+        }
+    }
+
     /// Returns how many requests there are.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -164,6 +181,17 @@ pub struct Counts {
     pub rows: BTreeMap<Key, Tally>,
     /// The first records that can't be read.
     pub bad: BTreeSet<BadRecord>,
+}
+
+impl Counts {
+    /// Adds other counts, and keeps at most `named` names of each row.
+    pub fn add(&mut self, other: Self, named: usize) {
+        self.records.add(other.records);
+        self.bad.extend(other.bad);
+        for (key, tally) in other.rows {
+            self.rows.entry(key).or_default().add(tally, named);
+        }
+    }
 }
 
 /// Counts the records of one thread.
@@ -363,7 +391,7 @@ fn region(text: &[u8]) -> Option<Region> {
 
 /// Returns the ID that a text is or, as the ARN of a system-defined profile or foundation model, has in it. Any other ARN stays as
 /// it is. `None` if it is neither.
-fn profile(text: &[u8]) -> Option<Arc<str>> {
+pub(super) fn profile(text: &[u8]) -> Option<Arc<str>> {
     let text = std::str::from_utf8(text).ok()?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:/".contains(c);
     if text.is_empty() || text.len() > LONGEST_ID || !text.chars().all(is_plain) {

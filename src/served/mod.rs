@@ -7,6 +7,7 @@ pub mod athena;
 pub mod audit;
 mod count;
 mod dedupe;
+pub mod insights;
 mod json;
 mod record;
 mod stream;
@@ -15,10 +16,34 @@ mod tests;
 
 use std::io::{self, Read};
 
+use futures::future::BoxFuture;
+
 pub use count::{BadRecord, Counter, Counts, Key, Records, Request, Tally};
 pub use dedupe::Seen;
 pub use record::{OPERATIONS, Tokens};
 pub use stream::{SAMPLE, Shape};
+
+use crate::{catalog::CatalogError, types::Region};
+use insights::Window;
+
+/// What was counted of a source region and time where the logs are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// The counts.
+    pub counts: Counts,
+    /// How many bytes were scanned for them.
+    pub bytes_scanned: u64,
+}
+
+/// Logs that are counted where they are.
+pub trait Logs: Send + Sync {
+    /// Counts the records of a source region and time.
+    fn count<'a>(
+        &'a self,
+        region: &'a Region,
+        window: Window,
+    ) -> BoxFuture<'a, Result<Counted, CatalogError>>;
+}
 
 /// A part of a file, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

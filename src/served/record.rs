@@ -262,7 +262,7 @@ fn field_of<'t>(
 }
 
 /// Returns the time of an RFC 3339 text in seconds since the Unix epoch, without fractions, or `None` if it is none.
-fn seconds(text: &[u8]) -> Option<i64> {
+pub(super) fn seconds(text: &[u8]) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| {
         let digits = text.get(range)?;
         digits.iter().try_fold(0_i64, |number, digit| {

@@ -1,8 +1,13 @@
-//! The sources of catalogs that do I/O: the live service and files. The embedded data are a source themselves, in
-//! [`crate::catalog::embedded`].
+//! What is asked of AWS, and the sources of catalogs that do I/O: the live service and files. The embedded data are a source
+//! themselves, in [`crate::catalog::embedded`].
 
+mod aws_json;
 pub mod bedrock;
 pub mod directory;
+pub mod logs;
+pub mod trail;
+
+pub use aws_json::Shared;
 
 use crate::{catalog::listing::LeftOut, types::Region};
 

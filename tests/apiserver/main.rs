@@ -56,6 +56,7 @@ mod rollout;
 mod running;
 mod scan;
 mod secrets;
+mod served;
 mod several_models;
 mod stage;
 mod steady;
@@ -126,6 +127,7 @@ fn main() -> ExitCode {
             scan::cases(),
             secrets::cases(),
             several_models::cases(),
+            served::cases(),
             steady::cases(),
             suspended::cases(),
             traces::cases(),

@@ -25,6 +25,7 @@ use crate::{
     common::{
         bedrock_server::{BedrockServer, Fault, model, profile},
         chart::{CHART, rendered},
+        logs_server::LogsServer,
         program::Output,
         tools::tool,
         yaml::documents,
@@ -49,6 +50,8 @@ const CERTAIN: [(&str, &str); 4] = [
 ];
 /// The model that bindings ask for, which the stand-in for Bedrock says is legacy.
 const MODEL: &str = "anthropic.claude-sonnet-5-5";
+/// The log group of the stand-in for CloudWatch Logs.
+const LOG_GROUP: &str = "/aws/bedrock/invocations";
 /// Names the file that the answers for dev/dashboard-picture are written to.
 const ANSWERS: &str = "DASHBOARD_ANSWERS";
 /// How long the operator works for the picture, in seconds.
@@ -134,6 +137,19 @@ impl Prometheus {
     }
 }
 
+/// Returns records of the minutes that are counted while these cases run: the operator allows five minutes for late ones.
+fn invocations() -> Vec<Value> {
+    let requests = (0..1200_i64).map(|number| {
+        let time = Timestamp::now() - SignedDuration::from_secs(8 * 60 - number / 2);
+        let served = [REGION, "eu-north-1", "eu-north-1"][fastrand::usize(..3)];
+        json!({
+            "schemaType": "ModelInvocationLog", "timestamp": time.to_string(), "requestId": number.to_string(),
+            "modelId": format!("eu.{MODEL}"), "region": REGION, "inferenceRegion": served,
+        })
+    });
+    requests.collect()
+}
+
 fn spec(geography: &str) -> Value {
     json!({"model": MODEL, "geography": geography})
 }
@@ -195,6 +211,7 @@ struct Monitored {
     prometheus: Prometheus,
     replicas: [Child; 2],
     bedrock: BedrockServer,
+    _logs: LogsServer,
 }
 
 impl Monitored {
@@ -215,14 +232,23 @@ impl Monitored {
         let model = model(REGION, MODEL, &["INFERENCE_PROFILE"], &lifecycle);
         bedrock.set_models(REGION, vec![model]);
         bedrock.fail((0..throttled).map(|_| Fault::throttled()));
-        let url = bedrock.url();
+        let logs = LogsServer::start().await;
+        logs.add_records(REGION, LOG_GROUP, invocations());
+        let (url, logs_url) = (bedrock.url(), logs.url());
         let environment = [
             ("AWS_ENDPOINT_URL_BEDROCK", url.as_str()),
+            ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", logs_url.as_str()),
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
             ("AWS_EC2_METADATA_DISABLED", "true"),
         ];
-        let arguments = ["--catalog=bedrock", "--refresh-interval=1s"];
+        let log_group = format!("--invocation-log-group={LOG_GROUP}");
+        let arguments = [
+            "--catalog=bedrock",
+            "--refresh-interval=1s",
+            &log_group,
+            "--invocation-log-interval=1m",
+        ];
         stage.offer(spec("eu")).await;
         let (leader, first) = run(stage, &arguments, &environment).await;
         for name in ["claude", "sonnet"] {
@@ -237,6 +263,7 @@ impl Monitored {
             prometheus: Prometheus::start(&[&first, &second]).await,
             replicas: [standby, leader],
             bedrock,
+            _logs: logs,
         }
     }
 
@@ -352,8 +379,7 @@ async fn the_dashboard_is_drawn(stage: &Stage) {
 /// A rule that looks for a label that no series has would never fire.
 async fn every_alert_looks_at_series_that_exist(stage: &Stage) {
     let helm = tool("helm").expect("looked for before");
-    let values =
-        "{region: eu-west-1, fullnameOverride: ipo, metrics: {prometheusRule: {enabled: true}}}";
+    let values = "{region: eu-west-1, fullnameOverride: ipo, invocationLogs: {logGroup: /logs}, metrics: {prometheusRule: {enabled: true}}}";
     let chart = documents(&rendered(&helm, "ipo", "default", values).expect("rendered"));
     let rules = chart
         .iter()

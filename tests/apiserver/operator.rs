@@ -17,7 +17,7 @@ use inference_profile_operator::{
         SourceKind, Usability, embedded::Embedded, roles::AllowedRoles,
     },
     controller::{
-        Config, Controller, Health,
+        Config, Controller, Health, ServedConfig,
         clock::{Clock, SystemClock},
     },
     feeds::{Schedule, admission::FeedLimits},
@@ -67,6 +67,8 @@ pub struct Options {
     pub feed_limits: FeedLimits,
     pub allowed_roles: Vec<String>,
     pub follow_embedded: bool,
+    pub served: Option<ServedConfig>,
+    pub metrics: Metrics,
     pub clock: Arc<ShiftedClock>,
 }
 
@@ -141,6 +143,8 @@ impl Default for Options {
             feed_limits: FeedLimits::default(),
             allowed_roles: Vec::new(),
             follow_embedded: false,
+            served: None,
+            metrics: Metrics::new(),
             clock: CLOCK.clone(),
         }
     }
@@ -175,6 +179,7 @@ impl Operator {
             allowed_roles: AllowedRoles::parse(&options.allowed_roles).expect("an allow-list"),
             feed_limits: options.feed_limits,
             concurrent_rollouts: options.concurrent_rollouts,
+            served: options.served,
             settings: Settings {
                 enable_secrets: options.enable_secrets,
                 enable_rollout: options.enable_rollout,
@@ -189,7 +194,7 @@ impl Operator {
         };
         let (stop, stopped) = oneshot::channel();
         let client = cluster.client.clone();
-        let (leadership, metrics) = (options.leadership, Metrics::new());
+        let (leadership, metrics) = (options.leadership, options.metrics);
         let controller = Controller::new(client, options.source, config, leadership, metrics);
         let health = controller.health();
         let run = controller.run(async {

@@ -3,6 +3,7 @@
 pub mod bedrock_server;
 pub mod chart;
 pub mod credentials_servers;
+pub mod logs_server;
 pub mod program;
 pub mod refusals;
 pub mod serving;

@@ -16,8 +16,7 @@ use crate::common::{
 };
 
 /// The values of the release whose alerts are tested.
-const VALUES: &str =
-    "{region: eu-west-1, fullnameOverride: ipo, metrics: {prometheusRule: {enabled: true}}}";
+const VALUES: &str = "{region: eu-west-1, fullnameOverride: ipo, invocationLogs: {logGroup: /logs}, metrics: {prometheusRule: {enabled: true}}}";
 /// How often the tests evaluate the rules, in minutes.
 const INTERVAL: u64 = 1;
 

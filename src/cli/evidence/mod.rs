@@ -18,7 +18,8 @@ use clap::{Args, ValueEnum};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
-use self::report::{BindingReport, InForce, Report, binding_reports, csv, table};
+pub(in crate::cli) use self::report::InForce;
+use self::report::{BindingReport, Report, binding_reports, csv, table};
 use super::{
     Error, NOT_READY,
     cluster::{ConnectOptions, client},
@@ -174,26 +175,26 @@ fn served(path: &Path) -> Result<ServedReport, Error> {
     })
 }
 
-/// Returns the bindings of these namespaces of the cluster, or of all if there are none, the limits of Namespaces by name, and a
-/// remark if those may not be read.
-pub(super) async fn bindings_and_limits(
+/// Returns the bindings of these namespaces of the cluster, or of all if there are none, what they are judged by, and remarks on
+/// what of that may not be read.
+pub(super) async fn bindings_in_force(
     namespaces: &[String],
-) -> Result<
-    (
-        Vec<InferenceProfileBinding>,
-        BTreeMap<Arc<str>, NamespaceLimit>,
-        Option<String>,
-    ),
-    Error,
-> {
+) -> Result<(Vec<InferenceProfileBinding>, InForce, Vec<String>), Error> {
     let client = client(ConnectOptions::default().config().await?)?;
     let bindings = bindings(&client, namespaces, None).await?;
-    let (found, remark) = namespaces_in_force(&client, namespaces).await?;
-    let limits = found
-        .into_iter()
-        .map(|(name, (limit, _))| (name, limit))
-        .collect();
-    Ok((bindings, limits, remark))
+    let (namespaces, remark) = namespaces_in_force(&client, namespaces).await?;
+    let names_one = bindings.iter().any(|it| it.spec.names_a_class());
+    let (classes, class_remark) = if names_one {
+        classes(&client).await?
+    } else {
+        (None, None)
+    };
+    let in_force = InForce {
+        namespaces,
+        classes,
+    };
+    let remarks = remark.into_iter().chain(class_remark).collect();
+    Ok((bindings, in_force, remarks))
 }
 
 async fn bindings(

@@ -122,14 +122,23 @@ impl BindingReport {
 
 /// What bindings are judged by, as it is in the cluster now.
 #[derive(Debug, Default)]
-pub(super) struct InForce {
+pub(in crate::cli) struct InForce {
     /// The Namespaces that may be read, by name.
-    pub(super) namespaces: BTreeMap<Arc<str>, (NamespaceLimit, Labels)>,
+    pub(in crate::cli) namespaces: BTreeMap<Arc<str>, (NamespaceLimit, Labels)>,
     /// The classes by name. `None` if they may not be read.
-    pub(super) classes: Option<BTreeMap<Arc<str>, Class>>,
+    pub(in crate::cli) classes: Option<BTreeMap<Arc<str>, Class>>,
 }
 
 impl InForce {
+    /// Returns a class by its name.
+    pub(in crate::cli) fn class(&self, name: &Arc<str>) -> Result<Arc<Class>, RequestError> {
+        let Some(classes) = &self.classes else {
+            return Err(RequestError::ClassesUnreadable(name.clone()));
+        };
+        let found = classes.get(name).cloned().map(Arc::new);
+        found.ok_or_else(|| RequestError::ClassNotFound(name.clone()))
+    }
+
     /// Returns what of this class holds for a binding, and what the binding asks for by it.
     fn class_of(
         &self,
@@ -145,13 +154,8 @@ impl InForce {
         let region = region.unwrap_or("us-east-1").parse().ok()?;
         // Nor does it depend on the application profile, which is not judged.
         let class = ClassUse::new(name, region, None);
-        let found = match &self.classes {
-            None => Err(RequestError::ClassesUnreadable(class.name.clone())),
-            Some(classes) => {
-                let found = classes.get(&class.name);
-                found.ok_or_else(|| RequestError::ClassNotFound(class.name.clone()))
-            }
-        };
+        let found = self.class(&class.name);
+        let found = found.as_deref().map_err(Clone::clone);
         let labels = self.namespaces.get(namespace).map(|(_, labels)| labels);
         Some(class.applied(found, namespace, labels))
     }

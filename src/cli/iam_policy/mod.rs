@@ -19,6 +19,7 @@ use super::{
     input::{Given, Input},
     options::{AccountOptions, CatalogOptions, DayOptions, LimitOptions, RegionOptions},
     output::json,
+    served_regions::log_group,
 };
 use crate::{
     catalog::{Catalog, FeedKey, embedded::Embedded},
@@ -113,6 +114,12 @@ pub struct IamPolicyArgs {
     /// ARN of a role that the operator may assume, where * stands for any text; repeatable
     #[arg(long, value_name = "ARN", requires = "operator")]
     assume_role: Vec<String>,
+    /// Log group of model invocation logging that the operator, or `served-regions`, may query
+    #[arg(long, value_name = "NAME", requires = "operator", value_parser = log_group)]
+    invocation_log_group: Option<String>,
+    /// Whether `served-regions --cloudtrail` may look up events
+    #[arg(long, requires = "operator")]
+    lookup_events: bool,
     /// Says what these service control policies deny, instead of printing policies; one option per level, from the root down to
     /// the account, with the files of a level separated by commas
     #[arg(
@@ -463,6 +470,8 @@ fn operator_policy(args: &IamPolicyArgs) -> Result<Document, Error> {
     let uses = operator::Uses {
         applications: args.application_profiles,
         availability: args.check_access,
+        log_group: args.invocation_log_group.as_deref(),
+        lookup_events: args.lookup_events,
     };
     let document = operator::policy(partition, account, &roles, uses);
     within(

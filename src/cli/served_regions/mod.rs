@@ -2,6 +2,7 @@
 
 mod athena;
 mod files;
+mod live;
 mod progress;
 mod reading;
 mod report;
@@ -17,17 +18,19 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
+pub(in crate::cli) use self::live::log_group;
 pub(in crate::cli) use self::report::{SeenServed, ServedReport};
 use self::{
     athena::AthenaOptions,
     files::{Walk, is_standard_input},
+    live::{Live, LiveOptions},
     reading::{Outcome, Progress},
     report::{Files, Report, audit_report, counts_table, csv, grouped, outside_text, profiles},
 };
 use super::{
     Error, SERVED_OUTSIDE,
     catalogs::Catalogs,
-    evidence,
+    evidence::{self, InForce},
     input::{Given, Input},
     options::{CatalogOptions, LimitOptions, RegionOptions},
     output,
@@ -91,6 +94,8 @@ pub struct ServedRegionsArgs {
     list: u16,
     #[command(flatten)]
     athena: AthenaOptions,
+    #[command(flatten)]
+    live: LiveOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -114,11 +119,26 @@ pub(super) async fn run(
     }
     let bindings = args.bindings(err).await?;
     let applications = applications(&args.application_profiles)?;
-    let walk = Walk::new(&args.paths)?;
     let seen = (!args.no_dedupe).then(|| Seen::new(args.dedupe_limit));
     let is_audit = bindings.is_some();
     let most = if is_audit { args.list.into() } else { 0 };
-    let read = read(walk, seen.as_ref(), most);
+    let is_live = args.live.is_asked_for();
+    let (read, bytes_scanned) = if is_live {
+        let region = args.region.optional()?;
+        let live = args.live.read(region, seen.as_ref(), most, err).await?;
+        let Live {
+            counts,
+            bytes_scanned,
+        } = live;
+        let read = Outcome {
+            counts,
+            ..Outcome::default()
+        };
+        (read, bytes_scanned)
+    } else {
+        let walk = Walk::new(&args.paths)?;
+        (read(walk, seen.as_ref(), most), None)
+    };
     drop(seen);
     let bindings = bindings.unwrap_or_default();
     let known = args
@@ -132,8 +152,9 @@ pub(super) async fn run(
             read: read.files,
             damaged: read.damaged,
         },
+        bytes_scanned,
         records: counts.records,
-        duplicates_looked_for: !args.no_dedupe,
+        duplicates_looked_for: !args.no_dedupe && (!is_live || args.live.finds_duplicates()),
         profiles: profiles(&counts),
         audit: audit.as_ref().map(|audit| audit_report(audit, most)),
     };
@@ -150,8 +171,9 @@ pub(super) async fn run(
             err.write_all(listing.as_bytes())?;
         }
     }
-    remarks(&report, &read, err)?;
-    if report.records.requests == 0 && (report.records.bad > 0 || read.files == 0) {
+    remarks(&report, &read, is_live, err)?;
+    let is_nothing = report.records.bad > 0 || read.files == 0;
+    if !is_live && report.records.requests == 0 && is_nothing {
         return Err(Error::BadInput(format!(
             "no record of a request in {} files: give model invocation logs or CloudTrail records of Bedrock",
             read.files
@@ -205,20 +227,19 @@ impl ServedRegionsArgs {
         let region = self.region.optional()?;
         if self.cluster {
             let namespaces = self.namespace.as_slice();
-            let (bindings, limits, remark) = evidence::bindings_and_limits(namespaces).await?;
-            if let Some(remark) = remark {
+            let (bindings, in_force, remarks) = evidence::bindings_in_force(namespaces).await?;
+            for remark in remarks {
                 writeln!(err, "{remark}")?;
             }
             let (mut bound, mut left_out) = (Vec::new(), 0);
             for wire in &bindings {
                 let namespace = wire.metadata.namespace.as_deref().unwrap_or_default();
-                let limit = limits.get(namespace).cloned().unwrap_or_default();
                 let models = wire.spec.models.as_ref().map_or(1, BTreeMap::len);
                 let before = bound.len();
                 bound.extend(of_cluster(
                     wire,
                     namespace,
-                    &limit,
+                    &in_force,
                     operator.as_ref(),
                     region.as_ref(),
                 ));
@@ -227,7 +248,7 @@ impl ServedRegionsArgs {
             if left_out > 0 {
                 writeln!(
                     err,
-                    "not judged by: {left_out} bindings that name no source region and have no route, or that can't be understood; --region gives the operator's"
+                    "not judged by: {left_out} bindings that name no source region and have no route, whose class does not serve them, or that can't be understood; --region gives the operator's"
                 )?;
             }
             return Ok(Some(bound));
@@ -328,7 +349,7 @@ fn bound(
 fn of_cluster(
     wire: &InferenceProfileBinding,
     namespace: &str,
-    of_namespace: &NamespaceLimit,
+    in_force: &InForce,
     of_operator: Option<&Limit>,
     region: Option<&Region>,
 ) -> Vec<Bound> {
@@ -341,17 +362,21 @@ fn of_cluster(
     let Some(region) = own.or(written).or_else(|| region.cloned()) else {
         return Vec::new();
     };
-    let spec = Spec::parse(&wire.spec, &name, &region);
+    let mut spec = Spec::parse(&wire.spec, &name, &region);
+    let known = in_force.namespaces.get(namespace);
+    let labels = known.map(|(_, labels)| labels);
+    spec.apply_class(|name| in_force.class(name), namespace, labels);
+    let of_namespace = known.map(|(limit, _)| limit.clone());
     bound(
         &format!("{namespace}/{name}"),
         &spec,
-        of_namespace,
+        &of_namespace.unwrap_or_default(),
         of_operator,
     )
 }
 
 /// Says what else there is to know.
-fn remarks(report: &Report, read: &Outcome, err: &mut impl Write) -> io::Result<()> {
+fn remarks(report: &Report, read: &Outcome, is_live: bool, err: &mut impl Write) -> io::Result<()> {
     let records = &report.records;
     let mut parts = vec![format!("requests: {}", grouped(records.requests))];
     for (number, what) in [
@@ -363,7 +388,9 @@ fn remarks(report: &Report, read: &Outcome, err: &mut impl Write) -> io::Result<
             parts.push(format!("{what}: {}", grouped(number)));
         }
     }
-    parts.push(format!("files: {}", grouped(report.files.read)));
+    if !is_live {
+        parts.push(format!("files: {}", grouped(report.files.read)));
+    }
     writeln!(err, "{}", parts.join(", "))?;
     if records.mantle > 0 {
         writeln!(
@@ -446,4 +473,42 @@ fn tell_more(all: u64, told: usize, err: &mut impl Write) -> io::Result<()> {
         writeln!(err, "  and {} more", grouped(more))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::class::{Class, Labels};
+
+    #[test]
+    fn a_binding_of_the_cluster_is_judged_by_its_class() {
+        let wire = json!({
+            "apiVersion": "inferenceprofiles.dev/v1alpha1", "kind": "InferenceProfileBinding",
+            "metadata": {"name": "chat", "namespace": "shop"}, "spec": {"className": "chat"},
+        });
+        let wire: InferenceProfileBinding = serde_json::from_value(wire).expect("a binding");
+        let yaml = "{model: a.b, geography: us, allowedRegions: ['us-*']}";
+        let class = Class::parse("chat", &serde_yaml::from_str(yaml).expect("a class"));
+        let namespaces =
+            BTreeMap::from([("shop".into(), (NamespaceLimit::Unset, Labels::default()))]);
+        let region = "us-east-1".parse().ok();
+        let found = |classes| {
+            let namespaces = namespaces.clone();
+            let in_force = InForce {
+                namespaces,
+                classes,
+            };
+            of_cluster(&wire, "shop", &in_force, None, region.as_ref())
+        };
+        let bound = found(Some([("chat".into(), class)].into())).expect("what it asks for");
+        assert_eq!(bound.request.model.as_str(), "a.b");
+        let outside: Region = "eu-west-1".parse().expect("a region");
+        let here = crate::route::Destinations::regions(vec![outside.clone()]);
+        assert!(bound.limits.verdict(&outside, &here).forbids());
+        for unknown in [None, Some(BTreeMap::new())] {
+            assert!(found(unknown).is_none(), "nothing is known of the class");
+        }
+    }
 }

@@ -29,6 +29,9 @@ const NOT_STATED: &str = "not stated";
 pub(super) struct Report {
     pub(super) program_version: &'static str,
     pub(super) files: Files,
+    /// What CloudWatch Logs Insights scanned. `None` if it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes_scanned: Option<u64>,
     pub(super) records: Records,
     /// Whether records of one request were counted once.
     pub(super) duplicates_looked_for: bool,

@@ -14,7 +14,7 @@ use super::{
 
 /// What was asked of Bedrock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub(in crate::sources) enum Action {
     ListInferenceProfiles,
     ListApplicationProfiles,
     ListFoundationModels,
@@ -23,7 +23,7 @@ pub(super) enum Action {
 
 impl Action {
     /// Returns the permission that it needs.
-    pub(super) fn permission(self) -> &'static str {
+    pub(in crate::sources) fn permission(self) -> &'static str {
         match self {
             Self::ListInferenceProfiles | Self::ListApplicationProfiles => {
                 "bedrock:ListInferenceProfiles"
@@ -58,20 +58,20 @@ impl Action {
 
 /// What was asked, where and as whom.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) action: Action,
-    pub(super) region: &'a Region,
+pub(in crate::sources) struct Asked<'a> {
+    pub(in crate::sources) action: Action,
+    pub(in crate::sources) region: &'a Region,
     /// What is known about regions, for messages.
-    pub(super) regions: &'a Regions,
+    pub(in crate::sources) regions: &'a Regions,
     /// The operator's own region.
-    pub(super) own_region: &'a Region,
+    pub(in crate::sources) own_region: &'a Region,
     /// The host, or `None` if no request was made.
-    pub(super) host: Option<&'a str>,
-    pub(super) role: Option<&'a RoleArn>,
+    pub(in crate::sources) host: Option<&'a str>,
+    pub(in crate::sources) role: Option<&'a RoleArn>,
     /// Whether an external ID is sent with the role.
-    pub(super) external_id: bool,
+    pub(in crate::sources) external_id: bool,
     /// The profile of the shared configuration files. Only a failure of credentials looks at it.
-    pub(super) profile: Option<&'a SharedProfile>,
+    pub(in crate::sources) profile: Option<&'a SharedProfile>,
 }
 
 /// Codes by which AWS asks to slow down.
@@ -108,7 +108,7 @@ const BAD_SIGNATURE: &[&str] = &[
 const SKEWED: &[&str] = &["RequestTimeTooSkewed", "RequestInTheFuture"];
 
 /// Returns what a failure means and what to do about it. Equal failures make equal texts.
-pub(super) fn catalog_error(failure: &Failure, asked: Asked) -> CatalogError {
+pub(in crate::sources) fn catalog_error(failure: &Failure, asked: Asked) -> CatalogError {
     let region = asked.region;
     match failure {
         // An endpoint that can't be determined looks like one that can't be reached.
@@ -171,12 +171,13 @@ fn response_error(response: &ErrorResponse, asked: Asked) -> CatalogError {
     ))
 }
 
-fn is_throttled(response: &ErrorResponse) -> bool {
+/// Returns whether AWS asks to slow down.
+pub(in crate::sources) fn is_throttled(response: &ErrorResponse) -> bool {
     response.status == 429 || THROTTLING.contains(&response.code())
 }
 
 /// Returns what is wrong with the credentials or the clock, if the code says that something is.
-fn bad_credentials(response: &ErrorResponse) -> Option<String> {
+pub(in crate::sources) fn bad_credentials(response: &ErrorResponse) -> Option<String> {
     let code = response.code();
     if EXPIRED.contains(&code) {
         return Some(
@@ -477,6 +478,29 @@ fn denied(message: Option<&str>, asked: Asked) -> String {
         "{head}{why}: allow {permission} on {}",
         action.resource(region.partition().name, &account)
     )
+}
+
+/// Returns who may not do what was asked of another service and why, as [`denied`] does.
+pub(in crate::sources) fn denied_call(
+    message: Option<&str>,
+    permission: &str,
+    region: &Region,
+    resource: &str,
+) -> String {
+    let (who, _) = message
+        .and_then(user)
+        .and_then(principal)
+        .unwrap_or_else(|| ("the caller".to_owned(), String::new()));
+    let head = format!("{who} may not {permission} in {region}");
+    let needed = format!("{permission} in {region}");
+    let remedy = message
+        .and_then(Denial::read)
+        .and_then(|denial| denial.remedy(permission, &needed));
+    if let Some(remedy) = remedy {
+        return format!("{head}, {remedy}");
+    }
+    let why = message.and_then(reason).unwrap_or_default();
+    format!("{head}{why}: allow {permission} on {resource}")
 }
 
 /// Returns the ARN of the caller from AWS's usual sentence.

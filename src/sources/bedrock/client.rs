@@ -59,32 +59,40 @@ pub(super) struct AssumedRole {
     credentials: SharedCredentialsProvider,
 }
 
+/// Reads the environment and the shared configuration files. Sends nothing.
+///
+/// # Errors
+/// [`CatalogError::EndpointUnreachable`] if the CA bundle can't be used.
+pub(in crate::sources) async fn sdk_config(options: &Options) -> Result<SdkConfig, CatalogError> {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(options.timeouts.connect)
+        .read_timeout(options.timeouts.read)
+        .operation_attempt_timeout(options.timeouts.attempt)
+        .operation_timeout(options.timeouts.operation)
+        .build();
+    let http = network::http_client(options.ca_bundle.clone(), options.resolver.clone())
+        .map_err(|problem| {
+            CatalogError::EndpointUnreachable(format!(
+                "the file in AWS_CA_BUNDLE {problem}: name a file of CA certificates in PEM, or unset it"
+            ))
+        })?;
+    // With a region given, the instance metadata service is not asked for one.
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(config::Region::new(options.region.to_string()))
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(options.attempts))
+        .http_client(http);
+    if let Some(credentials) = &options.credentials {
+        loader = loader.credentials_provider(credentials.clone());
+    }
+    Ok(loader.load().await)
+}
+
 impl Clients {
     /// Reads the environment and the shared configuration files. Sends nothing: credentials are obtained by the first request.
     pub(super) async fn new(options: Options) -> Result<Self, CatalogError> {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(options.timeouts.connect)
-            .read_timeout(options.timeouts.read)
-            .operation_attempt_timeout(options.timeouts.attempt)
-            .operation_timeout(options.timeouts.operation)
-            .build();
-        let http = network::http_client(options.ca_bundle.clone(), options.resolver.clone())
-            .map_err(|problem| {
-                CatalogError::EndpointUnreachable(format!(
-                    "the file in AWS_CA_BUNDLE {problem}: name a file of CA certificates in PEM, or unset it"
-                ))
-            })?;
-        // With a region given, the instance metadata service is not asked for one.
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(config::Region::new(options.region.to_string()))
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(options.attempts))
-            .http_client(http);
-        if let Some(credentials) = &options.credentials {
-            loader = loader.credentials_provider(credentials.clone());
-        }
         Ok(Self {
-            config: loader.load().await,
+            config: sdk_config(&options).await?,
             options,
             known: Mutex::default(),
             roles: Mutex::default(),

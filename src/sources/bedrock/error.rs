@@ -19,7 +19,7 @@ use super::network;
 
 /// What happened to a failed request, without anything that differs between equal failures.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(in crate::sources) enum Failure {
     /// AWS answered with an error.
     ErrorResponse(ErrorResponse),
     /// The answer did not come from Bedrock.
@@ -40,30 +40,30 @@ pub(super) enum Failure {
 
 /// An error that AWS answered with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct ErrorResponse {
-    pub(super) code: Option<String>,
-    pub(super) status: u16,
-    pub(super) message: Option<String>,
-    pub(super) retry_after: Option<Duration>,
+pub(in crate::sources) struct ErrorResponse {
+    pub(in crate::sources) code: Option<String>,
+    pub(in crate::sources) status: u16,
+    pub(in crate::sources) message: Option<String>,
+    pub(in crate::sources) retry_after: Option<Duration>,
     /// By how many minutes the operator's clock is ahead of AWS's, in steps of five. `None` if the clocks agree well enough for
     /// signatures.
-    pub(super) minutes_ahead: Option<i64>,
+    pub(in crate::sources) minutes_ahead: Option<i64>,
 }
 
 impl ErrorResponse {
-    pub(super) fn code(&self) -> &str {
+    pub(in crate::sources) fn code(&self) -> &str {
         self.code.as_deref().unwrap_or_default()
     }
 
     /// Returns the code as messages show it.
-    pub(super) fn shown_code(&self) -> &str {
+    pub(in crate::sources) fn shown_code(&self) -> &str {
         self.code.as_deref().unwrap_or("no code")
     }
 }
 
 /// Why there are no credentials to sign with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum CredentialsFailure {
+pub(in crate::sources) enum CredentialsFailure {
     /// No provider is configured.
     Missing,
     /// STS refused the role of the feed.
@@ -79,7 +79,7 @@ pub(super) enum CredentialsFailure {
 }
 
 /// Returns what happened. `now` is the time of the operator's clock.
-pub(super) fn reduce<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Failure
+pub(in crate::sources) fn reduce<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

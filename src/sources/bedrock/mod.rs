@@ -9,10 +9,10 @@
 //! Sources: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html>
 
-mod advice;
-mod client;
+pub(super) mod advice;
+pub(super) mod client;
 mod denial;
-mod error;
+pub(super) mod error;
 mod examination;
 mod models;
 mod network;

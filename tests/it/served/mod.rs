@@ -1,5 +1,7 @@
 //! `served-regions`: from files as AWS lays them out to tables, exit codes, and the SQL for Athena.
 
+mod live;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},
