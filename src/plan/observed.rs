@@ -422,6 +422,7 @@ impl<'a> Entry<'a> {
 
 impl Binding {
     /// Returns the models that the binding asks for, in the order of their names.
+    #[must_use]
     pub fn entries(&self) -> Models<Entry<'_>> {
         self.spec.asks.map(|name, ask| Entry {
             binding: self,

@@ -1,6 +1,8 @@
 //! Bindings with several models: written together or not at all.
 
-use inference_profile_operator::api::{InferenceProfileBinding, condition::Reason};
+use inference_profile_operator::api::{
+    InferenceProfileBinding, InferenceProfileBindingStatus, condition::Reason,
+};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -60,7 +62,7 @@ fn three(haiku: &str) -> Value {
 /// Returns the IDs in the status, in the order of the names.
 fn in_use(binding: &InferenceProfileBinding) -> Vec<&str> {
     let status = binding.status.iter();
-    let profiles = status.flat_map(|status| status.profiles());
+    let profiles = status.flat_map(InferenceProfileBindingStatus::profiles);
     profiles.map(|(_, profile)| profile.id.as_str()).collect()
 }
 

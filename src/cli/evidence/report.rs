@@ -6,7 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
 use crate::{
-    api::{InferenceProfileBinding, ProfileStatus, condition::ConditionType},
+    api::{
+        InferenceProfileBinding, InferenceProfileBindingStatus, ProfileStatus,
+        condition::ConditionType,
+    },
     catalog::embedded::Embedded,
     class::{Class, ClassUse, Labels, RequestError},
     cli::{
@@ -147,7 +150,10 @@ impl InForce {
         namespace: &str,
     ) -> Option<(ClassUse, Result<Request, RequestError>)> {
         let region = binding.spec.source_region.as_deref();
-        let mut used = binding.status.iter().flat_map(|status| status.profiles());
+        let mut used = binding
+            .status
+            .iter()
+            .flat_map(InferenceProfileBindingStatus::profiles);
         let used = used.next();
         let region = region.or(used.map(|(_, profile)| profile.source_region.as_str()));
         // A class does not depend on the region, which is not known of a binding that names none and has no profile.
@@ -202,7 +208,7 @@ impl<'a> Asked<'a> {
         let written: BTreeMap<Option<&str>, &ProfileStatus> = binding
             .status
             .iter()
-            .flat_map(|status| status.profiles())
+            .flat_map(InferenceProfileBindingStatus::profiles)
             .collect();
         let mut asked: Vec<Self> = match &spec.models {
             None => vec![Self {

@@ -37,7 +37,7 @@ use super::{
     tables::printed,
 };
 use crate::{
-    api::InferenceProfileBinding,
+    api::{InferenceProfileBinding, InferenceProfileBindingStatus},
     catalog::{FeedKey, listing::Listing},
     models::ModelName,
     plan::observed::{Ask, Spec},
@@ -355,7 +355,9 @@ fn of_cluster(
 ) -> Vec<Bound> {
     let name: Arc<str> = wire.metadata.name.clone().unwrap_or_default().into();
     let status = wire.status.as_ref();
-    let mut written = status.into_iter().flat_map(|it| it.profiles());
+    let mut written = status
+        .into_iter()
+        .flat_map(InferenceProfileBindingStatus::profiles);
     let written = written.find_map(|(_, profile)| profile.source_region.parse().ok());
     let own = wire.spec.source_region.as_ref();
     let own = own.and_then(|name| name.parse().ok());

@@ -442,19 +442,15 @@ fn spec(step: &Step, only: Option<&str>) -> Binding {
     let limit = step.limit.map_or(String::new(), |limit| {
         format!("allowedRegions: ['{limit}'],")
     });
-    let asked = match only {
-        Some(only) => {
-            let found = step.wishes.iter().find(|(name, _)| **name == only);
-            of(found.expect("a wish"))
-        }
-        None => {
-            let models = step
-                .wishes
-                .iter()
-                .map(|wish| format!("{}: {{{}}}", wish.0, of(wish)));
-            let models: Vec<String> = models.collect();
-            format!("models: {{{}}}", models.join(", "))
-        }
+    let asked = if let Some(only) = only {
+        let found = step.wishes.iter().find(|(name, _)| **name == only);
+        of(found.expect("a wish"))
+    } else {
+        let models = step.wishes.iter();
+        let models: Vec<String> = models
+            .map(|wish| format!("{}: {{{}}}", wish.0, of(wish)))
+            .collect();
+        format!("models: {{{}}}", models.join(", "))
     };
     let mut binding = binding(&format!("{{{asked}, {limit} suspend: {}}}", step.suspend));
     let class = |name: &Arc<str>| {
