@@ -92,6 +92,7 @@ struct ReducedManager {
 #[derive(Deserialize)]
 struct DataFields {
     #[serde(rename = "f:data", default)]
+    #[allow(clippy::zero_sized_map_values, reason = "what is sent is a map")]
     data: Option<BTreeMap<String, IgnoredAny>>,
 }
 
