@@ -10,6 +10,7 @@ pub mod condition;
 mod crd;
 mod models;
 pub mod names;
+mod target_metadata;
 pub mod validation;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use class::{
 pub use crd::{binding_definition, class_definition};
 use models::{MODEL_NAMES_MESSAGE, MODEL_NAMES_RULE};
 pub use models::{NamedModel, NamedModelStatus, UnknownValue, ValueReference, written_names};
+pub use target_metadata::TargetMetadata;
 
 /// DNS subdomain names (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
 const OBJECT_NAME_RULE: &str =
@@ -191,6 +193,11 @@ pub struct InferenceProfileBindingSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub rollout: Option<Vec<WorkloadReference>>,
 
+    /// What becomes of the objects that the binding owns when it is deleted. Delete (the default): they go with it. Orphan: they
+    /// stay, without an owner. Merged keys are removed either way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+
     /// While true, targets and workloads are left unchanged. Residency limits and deletion still take effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -258,6 +265,7 @@ pub struct Fallback {
     validation = Rule::new("!has(self.templates) || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("templates need creationPolicy Owner: whole files are written only into objects that the binding owns"),
     validation = Rule::new("!has(self.preset) || !(has(self.keys) || has(self.templates))").message("preset says what the target holds: leave keys and templates out, or leave preset out"),
     validation = Rule::new("!has(self.preset) || self.preset != 'LiteLLM' || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("the preset LiteLLM needs creationPolicy Owner: it is a whole file, and these are written only into objects that the binding owns"),
+    validation = Rule::new("!has(self.metadata) || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("metadata needs creationPolicy Owner: whoever owns an object gives it its labels and annotations"),
     validation = Rule::new("!has(self.keys) || !has(self.templates) || self.templates.all(k, !(k in self.keys))").message("a key is given both in keys and in templates"),
     validation = Rule::new("self.kind != 'Secret' || (has(self.creationPolicy) && self.creationPolicy == 'Merge') || ((!has(self.keys) || !('type' in self.keys || 'provider' in self.keys)) && (!has(self.templates) || !('type' in self.templates || 'provider' in self.templates)))").message("the keys type and provider of an owned Secret are set by the operator (servicebinding.io)")
 )]
@@ -302,6 +310,10 @@ pub struct Target {
     /// `LiteLLM`: `config.yaml` with a `model_list`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
+
+    /// Labels and annotations of the object, beside those of the operator. Those that leave the spec leave the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<TargetMetadata>,
 }
 
 /// Programs for which the content of a target is known.
@@ -365,6 +377,29 @@ pub enum CreationPolicy {
     Owner,
     /// The binding owns only its keys in an object that others own.
     Merge,
+}
+
+/// What becomes of the objects that a binding owns when it is deleted.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+pub enum DeletionPolicy {
+    /// They are deleted.
+    #[default]
+    Delete,
+    /// They stay, and belong to nobody.
+    Orphan,
 }
 
 /// Defines [`ValueName`], whose variants have the same names on the wire as in the code.

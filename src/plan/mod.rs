@@ -10,6 +10,7 @@ mod application;
 pub mod class_status;
 mod findings;
 pub mod identity;
+pub mod metadata;
 pub mod observed;
 mod outcome;
 pub mod ownership;
@@ -78,9 +79,10 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
             .any(|entry| publication::is_missing(*entry, &observed)),
         needs_finalizer: !binding.deleting
             && !binding.finalizer
-            && publication.routes().is_some()
-            && binding.spec.merges(),
-        removals: targets::plan_removals(&observed, &publication, &writes),
+            && (publication.routes().is_some() && binding.spec.needs_cleanup()
+                || targets::keeps_owned(binding, &binding.status.targets)
+                    && !matches!(publication, Publication::Withdraw { .. })),
+        removals: targets::plan_removals(&observed, &publication, violation.is_some(), &writes),
         writes,
         decisions: Decisions {
             residency_violated: violation.is_some(),

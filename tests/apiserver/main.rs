@@ -26,6 +26,7 @@ mod common;
 mod controllers;
 mod crd;
 mod crd_life;
+mod deletion;
 mod demo;
 mod evidence;
 mod examples;
@@ -59,6 +60,7 @@ mod stage;
 mod steady;
 mod support;
 mod suspended;
+mod target_metadata;
 mod targets;
 mod traces;
 mod withdrawn;
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             crd_life::cases(),
+            deletion::cases(),
             demo::cases(),
             evidence::cases(),
             examples::cases(),
@@ -123,6 +126,7 @@ fn main() -> ExitCode {
             several_models::cases(),
             steady::cases(),
             suspended::cases(),
+            target_metadata::cases(),
             traces::cases(),
             withdrawn::cases(),
         ]
