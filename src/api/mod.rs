@@ -92,17 +92,18 @@ const TIERS_MESSAGE: &str = "the preset ClaudeCode reads the models default, son
     selectable = ".spec.model",
     selectable = ".spec.geography",
     selectable = ".spec.className",
-    printcolumn(name = "Geography", type_ = "string", json_path = ".status.profile.geography", description = "Geography of the profile in use"),
-    printcolumn(name = "Profile", type_ = "string", json_path = ".status['profile.id','modelNames']", description = "ID of the inference profile in use, or the names of several models"),
+    // A path with * looks into spec and status alike: what is in use stands first, then what is asked for.
+    printcolumn(name = "Model", type_ = "string", json_path = ".*['className','model','modelNames']", description = "Foundation model or InferenceProfileClass that the binding asks for, or the names of several models"),
+    printcolumn(name = "Geography", type_ = "string", json_path = ".*['profile.geography','geography']", description = "Geography of the profile in use, or the one asked for"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Profile", type_ = "string", json_path = ".status.profile.id", description = "ID of the inference profile in use", priority = 1),
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.className", description = "InferenceProfileClass that the binding names", priority = 1),
-    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", priority = 1),
     printcolumn(name = "In Use", type_ = "string", json_path = ".status.profile.foundationModelID", description = "Foundation model whose values are written", priority = 1),
     printcolumn(name = "Source", type_ = "string", json_path = ".status['profile.sourceRegion','models[0].profile.sourceRegion']", description = "Region that workloads call Bedrock from", priority = 1),
-    printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile.destinationRegions", description = "Regions that may serve a request", priority = 1),
-    printcolumn(name = "Limit", type_ = "string", json_path = ".spec.allowedRegions", description = "Residency limit of the binding", priority = 1),
+    printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile['destinations','destinationRegions']", description = "Regions that may serve a request", priority = 1),
+    printcolumn(name = "Limit", type_ = "string", json_path = ".status.limitedBy", description = "Who set the residency limits that decided", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: the name of a binding has at most 63 characters")
 )]
 #[x_kube(
@@ -193,8 +194,7 @@ pub struct InferenceProfileBindingSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub rollout: Option<Vec<WorkloadReference>>,
 
-    /// What becomes of the objects that the binding owns when it is deleted. Delete (the default): they go with it. Orphan: they
-    /// stay, without an owner. Merged keys are removed either way.
+    /// What becomes of the objects that the binding owns when it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
 
@@ -379,7 +379,8 @@ pub enum CreationPolicy {
     Merge,
 }
 
-/// What becomes of the objects that a binding owns when it is deleted.
+/// What becomes of the objects that the binding owns when it is deleted. Delete (the default): they are deleted too. Orphan: they
+/// stay, without an owner. Merged keys are removed either way.
 #[derive(
     Clone,
     Copy,
@@ -505,6 +506,11 @@ pub struct InferenceProfileBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_names: Option<String>,
 
+    /// Who set the residency limits that decided, separated by commas: binding, class, namespace or operator. All whose limits
+    /// allow every region, or the first whose limit does not. Absent where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<String>,
+
     /// Objects that values were written to: the inventory for clean-up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
@@ -581,6 +587,9 @@ pub struct ProfileStatus {
     pub foundation_model_id: String,
     /// Regions that may serve a request, sorted; `*` for a global profile.
     pub destination_regions: Vec<String>,
+    /// The same regions, separated by commas. Absent in the status of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destinations: Option<String>,
     /// Catalog that the profile comes from.
     pub catalog: CatalogReference,
     /// Class that asked for the profile. Absent if the binding itself did.

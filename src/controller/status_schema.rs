@@ -30,6 +30,14 @@ impl StatusSchema {
         )
     }
 
+    /// Returns the wire form of a status without the fields that the CRD lacks: some are made only for it.
+    pub fn servable_wire(&self, status: &Status) -> Value {
+        match &self.lacking {
+            Some(schema) => pruned(status, schema).0,
+            None => wire(status),
+        }
+    }
+
     /// Takes in the schema after a status was refused. Returns whether that lacks a field of it. Each such field is logged
     /// once.
     pub fn refused(&mut self, status: &Status, schema: Value) -> bool {
@@ -75,10 +83,15 @@ pub(super) fn in_document(document: &Value) -> Value {
     })
 }
 
+/// Returns the wire form of a status.
+pub(super) fn wire(status: &Status) -> Value {
+    serde_json::to_value(status.to_wire()).unwrap_or_default()
+}
+
 /// Returns a status in its wire form without what a schema has no field for, and these fields. A part that the schema says
 /// nothing of stays.
 fn pruned(status: &Status, schema: &Value) -> (Value, BTreeSet<String>) {
-    let mut value = serde_json::to_value(status.to_wire()).unwrap_or_default();
+    let mut value = wire(status);
     let mut pruned = BTreeSet::new();
     prune("", &mut value, schema, &mut pruned);
     (value, pruned)
@@ -178,6 +191,30 @@ mod tests {
             full,
             "the CRD is of this version"
         );
+    }
+
+    #[test]
+    fn what_is_made_only_for_the_wire_is_left_out_too() {
+        let mut without = without_binding();
+        let path = "/properties/profile/properties";
+        let fields = without.pointer_mut(path).and_then(Value::as_object_mut);
+        assert!(fields.expect("fields").remove("destinations").is_some());
+        let wire = json!({"profile": {
+            "id": "eu.a.b", "geography": "eu", "sourceRegion": "eu-west-1", "foundationModelID": "a.b",
+            "destinationRegions": ["eu-central-1", "eu-west-1"],
+            "catalog": {"source": "bedrock", "asOf": "2026-11-28"},
+        }});
+        let wire = serde_json::from_value(wire).expect("a status");
+        let status = Status::from_wire(&wire, &namespace());
+        let sent = |schema: &StatusSchema| {
+            let wire = schema.servable_wire(&status);
+            wire["profile"]["destinations"].as_str().map(str::to_owned)
+        };
+        let mut schema = StatusSchema::default();
+        assert_eq!(sent(&schema).as_deref(), Some("eu-central-1,eu-west-1"));
+        assert!(schema.refused(&status, without));
+        assert_eq!(schema.servable(&namespace(), &status), status);
+        assert_eq!(sent(&schema), None);
     }
 
     #[test]

@@ -542,7 +542,8 @@ impl Writer {
     /// Writes the status and has the cache assume it. Fails if the binding has changed since it was judged. Fields that the CRD
     /// lacks are left out.
     pub async fn write_status(&self, binding: &Binding, status: Status) -> Result<(), CallError> {
-        let error = match self.apply_status(binding, &status).await {
+        let wire = status_schema::wire(&status);
+        let error = match self.apply_status(binding, &status, wire).await {
             Ok(()) => {
                 self.schema.lock().accepted(&status);
                 return Ok(());
@@ -563,7 +564,8 @@ impl Writer {
         if servable == binding.status {
             return Ok(());
         }
-        self.apply_status(binding, &servable).await
+        let wire = self.schema.lock().servable_wire(&servable);
+        self.apply_status(binding, &servable, wire).await
     }
 
     /// Reads the schema of statuses as the apiserver publishes it to whoever is authenticated.
@@ -579,12 +581,18 @@ impl Writer {
         Ok(status_schema::in_document(&document))
     }
 
-    async fn apply_status(&self, binding: &Binding, status: &Status) -> Result<(), CallError> {
+    /// `wire` is what is sent of the status.
+    async fn apply_status(
+        &self,
+        binding: &Binding,
+        status: &Status,
+        wire: Value,
+    ) -> Result<(), CallError> {
         let judged = self.state.cache().version_of_binding(binding);
         let judged = judged.ok_or(CallError::Outdated)?;
         let mut body = binding_body(binding);
         body["metadata"]["resourceVersion"] = json!(judged.to_string());
-        body["status"] = serde_json::to_value(status.to_wire()).unwrap_or_default();
+        body["status"] = wire;
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
         let (api, patch) = (self.bindings(binding), Patch::Apply(&body));
         let call = api.patch_status(&binding.key.name, &params, &patch);

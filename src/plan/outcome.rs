@@ -249,6 +249,7 @@ impl Decisions {
             targets: inventory,
             missing_workloads,
             secret,
+            limited_by: self.limited_by,
         };
         let progress = match ready.status {
             _ if binding.spec.suspend => None,

@@ -18,6 +18,7 @@ use crate::{
     models::{ModelName, Models, listed},
     plain::{LONGEST_MESSAGE, plain},
     render::Values,
+    residency::LimitOrigins,
     route::Route,
     types::{AccountId, ApplicationProfileArn, Arn, ModelId, ParseError},
 };
@@ -188,6 +189,8 @@ pub struct Status {
     pub missing_workloads: Workloads,
     /// The name of the Secret that makes the binding a Provisioned Service, of the Service Binding specification.
     pub secret: Option<Arc<str>>,
+    /// Who set the residency limits that decided.
+    pub limited_by: LimitOrigins,
 }
 
 /// The lifecycle of a model, in the status beside its condition.
@@ -318,6 +321,11 @@ impl Status {
                 .binding
                 .as_ref()
                 .map(|binding| Arc::from(binding.name.as_str())),
+            limited_by: wire
+                .limited_by
+                .as_deref()
+                .map(LimitOrigins::from_words)
+                .unwrap_or_default(),
         }
     }
 
@@ -366,6 +374,7 @@ impl Status {
                 })
                 .collect(),
             model_lifecycle: one.and_then(|one| one.lifecycle.as_deref().map(write_lifecycle)),
+            limited_by: self.limited_by.words(),
             binding: self.secret.as_ref().map(|name| BindingReference {
                 name: name.to_string(),
             }),
@@ -510,6 +519,7 @@ fn write_route(written: &WrittenRoute) -> ProfileStatus {
         geography: route.geography().to_owned(),
         source_region: route.source_region.to_string(),
         foundation_model_id: route.model.to_string(),
+        destinations: Some(route.destinations.names().join(",")),
         destination_regions: route.destinations.names(),
         catalog: CatalogReference {
             source: provenance.source.as_str().to_owned(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
     models::Models,
+    residency::LimitOrigins,
 };
 
 use super::{
@@ -37,6 +38,8 @@ pub(super) struct Decisions {
     pub unmarked: Option<Vec<TargetRecord>>,
     pub supported: Finding,
     pub residency: Finding,
+    /// Who set the limits that decided that.
+    pub limited_by: LimitOrigins,
     pub catalog: Finding,
     /// The finding of `ModelActive`. `None` when the state of no model is known.
     pub active: Option<Finding>,

@@ -138,7 +138,11 @@ async fn the_finalizer_follows_the_deletion_policy(stage: &Stage) {
     let suspended = json!({"deletionPolicy": "Orphan", "suspend": true});
     stage.edit("claude", suspended).await;
     until_finalizers(stage, &[FINALIZER]).await;
-    assert_eq!(stage.object("claude").await, before, "none of it is a write");
+    assert_eq!(
+        stage.object("claude").await,
+        before,
+        "none of it is a write"
+    );
     stage.unbind("claude").await;
     let after = stage.object("claude").await;
     assert_eq!(after.owner_references(), []);

@@ -358,7 +358,7 @@ pub const REFUSALS: &[Refusal] = &[
     Refusal {
         name: "a_label_with_a_value_that_is_none",
         fields: "targets: [{kind: ConfigMap, name: a, metadata: {labels: {team: a b}}}]",
-        at: "spec.targets[0].metadata.labels.team",
+        at: "spec.targets[0].metadata.labels[team]",
         message: "not a valid label: expected at most 63 letters, digits, -, _ and .",
     },
     Refusal {
