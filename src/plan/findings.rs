@@ -11,7 +11,7 @@ use crate::{
     },
     lifecycle::{self, Basis, Known, State},
     models::{Models, listed},
-    residency::{Judgement, Verdict},
+    residency::{Judgement, LimitOrigins, Verdict},
     resolve::{self, Context},
     route::Invocation,
     types::ModelId,
@@ -488,9 +488,10 @@ pub fn limited_by(
     };
     if judgements().next().is_none() {
         let earlier = prior.finding(ConditionType::ResidencySatisfied);
-        return match earlier.as_ref() == Some(residency) {
-            true => prior.limited_by,
-            false => LimitOrigins::default(),
+        return if earlier.as_ref() == Some(residency) {
+            prior.limited_by
+        } else {
+            LimitOrigins::default()
         };
     }
     let permitted = judgements().all(Judgement::permits);
