@@ -10,6 +10,7 @@ pub mod condition;
 mod crd;
 mod models;
 pub mod names;
+mod target_metadata;
 pub mod validation;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use class::{
 pub use crd::{binding_definition, class_definition};
 use models::{MODEL_NAMES_MESSAGE, MODEL_NAMES_RULE};
 pub use models::{NamedModel, NamedModelStatus, UnknownValue, ValueReference, written_names};
+pub use target_metadata::TargetMetadata;
 
 /// DNS subdomain names (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
 const OBJECT_NAME_RULE: &str =
@@ -90,17 +92,18 @@ const TIERS_MESSAGE: &str = "the preset ClaudeCode reads the models default, son
     selectable = ".spec.model",
     selectable = ".spec.geography",
     selectable = ".spec.className",
-    printcolumn(name = "Geography", type_ = "string", json_path = ".status.profile.geography", description = "Geography of the profile in use"),
-    printcolumn(name = "Profile", type_ = "string", json_path = ".status['profile.id','modelNames']", description = "ID of the inference profile in use, or the names of several models"),
+    // A path with * looks into spec and status alike: what is in use stands first, then what is asked for.
+    printcolumn(name = "Model", type_ = "string", json_path = ".*['className','model','modelNames']", description = "Foundation model or InferenceProfileClass that the binding asks for, or the names of several models"),
+    printcolumn(name = "Geography", type_ = "string", json_path = ".*['profile.geography','geography']", description = "Geography of the profile in use, or the one asked for"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Profile", type_ = "string", json_path = ".status.profile.id", description = "ID of the inference profile in use", priority = 1),
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.className", description = "InferenceProfileClass that the binding names", priority = 1),
-    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", priority = 1),
     printcolumn(name = "In Use", type_ = "string", json_path = ".status.profile.foundationModelID", description = "Foundation model whose values are written", priority = 1),
     printcolumn(name = "Source", type_ = "string", json_path = ".status.profile.sourceRegion", description = "Region that workloads call Bedrock from", priority = 1),
-    printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile.destinationRegions", description = "Regions that may serve a request", priority = 1),
-    printcolumn(name = "Limit", type_ = "string", json_path = ".spec.allowedRegions", description = "Residency limit of the binding", priority = 1),
+    printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile['destinations','destinationRegions']", description = "Regions that may serve a request", priority = 1),
+    printcolumn(name = "Limit", type_ = "string", json_path = ".status.limitedBy", description = "Who set the residency limits that decided", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: the name of a binding has at most 63 characters")
 )]
 #[x_kube(
@@ -191,6 +194,10 @@ pub struct InferenceProfileBindingSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub rollout: Option<Vec<WorkloadReference>>,
 
+    /// What becomes of the objects that the binding owns when it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+
     /// While true, targets and workloads are left unchanged. Residency limits and deletion still take effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -258,6 +265,7 @@ pub struct Fallback {
     validation = Rule::new("!has(self.templates) || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("templates need creationPolicy Owner: whole files are written only into objects that the binding owns"),
     validation = Rule::new("!has(self.preset) || !(has(self.keys) || has(self.templates))").message("preset says what the target holds: leave keys and templates out, or leave preset out"),
     validation = Rule::new("!has(self.preset) || self.preset != 'LiteLLM' || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("the preset LiteLLM needs creationPolicy Owner: it is a whole file, and these are written only into objects that the binding owns"),
+    validation = Rule::new("!has(self.metadata) || !has(self.creationPolicy) || self.creationPolicy != 'Merge'").message("metadata needs creationPolicy Owner: whoever owns an object gives it its labels and annotations"),
     validation = Rule::new("!has(self.keys) || !has(self.templates) || self.templates.all(k, !(k in self.keys))").message("a key is given both in keys and in templates"),
     validation = Rule::new("self.kind != 'Secret' || (has(self.creationPolicy) && self.creationPolicy == 'Merge') || ((!has(self.keys) || !('type' in self.keys || 'provider' in self.keys)) && (!has(self.templates) || !('type' in self.templates || 'provider' in self.templates)))").message("the keys type and provider of an owned Secret are set by the operator (servicebinding.io)")
 )]
@@ -302,6 +310,10 @@ pub struct Target {
     /// `LiteLLM`: `config.yaml` with a `model_list`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
+
+    /// Labels and annotations of the object, beside those of the operator. Those that leave the spec leave the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<TargetMetadata>,
 }
 
 /// Programs for which the content of a target is known.
@@ -365,6 +377,30 @@ pub enum CreationPolicy {
     Owner,
     /// The binding owns only its keys in an object that others own.
     Merge,
+}
+
+/// What becomes of the objects that the binding owns when it is deleted. Delete (the default): they are deleted too. Orphan: they
+/// stay, without an owner. Merged keys are removed either way.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+pub enum DeletionPolicy {
+    /// They are deleted.
+    #[default]
+    Delete,
+    /// They stay, and belong to nobody.
+    Orphan,
 }
 
 /// Defines [`ValueName`], whose variants have the same names on the wire as in the code.
@@ -470,6 +506,11 @@ pub struct InferenceProfileBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_names: Option<String>,
 
+    /// Who set the residency limits that decided, separated by commas: binding, class, namespace or operator. All whose limits
+    /// allow every region, or the first whose limit does not. Absent where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<String>,
+
     /// Objects that values were written to: the inventory for clean-up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
@@ -569,6 +610,9 @@ pub struct ProfileStatus {
     pub foundation_model_id: String,
     /// Regions that may serve a request, sorted; `*` for a global profile.
     pub destination_regions: Vec<String>,
+    /// The same regions, separated by commas. Absent in the status of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destinations: Option<String>,
     /// Catalog that the profile comes from.
     pub catalog: CatalogReference,
     /// Class that asked for the profile. Absent if the binding itself did.

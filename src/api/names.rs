@@ -42,6 +42,17 @@ pub fn binding_of_manager(manager: &str) -> Option<&str> {
     manager.strip_prefix(TARGET_MANAGER_PREFIX)
 }
 
+/// Returns whether a label or annotation is of this group, or of a subdomain of it: only the operator, and the owners of objects,
+/// set these.
+#[must_use]
+pub fn is_reserved(key: &str) -> bool {
+    // The case of an annotation's key does not matter.
+    let key = key.to_ascii_lowercase();
+    let prefix = key.split_once('/').map(|(prefix, _)| prefix);
+    let rest = prefix.and_then(|prefix| prefix.strip_suffix(GROUP));
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 /// Returns whether an allow-merge annotation names this binding.
 #[must_use]
 pub fn allows_merge(annotation: &str, binding: &str) -> bool {
@@ -66,6 +77,22 @@ mod tests {
         let (prefix, name) = annotation.split_once('/').expect("a prefix");
         assert_eq!(prefix, "rollout.inferenceprofiles.dev");
         assert_eq!(name.len(), 63);
+    }
+
+    #[test]
+    fn names_of_the_group_and_its_subdomains_are_reserved() {
+        for (key, reserved) in [
+            (MANAGED_LABEL, true),
+            (ALLOW_MERGE_ANNOTATION, true),
+            ("rollout.inferenceprofiles.dev/chat", true),
+            ("InferenceProfiles.dev/managed", true),
+            ("myinferenceprofiles.dev/managed", false),
+            ("inferenceprofiles.dev", false),
+            ("inferenceprofiles.dev.example.com/managed", false),
+            ("team", false),
+        ] {
+            assert_eq!(is_reserved(key), reserved, "{key}");
+        }
     }
 
     #[test]

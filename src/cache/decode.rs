@@ -23,6 +23,7 @@ use crate::{
     plain::{LONGEST_QUOTE, plain},
     plan::{
         identity::ObjectKey,
+        metadata::{self, Held},
         observed::{Binding, Controller, Holding, Spec, TargetView, fingerprint},
         status::Status,
     },
@@ -439,7 +440,48 @@ pub fn target_view(meta: &ObjectMeta, value: impl Fn(&str) -> Option<u64>) -> Ta
             .map(|value| Arc::from(value.as_str())),
         ours: holdings(ours),
         foreign: holdings(foreign),
+        metadata: held_metadata(meta),
     }
+}
+
+/// Returns the fingerprint of the labels and annotations that the binding that controls the object holds. Objects of others have
+/// none.
+fn held_metadata(meta: &ObjectMeta) -> u64 {
+    let Some(binding) = controlling(meta).filter(|owner| is_binding(owner)) else {
+        return 0;
+    };
+    let mut of_binding = meta.managed_fields.iter().flatten().filter(|entry| {
+        let manager = entry.manager.as_deref().unwrap_or_default();
+        names::binding_of_manager(manager) == Some(&binding.name)
+    });
+    let Some(fields) = of_binding.find_map(|entry| {
+        let fields = entry.fields_v1.as_ref();
+        fields.and_then(|fields| fields.0.get("f:metadata"))
+    }) else {
+        return 0;
+    };
+    metadata::fingerprint(
+        &held_entries(&fields["f:labels"], meta.labels.as_ref()),
+        &held_entries(&fields["f:annotations"], meta.annotations.as_ref()),
+    )
+}
+
+/// Returns the labels, or the annotations, that `fields` lists, without those of the operator, sorted by key.
+fn held_entries<'a>(
+    fields: &'a Value,
+    values: Option<&'a BTreeMap<String, String>>,
+) -> Vec<Held<'a>> {
+    let keys = fields.as_object().into_iter().flat_map(Map::keys);
+    let keys = keys.filter_map(|key| key.strip_prefix("f:"));
+    let mut held: Vec<Held<'a>> = keys
+        .filter(|key| !names::is_reserved(key))
+        .map(|key| {
+            let value = values.and_then(|values| values.get(key));
+            (key, value.map(String::as_str))
+        })
+        .collect();
+    held.sort_unstable();
+    held
 }
 
 /// Returns the keys of `data` that an entry of `managedFields` lists.
@@ -468,17 +510,23 @@ fn holdings(by_holder: BTreeMap<&str, Vec<(u64, u64)>>) -> Box<[Holding]> {
         .collect()
 }
 
+/// Returns the owner reference of the controller.
+fn controlling(meta: &ObjectMeta) -> Option<&OwnerReference> {
+    let mut owners = meta.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true))
+}
+
+/// Says whether an owner is a binding.
+fn is_binding(owner: &OwnerReference) -> bool {
+    owner.kind == "InferenceProfileBinding"
+        && owner.api_version.split('/').next() == Some(names::GROUP)
+}
+
 fn controller(meta: &ObjectMeta) -> Option<Controller> {
-    let owner = meta
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|owner| owner.controller == Some(true))?;
-    let ours = owner.kind == "InferenceProfileBinding"
-        && owner.api_version.split('/').next() == Some(names::GROUP);
+    let owner = controlling(meta)?;
     Some(Controller {
         uid: owner.uid.as_str().into(),
-        binding: ours.then(|| owner.name.as_str().into()),
+        binding: is_binding(owner).then(|| owner.name.as_str().into()),
         description: plain(&format!("{} {}", owner.kind, owner.name), LONGEST_QUOTE).into(),
     })
 }
@@ -547,6 +595,56 @@ mod tests {
         assert_eq!(
             view.controller.expect("controller").description.as_ref(),
             "Deployment d"
+        );
+    }
+
+    #[test]
+    fn of_labels_and_annotations_those_count_that_the_controlling_binding_holds() {
+        let view = |owner: &str, labels: serde_json::Value, held: serde_json::Value| {
+            let object: WatchedTarget<ConfigMap> = serde_json::from_value(json!({
+                "metadata": {
+                    "name": "t", "namespace": "n",
+                    "labels": labels,
+                    "annotations": {"note": "n"},
+                    "ownerReferences": [{
+                        "apiVersion": "inferenceprofiles.dev/v1alpha1", "kind": owner, "name": "chat", "uid": "x", "controller": true,
+                    }],
+                    "managedFields": [
+                        {"manager": "inferenceprofiles.dev:other", "fieldsV1": {"f:metadata": {"f:labels": {"f:x": {}}}}},
+                        {"manager": "inferenceprofiles.dev:chat", "fieldsV1": {"f:metadata": held}},
+                        {"manager": "kubectl", "fieldsV1": {"f:metadata": {"f:labels": {"f:team": {}}}}},
+                    ],
+                },
+            }))
+            .expect("an object");
+            object.into_view().0.metadata
+        };
+        let binding = "InferenceProfileBinding";
+        let ours = names::MANAGED_LABEL;
+        let only_ours = json!({"f:labels": {".": {}, format!("f:{ours}"): {}}});
+        let all = json!({ours: "true", "team": "a", "x": "y"});
+        assert_eq!(view(binding, all.clone(), only_ours), 0);
+        assert_eq!(view(binding, all.clone(), json!({})), 0);
+        let team = json!({"f:labels": {format!("f:{ours}"): {}, "f:team": {}}});
+        let of_spec = |wire: serde_json::Value| {
+            let wire = serde_json::from_value(wire).expect("metadata");
+            metadata::TargetMetadata::parse(&wire)
+                .expect("some")
+                .fingerprint
+        };
+        assert_eq!(
+            view(binding, all.clone(), team.clone()),
+            of_spec(json!({"labels": {"team": "a"}}))
+        );
+        assert_ne!(
+            view(binding, json!({"team": "b"}), team.clone()),
+            of_spec(json!({"labels": {"team": "a"}}))
+        );
+        assert_eq!(view("Deployment", all.clone(), team), 0, "not a binding's");
+        let both = json!({"f:labels": {"f:x": {}, "f:team": {}}, "f:annotations": {"f:note": {}}});
+        assert_eq!(
+            view(binding, all, both),
+            of_spec(json!({"labels": {"team": "a", "x": "y"}, "annotations": {"note": "n"}}))
         );
     }
 }

@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use kube::Resource;
 use serde_json::Value;
 
-use crate::{api::InferenceProfileBinding, plan::status::Status};
+use crate::{
+    api::{InferenceProfileBinding, InferenceProfileBindingStatus},
+    plan::status::Status,
+};
 
 /// The schema of statuses where it lacks fields that this program writes.
 #[derive(Debug, Default)]
@@ -28,6 +31,14 @@ impl StatusSchema {
             |_| status.clone(),
             |wire| Status::from_wire(&wire, namespace),
         )
+    }
+
+    /// Returns the wire form of a status without the fields that the CRD lacks: some are made only for it.
+    pub fn servable_wire(&self, status: &Status) -> InferenceProfileBindingStatus {
+        let lacking = self.lacking.as_ref();
+        lacking
+            .and_then(|schema| serde_json::from_value(pruned(status, schema).0).ok())
+            .unwrap_or_else(|| status.to_wire())
     }
 
     /// Takes in the schema after a status was refused. Returns whether that lacks a field of it. Each such field is logged
@@ -178,6 +189,30 @@ mod tests {
             full,
             "the CRD is of this version"
         );
+    }
+
+    #[test]
+    fn what_is_made_only_for_the_wire_is_left_out_too() {
+        let mut without = without_binding();
+        let path = "/properties/profile/properties";
+        let fields = without.pointer_mut(path).and_then(Value::as_object_mut);
+        assert!(fields.expect("fields").remove("destinations").is_some());
+        let wire = json!({"profile": {
+            "id": "eu.a.b", "geography": "eu", "sourceRegion": "eu-west-1", "foundationModelID": "a.b",
+            "destinationRegions": ["eu-central-1", "eu-west-1"],
+            "catalog": {"source": "bedrock", "asOf": "2026-11-28"},
+        }});
+        let wire = serde_json::from_value(wire).expect("a status");
+        let status = Status::from_wire(&wire, &namespace());
+        let sent = |schema: &StatusSchema| {
+            let wire = schema.servable_wire(&status);
+            wire.profile?.destinations
+        };
+        let mut schema = StatusSchema::default();
+        assert_eq!(sent(&schema).as_deref(), Some("eu-central-1,eu-west-1"));
+        assert!(schema.refused(&status, without));
+        assert_eq!(schema.servable(&namespace(), &status), status);
+        assert_eq!(sent(&schema), None);
     }
 
     #[test]

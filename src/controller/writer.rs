@@ -40,8 +40,8 @@ use crate::{
     metrics::{Metrics, Operation},
     plain::plain,
     plan::{
-        Notice, Problem, Removal, Restart, Retry, Tried, TriedRemoval, TriedWrite, Write,
-        WriteMode, check_merge, foreign_object,
+        Notice, Problem, Removal, RemovalCause, Restart, Retry, Tried, TriedRemoval, TriedWrite,
+        Write, WriteMode, check_merge, foreign_object,
         identity::{ObjectKey, TargetKey, WorkloadKey},
         observed::{Binding, TargetView, fingerprint, fingerprints},
         ownership::{self, Ownership},
@@ -315,26 +315,41 @@ impl Writer {
         let mut params = PatchParams::apply(&names::target_manager(&binding.key.name));
         params.force = matches!(mode, ApplyMode::Force(..));
         let body = target_body(binding, write, &mode);
-        self.state.cache().begin_write(&write.key);
-        let owner = &binding.key;
-        let written = self.patch(owner, &write.key, &params, &body).await;
+        let content = fingerprints(write.key.kind, &write.content);
+        // Other bindings may hold keys in the same target.
+        let others = before
+            .iter()
+            .flat_map(|view| &view.ours)
+            .flat_map(|holding| &holding.keys);
+        let content = others.chain(&content).copied().collect();
+        let patch = Patch::Apply(&body);
+        let meta = self
+            .write_target(&binding.key, &write.key, &params, &patch, &content)
+            .await?;
+        Ok(meta.uid.unwrap_or_default().into())
+    }
+
+    /// Patches a target and has the cache assume it. `content` has the fingerprints of the keys and values that it holds afterwards.
+    async fn write_target(
+        &self,
+        binding: &ObjectKey,
+        key: &TargetKey,
+        params: &PatchParams,
+        patch: &Patch<&Value>,
+        content: &HashMap<u64, u64>,
+    ) -> Result<ObjectMeta, CallError> {
+        self.state.cache().begin_write(key);
+        let written = self.patch(binding, key, params, patch).await;
         let assumed = written.as_ref().ok().map(|meta| {
-            let content = fingerprints(write.key.kind, &write.content);
-            // Other bindings may hold keys in the same target.
-            let others = before
-                .iter()
-                .flat_map(|view| &view.ours)
-                .flat_map(|holding| &holding.keys);
-            let known: HashMap<u64, u64> = others.chain(&content).copied().collect();
-            let view = target_view(meta, |key| known.get(&fingerprint(key)).copied());
+            let view = target_view(meta, |key| content.get(&fingerprint(key)).copied());
             (view, version(meta))
         });
-        let vanished = self.state.cache().end_write(&write.key, assumed);
+        let vanished = self.state.cache().end_write(key, assumed);
         let meta = written?;
         if vanished {
-            self.state.queue.push(binding.key.clone(), Lane::Low);
+            self.state.queue.push(binding.clone(), Lane::Low);
         }
-        Ok(meta.uid.unwrap_or_default().into())
+        Ok(meta)
     }
 
     /// Carries out a planned removal.
@@ -360,6 +375,11 @@ impl Writer {
         }
         match removal.policy {
             CreationPolicy::Owner => match ownership::judge(binding, &removal.key, &view) {
+                Ownership::Ours | Ownership::Adoptable
+                    if removal.cause == RemovalCause::Orphaned =>
+                {
+                    self.release(binding, removal, &view).await
+                }
                 Ownership::Ours | Ownership::Adoptable => self.delete(&binding.key, removal).await,
                 Ownership::Foreign { .. } => Ok(()),
             },
@@ -392,6 +412,47 @@ impl Writer {
         }
     }
 
+    /// Takes the controller, which is the binding or a deleted one of its name, out of an object's owner references, as garbage
+    /// collection does where dependents are orphaned. Everything else stays, so that another binding of the name can adopt it.
+    async fn release(
+        &self,
+        binding: &Binding,
+        removal: &Removal,
+        view: &TargetView,
+    ) -> Result<(), Problem> {
+        let Some(controller) = &view.controller else {
+            return Ok(());
+        };
+        let owner = json!({"$patch": "delete", "uid": controller.uid.as_ref()});
+        let body = json!({
+            "metadata": {"uid": removal.uid.as_ref(), "ownerReferences": [owner]},
+        });
+        let params = PatchParams::default();
+        let (owner, key, patch) = (&binding.key, &removal.key, Patch::Strategic(&body));
+        let released = match &removal.view {
+            Some(view) => {
+                let content = view.ours.iter().flat_map(|holding| &holding.keys);
+                let content = content.copied().collect();
+                self.write_target(owner, key, &params, &patch, &content)
+                    .await
+            }
+            // Without our label it is in no watch, and not in the cache.
+            None => self.patch(owner, key, &params, &patch).await,
+        };
+        match released {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.is_not_found()
+                    || error.is_conflict()
+                    || error.is_replaced()
+                    || error.is_namespace_terminating() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.problem(&removal.key)),
+        }
+    }
+
     /// Removes our keys and our label from an object of others, and checks that they are gone.
     async fn remove_keys(
         &self,
@@ -406,7 +467,8 @@ impl Writer {
             "metadata": {"name": key.name.as_ref(), "namespace": key.namespace.as_ref(), "uid": removal.uid.as_ref()},
         });
         let params = PatchParams::apply(&names::target_manager(&binding.key.name)).force();
-        let meta = match self.patch(&binding.key, key, &params, &body).await {
+        let patch = Patch::Apply(&body);
+        let meta = match self.patch(&binding.key, key, &params, &patch).await {
             Ok(meta) => meta,
             Err(error)
                 if error.is_not_found()
@@ -456,10 +518,10 @@ impl Writer {
         binding: &ObjectKey,
         key: &TargetKey,
         params: &PatchParams,
-        body: &Value,
+        patch: &Patch<&Value>,
     ) -> Result<ObjectMeta, CallError> {
         let url = self.targets(key).resource_url().to_owned();
-        let request = Request::new(url).patch(&key.name, params, &Patch::Apply(body));
+        let request = Request::new(url).patch(&key.name, params, patch);
         let call = self.answered_by_metadata::<WrittenTarget>(request);
         let patched = self
             .change_in_cluster(binding, key.kind.as_str(), Operation::Apply, call)
@@ -497,7 +559,7 @@ impl Writer {
     /// Writes the status and has the cache assume it. Fails if the binding has changed since it was judged. Fields that the CRD
     /// lacks are left out.
     pub async fn write_status(&self, binding: &Binding, status: Status) -> Result<(), CallError> {
-        let error = match self.apply_status(binding, &status).await {
+        let error = match self.apply_status(binding, &status, status.to_wire()).await {
             Ok(()) => {
                 self.schema.lock().accepted(&status);
                 return Ok(());
@@ -518,7 +580,8 @@ impl Writer {
         if servable == binding.status {
             return Ok(());
         }
-        self.apply_status(binding, &servable).await
+        let wire = self.schema.lock().servable_wire(&servable);
+        self.apply_status(binding, &servable, wire).await
     }
 
     /// Reads the schema of statuses as the apiserver publishes it to whoever is authenticated.
@@ -534,7 +597,13 @@ impl Writer {
         Ok(status_schema::in_document(&document))
     }
 
-    async fn apply_status(&self, binding: &Binding, status: &Status) -> Result<(), CallError> {
+    /// `wire` is what is sent of the status.
+    async fn apply_status(
+        &self,
+        binding: &Binding,
+        status: &Status,
+        wire: InferenceProfileBindingStatus,
+    ) -> Result<(), CallError> {
         let judged = self.state.cache().version_of_binding(binding);
         let judged = judged.ok_or(CallError::Outdated)?;
         let body = StatusBody {
@@ -546,7 +615,7 @@ impl Writer {
                 uid: &binding.uid,
                 resource_version: judged.to_string(),
             },
-            status: status.to_wire(),
+            status: wire,
         };
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
         let url = self.bindings(binding).resource_url().to_owned();

@@ -9,6 +9,7 @@ use crate::api::{CreationPolicy, InferenceProfileBinding, TargetKind, condition:
 
 use super::{
     identity::TargetKey,
+    metadata::{self, TargetMetadata},
     observed::{Binding, TargetView, wire_value},
     restarts::{Restart, RestartOutcome},
 };
@@ -37,11 +38,24 @@ pub struct Write {
     pub policy: CreationPolicy,
     /// Key -> value, as the object is to hold them.
     pub content: BTreeMap<String, String>,
+    /// Labels and annotations beside those of the operator. `None` when there are none.
+    pub metadata: Option<Arc<TargetMetadata>>,
     /// How it is written.
     pub mode: WriteMode,
 }
 
 impl Write {
+    /// Says whether these labels and annotations differ from those that the binding holds in the object.
+    #[must_use]
+    pub fn changes_metadata(&self) -> bool {
+        match &self.mode {
+            WriteMode::Update(view) => {
+                view.metadata != metadata::fingerprint_of(self.metadata.as_deref())
+            }
+            _ => false,
+        }
+    }
+
     /// Returns the manifest to apply: the fields that the binding owns, and no others.
     #[must_use]
     pub fn manifest(&self, binding: &Binding) -> Value {
@@ -49,8 +63,15 @@ impl Write {
         let mut metadata = json!({
             "name": key.name.as_ref(),
             "namespace": key.namespace.as_ref(),
-            "labels": {names::MANAGED_LABEL: "true"},
         });
+        if let Some(more) = &self.metadata {
+            for (field, entries) in [("labels", &more.labels), ("annotations", &more.annotations)] {
+                for (key, value) in entries {
+                    metadata[field][key.as_ref()] = json!(value.as_ref());
+                }
+            }
+        }
+        metadata["labels"][names::MANAGED_LABEL] = json!("true");
         if self.policy == CreationPolicy::Owner {
             // No blockOwnerDeletion: it would need permission on the binding's finalizers, and delay its deletion.
             metadata["ownerReferences"] = json!([{
@@ -83,18 +104,21 @@ pub enum RemovalCause {
     NotInSpec,
     /// The value may no longer be published.
     Withdrawn,
-    /// The binding is being deleted.
+    /// The binding is being deleted, and takes its merged keys with it.
     Deleted,
+    /// The binding is being deleted, and the objects that it owns stay.
+    Orphaned,
 }
 
-/// An object to delete, or to remove the binding's keys from.
+/// An object to delete, to release, or to remove the binding's keys from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     /// The object.
     pub key: TargetKey,
     /// Its UID. Another object of the same name is not touched.
     pub uid: Arc<str>,
-    /// Owner: the object is deleted. Merge: the binding's keys are removed from it.
+    /// Owner: the object is deleted or, where it is orphaned, released: it no longer has the binding as its owner. Merge: the
+    /// binding's keys are removed from it.
     pub policy: CreationPolicy,
     /// The object as the watch shows it. `None` when the watch does not show it.
     pub view: Option<Arc<TargetView>>,

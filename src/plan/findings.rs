@@ -11,7 +11,7 @@ use crate::{
     },
     lifecycle::{self, Basis, Known, State},
     models::{Models, listed},
-    residency::{Judgement, Verdict},
+    residency::{Judgement, LimitOrigins, Verdict},
     resolve::{self, Context},
     route::Invocation,
     types::ModelId,
@@ -23,7 +23,7 @@ use super::{
     observed::{Binding, Entry, Observed, Settings},
     publication::{Contradiction, Publication, contradiction},
     several::{Considered, Told, combined, first_that_counts},
-    status::{Finding, ModelInUse, ModelLifecycle, WrittenRoute},
+    status::{Finding, ModelInUse, ModelLifecycle, Status, WrittenRoute},
 };
 
 /// Returns the finding of `RegionSupported`.
@@ -471,6 +471,47 @@ pub fn residency(
 ) -> Finding {
     let told = models.map(|_, model| model_residency(model, publication, feed));
     combined(&told, Reason::AllRegionsAllowed)
+}
+
+/// Returns who set the limits that decided: those that forbid, or else all. `residency` is the finding that is shown; where it is the
+/// one of an earlier visit, so is this.
+pub fn limited_by(
+    models: &Models<Considered<'_>>,
+    publication: &Publication,
+    residency: &Finding,
+    prior: &Status,
+) -> LimitOrigins {
+    let judgements = || {
+        models
+            .values()
+            .filter_map(|model| judgement_of(model, publication))
+    };
+    if judgements().next().is_none() {
+        let earlier = prior.finding(ConditionType::ResidencySatisfied);
+        return if earlier.as_ref() == Some(residency) {
+            prior.limited_by
+        } else {
+            LimitOrigins::default()
+        };
+    }
+    let permitted = judgements().all(Judgement::permits);
+    judgements()
+        .filter(|judgement| permitted || !judgement.permits())
+        .map(|judgement| judgement.decided_by)
+        .fold(LimitOrigins::default(), LimitOrigins::and)
+}
+
+/// Returns the judgement of what is asked for, or else of what is written. `None` where there is no route.
+fn judgement_of<'a>(model: &'a Considered<'_>, publication: &Publication) -> Option<&'a Judgement> {
+    match &model.answer {
+        Answer::Yes { judgement, .. } | Answer::WithoutApplication { judgement, .. } => {
+            Some(judgement)
+        }
+        Answer::No { .. } | Answer::Unknown(_) | Answer::NotAsked(_) => {
+            let written = model.written_judgement.as_ref();
+            written.filter(|_| *publication != Publication::Nothing)
+        }
+    }
 }
 
 fn model_residency(model: &Considered<'_>, publication: &Publication, feed: &FeedState) -> Told {

@@ -10,6 +10,7 @@ mod application;
 pub mod class_status;
 mod findings;
 pub mod identity;
+pub mod metadata;
 pub mod observed;
 mod outcome;
 pub mod ownership;
@@ -71,6 +72,7 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
     };
     let supported = findings::supported(&models, &publication, &observed.feed);
     let catalog = findings::catalog(binding, &observed.feed);
+    let residency = findings::residency(&models, &publication, &observed.feed);
     let (active, lives) = findings::active(&models, &observed, &publication, embedded, day);
     Plan {
         is_unconfirmed: binding
@@ -79,15 +81,17 @@ pub fn plan(observed: Observed, settings: &Settings, embedded: &Embedded, now: i
             .any(|entry| publication::is_missing(*entry, &observed)),
         needs_finalizer: !binding.deleting
             && !binding.finalizer
-            && publication.routes().is_some()
-            && binding.spec.merges(),
-        removals: targets::plan_removals(&observed, &publication, &writes),
+            && (publication.routes().is_some() && binding.spec.needs_cleanup()
+                || targets::keeps_owned(binding, &binding.status.targets)
+                    && !matches!(publication, Publication::Withdraw { .. })),
+        removals: targets::plan_removals(&observed, &publication, violation.is_some(), &writes),
         writes,
         decisions: Decisions {
             residency_violated: violation.is_some(),
             catalog: application::catalog_fresh(catalog, &supported, &observed),
             supported,
-            residency: findings::residency(&models, &publication, &observed.feed),
+            limited_by: findings::limited_by(&models, &publication, &residency, &binding.status),
+            residency,
             active,
             lives,
             usable: findings::usable(binding, &observed, settings),
@@ -197,6 +201,7 @@ mod testing;
 mod tests {
     use crate::{
         api::condition::{ConditionStatus, ConditionType, Reason},
+        catalog::FeedState,
         plan::{
             action::RemovalCause,
             observed::Settings,
@@ -241,8 +246,39 @@ mod tests {
         ] {
             let plan = planned_in(&before, annotated(limit));
             assert_eq!(plan.decisions.residency.reason, reason);
+            assert_eq!(
+                plan.decisions.limited_by.words().as_deref(),
+                Some("namespace")
+            );
             assert_eq!(plan.removals[0].cause, RemovalCause::Withdrawn, "{limit}");
         }
+    }
+
+    #[test]
+    fn a_status_says_whose_limits_decided() {
+        let settings = |limit: &str| Settings {
+            limit: Limit::parse(LimitOrigin::Operator, &[limit]).ok(),
+            ..Settings::default()
+        };
+        let by = |spec: &str, settings: &Settings| {
+            let (after, ..) = visit(&bound(spec), full(), settings);
+            after.status.limited_by.words()
+        };
+        let unlimited = Settings::default();
+        let limited = "geography: eu, allowedRegions: ['@eu']";
+        for (spec, settings, expected) in [
+            ("geography: eu", &unlimited, None),
+            (limited, &unlimited, Some("binding")),
+            (limited, &settings("eu-*"), Some("binding,operator")),
+            (limited, &settings("us-*"), Some("operator")),
+            ("geography: jp, allowedRegions: ['@eu']", &unlimited, None),
+        ] {
+            assert_eq!(by(spec, settings).as_deref(), expected, "{spec}");
+        }
+        // Where nothing can be found out, what was found earlier stays.
+        let before = bound(limited);
+        let (after, ..) = visit(&before, FeedState::pending(), &unlimited);
+        assert_eq!(after.status.limited_by.words().as_deref(), Some("binding"));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::{
 
 use crate::{
     api::{
-        Application, CreationPolicy, Fallback, InferenceProfileBindingSpec, Preset, TargetKind,
-        WorkloadKind,
+        Application, CreationPolicy, DeletionPolicy, Fallback, InferenceProfileBindingSpec, Preset,
+        TargetKind, WorkloadKind,
     },
     catalog::{FeedState, Usability},
     class::{Class, ClassUse, Labels, RequestError, Terms},
@@ -24,6 +24,7 @@ use crate::{
 
 use super::{
     identity::{ObjectKey, TargetKey},
+    metadata::TargetMetadata,
     served::SeenServed,
     status::{ModelInUse, Status, WrittenRoute},
 };
@@ -48,6 +49,8 @@ pub struct TargetSpec {
     pub keys: Keys,
     /// Key -> template.
     pub templates: Templates,
+    /// Labels and annotations beside those of the operator. `None` when there are none.
+    pub metadata: Option<Arc<TargetMetadata>>,
 }
 
 impl TargetSpec {
@@ -103,6 +106,8 @@ pub struct Spec {
     pub targets: Arc<[TargetSpec]>,
     /// Workloads that restart when a written value changes.
     pub rollout: Workloads,
+    /// What becomes of owned objects when the binding is deleted.
+    pub deletion_policy: DeletionPolicy,
     /// Whether targets and workloads are left as they are.
     pub suspend: bool,
 }
@@ -138,6 +143,7 @@ impl Spec {
                 policy: CreationPolicy::Owner,
                 keys: defaults.keys,
                 templates: NO_TEMPLATES.clone(),
+                metadata: None,
             }]),
             Some(targets) => targets
                 .iter()
@@ -170,6 +176,7 @@ impl Spec {
                     .map(|workload| (workload.kind, Arc::from(workload.name.as_str())))
                     .collect(),
             },
+            deletion_policy: wire.deletion_policy.unwrap_or_default(),
             suspend: wire.suspend.unwrap_or_default(),
         }
     }
@@ -244,6 +251,20 @@ impl Spec {
         self.targets
             .iter()
             .any(|target| target.policy == CreationPolicy::Merge)
+    }
+
+    /// Says whether objects that the binding owns stay when it is deleted.
+    #[must_use]
+    pub fn orphans(&self) -> bool {
+        self.deletion_policy == DeletionPolicy::Orphan
+    }
+
+    /// Says whether there will be something to do when the binding is deleted, if its targets are written: merged keys are removed,
+    /// and objects that stay are released.
+    #[must_use]
+    pub fn needs_cleanup(&self) -> bool {
+        let owns = |target: &TargetSpec| target.policy == CreationPolicy::Owner;
+        self.merges() || (self.orphans() && self.targets.iter().any(owns))
     }
 }
 
@@ -361,12 +382,18 @@ fn parse_target(wire: &crate::api::Target, defaults: &Defaults<'_>) -> TargetSpe
             (keys.collect(), templates.as_ref().map_or_else(none, texts))
         }
     };
+    let policy = wire.creation_policy.unwrap_or_default();
     TargetSpec {
         kind: wire.kind,
         name: Arc::from(wire.name.as_str()),
-        policy: wire.creation_policy.unwrap_or_default(),
+        policy,
         keys,
         templates,
+        metadata: wire
+            .metadata
+            .as_ref()
+            .filter(|_| policy == CreationPolicy::Owner)
+            .and_then(TargetMetadata::parse),
     }
 }
 
@@ -504,6 +531,9 @@ pub struct TargetView {
     pub ours: Box<[Holding]>,
     /// The keys that other field managers hold. Their values are not known.
     pub foreign: Box<[Holding]>,
+    /// Fingerprint of the labels and annotations that the binding that controls the object holds, without the operator's own. 0 where
+    /// there are none.
+    pub metadata: u64,
 }
 
 impl TargetView {

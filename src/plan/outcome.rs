@@ -19,6 +19,7 @@ use super::{
     restarts::{self, RestartOutcome},
     status::{Finding, ModelInUse, Status, TargetRecord, WrittenRoute},
     steps::{Decisions, Finishing, WriteOutcomes},
+    targets,
     values_hash::{changed_keys, values_hash},
 };
 
@@ -38,7 +39,7 @@ pub struct Notice {
 pub struct Outcome {
     /// The binding.
     pub binding: Arc<Binding>,
-    /// The status to write. `None` when it is as observed, or when the binding is being deleted.
+    /// The status to write. `None` when it is as observed, or when the binding is being deleted and nothing refuses that.
     pub status: Option<Status>,
     /// The removals that were tried, whatever their outcome.
     pub removals: Vec<Removal>,
@@ -81,19 +82,27 @@ pub(super) fn conclude(
             || matches!(&removal.outcome, Err(problem) if problem.reason == Reason::TargetInvalid)
     };
     if binding.deleting {
+        let refused = removals.iter().filter(|it| !is_cleaned(it));
+        let refused = refused.filter_map(|it| it.outcome.as_ref().err());
+        let refused: Vec<&Problem> = refused.filter(|it| it.retry != Retry::Soon).collect();
+        let status = hindered(binding, &refused, now);
         return Outcome {
-            status: None,
+            notices: status
+                .iter()
+                .filter_map(|status| ready_event(&binding.status, status))
+                .collect(),
+            status: status.filter(|status| *status != binding.status),
             drop_finalizer: binding.finalizer && removals.iter().all(is_cleaned),
-            notices: Vec::new(),
             retry,
             removals: removals.into_iter().map(|it| it.what).collect(),
             binding: decisions.binding,
         };
     }
-    let merges = binding.spec.merges()
-        || inventory
-            .iter()
-            .any(|record| record.policy == CreationPolicy::Merge);
+    let merged = inventory
+        .iter()
+        .any(|record| record.policy == CreationPolicy::Merge);
+    let needs_finalizer =
+        binding.spec.needs_cleanup() || merged || targets::keeps_owned(binding, &inventory);
     let missing = missing_workloads(&decisions, restarts);
     let synced = decisions.synced(&problems, restarts, &missing);
     let status = decisions.status(inventory, &writes, missing, synced, now);
@@ -103,12 +112,40 @@ pub(super) fn conclude(
     }
     Outcome {
         status: (status != binding.status).then_some(status),
-        drop_finalizer: binding.finalizer && !merges,
+        drop_finalizer: binding.finalizer && !needs_finalizer,
         notices,
         retry,
         removals: removals.into_iter().map(|it| it.what).collect(),
         binding: decisions.binding,
     }
+}
+
+/// Returns the status of a binding whose deletion waits for removals that are refused: what it was, and why it waits. Returns
+/// `None` if none is refused.
+fn hindered(binding: &Binding, refused: &[&Problem], now: i64) -> Option<Status> {
+    let problems = problems_finding(refused)?;
+    let message = format!("deletion waits for this: {}", problems.message);
+    let synced = Finding::new(problems.status, problems.reason, message);
+    let prior = &binding.status;
+    let mut status = Status {
+        observed_generation: Some(binding.generation),
+        conditions: Vec::with_capacity(prior.conditions.len() + 1),
+        ..prior.clone()
+    };
+    let stalled = Finding::new(ConditionStatus::True, synced.reason, synced.message.clone());
+    for kind in ConditionType::ALL.iter().copied() {
+        let finding = match kind {
+            ConditionType::Ready | ConditionType::TargetsSynced => synced.clone(),
+            ConditionType::Stalled => stalled.clone(),
+            ConditionType::Reconciling => continue,
+            _ => {
+                status.conditions.extend(prior.condition(kind).cloned());
+                continue;
+            }
+        };
+        status.add_condition(prior, kind, finding, binding.generation, now);
+    }
+    Some(status)
 }
 
 fn inventory(
@@ -217,6 +254,7 @@ impl Decisions {
             missing_workloads,
             secret,
             served_outside,
+            limited_by: self.limited_by,
         };
         let progress = match ready.status {
             _ if binding.spec.suspend => None,
@@ -601,8 +639,8 @@ mod tests {
             testing::{
                 NOW, SETTINGS, TRIGGERED, bound, bound_with_workload, carry_out, condition, edited,
                 full, observed, planned_with_restarts, problem, sonnet, succeed, synced_message,
-                targets_synced, visit, visit_with_failing_writes, visit_with_restarts,
-                with_workload, write_succeeds,
+                targets_synced, visit, visit_with_failing_removals, visit_with_failing_writes,
+                visit_with_restarts, with_workload, write_succeeds,
             },
         },
     };
@@ -730,6 +768,50 @@ mod tests {
             "{}",
             synced.message
         );
+    }
+
+    #[test]
+    fn a_refused_cleanup_is_told_once() {
+        let merged = "geography: eu, targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+        let before = Binding {
+            deleting: true,
+            finalizer: true,
+            ..bound(merged)
+        };
+        let soon = problem(Reason::Retrying, "no answer", Retry::Soon);
+        let outcome = visit_with_failing_removals(&before, &soon);
+        assert_eq!((outcome.status, outcome.notices), (None, vec![]));
+        let never = problem(Reason::TargetInvalid, "immutable", Retry::Rarely);
+        let outcome = visit_with_failing_removals(&before, &never);
+        assert_eq!((outcome.status, outcome.notices), (None, vec![]));
+
+        let refused = problem(Reason::TargetForbidden, "ConfigMap app: no", Retry::Rarely);
+        let outcome = visit_with_failing_removals(&before, &refused);
+        assert!(!outcome.drop_finalizer);
+        let told: Vec<_> = outcome
+            .notices
+            .iter()
+            .map(|it| it.message.as_str())
+            .collect();
+        assert_eq!(told, ["deletion waits for this: ConfigMap app: no"]);
+        let status = outcome.status.expect("a status");
+        assert_eq!(
+            status.models, before.status.models,
+            "the keys are still there"
+        );
+        assert_eq!(status.targets, before.status.targets);
+        let after = Binding { status, ..before };
+        for kind in [ConditionType::Ready, ConditionType::TargetsSynced] {
+            let expected = (ConditionStatus::False, Reason::TargetForbidden);
+            assert_eq!(condition(&after, kind), expected);
+        }
+        let stalled = condition(&after, ConditionType::Stalled);
+        assert_eq!(stalled.0, ConditionStatus::True);
+        let order: Vec<_> = after.status.conditions.iter().map(|it| it.kind).collect();
+        assert!(order.is_sorted(), "{order:?}");
+
+        let again = visit_with_failing_removals(&after, &refused);
+        assert_eq!((again.status, again.notices), (None, vec![]));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     models::{ModelName, Models, listed},
     plain::{LONGEST_MESSAGE, plain},
     render::Values,
+    residency::LimitOrigins,
     route::Route,
     types::{AccountId, ApplicationProfileArn, Arn, ModelId, ParseError, Region},
 };
@@ -190,6 +191,8 @@ pub struct Status {
     pub secret: Option<Arc<str>>,
     /// Where requests ran outside of the limits, by profile.
     pub served_outside: Box<[ServedOutside]>,
+    /// Who set the residency limits that decided.
+    pub limited_by: LimitOrigins,
 }
 
 /// Requests that ran outside of the limits, in the status beside the condition.
@@ -338,6 +341,11 @@ impl Status {
                 .iter()
                 .filter_map(read_served_outside)
                 .collect(),
+            limited_by: wire
+                .limited_by
+                .as_deref()
+                .map(LimitOrigins::from_words)
+                .unwrap_or_default(),
         }
     }
 
@@ -386,6 +394,7 @@ impl Status {
                 })
                 .collect(),
             model_lifecycle: one.and_then(|one| one.lifecycle.as_deref().map(write_lifecycle)),
+            limited_by: self.limited_by.words(),
             binding: self.secret.as_ref().map(|name| BindingReference {
                 name: name.to_string(),
             }),
@@ -554,6 +563,7 @@ fn write_route(written: &WrittenRoute) -> ProfileStatus {
         geography: route.geography().to_owned(),
         source_region: route.source_region.to_string(),
         foundation_model_id: route.model.to_string(),
+        destinations: Some(route.destinations.names().join(",")),
         destination_regions: route.destinations.names(),
         catalog: CatalogReference {
             source: provenance.source.as_str().to_owned(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::{
     api::condition::{ConditionStatus, ConditionType, Reason},
     models::Models,
+    residency::LimitOrigins,
 };
 
 use super::{
@@ -37,6 +38,8 @@ pub(super) struct Decisions {
     pub unmarked: Option<Vec<TargetRecord>>,
     pub supported: Finding,
     pub residency: Finding,
+    /// Who set the limits that decided that.
+    pub limited_by: LimitOrigins,
     pub catalog: Finding,
     /// The finding of `ModelActive`. `None` when the state of no model is known.
     pub active: Option<Finding>,
@@ -98,9 +101,14 @@ impl Plan {
             .iter()
             .flatten()
             .filter(|write| !matches!(write.mode, WriteMode::Unchanged(_)));
+        // The inventory does not tell which labels and annotations were written: those of a new spec never were.
+        let synced = status.condition(ConditionType::TargetsSynced);
+        let is_written = status.observed_generation == Some(self.decisions.binding.generation)
+            && synced.is_some_and(|synced| synced.status == ConditionStatus::True);
         tried.any(|write| {
             let record = status.record(&write.key);
             record.is_some_and(|record| *record.hash == *values_hash(&write.content))
+                && (is_written || !write.changes_metadata())
         })
     }
 
@@ -358,8 +366,12 @@ fn not_tried(what: &impl std::fmt::Display) -> Problem {
 #[cfg(test)]
 mod tests {
     use crate::{
-        api::condition::{ConditionStatus, ConditionType},
+        api::{
+            TargetKind,
+            condition::{ConditionStatus, ConditionType},
+        },
         plan::{
+            observed::{Controller, Holding, TargetView, fingerprints},
             restarts::RestartOutcome,
             testing::{
                 NOW, SETTINGS, bound, bound_with_workload, condition, edited, full, observed,
@@ -454,6 +466,39 @@ mod tests {
         assert!(corrects(&before), "the object is gone");
         let edited = edited(&before, "geography: global");
         assert!(!corrects(&edited), "another value");
+    }
+
+    #[test]
+    fn labels_of_a_new_spec_are_no_correction() {
+        let labels = "geography: eu, targets: [{kind: ConfigMap, name: claude, metadata: {labels: {team: a}}}]";
+        let before = bound("geography: eu");
+        let write = planned(observed(&before, full())).writes.remove(0);
+        let view = Arc::new(TargetView {
+            uid: "uid-t".into(),
+            labelled: true,
+            controller: Some(Controller {
+                uid: before.uid.clone(),
+                binding: Some(before.key.name.clone()),
+                description: "".into(),
+            }),
+            ours: [Holding {
+                holder: before.key.name.clone(),
+                keys: fingerprints(TargetKind::ConfigMap, &write.expect("a write").content),
+            }]
+            .into(),
+            ..TargetView::default()
+        });
+        let seen = |binding: &Binding| {
+            let mut seen = observed(binding, full());
+            seen.targets[0].view = Some(view.clone());
+            planned(seen)
+        };
+        let edited = edited(&before, labels);
+        let plan = seen(&edited);
+        assert!(!plan.corrects());
+        assert!(plan.writes[0].as_ref().is_ok_and(Write::changes_metadata));
+        let written = visit(&edited, full(), &SETTINGS).0;
+        assert!(seen(&written).corrects(), "others took the label away");
     }
 
     #[test]

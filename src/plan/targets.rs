@@ -11,9 +11,11 @@ use crate::{
 use super::{
     action::{Problem, Refused, Removal, RemovalCause, Retry, Write, WriteMode},
     identity::TargetKey,
+    metadata,
     observed::{Binding, Observed, ObservedTarget, Settings, TargetSpec, TargetView},
     ownership::{self, Ownership},
     publication::Publication,
+    status::TargetRecord,
 };
 
 /// Returns the write of a target that holds values of these models, or why it is refused.
@@ -65,7 +67,9 @@ fn write(
         (CreationPolicy::Owner, None) => WriteMode::Create,
         (CreationPolicy::Owner, Some(view)) => match ownership::judge(binding, &key, view) {
             Ownership::Ours
-                if view.labelled && view.holds(&binding.key.name, target.kind, &content) =>
+                if view.labelled
+                    && view.holds(&binding.key.name, target.kind, &content)
+                    && view.metadata == metadata::fingerprint_of(target.metadata.as_deref()) =>
             {
                 WriteMode::Unchanged(view.clone())
             }
@@ -91,6 +95,7 @@ fn write(
         key,
         policy: target.policy,
         content,
+        metadata: target.metadata.clone(),
         mode,
     })
 }
@@ -153,11 +158,13 @@ pub fn check_merge(
     Ok(())
 }
 
-/// Returns the removals: everything if the value is withdrawn, else what is no longer in the spec. Both the inventory and
+/// Returns the removals: everything if the value is withdrawn, else what is no longer in the spec. Where the binding is being deleted:
+/// what it merged, and what it owns and is to stay. Both the inventory and
 /// the objects themselves are consulted, so that neither a lost status nor a removed label leaves something behind.
 pub(super) fn plan_removals(
     observed: &Observed,
     publication: &Publication,
+    residency_violated: bool,
     writes: &[Result<Write, Refused>],
 ) -> Vec<Removal> {
     let binding = &*observed.binding;
@@ -166,6 +173,12 @@ pub(super) fn plan_removals(
         Publication::Withdraw { .. } => RemovalCause::Withdrawn,
         Publication::Leave => return Vec::new(),
         _ => RemovalCause::NotInSpec,
+    };
+    // A value that breaks a limit stays nowhere.
+    let orphans = binding.deleting && binding.spec.orphans() && !residency_violated;
+    let is_asked = |key: &TargetKey| {
+        let mut targets = binding.spec.targets.iter();
+        targets.any(|target| binding.target_key(target) == *key)
     };
     let mut removals: BTreeMap<TargetKey, Removal> = BTreeMap::new();
     for record in &binding.status.targets {
@@ -186,6 +199,8 @@ pub(super) fn plan_removals(
             Ownership::Ours | Ownership::Adoptable if held.view.controller.is_some() => {
                 CreationPolicy::Owner
             }
+            // An earlier visit released it.
+            Ownership::Adoptable if orphans && is_asked(&held.key) => CreationPolicy::Owner,
             _ => CreationPolicy::Merge,
         };
         let removal = removals.entry(held.key.clone()).or_insert_with(|| Removal {
@@ -199,12 +214,21 @@ pub(super) fn plan_removals(
         removal.uid = held.view.uid.clone();
         removal.view = Some(held.view.clone());
     }
+    for removal in removals.values_mut() {
+        if orphans && removal.policy == CreationPolicy::Owner {
+            removal.cause = if is_asked(&removal.key) {
+                RemovalCause::Orphaned
+            } else {
+                RemovalCause::NotInSpec
+            };
+        }
+    }
     removals
         .into_values()
-        .filter(|removal| match cause {
+        .filter(|removal| match removal.cause {
             // Owned objects are left to garbage collection.
             RemovalCause::Deleted => removal.policy == CreationPolicy::Merge,
-            RemovalCause::Withdrawn => true,
+            RemovalCause::Withdrawn | RemovalCause::Orphaned => true,
             RemovalCause::NotInSpec => {
                 let is_refused = |key: &TargetKey| {
                     let mut refused = writes.iter().filter_map(|write| write.as_ref().err());
@@ -217,6 +241,12 @@ pub(super) fn plan_removals(
             }
         })
         .collect()
+}
+
+/// Says whether the binding owns an object of this inventory that stays when the binding is deleted.
+pub(super) fn keeps_owned(binding: &Binding, inventory: &[TargetRecord]) -> bool {
+    let mut policies = inventory.iter().map(|record| record.policy);
+    binding.spec.orphans() && policies.any(|policy| policy == CreationPolicy::Owner)
 }
 
 /// Says whether the binding merged keys into a target that it is to own now. The merged keys must be removed, whoever the
@@ -361,6 +391,51 @@ mod tests {
     }
 
     #[test]
+    fn labels_and_annotations_are_compared_with_those_that_the_binding_holds() {
+        let with = |metadata: &str| {
+            format!("geography: eu, targets: [{{kind: ConfigMap, name: claude{metadata}}}]")
+        };
+        let team = ", metadata: {labels: {team: a}, annotations: {note: n}}";
+        let other = ", metadata: {labels: {team: b}}";
+        let merged =
+            ", creationPolicy: Merge, keys: {MODEL: ProfileID}, metadata: {labels: {team: a}}";
+        let of = |rest: &str| {
+            let spec = sonnet(&with(rest)).spec;
+            metadata::fingerprint_of(spec.targets[0].metadata.as_deref())
+        };
+        assert_eq!(of(merged), 0, "others give their object its labels");
+        for (asked, held, is_written) in [
+            ("", of(""), false),
+            ("", of(team), true),
+            (team, of(team), false),
+            (team, of(""), true),
+            (team, of(other), true),
+        ] {
+            let before = sonnet(&with(asked));
+            let write = planned(observed(&before, full())).writes.remove(0);
+            let view = TargetView {
+                metadata: held,
+                ..in_place(&write.expect("a write"), "uid-1")
+            };
+            let mut seen = observed(&before, full());
+            seen.targets[0].view = Some(Arc::new(view));
+            let write = planned(seen).writes.remove(0).expect("a write");
+            let updates = matches!(write.mode, WriteMode::Update(_));
+            assert_eq!(
+                (updates, write.changes_metadata()),
+                (is_written, is_written),
+                "{asked:?}"
+            );
+            let manifest = write.manifest(&before);
+            let labels = &manifest["metadata"]["labels"];
+            assert_eq!(labels[names::MANAGED_LABEL], "true");
+            let asks = asked == team;
+            assert_eq!(labels.get("team").is_some(), asks);
+            assert_eq!(manifest["metadata"].get("annotations").is_some(), asks);
+        }
+    }
+
+    #[test]
     fn a_merge_needs_consent_and_free_keys() {
         let merging = sonnet(
             "geography: eu, targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]",
@@ -410,6 +485,155 @@ mod tests {
         let failed = problem(Reason::Retrying, "x", Retry::Soon);
         let outcome = visit_with_failing_removals(&before, &failed);
         assert!(!outcome.drop_finalizer, "the keys are still there");
+    }
+
+    /// Returns what becomes of each object when a binding with this inventory is deleted, under this spec.
+    fn at_deletion(
+        written: &str,
+        spec: &str,
+        held: Vec<HeldObject>,
+    ) -> Vec<(String, CreationPolicy, RemovalCause)> {
+        let before = Binding {
+            deleting: true,
+            finalizer: true,
+            ..edited(&bound(written), spec)
+        };
+        let mut seen = observed(&before, full());
+        seen.held_objects = held;
+        let removals = planned(seen).removals.into_iter();
+        removals
+            .map(|it| (it.key.name.to_string(), it.policy, it.cause))
+            .collect()
+    }
+
+    #[test]
+    fn owned_objects_stay_where_the_spec_says_so() {
+        use CreationPolicy::{Merge, Owner};
+
+        let targets = |names: &str| {
+            let own = |name: &str| format!("{{kind: ConfigMap, name: {name}}}");
+            let all: Vec<String> = names.split(' ').map(own).collect();
+            format!("geography: eu, targets: [{}", all.join(", "))
+        };
+        let app = "{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}";
+        let orphaning = |rest: &str| format!("{rest}], deletionPolicy: Orphan");
+        let own = targets("own");
+        for (written, spec, expected) in [
+            (format!("{own}]"), format!("{own}]"), &[][..]),
+            (
+                orphaning(&own),
+                orphaning(&own),
+                &[("own", Owner, RemovalCause::Orphaned)],
+            ),
+            (
+                orphaning(&format!("{own}, {app}")),
+                orphaning(&format!("{own}, {app}")),
+                &[
+                    ("app", Merge, RemovalCause::Deleted),
+                    ("own", Owner, RemovalCause::Orphaned),
+                ],
+            ),
+            (
+                orphaning(&targets("gone own")),
+                orphaning(&own),
+                &[
+                    ("gone", Owner, RemovalCause::NotInSpec),
+                    ("own", Owner, RemovalCause::Orphaned),
+                ],
+            ),
+            (
+                orphaning(&own),
+                format!("{}, allowedRegions: ['@us']", orphaning(&own)),
+                &[],
+            ),
+        ] {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(name, policy, cause)| ((*name).to_owned(), *policy, *cause))
+                .collect();
+            assert_eq!(at_deletion(&written, &spec, Vec::new()), expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn what_was_released_is_not_emptied_by_the_next_visit() {
+        let spec = "geography: eu, targets: [{kind: ConfigMap, name: own}], deletionPolicy: Orphan";
+        let released = |name: &str| HeldObject {
+            key: TargetKey {
+                kind: TargetKind::ConfigMap,
+                namespace: "shop".into(),
+                name: name.into(),
+            },
+            view: Arc::new(TargetView {
+                uid: "uid-t".into(),
+                labelled: true,
+                ours: [Holding {
+                    holder: "claude".into(),
+                    keys: Box::default(),
+                }]
+                .into(),
+                ..TargetView::default()
+            }),
+        };
+        let own = (
+            "own".to_owned(),
+            CreationPolicy::Owner,
+            RemovalCause::Orphaned,
+        );
+        let other = (
+            "other".to_owned(),
+            CreationPolicy::Merge,
+            RemovalCause::Deleted,
+        );
+        assert_eq!(
+            at_deletion(spec, spec, vec![released("own"), released("other")]),
+            [other, own]
+        );
+    }
+
+    #[test]
+    fn the_finalizer_is_there_while_owned_objects_are_to_stay() {
+        let own =
+            |rest: &str| format!("geography: eu, targets: [{{kind: ConfigMap, name: own}}]{rest}");
+        let orphan = ", deletionPolicy: Orphan";
+        let needs = |binding: &Binding| planned(observed(binding, full())).needs_finalizer();
+        let drops = |binding: &Binding| {
+            let with = Binding {
+                finalizer: true,
+                ..binding.clone()
+            };
+            visit(&with, full(), &SETTINGS).2.drop_finalizer
+        };
+        let merging = "geography: eu, targets: [{kind: ConfigMap, name: app, creationPolicy: Merge, keys: {MODEL: ProfileID}}]";
+        let written = bound(&own(""));
+        for (name, binding, expected) in [
+            ("it deletes", written.clone(), false),
+            ("it says so from the start", sonnet(&own(orphan)), true),
+            ("it says so later", edited(&written, &own(orphan)), true),
+            (
+                "it says so while it is suspended",
+                edited(&written, &own(", deletionPolicy: Orphan, suspend: true")),
+                true,
+            ),
+            (
+                "it deletes again",
+                edited(&bound(&own(orphan)), &own("")),
+                false,
+            ),
+            ("it merges", sonnet(merging), true),
+        ] {
+            assert_eq!(
+                (needs(&binding), drops(&binding)),
+                (expected, !expected),
+                "{name}"
+            );
+        }
+        // What is withdrawn does not stay.
+        let withdrawn = edited(
+            &written,
+            &own(", deletionPolicy: Orphan, allowedRegions: ['@us']"),
+        );
+        assert!(!needs(&withdrawn));
     }
 
     #[test]

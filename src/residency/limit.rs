@@ -27,6 +27,63 @@ pub enum LimitOrigin {
     Operator,
 }
 
+impl LimitOrigin {
+    /// All of them, in the order in which they are named.
+    pub const ALL: [Self; 4] = [Self::Binding, Self::Class, Self::Namespace, Self::Operator];
+
+    /// Returns the word for it in a status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Binding => "binding",
+            Self::Class => "class",
+            Self::Namespace => "namespace",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Some of those who set limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LimitOrigins(u8);
+
+impl LimitOrigins {
+    /// Returns those that a status names, by their words. Other words are left out.
+    #[must_use]
+    pub fn from_words(text: &str) -> Self {
+        let all = LimitOrigin::ALL.into_iter();
+        all.filter(|origin| text.split(',').any(|word| word == origin.as_str()))
+            .collect()
+    }
+
+    /// Returns these and others.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Returns their words, separated by commas. Returns `None` where there are none.
+    #[must_use]
+    pub fn words(self) -> Option<String> {
+        let all = LimitOrigin::ALL.into_iter();
+        let words: Vec<&str> = all
+            .filter(|origin| self.0 & bit(*origin) != 0)
+            .map(LimitOrigin::as_str)
+            .collect();
+        (!words.is_empty()).then(|| words.join(","))
+    }
+}
+
+fn bit(origin: LimitOrigin) -> u8 {
+    1 << origin as u8
+}
+
+impl FromIterator<LimitOrigin> for LimitOrigins {
+    fn from_iter<I: IntoIterator<Item = LimitOrigin>>(origins: I) -> Self {
+        Self(origins.into_iter().map(bit).fold(0, |all, one| all | one))
+    }
+}
+
 impl fmt::Display for LimitOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -344,6 +401,26 @@ mod tests {
         assert_eq!(
             limit.expect("a limit").names(),
             ["ap-northeast-1", "ap-northeast-3", "us-*"]
+        );
+    }
+
+    #[test]
+    fn origins_are_written_as_words_and_read_again() {
+        use LimitOrigin::{Binding, Namespace, Operator};
+
+        for (origins, words) in [
+            (&[][..], None),
+            (&[Namespace], Some("namespace")),
+            (&[Operator, Binding, Binding], Some("binding,operator")),
+            (&LimitOrigin::ALL, Some("binding,class,namespace,operator")),
+        ] {
+            let origins: LimitOrigins = origins.iter().copied().collect();
+            assert_eq!(origins.words().as_deref(), words);
+            assert_eq!(LimitOrigins::from_words(words.unwrap_or_default()), origins);
+        }
+        assert_eq!(
+            LimitOrigins::from_words("galaxy,operators"),
+            LimitOrigins::default()
         );
     }
 

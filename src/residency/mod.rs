@@ -7,5 +7,5 @@ mod limit;
 pub mod sets;
 mod verdict;
 
-pub use limit::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit};
+pub use limit::{Limit, LimitError, LimitOrigin, LimitOrigins, Limits, NamespaceLimit};
 pub use verdict::{Judgement, Outside, Verdict, contradictions};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::limit::{LimitError, LimitOrigin, Limits};
+use super::limit::{Limit, LimitError, LimitOrigin, LimitOrigins, Limits};
 use crate::{
     api::names,
     catalog::{Catalog, Profile, embedded::Embedded},
@@ -53,14 +53,28 @@ impl Limits {
             .profile()
             .and_then(|profile| embedded.destinations(profile, &route.source_region))
             .filter(|known| are_other_regions(&route.destinations, known));
+        let verdict = self.verdict(&route.source_region, &reachable);
         Judgement {
-            verdict: self.verdict(&route.source_region, &reachable),
+            decided_by: self.deciding(&verdict),
+            verdict,
             source_region: route.source_region.clone(),
             reachable,
             contradiction: known.map(|known| Contradiction {
                 destinations: known.clone(),
                 as_of: embedded.as_of(),
             }),
+        }
+    }
+
+    /// Returns who set the limits that lead to a verdict: the first that does not allow, or else all.
+    fn deciding(&self, verdict: &Verdict) -> LimitOrigins {
+        let one = |origin: LimitOrigin| std::iter::once(origin).collect();
+        match verdict {
+            Verdict::RegionNotAllowed { origin, .. } => one(*origin),
+            Verdict::LimitInvalid(error) => one(error.origin()),
+            Verdict::LimitUnknown => one(LimitOrigin::Namespace),
+            Verdict::AllRegionsAllowed => self.set.iter().flatten().map(Limit::origin).collect(),
+            Verdict::NoLimitSet | Verdict::LimitMissing => LimitOrigins::default(),
         }
     }
 
@@ -214,6 +228,8 @@ impl Verdict {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
+    /// Who set the limits that decided.
+    pub decided_by: LimitOrigins,
     /// The source region of the route.
     pub source_region: Region,
     /// Every region that counts.

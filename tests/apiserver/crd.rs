@@ -150,6 +150,7 @@ pub fn bound_status() -> InferenceProfileBindingStatus {
             source_region: "eu-west-1".to_owned(),
             foundation_model_id: "anthropic.claude-sonnet-4-5-20250929-v1:0".to_owned(),
             destination_regions: vec!["eu-central-1".to_owned(), "eu-west-1".to_owned()],
+            destinations: Some("eu-central-1,eu-west-1".to_owned()),
             ..ProfileStatus::default()
         }),
         ..InferenceProfileBindingStatus::default()

@@ -13,7 +13,7 @@ use crate::{
     operator::SONNET,
     stage::{Stage, empty, merging, sonnet},
     support::{ROOT, answer, dry_run, eventually, yaml},
-    targets::FINALIZER,
+    targets::{FINALIZER, controller},
 };
 
 pub fn cases() -> Vec<Case> {
@@ -618,6 +618,11 @@ async fn a_stolen_token_changes_nothing_of_others(stage: &mut Stage) {
             owned_by_a_binding("host"),
             Some("may not change the owners of configmaps/host"),
         ),
+        (
+            &namespace,
+            owned_by_a_binding("labelled"),
+            Some("may not change the owners of configmaps/labelled"),
+        ),
     ] {
         let arguments = [&arguments[..], where_to].concat();
         let what = arguments.join(" ");
@@ -643,6 +648,18 @@ async fn a_stolen_token_changes_nothing_of_others(stage: &mut Stage) {
         .await;
     stage.until_gone("own").await;
     stage.unbind("claude").await;
+    // It releases what is to stay, and a binding of the same name takes it back.
+    let mut stays = sonnet();
+    stays["deletionPolicy"] = json!("Orphan");
+    stage.bound("claude", stays.clone()).await;
+    let before = stage.object("claude").await;
+    stage.unbind("claude").await;
+    let released = stage.object("claude").await;
+    assert_eq!(controller(&released), None);
+    let successor = stage.bound("claude", stays).await;
+    let adopted = stage.object("claude").await;
+    assert_eq!(adopted.metadata.uid, before.metadata.uid);
+    assert_eq!(controller(&adopted), successor.metadata.uid);
 }
 
 /// The operator writes by patches, and may neither update what it writes nor change what a person wrote.

@@ -22,7 +22,10 @@ spec:
 ";
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = cases![embedded(prints_what_the_readme_shows)];
+    let mut cases = cases![embedded(
+        prints_what_the_readme_shows,
+        shows_what_was_asked_for
+    )];
     cases.extend(cases![empty(
         lists_bindings_by_every_name_of_theirs,
         shows_the_columns,
@@ -104,17 +107,73 @@ async fn shows_the_columns(stage: &Stage) {
     };
     assert_eq!(
         words(header),
-        ["NAME", "GEOGRAPHY", "PROFILE", "READY", "REASON", "AGE"]
+        ["NAME", "MODEL", "GEOGRAPHY", "READY", "REASON", "AGE"]
     );
     assert_eq!(
         words(row)[..5],
         [
             "claude",
+            "anthropic.claude-sonnet-4-5-20250929-v1:0",
             "eu",
-            "eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
             "True",
             "Bound"
         ]
+    );
+    assert!(header.len() <= 100, "{header}");
+}
+
+/// A row says what was asked for, whatever came of it.
+async fn shows_what_was_asked_for(stage: &Stage) {
+    let model = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+    stage
+        .bind("no-geography", json!({"model": model, "geography": "jp"}))
+        .await;
+    let fallback = json!({"model": model, "geography": "jp", "fallback": {"geographies": ["eu"]}});
+    stage.bind("fallback", fallback).await;
+    let limited = json!({"model": model, "geography": "eu", "allowedRegions": ["us-*"]});
+    stage.bind("limited", limited).await;
+    let allowed = json!({"model": model, "geography": "eu", "allowedRegions": ["eu-*"]});
+    stage.bind("allowed", allowed).await;
+    stage.bind("of-a-class", json!({"className": "none"})).await;
+    for name in [
+        "no-geography",
+        "fallback",
+        "limited",
+        "allowed",
+        "of-a-class",
+    ] {
+        stage.observed(name).await;
+    }
+    let get = ["get", "ipb", "-n", &stage.namespace];
+    let table = stage.cluster.kubectl(&get).await.ok();
+    let starts_of = |table: &str, name: &str, count: usize| -> Vec<String> {
+        let mut lines = table.lines();
+        let row = lines.find(|line| words(line)[0] == name).expect(name);
+        words(row)[1..=count]
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    for (name, expected) in [
+        ("no-geography", &[model, "jp", "False"][..]),
+        ("fallback", &[model, "eu", "True"]),
+        ("limited", &[model, "eu", "False"]),
+        ("of-a-class", &["none", "False", "ClassNotFound"]),
+    ] {
+        assert_eq!(starts_of(&table, name, 3), expected, "{table}");
+    }
+    let get = ["get", "ipb", "-n", &stage.namespace, "-o", "wide"];
+    let table = stage.cluster.kubectl(&get).await.ok();
+    for name in ["limited", "allowed"] {
+        let row = table.lines().find(|line| words(line)[0] == name);
+        assert_eq!(words(row.expect(name)).last(), Some(&"binding"), "{table}");
+    }
+    let row = table.lines().find(|line| words(line)[0] == "fallback");
+    let row = words(row.expect("a row"));
+    assert!(
+        row.last()
+            .is_some_and(|it| it.starts_with("eu-central-1,eu-")),
+        "{table}"
     );
 }
 
@@ -131,8 +190,8 @@ async fn shows_the_wide_columns(stage: &Stage) {
     assert_eq!(
         words(header)[6..],
         [
+            "PROFILE",
             "CLASS",
-            "MODEL",
             "IN",
             "USE",
             "SOURCE",
@@ -143,10 +202,10 @@ async fn shows_the_wide_columns(stage: &Stage) {
     assert_eq!(
         words(row)[6..],
         [
-            "anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
             "anthropic.claude-sonnet-4-5-20250929-v1:0",
             "eu-west-1",
-            r#"["eu-central-1","eu-west-1"]"#
+            "eu-central-1,eu-west-1"
         ]
     );
 }

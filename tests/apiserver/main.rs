@@ -27,6 +27,7 @@ mod common;
 mod controllers;
 mod crd;
 mod crd_life;
+mod deletion;
 mod demo;
 mod doctor;
 mod evidence;
@@ -62,6 +63,7 @@ mod stage;
 mod steady;
 mod support;
 mod suspended;
+mod target_metadata;
 mod targets;
 mod traces;
 mod upgrade;
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
             controllers::cases(),
             crd::cases(),
             crd_life::cases(),
+            deletion::cases(),
             demo::cases(),
             doctor::cases(),
             evidence::cases(),
@@ -130,6 +133,7 @@ fn main() -> ExitCode {
             served::cases(),
             steady::cases(),
             suspended::cases(),
+            target_metadata::cases(),
             traces::cases(),
             upgrade::cases(),
             withdrawn::cases(),

@@ -333,6 +333,48 @@ pub const REFUSALS: &[Refusal] = &[
         message: "templates need creationPolicy Owner",
     },
     Refusal {
+        name: "a_label_of_the_operator",
+        fields: "targets: [{kind: ConfigMap, name: a, metadata: {labels: {inferenceprofiles.dev/managed: 'false'}}}]",
+        at: "spec.targets[0].metadata.labels",
+        message: "labels and annotations of inferenceprofiles.dev are set by the operator",
+    },
+    Refusal {
+        name: "an_annotation_of_a_subdomain_of_the_operator",
+        fields: "targets: [{kind: ConfigMap, name: a, metadata: {annotations: {team: a, rollout.inferenceprofiles.dev/a: b}}}]",
+        at: "spec.targets[0].metadata.annotations",
+        message: "labels and annotations of inferenceprofiles.dev are set by the operator",
+    },
+    Refusal {
+        name: "a_label_whose_key_is_none",
+        fields: "targets: [{kind: ConfigMap, name: a, metadata: {labels: {Example.com/team: a}}}]",
+        at: "spec.targets[0].metadata.labels",
+        message: "not a valid key: expected a name of at most 63 letters, digits, -, _ and .",
+    },
+    Refusal {
+        name: "an_annotation_whose_key_is_none",
+        fields: "targets: [{kind: ConfigMap, name: a, metadata: {annotations: {a/b/c: a}}}]",
+        at: "spec.targets[0].metadata.annotations",
+        message: "not a valid key: expected a name of at most 63 letters, digits, -, _ and .",
+    },
+    Refusal {
+        name: "a_label_with_a_value_that_is_none",
+        fields: "targets: [{kind: ConfigMap, name: a, metadata: {labels: {team: a b}}}]",
+        at: "spec.targets[0].metadata.labels[team]",
+        message: "not a valid label: expected at most 63 letters, digits, -, _ and .",
+    },
+    Refusal {
+        name: "metadata_under_merge",
+        fields: "targets: [{kind: ConfigMap, name: a, creationPolicy: Merge, metadata: {labels: {team: a}}}]",
+        at: "spec.targets[0]",
+        message: "metadata needs creationPolicy Owner",
+    },
+    Refusal {
+        name: "an_unknown_deletion_policy",
+        fields: "deletionPolicy: Retain",
+        at: "spec.deletionPolicy",
+        message: r#"supported values: "Delete", "Orphan""#,
+    },
+    Refusal {
         name: "the_reserved_key_type_in_an_owned_secret",
         fields: "targets: [{kind: Secret, name: a, keys: {type: ProfileID}}]",
         at: "spec.targets[0]",
@@ -449,6 +491,15 @@ suspend: false
         "roles_of_other_partitions_and_with_a_path",
         "roleARN: 'arn:aws-us-gov:iam::111122223333:role/teams/chat/bedrock-discovery'",
     ),
+    (
+        "labels_and_annotations",
+        "targets: [{kind: ConfigMap, name: a, metadata: {labels: {app.kubernetes.io/part-of: chat, empty: '', Team_1.x: a.B_c}, annotations: {example.com/note: 'a b: c', inferenceprofiles.dev.example.com/a: ''}}}]",
+    ),
+    (
+        "no_labels_and_annotations",
+        "targets: [{kind: ConfigMap, name: a, metadata: {labels: {}, annotations: null}}, {kind: ConfigMap, name: b, metadata: {}}]",
+    ),
+    ("orphans", "deletionPolicy: Orphan"),
     // Templates of manifests leave them behind where a value is not given.
     (
         "nulls",
@@ -457,7 +508,8 @@ fallback: null
 sourceRegion: null
 allowedRegions: null
 roleARN: null
-targets: [{kind: Secret, name: a, creationPolicy: null, keys: null, templates: null}]
+targets: [{kind: Secret, name: a, creationPolicy: null, keys: null, templates: null, metadata: null}]
+deletionPolicy: null
 rollout: null
 suspend: null
 ",
@@ -571,6 +623,42 @@ pub const LIMITS: &[Limit] = &[
         fields: |n| target(json!({"templates": {"f": "x".repeat(n)}})),
     },
     Limit {
+        of: "labels_of_a_target",
+        at: "spec.targets[0].metadata.labels",
+        most: 32,
+        fields: |n| target(json!({"metadata": {"labels": entries(n)}})),
+    },
+    Limit {
+        of: "annotations_of_a_target",
+        at: "spec.targets[0].metadata.annotations",
+        most: 32,
+        fields: |n| target(json!({"metadata": {"annotations": entries(n)}})),
+    },
+    Limit {
+        of: "characters_of_a_label",
+        at: "spec.targets[0].metadata.labels.a",
+        most: 63,
+        fields: |n| target(json!({"metadata": {"labels": {"a": "b".repeat(n)}}})),
+    },
+    Limit {
+        of: "characters_of_an_annotation",
+        at: "spec.targets[0].metadata.annotations.a",
+        most: 1024,
+        fields: |n| target(json!({"metadata": {"annotations": {"a": "b".repeat(n)}}})),
+    },
+    Limit {
+        of: "characters_of_the_name_of_a_label",
+        at: "spec.targets[0].metadata.labels",
+        most: 63,
+        fields: |n| target(json!({"metadata": {"labels": {"b".repeat(n): "a"}}})),
+    },
+    Limit {
+        of: "characters_of_the_domain_of_a_label",
+        at: "spec.targets[0].metadata.labels",
+        most: 253,
+        fields: |n| target(json!({"metadata": {"labels": {format!("{}/a", "b".repeat(n)): "a"}}})),
+    },
+    Limit {
         of: "workloads",
         at: "spec.rollout",
         most: 16,
@@ -643,6 +731,12 @@ fn letters(number: usize) -> String {
 /// Returns a well-formed geography of this length, between 18 and 50.
 fn dashed(length: usize) -> String {
     format!("{}-{}", "a".repeat(16), "b".repeat(length - 17))
+}
+
+/// Returns as many entries with short keys and values.
+fn entries(count: usize) -> Value {
+    let entries = (0..count).map(|i| (format!("k{i}"), json!("v")));
+    Value::Object(entries.collect())
 }
 
 /// A binding in its smallest form. Manifests are made of it by a replacement.
