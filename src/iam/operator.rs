@@ -154,6 +154,7 @@ mod tests {
         let more = allowed(Uses {
             applications: true,
             availability: true,
+            ..Uses::default()
         });
         assert!(more.contains("application-inference-profile/*"), "{more}");
         assert!(more.contains("GetFoundationModelAvailability"), "{more}");
