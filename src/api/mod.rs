@@ -103,7 +103,7 @@ const TIERS_MESSAGE: &str = "the preset ClaudeCode reads the models default, son
     printcolumn(name = "In Use", type_ = "string", json_path = ".status.profile.foundationModelID", description = "Foundation model whose values are written", priority = 1),
     printcolumn(name = "Source", type_ = "string", json_path = ".status.profile.sourceRegion", description = "Region that workloads call Bedrock from", priority = 1),
     printcolumn(name = "Destinations", type_ = "string", json_path = ".status.profile['destinations','destinationRegions']", description = "Regions that may serve a request", priority = 1),
-    printcolumn(name = "Limit", type_ = "string", json_path = ".status.limitedBy", description = "Who set the residency limits that decided", priority = 1),
+    printcolumn(name = "Limit", type_ = "string", json_path = ".status.limitedBy", description = "Who set the residency limit that forbids what was asked for", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: the name of a binding has at most 63 characters")
 )]
 #[x_kube(
@@ -506,8 +506,8 @@ pub struct InferenceProfileBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_names: Option<String>,
 
-    /// Who set the residency limits that decided, separated by commas: binding, class, namespace or operator. All whose limits
-    /// allow every region, or the first whose limit does not. Absent where there is no limit.
+    /// Who set the residency limit that forbids what the spec asks for, or that can't be read: binding, class, namespace or operator;
+    /// for several models separated by commas. Absent where every limit allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_by: Option<String>,
 

@@ -82,19 +82,32 @@ impl<M> ReducedMeta<M> {
     }
 }
 
-/// A field manager, and the fields of `data` that it holds.
+/// A field manager, and the fields of data, labels and annotations that it holds.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReducedManager {
     manager: Option<String>,
-    fields_v1: Option<DataFields>,
+    fields_v1: Option<HeldFields>,
+}
+
+/// Fields of a map.
+#[allow(clippy::zero_sized_map_values, reason = "what is sent is a map")]
+type Fields = BTreeMap<String, IgnoredAny>;
+
+#[derive(Deserialize)]
+struct HeldFields {
+    #[serde(rename = "f:data", default)]
+    data: Option<Fields>,
+    #[serde(rename = "f:metadata", default)]
+    metadata: Option<HeldMetadata>,
 }
 
 #[derive(Deserialize)]
-struct DataFields {
-    #[serde(rename = "f:data", default)]
-    #[allow(clippy::zero_sized_map_values, reason = "what is sent is a map")]
-    data: Option<BTreeMap<String, IgnoredAny>>,
+struct HeldMetadata {
+    #[serde(rename = "f:labels", default)]
+    labels: Option<Fields>,
+    #[serde(rename = "f:annotations", default)]
+    annotations: Option<Fields>,
 }
 
 /// Reads metadata without field managers.
@@ -102,22 +115,53 @@ fn without_managers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Object
     ReducedMeta::<IgnoredAny>::deserialize(deserializer).map(|meta| meta.into_meta(|_| None))
 }
 
-/// Reads metadata with the field managers of `data`, and no others.
+/// Reads metadata with the field managers of `data`, and with those of ours that hold labels and annotations of a spec.
 fn with_managers_of_data<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<ObjectMeta, D::Error> {
     let meta = ReducedMeta::<Vec<ReducedManager>>::deserialize(deserializer)?;
-    Ok(meta.into_meta(|managers| Some(managers.into_iter().filter_map(manager_of_data).collect())))
+    Ok(meta.into_meta(|managers| Some(managers.into_iter().filter_map(reduced_manager).collect())))
 }
 
-fn manager_of_data(reduced: ReducedManager) -> Option<ManagedFieldsEntry> {
-    let fields = reduced.fields_v1?.data?.into_keys();
-    let fields: Map<String, Value> = fields.map(|field| (field, Value::Null)).collect();
-    Some(ManagedFieldsEntry {
-        manager: reduced.manager,
-        fields_v1: Some(FieldsV1(serde_json::json!({ "f:data": fields }))),
+fn reduced_manager(reduced: ReducedManager) -> Option<ManagedFieldsEntry> {
+    let held = reduced.fields_v1?;
+    let is_ours = || {
+        let manager = reduced.manager.as_deref().unwrap_or_default();
+        names::binding_of_manager(manager).is_some()
+    };
+    let mut fields = Map::new();
+    if let Some(data) = held.data {
+        fields.insert("f:data".to_owned(), as_tree(data));
+    }
+    if let Some(metadata) = held.metadata.filter(|_| is_ours()) {
+        let of_spec = |fields: Option<Fields>| {
+            let mut fields = fields.unwrap_or_default();
+            fields.retain(|field, _| {
+                let key = field.strip_prefix("f:");
+                key.is_some_and(|key| !names::is_reserved(key))
+            });
+            fields
+        };
+        let (labels, annotations) = (of_spec(metadata.labels), of_spec(metadata.annotations));
+        if !labels.is_empty() || !annotations.is_empty() {
+            let metadata = [
+                ("f:labels".to_owned(), as_tree(labels)),
+                ("f:annotations".to_owned(), as_tree(annotations)),
+            ];
+            let metadata = Value::Object(metadata.into_iter().collect());
+            fields.insert("f:metadata".to_owned(), metadata);
+        }
+    }
+    (!fields.is_empty()).then(|| ManagedFieldsEntry {
+        manager: reduced.manager.clone(),
+        fields_v1: Some(FieldsV1(Value::Object(fields))),
         ..ManagedFieldsEntry::default()
     })
+}
+
+fn as_tree(fields: Fields) -> Value {
+    let fields = fields.into_keys().map(|field| (field, Value::Null));
+    Value::Object(fields.collect())
 }
 
 /// The answer to a write, without field managers.

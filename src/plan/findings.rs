@@ -473,32 +473,24 @@ pub fn residency(
     combined(&told, Reason::AllRegionsAllowed)
 }
 
-/// Returns who set the limits that decided: those that forbid, or else all. `residency` is the finding that is shown; where it is the
-/// one of an earlier visit, so is this.
+/// Returns who set limits that do not allow what is asked for or, where there is no route to it, what is written. `residency` is the
+/// finding that is shown; where it is the one of an earlier visit, so is this.
 pub fn limited_by(
     models: &Models<Considered<'_>>,
     publication: &Publication,
     residency: &Finding,
     prior: &Status,
 ) -> LimitOrigins {
-    let judgements = || {
-        models
-            .values()
-            .filter_map(|model| judgement_of(model, publication))
-    };
-    if judgements().next().is_none() {
-        let earlier = prior.finding(ConditionType::ResidencySatisfied);
-        return if earlier.as_ref() == Some(residency) {
-            prior.limited_by
-        } else {
-            LimitOrigins::default()
-        };
+    let judgements = models.values();
+    let judgements = judgements.filter_map(|model| judgement_of(model, publication));
+    let mut origins = judgements
+        .map(|judgement| judgement.forbidden_by)
+        .peekable();
+    let earlier = || prior.finding(ConditionType::ResidencySatisfied);
+    if origins.peek().is_none() && earlier().as_ref() == Some(residency) {
+        return prior.limited_by;
     }
-    let permitted = judgements().all(Judgement::permits);
-    judgements()
-        .filter(|judgement| permitted || !judgement.permits())
-        .map(|judgement| judgement.decided_by)
-        .fold(LimitOrigins::default(), LimitOrigins::and)
+    origins.fold(LimitOrigins::default(), LimitOrigins::and)
 }
 
 /// Returns the judgement of what is asked for, or else of what is written. `None` where there is no route.

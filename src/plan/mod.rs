@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_whose_limits_decided() {
+    fn a_status_says_whose_limit_forbids() {
         let settings = |limit: &str| Settings {
             limit: Limit::parse(LimitOrigin::Operator, &[limit]).ok(),
             ..Settings::default()
@@ -266,17 +266,20 @@ mod tests {
         };
         let unlimited = Settings::default();
         let limited = "geography: eu, allowedRegions: ['@eu']";
+        let elsewhere = "geography: eu, allowedRegions: ['@us']";
         for (spec, settings, expected) in [
             ("geography: eu", &unlimited, None),
-            (limited, &unlimited, Some("binding")),
-            (limited, &settings("eu-*"), Some("binding,operator")),
+            (limited, &unlimited, None),
+            (limited, &settings("eu-*"), None),
             (limited, &settings("us-*"), Some("operator")),
+            (elsewhere, &unlimited, Some("binding")),
+            (elsewhere, &settings("us-*"), Some("binding")),
             ("geography: jp, allowedRegions: ['@eu']", &unlimited, None),
         ] {
             assert_eq!(by(spec, settings).as_deref(), expected, "{spec}");
         }
         // Where nothing can be found out, what was found earlier stays.
-        let before = bound(limited);
+        let before = bound(elsewhere);
         let (after, ..) = visit(&before, FeedState::pending(), &unlimited);
         assert_eq!(after.status.limited_by.words().as_deref(), Some("binding"));
     }

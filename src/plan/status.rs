@@ -191,7 +191,7 @@ pub struct Status {
     pub secret: Option<Arc<str>>,
     /// Where requests ran outside of the limits, by profile.
     pub served_outside: Box<[ServedOutside]>,
-    /// Who set the residency limits that decided.
+    /// Who set residency limits that forbid what is asked for.
     pub limited_by: LimitOrigins,
 }
 

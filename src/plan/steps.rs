@@ -38,7 +38,7 @@ pub(super) struct Decisions {
     pub unmarked: Option<Vec<TargetRecord>>,
     pub supported: Finding,
     pub residency: Finding,
-    /// Who set the limits that decided that.
+    /// Who set limits that forbid what is asked for.
     pub limited_by: LimitOrigins,
     pub catalog: Finding,
     /// The finding of `ModelActive`. `None` when the state of no model is known.

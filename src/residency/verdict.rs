@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::limit::{Limit, LimitError, LimitOrigin, LimitOrigins, Limits};
+use super::limit::{LimitError, LimitOrigin, LimitOrigins, Limits};
 use crate::{
     api::names,
     catalog::{Catalog, Profile, embedded::Embedded},
@@ -55,7 +55,7 @@ impl Limits {
             .filter(|known| are_other_regions(&route.destinations, known));
         let verdict = self.verdict(&route.source_region, &reachable);
         Judgement {
-            decided_by: self.deciding(&verdict),
+            forbidden_by: forbidding(&verdict),
             verdict,
             source_region: route.source_region.clone(),
             reachable,
@@ -63,18 +63,6 @@ impl Limits {
                 destinations: known.clone(),
                 as_of: embedded.as_of(),
             }),
-        }
-    }
-
-    /// Returns who set the limits that lead to a verdict: the first that does not allow, or else all.
-    fn deciding(&self, verdict: &Verdict) -> LimitOrigins {
-        let one = |origin: LimitOrigin| std::iter::once(origin).collect();
-        match verdict {
-            Verdict::RegionNotAllowed { origin, .. } => one(*origin),
-            Verdict::LimitInvalid(error) => one(error.origin()),
-            Verdict::LimitUnknown => one(LimitOrigin::Namespace),
-            Verdict::AllRegionsAllowed => self.set.iter().flatten().map(Limit::origin).collect(),
-            Verdict::NoLimitSet | Verdict::LimitMissing => LimitOrigins::default(),
         }
     }
 
@@ -105,6 +93,17 @@ impl Limits {
             None => Verdict::NoLimitSet,
         }
     }
+}
+
+/// Returns who set the limit that leads to a verdict against a route.
+fn forbidding(verdict: &Verdict) -> LimitOrigins {
+    let origin = match verdict {
+        Verdict::RegionNotAllowed { origin, .. } => Some(*origin),
+        Verdict::LimitInvalid(error) => Some(error.origin()),
+        Verdict::LimitUnknown => Some(LimitOrigin::Namespace),
+        Verdict::AllRegionsAllowed | Verdict::NoLimitSet | Verdict::LimitMissing => None,
+    };
+    origin.into_iter().collect()
 }
 
 /// Says whether the embedded data have other destinations than a listing. The destinations of a geographic profile never
@@ -228,8 +227,8 @@ impl Verdict {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// Who set the limits that decided.
-    pub decided_by: LimitOrigins,
+    /// Who set the limit that does not allow it. None where all do.
+    pub forbidden_by: LimitOrigins,
     /// The source region of the route.
     pub source_region: Region,
     /// Every region that counts.

@@ -164,17 +164,14 @@ async fn shows_what_was_asked_for(stage: &Stage) {
     }
     let get = ["get", "ipb", "-n", &stage.namespace, "-o", "wide"];
     let table = stage.cluster.kubectl(&get).await.ok();
-    for name in ["limited", "allowed"] {
+    let last = |name: &str| {
         let row = table.lines().find(|line| words(line)[0] == name);
-        assert_eq!(words(row.expect(name)).last(), Some(&"binding"), "{table}");
+        *words(row.expect(name)).last().expect("a word")
+    };
+    assert_eq!(last("limited"), "binding", "{table}");
+    for name in ["allowed", "fallback"] {
+        assert!(last(name).starts_with("eu-central-1,eu-"), "{table}");
     }
-    let row = table.lines().find(|line| words(line)[0] == "fallback");
-    let row = words(row.expect("a row"));
-    assert!(
-        row.last()
-            .is_some_and(|it| it.starts_with("eu-central-1,eu-")),
-        "{table}"
-    );
 }
 
 async fn shows_the_wide_columns(stage: &Stage) {

@@ -653,12 +653,6 @@ pub const LIMITS: &[Limit] = &[
         fields: |n| target(json!({"metadata": {"labels": {"b".repeat(n): "a"}}})),
     },
     Limit {
-        of: "characters_of_the_domain_of_a_label",
-        at: "spec.targets[0].metadata.labels",
-        most: 253,
-        fields: |n| target(json!({"metadata": {"labels": {format!("{}/a", "b".repeat(n)): "a"}}})),
-    },
-    Limit {
         of: "workloads",
         at: "spec.rollout",
         most: 16,

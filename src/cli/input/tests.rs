@@ -171,7 +171,7 @@ fn a_status_is_dropped() {
     assert_eq!(input.bindings[0].wire.status, None);
     assert_eq!(
         refused(&format!("{BINDING}status: {{observed: 1}}\n")),
-        "a.yaml, document 1: status.observed: unknown field: known here: binding, conditions, missingWorkloads, modelLifecycle, modelNames, models, observedGeneration, profile, servedOutsideLimits, targets"
+        "a.yaml, document 1: status.observed: unknown field: known here: binding, conditions, limitedBy, missingWorkloads, modelLifecycle, modelNames, models, observedGeneration, profile, servedOutsideLimits, targets"
     );
 }
 
