@@ -90,9 +90,8 @@ struct ReducedManager {
     fields_v1: Option<HeldFields>,
 }
 
-/// Fields of a map.
-#[allow(clippy::zero_sized_map_values, reason = "what is sent is a map")]
-type Fields = BTreeMap<String, IgnoredAny>;
+/// Fields of a map. Each is sent with an empty object.
+type Fields = BTreeMap<String, Value>;
 
 #[derive(Deserialize)]
 struct HeldFields {
