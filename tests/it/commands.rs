@@ -36,7 +36,22 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("*", "aws ", AWS),
     ("*", "docker ", CONTAINERS),
     ("*", "make", "does what its help says; CI runs `make test`"),
+    (
+        "*",
+        "inference-profile-operator served-regions --cloudtrail ",
+        AWS,
+    ),
+    (
+        "*",
+        "inference-profile-operator served-regions --log-group ",
+        AWS,
+    ),
+    ("*", "kubectl ipb doctor", CLUSTER),
     ("*", "kubectl ipb preview ", CLUSTER),
+    ("*", "kubectl ipb refresh ", CLUSTER),
+    ("*", "kubectl ipb resume ", CLUSTER),
+    ("*", "kubectl ipb status ", CLUSTER),
+    ("*", "kubectl ipb suspend ", CLUSTER),
     ("*", "kubectl ipb scan ", CLUSTER),
     ("*", "kubectl ipb evidence ", CLUSTER),
     ("*", "inference-profile-operator evidence ", CLUSTER),
@@ -70,6 +85,17 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "tests/e2e/run does it, on a real node",
     ),
     ("docs/cli.md", "helm template RELEASE ", READERS_FILES),
+    (
+        "docs/cli.md",
+        "inference-profile-operator completions ",
+        "writes into the reader's shell",
+    ),
+    (
+        "docs/cli.md",
+        "kubectl-ipb completions ",
+        "writes into the reader's shell",
+    ),
+    ("docs/cli.md", "kubectl -n ", CLUSTER),
     ("docs/cli.md", "kubectl kustomize ", READERS_FILES),
     ("docs/cli.md", "envsubst ", READERS_FILES),
     (
@@ -427,6 +453,7 @@ fn unknown(command: &str, folder: &Path) -> Option<String> {
     }
     let asked = command.split(['|', '>']).next().expect("a command");
     let asked = asked.split(" && ").next().expect("a command");
+    let asked = asked.split(" #").next().expect("a command");
     let output = run(&format!("{} --help", asked.trim_end()), folder);
     (output.code != Some(0)).then_some(output.stderr)
 }
