@@ -32,8 +32,10 @@ pub use class::{
     NamespaceSelector, SelectorOperator, SelectorRequirement, Stage, StuckWorkload,
 };
 pub use crd::{binding_definition, class_definition};
+pub use models::{
+    AskedModel, NamedModel, NamedModelStatus, UnknownValue, ValueReference, written_names,
+};
 use models::{MODEL_NAMES_MESSAGE, MODEL_NAMES_RULE};
-pub use models::{NamedModel, NamedModelStatus, UnknownValue, ValueReference, written_names};
 pub use target_metadata::TargetMetadata;
 
 /// DNS subdomain names (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>).
@@ -204,11 +206,25 @@ pub struct InferenceProfileBindingSpec {
 }
 
 impl InferenceProfileBindingSpec {
+    /// Returns what is asked for: of the only model, which has no name, or of each of several.
+    pub fn asked(&self) -> impl Iterator<Item = (Option<&str>, AskedModel<'_>)> {
+        let only = AskedModel {
+            class: self.class_name.as_deref(),
+            model: self.model.as_deref(),
+            geography: self.geography.as_deref(),
+            fallback: self.fallback.as_ref(),
+            application: self.application.as_ref(),
+        };
+        let only = self.models.is_none().then_some((None, only));
+        let several = self.models.iter().flatten();
+        let several = several.map(|(name, named)| (Some(name.as_str()), named.asked()));
+        only.into_iter().chain(several)
+    }
+
     /// Says whether the binding names a class: for its only model, or for one of several.
     #[must_use]
     pub fn names_a_class(&self) -> bool {
-        let mut models = self.models.iter().flat_map(BTreeMap::values);
-        self.class_name.is_some() || models.any(|model| model.class_name.is_some())
+        self.asked().any(|(_, asked)| asked.class.is_some())
     }
 }
 

@@ -60,6 +60,35 @@ pub struct NamedModel {
     pub application: Option<Application>,
 }
 
+impl NamedModel {
+    /// Returns what is asked for.
+    #[must_use]
+    pub fn asked(&self) -> AskedModel<'_> {
+        AskedModel {
+            class: self.class_name.as_deref(),
+            model: self.model.as_deref(),
+            geography: self.geography.as_deref(),
+            fallback: self.fallback.as_ref(),
+            application: self.application.as_ref(),
+        }
+    }
+}
+
+/// What a spec says about a model: about its only one, or about one of several.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AskedModel<'a> {
+    /// `className`.
+    pub class: Option<&'a str>,
+    /// `model`.
+    pub model: Option<&'a str>,
+    /// `geography`.
+    pub geography: Option<&'a str>,
+    /// `fallback`.
+    pub fallback: Option<&'a Fallback>,
+    /// `application`.
+    pub application: Option<&'a Application>,
+}
+
 /// A value that a key holds: the name of the value and, where the spec asks for several models, the name of one of them before
 /// it, as in `haiku.ProfileID`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

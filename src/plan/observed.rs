@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     api::{
-        Application, CreationPolicy, DeletionPolicy, Fallback, InferenceProfileBindingSpec, Preset,
+        AskedModel, CreationPolicy, DeletionPolicy, InferenceProfileBindingSpec, Preset,
         TargetKind, WorkloadKind,
     },
     catalog::{FeedState, Usability},
@@ -54,6 +54,13 @@ pub struct TargetSpec {
 }
 
 impl TargetSpec {
+    /// Returns the targets of a spec: they do not depend on what is known of classes and regions. `binding` is as for
+    /// [`Spec::parse`].
+    #[must_use]
+    pub fn all_of(wire: &InferenceProfileBindingSpec, binding: &Arc<str>) -> Arc<[Self]> {
+        parse_targets(wire, binding, &asked(wire))
+    }
+
     /// Returns the keys that this target writes, in no particular order.
     pub fn key_names(&self) -> impl Iterator<Item = &str> {
         let keys = self.keys.iter().map(|(key, _)| key.as_ref());
@@ -130,26 +137,7 @@ impl Spec {
         binding: &Arc<str>,
         default_region: &Region,
     ) -> Self {
-        let wanted = wanted(wire);
-        let defaults = Defaults {
-            binding,
-            keys: default_keys(&wanted),
-            models: wanted.map(|_, _| ()),
-        };
-        let targets: Arc<[TargetSpec]> = match wire.targets.as_deref() {
-            None | Some([]) => Arc::new([TargetSpec {
-                kind: TargetKind::ConfigMap,
-                name: binding.clone(),
-                policy: CreationPolicy::Owner,
-                keys: defaults.keys,
-                templates: NO_TEMPLATES.clone(),
-                metadata: None,
-            }]),
-            Some(targets) => targets
-                .iter()
-                .map(|target| parse_target(target, &defaults))
-                .collect(),
-        };
+        let asked = asked(wire);
         let role: Option<Result<RoleArn, _>> = wire.role_arn.as_deref().map(str::parse);
         let (role, role_error) = match role {
             Some(Ok(role)) => (Some(role), None),
@@ -162,13 +150,13 @@ impl Spec {
             (None, None) => Ok(default_region.clone()),
         };
         Self {
-            asks: wanted.map(|_, wanted| parse_ask(wanted, source_region.as_ref())),
+            asks: asked.map(|_, asked| parse_ask(asked, source_region.as_ref())),
             limit: wire
                 .allowed_regions
                 .as_ref()
                 .map(|entries| Arc::new(Limit::parse(LimitOrigin::Binding, entries))),
             role,
-            targets,
+            targets: parse_targets(wire, binding, &asked),
             rollout: match wire.rollout.as_deref() {
                 None | Some([]) => NO_WORKLOADS.clone(),
                 Some(workloads) => workloads
@@ -268,40 +256,16 @@ impl Spec {
     }
 }
 
-/// What the spec says about a model.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    class: Option<&'a str>,
-    model: Option<&'a str>,
-    geography: Option<&'a str>,
-    fallback: Option<&'a Fallback>,
-    application: Option<&'a Application>,
-}
-
 /// Returns what the spec says about each of its models.
-fn wanted(wire: &InferenceProfileBindingSpec) -> Models<Wanted<'_>> {
-    let Some(named) = &wire.models else {
-        return Models::One(Wanted {
-            class: wire.class_name.as_deref(),
-            model: wire.model.as_deref(),
-            geography: wire.geography.as_deref(),
-            fallback: wire.fallback.as_ref(),
-            application: wire.application.as_ref(),
-        });
-    };
-    Models::several(named.iter().map(|(name, named)| {
-        let wanted = Wanted {
-            class: named.class_name.as_deref(),
-            model: named.model.as_deref(),
-            geography: named.geography.as_deref(),
-            fallback: named.fallback.as_ref(),
-            application: named.application.as_ref(),
-        };
-        (Arc::from(name.as_str()), wanted)
-    }))
+fn asked(wire: &InferenceProfileBindingSpec) -> Models<AskedModel<'_>> {
+    let several = |(name, asked): (Option<&str>, _)| Some((Arc::from(name?), asked));
+    match wire.asked().next() {
+        Some((None, only)) => Models::One(only),
+        _ => Models::several(wire.asked().filter_map(several)),
+    }
 }
 
-fn parse_ask(wanted: &Wanted<'_>, source_region: Result<&Region, &ParseError>) -> Ask {
+fn parse_ask(asked: &AskedModel<'_>, source_region: Result<&Region, &ParseError>) -> Ask {
     let invalid = |error: ParseError| Ask {
         request: Err(Box::new(error.into())),
         class: None,
@@ -310,11 +274,11 @@ fn parse_ask(wanted: &Wanted<'_>, source_region: Result<&Region, &ParseError>) -
         Ok(region) => region.clone(),
         Err(error) => return invalid(error.clone()),
     };
-    let application = match wanted.application.map(|it| it.name.parse()).transpose() {
+    let application = match asked.application.map(|it| it.name.parse()).transpose() {
         Ok(application) => application,
         Err(error) => return invalid(error),
     };
-    if let Some(class) = wanted.class {
+    if let Some(class) = asked.class {
         let class = ClassUse::new(class, source_region, application);
         return Ask {
             request: Err(Box::new(RequestError::ClassesUnreadable(
@@ -324,9 +288,9 @@ fn parse_ask(wanted: &Wanted<'_>, source_region: Result<&Region, &ParseError>) -
         };
     }
     // The CRD requires both where there is no class.
-    let model = wanted.model.unwrap_or_default();
-    let geography = wanted.geography.unwrap_or_default();
-    match Terms::parse(model, geography, wanted.fallback) {
+    let model = asked.model.unwrap_or_default();
+    let geography = asked.geography.unwrap_or_default();
+    match Terms::parse(model, geography, asked.fallback) {
         Ok(terms) => Ask {
             request: Ok(Arc::new(terms.request(source_region, application))),
             class: None,
@@ -342,13 +306,39 @@ struct Defaults<'a> {
     models: Models<()>,
 }
 
-fn default_keys(wanted: &Models<Wanted<'_>>) -> Keys {
-    match wanted {
-        Models::One(wanted) if wanted.application.is_some() => SHARED_APPLICATION_KEYS.clone(),
+fn default_keys(asked: &Models<AskedModel<'_>>) -> Keys {
+    match asked {
+        Models::One(asked) if asked.application.is_some() => SHARED_APPLICATION_KEYS.clone(),
         Models::One(_) => SHARED_DEFAULT_KEYS.clone(),
-        Models::Several(_) => wanted
+        Models::Several(_) => asked
             .iter()
-            .flat_map(|(name, wanted)| render::default_keys(name, wanted.application.is_some()))
+            .flat_map(|(name, asked)| render::default_keys(name, asked.application.is_some()))
+            .collect(),
+    }
+}
+
+fn parse_targets(
+    wire: &InferenceProfileBindingSpec,
+    binding: &Arc<str>,
+    asked: &Models<AskedModel<'_>>,
+) -> Arc<[TargetSpec]> {
+    let defaults = Defaults {
+        binding,
+        keys: default_keys(asked),
+        models: asked.map(|_, _| ()),
+    };
+    match wire.targets.as_deref() {
+        None | Some([]) => Arc::new([TargetSpec {
+            kind: TargetKind::ConfigMap,
+            name: binding.clone(),
+            policy: CreationPolicy::Owner,
+            keys: defaults.keys,
+            templates: NO_TEMPLATES.clone(),
+            metadata: None,
+        }]),
+        Some(targets) => targets
+            .iter()
+            .map(|target| parse_target(target, &defaults))
             .collect(),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        InferenceProfileBinding, InferenceProfileBindingStatus, ProfileStatus,
+        AskedModel, InferenceProfileBinding, InferenceProfileBindingStatus, ProfileStatus,
         condition::ConditionType,
     },
     catalog::embedded::Embedded,
@@ -185,9 +185,8 @@ pub(super) fn binding_reports(
         })
         .collect();
     reports.sort_by(|a, b| {
-        let of =
-            |it: &BindingReport| (it.namespace.clone(), it.name.clone(), it.model_name.clone());
-        of(a).cmp(&of(b))
+        let by_binding = a.key().cmp(&b.key());
+        by_binding.then_with(|| a.model_name.cmp(&b.model_name))
     });
     reports
 }
@@ -195,48 +194,30 @@ pub(super) fn binding_reports(
 /// A model that a binding asks for, with the profile that is written for it.
 struct Asked<'a> {
     name: Option<&'a str>,
-    class: Option<&'a str>,
-    model: Option<&'a str>,
-    geography: Option<&'a str>,
+    spec: AskedModel<'a>,
     profile: Option<&'a ProfileStatus>,
 }
 
 impl<'a> Asked<'a> {
     /// Returns what a binding asks for, and what is written besides: a model may have left the spec.
     fn of(binding: &'a InferenceProfileBinding) -> Vec<Self> {
-        let spec = &binding.spec;
         let written: BTreeMap<Option<&str>, &ProfileStatus> = binding
             .status
             .iter()
             .flat_map(InferenceProfileBindingStatus::profiles)
             .collect();
-        let mut asked: Vec<Self> = match &spec.models {
-            None => vec![Self {
-                name: None,
-                class: spec.class_name.as_deref(),
-                model: spec.model.as_deref(),
-                geography: spec.geography.as_deref(),
-                profile: None,
-            }],
-            Some(models) => models
-                .iter()
-                .map(|(name, model)| Self {
-                    name: Some(name),
-                    class: model.class_name.as_deref(),
-                    model: model.model.as_deref(),
-                    geography: model.geography.as_deref(),
-                    profile: None,
-                })
-                .collect(),
-        };
+        let asked = binding.spec.asked().map(|(name, spec)| Self {
+            name,
+            spec,
+            profile: None,
+        });
+        let mut asked: Vec<Self> = asked.collect();
         for (name, profile) in written {
             match asked.iter_mut().find(|it| it.name == name) {
                 Some(known) => known.profile = Some(profile),
                 None => asked.push(Self {
                     name,
-                    class: None,
-                    model: None,
-                    geography: None,
+                    spec: AskedModel::default(),
                     profile: Some(profile),
                 }),
             }
@@ -257,7 +238,7 @@ fn binding_report(
     let status = binding.status.clone().unwrap_or_default();
     let own = spec.allowed_regions.as_ref();
     let own = own.map(|entries| Limit::parse(LimitOrigin::Binding, entries));
-    let class = asked.class;
+    let class = asked.spec.class;
     let class = class.and_then(|name| in_force.class_of(binding, name, namespace));
     let of_class = class.as_ref().and_then(|(class, _)| class.limit.as_deref());
     let is_class_unknown = matches!(class, Some((_, Err(RequestError::ClassesUnreadable(_)))));
@@ -292,8 +273,8 @@ fn binding_report(
         Some((_, Ok(request))) => (request.model.to_string(), request.geography.to_string()),
         Some((_, Err(_))) => (String::new(), String::new()),
         None => (
-            asked.model.unwrap_or_default().to_owned(),
-            asked.geography.unwrap_or_default().to_owned(),
+            asked.spec.model.unwrap_or_default().to_owned(),
+            asked.spec.geography.unwrap_or_default().to_owned(),
         ),
     };
     let condition = |kind: ConditionType| {
@@ -305,7 +286,7 @@ fn binding_report(
         namespace: namespace.to_owned(),
         name: binding.metadata.name.clone().unwrap_or_default(),
         model_name: asked.name.map(str::to_owned),
-        class: asked.class.map(str::to_owned),
+        class: asked.spec.class.map(str::to_owned),
         stage: class.and_then(|(class, _)| Some(class.stage?.to_string())),
         model,
         geography,

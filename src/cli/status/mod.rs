@@ -2,7 +2,11 @@
 
 mod page;
 
-use std::{io::Write, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use kube::{Api, Client};
@@ -20,7 +24,6 @@ use crate::{
     api::InferenceProfileBinding,
     cache::decode::{WatchedClass, WatchedNamespace},
     catalog::{FeedKey, embedded::Embedded},
-    class::Class,
 };
 
 /// How long to wait for an answer.
@@ -105,7 +108,9 @@ pub(super) async fn run(
         ),
         Some(region) => {
             let key = FeedKey { role: None, region };
-            let application = binding.spec.application.is_some().then(|| key.clone());
+            let mut asked = binding.spec.asked();
+            let names_one = asked.any(|(_, asked)| asked.application.is_some());
+            let application = names_one.then(|| key.clone());
             let mut catalogs = Catalogs::new(&args.catalog).with_applications(application);
             match catalogs.catalog(&key).await {
                 Ok(catalog) => {
@@ -134,7 +139,7 @@ pub(super) async fn run(
     Ok(if page.is_ready() { 0 } else { NOT_READY })
 }
 
-/// Reads the Namespace and the class. What may not be read is a remark.
+/// Reads the Namespace and the classes. What may not be read is a remark.
 async fn around(
     client: &Client,
     namespace: &str,
@@ -153,18 +158,21 @@ async fn around(
             None
         }
     };
-    let mut class = None;
-    if let Some(name) = &binding.spec.class_name {
-        let classes: Api<WatchedClass> = Api::all(client.clone());
-        class = Some(match get(&classes, name, "the class").await {
+    let asked = binding.spec.asked();
+    let names: BTreeSet<&str> = asked.filter_map(|(_, asked)| asked.class).collect();
+    let api: Api<WatchedClass> = Api::all(client.clone());
+    let mut classes = BTreeMap::new();
+    for name in names {
+        let class = match get(&api, name, "the class").await {
             Ok(found) => {
                 let known = found.and_then(WatchedClass::into_class);
-                Ok(known.map(|(known, _)| Class::clone(&known.class)))
+                Ok(known.map(|(known, _)| known.class))
             }
             Err(error) => Err(super::chain(&error)),
-        });
+        };
+        classes.insert(name.to_owned(), class);
     }
-    Around { namespace, class }
+    Around { namespace, classes }
 }
 
 async fn get<K>(api: &Api<K>, name: &str, what: &str) -> Result<Option<K>, Error>

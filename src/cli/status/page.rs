@@ -1,21 +1,23 @@
 //! The page: what it says of a binding, and how it is printed. Pure.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write, sync::Arc};
 
 use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::{
     api::{
-        Fallback, InferenceProfileBinding, LifecycleStatus, ProfileStatus, ValueName,
+        Application, AskedModel, Fallback, InferenceProfileBinding, LifecycleStatus, NamedModel,
+        NamedModelStatus, ProfileStatus,
         condition::{ConditionStatus, ConditionType},
     },
     catalog::{Catalog, embedded::Embedded},
-    class::{Class, ClassUse, Labels, RequestError, Terms},
+    class::{Class, Labels, RequestError},
     cli::{Error, printable},
-    render::{APPLICATION_KEYS, DEFAULT_KEYS},
+    models::{ModelName, about},
+    plan::observed::{Ask, Spec, TargetSpec},
     residency::{Limit, LimitError, LimitOrigin, Limits, NamespaceLimit},
-    resolve::{self, Context, Request},
+    resolve::{self, Context},
     route::Route,
     types::Region,
 };
@@ -25,8 +27,18 @@ use crate::{
 pub(super) struct Around {
     /// Limit and labels of the Namespace. `None` if it may not be read.
     pub(super) namespace: Option<(NamespaceLimit, Labels)>,
-    /// The class that the binding names: inside `None` if there is none, Err if it may not be read. `None` if it names none.
-    pub(super) class: Option<Result<Option<Class>, String>>,
+    /// The classes that the binding names: `None` if there is none of the name, Err if it may not be read.
+    pub(super) classes: BTreeMap<String, Result<Option<Arc<Class>>, String>>,
+}
+
+impl Around {
+    fn class(&self, name: &Arc<str>) -> Result<Arc<Class>, RequestError> {
+        match self.classes.get(&**name) {
+            Some(Ok(Some(class))) => Ok(class.clone()),
+            Some(Ok(None)) => Err(RequestError::ClassNotFound(name.clone())),
+            Some(Err(_)) | None => Err(RequestError::ClassesUnreadable(name.clone())),
+        }
+    }
 }
 
 /// A binding on one page.
@@ -41,6 +53,9 @@ pub(super) struct Page {
     asks_for: AsksFor,
     conditions: Vec<ConditionLine>,
     profile: Option<ProfileStatus>,
+    /// What is written of each of several models.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<NamedModelStatus>,
     limits: Vec<LimitLine>,
     /// By which catalog candidates are judged. Empty if they are not.
     judged_by: String,
@@ -62,6 +77,9 @@ struct AsksFor {
     source_region: Option<String>,
     #[serde(rename = "roleARN")]
     role_arn: Option<String>,
+    /// Several models by name, in the place of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    models: Option<BTreeMap<String, NamedModel>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +106,9 @@ struct LimitLine {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CandidateLine {
+    /// For which of several models it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     model: String,
     geography: String,
     profile: Option<String>,
@@ -127,12 +148,13 @@ impl Page {
     ) -> Self {
         let spec = &binding.spec;
         let status = binding.status.clone().unwrap_or_default();
-        let route = status
-            .profile
-            .as_ref()
-            .filter(|profile| !profile.destination_regions.is_empty())
-            .and_then(|profile| profile.route().ok());
-        let limits = limits(binding, around, of_operator);
+        let routes = status.profiles().filter_map(|(model, profile)| {
+            let is_known = !profile.destination_regions.is_empty();
+            let route = is_known.then(|| profile.route().ok()).flatten()?;
+            let (_, asked) = spec.asked().find(|(name, _)| *name == model)?;
+            Some((asked.class, route))
+        });
+        let routes: Vec<(Option<&str>, Route)> = routes.collect();
         Self {
             namespace: namespace.to_owned(),
             name: binding.metadata.name.clone().unwrap_or_default(),
@@ -148,6 +170,7 @@ impl Page {
                 application: spec.application.as_ref().map(|it| it.name.clone()),
                 source_region: spec.source_region.clone(),
                 role_arn: spec.role_arn.clone(),
+                models: spec.models.clone(),
             },
             conditions: status
                 .conditions
@@ -160,9 +183,14 @@ impl Page {
                     since: condition.last_transition_time.0.to_string(),
                 })
                 .collect(),
-            limits: limits
-                .iter()
-                .map(|limit| limit_line(limit, route.as_ref(), embedded))
+            limits: limits(binding, around, of_operator)
+                .into_iter()
+                .map(|(class, limit)| {
+                    let concerned = routes
+                        .iter()
+                        .filter(|(named, _)| class.is_none() || *named == class);
+                    limit_line(&limit, concerned.map(|(_, route)| route), embedded)
+                })
                 .collect(),
             judged_by: String::new(),
             candidates: Vec::new(),
@@ -170,12 +198,15 @@ impl Page {
             lifecycle: status.model_lifecycle.clone(),
             restarts: restarts(binding),
             profile: status.profile,
+            models: status.models,
         }
     }
 
     /// Returns the region that workloads call from: that of the spec, or the one in use.
     pub(super) fn source_region(&self) -> Option<Region> {
-        let used = self.profile.as_ref().map(|it| it.source_region.as_str());
+        let several = self.models.iter().filter_map(|it| it.profile.as_ref());
+        let mut written = self.profile.iter().chain(several);
+        let used = written.next().map(|it| it.source_region.as_str());
         let named = self.asks_for.source_region.as_deref().or(used)?;
         named.parse().ok()
     }
@@ -201,35 +232,52 @@ impl Page {
         embedded: &'static Embedded,
         day: Date,
     ) -> Result<(), String> {
-        let region = catalog.source_region().clone();
-        let (stage, request) = request(binding, around, &self.namespace, region)
-            .map_err(|why| format!("no candidates: {why}"))?;
-        self.asks_for.stage = stage;
-        let limits = in_force(binding, around, of_operator);
-        let context = Context {
-            catalog,
-            limits: &limits,
-            embedded,
-            day,
-        };
-        let candidates = match resolve::resolve(&request, &context) {
-            Ok(resolution) => resolution.candidates,
-            Err(unresolved) => unresolved.candidates,
-        };
-        self.judged_by = match catalog.as_of() {
-            Some(date) => format!("the {} catalog of {date}", catalog.source().as_str()),
-            None => format!("the {} catalog", catalog.source().as_str()),
-        };
-        self.candidates = candidates
-            .iter()
-            .map(|candidate| CandidateLine {
+        let name = Arc::from(self.name.as_str());
+        let mut spec = Spec::parse(&binding.spec, &name, catalog.source_region());
+        let labels = around.namespace.as_ref().map(|(_, labels)| labels);
+        spec.apply_class(|class| around.class(class), &self.namespace, labels);
+        let mut unknown = Vec::new();
+        for (model, ask) in spec.asks.iter() {
+            let request = match &ask.request {
+                Ok(request) => request,
+                Err(error) => {
+                    unknown.push(about(model, &error.to_string()));
+                    continue;
+                }
+            };
+            if model.is_none() {
+                let stage = ask.class.as_ref().and_then(|class| class.stage.as_ref());
+                self.asks_for.stage = stage.map(ToString::to_string);
+            }
+            self.judged_by = match catalog.as_of() {
+                Some(date) => format!("the {} catalog of {date}", catalog.source().as_str()),
+                None => format!("the {} catalog", catalog.source().as_str()),
+            };
+            let limits = in_force(&spec, ask, around, of_operator);
+            let context = Context {
+                catalog,
+                limits: &limits,
+                embedded,
+                day,
+            };
+            let candidates = match resolve::resolve(request, &context) {
+                Ok(resolution) => resolution.candidates,
+                Err(unresolved) => unresolved.candidates,
+            };
+            let lines = candidates.iter().map(|candidate| CandidateLine {
+                name: model.map(ToString::to_string),
                 model: candidate.model.to_string(),
                 geography: candidate.choice.to_string(),
                 profile: candidate.id.as_deref().map(ToOwned::to_owned),
                 outcome: candidate.outcome.to_string(),
-            })
-            .collect();
-        Ok(())
+            });
+            self.candidates.extend(lines);
+        }
+        if unknown.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("no candidates: {}", unknown.join("; ")))
+        }
     }
 
     /// Prints the page for a person.
@@ -247,29 +295,7 @@ impl Page {
             );
         }
         self.print_request(&mut lines);
-        match &self.profile {
-            None => lines.field("Profile", "none: nothing is written"),
-            Some(profile) => {
-                lines.field("Profile", &profile.id);
-                if let Some(arn) = &profile.application_profile_arn {
-                    lines.field("Application", arn);
-                }
-                lines.field(
-                    "Route",
-                    &format!(
-                        "{} -> {}",
-                        profile.source_region,
-                        profile.destination_regions.join(", ")
-                    ),
-                );
-                let catalog = &profile.catalog;
-                lines.field(
-                    "Catalog",
-                    &format!("{}, since {}", catalog.source, catalog.as_of),
-                );
-            }
-        }
-        self.print_life(&mut lines);
+        self.print_profiles(&mut lines);
         self.print_conditions(&mut lines);
         self.print_limits_and_candidates(&mut lines);
         self.print_targets(&mut lines);
@@ -277,6 +303,24 @@ impl Page {
             writeln!(out, "{}", printable(&line).trim_end())?;
         }
         Ok(())
+    }
+
+    fn print_profiles(&self, lines: &mut Lines) {
+        if let Some(profile) = &self.profile {
+            print_profile(lines, profile);
+        }
+        print_life(lines, self.lifecycle.as_ref());
+        for model in &self.models {
+            lines.field("Model", &model.name);
+            if let Some(profile) = &model.profile {
+                print_profile(lines, profile);
+            }
+            print_life(lines, model.model_lifecycle.as_ref());
+        }
+        let mut several = self.models.iter();
+        if self.profile.is_none() && several.all(|model| model.profile.is_none()) {
+            lines.field("Profile", "none: nothing is written");
+        }
     }
 
     fn print_conditions(&self, lines: &mut Lines) {
@@ -312,15 +356,24 @@ impl Page {
             lines.title(&format!("Candidates, by {}", self.judged_by));
         }
         for candidate in &self.candidates {
-            let fallback = match &self.asks_for.model {
+            let asked = match &candidate.name {
+                Some(name) => {
+                    let several = self.asks_for.models.as_ref();
+                    several.and_then(|it| it.get(name)?.model.as_ref())
+                }
+                None => self.asks_for.model.as_ref(),
+            };
+            let fallback = match asked {
                 Some(model) if *model == candidate.model => String::new(),
                 _ => format!("{} ", candidate.model),
             };
             let id = candidate.profile.as_deref().unwrap_or("-");
-            lines.row(&format!(
+            let text = format!(
                 "{fallback}{}: {id}: {}",
                 candidate.geography, candidate.outcome
-            ));
+            );
+            let name = candidate.name.as_deref().map(Arc::from);
+            lines.row(&about(name.as_ref(), &text));
         }
     }
 
@@ -351,52 +404,89 @@ impl Page {
 
     fn print_request(&self, lines: &mut Lines) {
         let asks = &self.asks_for;
-        if let Some(class) = &asks.class {
-            let stage = asks.stage.as_ref();
-            let stage = stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
-            lines.field("Class", &format!("{class}{stage}"));
+        let several = asks.models.iter().flatten();
+        for (name, model) in several {
+            print_ask(lines, Some(&Arc::from(name.as_str())), model.asked(), None);
         }
-        if let (Some(model), Some(geography)) = (&asks.model, &asks.geography) {
-            lines.field("Asks for", &format!("{model} in {geography}"));
-        }
-        if let Some(fallback) = &asks.fallback {
-            let mut parts = Vec::new();
-            parts.extend(fallback.geographies.iter().flatten().cloned());
-            parts.extend(fallback.models.iter().flatten().cloned());
-            if fallback.on_demand.unwrap_or_default() {
-                parts.push("on demand".to_owned());
-            }
-            if !parts.is_empty() {
-                lines.field("Fallbacks", &parts.join(", "));
-            }
-        }
-        if let Some(name) = &asks.application {
-            lines.field("Application", &format!("the application profile {name}"));
-        }
+        let application = asks.application.clone().map(|name| Application { name });
+        let only = AskedModel {
+            class: asks.class.as_deref(),
+            model: asks.model.as_deref(),
+            geography: asks.geography.as_deref(),
+            fallback: asks.fallback.as_ref(),
+            application: application.as_ref(),
+        };
+        print_ask(lines, None, only, asks.stage.as_deref());
         if let Some(role) = &asks.role_arn {
             lines.field("Role", role);
         }
     }
+}
 
-    fn print_life(&self, lines: &mut Lines) {
-        let Some(life) = &self.lifecycle else {
-            return;
-        };
-        let dates = [
-            ("legacy", &life.legacy),
-            ("extended access", &life.public_extended_access),
-            ("end of life", &life.end_of_life),
-        ];
-        let dates: Vec<String> = dates
-            .into_iter()
-            .filter_map(|(what, date)| Some(format!("{what} {}", date.as_ref()?)))
-            .collect();
-        if !dates.is_empty() {
-            lines.field("Life", &dates.join(", "));
+/// Prints what is asked for as the only model, or under a name.
+fn print_ask(lines: &mut Lines, name: ModelName<'_>, ask: AskedModel<'_>, stage: Option<&str>) {
+    if let Some(class) = ask.class {
+        let stage = stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
+        lines.field("Class", &about(name, &format!("{class}{stage}")));
+    }
+    if let (Some(model), Some(geography)) = (ask.model, ask.geography) {
+        lines.field("Asks for", &about(name, &format!("{model} in {geography}")));
+    }
+    if let Some(fallback) = ask.fallback {
+        let mut parts = Vec::new();
+        parts.extend(fallback.geographies.iter().flatten().cloned());
+        parts.extend(fallback.models.iter().flatten().cloned());
+        if fallback.on_demand.unwrap_or_default() {
+            parts.push("on demand".to_owned());
         }
-        if !life.successors.is_empty() {
-            lines.field("Successors", &life.successors.join(", "));
+        if !parts.is_empty() {
+            lines.field("Fallbacks", &about(name, &parts.join(", ")));
         }
+    }
+    if let Some(application) = ask.application {
+        let text = format!("the application profile {}", application.name);
+        lines.field("Application", &about(name, &text));
+    }
+}
+
+fn print_profile(lines: &mut Lines, profile: &ProfileStatus) {
+    lines.field("Profile", &profile.id);
+    if let Some(arn) = &profile.application_profile_arn {
+        lines.field("Application", arn);
+    }
+    lines.field(
+        "Route",
+        &format!(
+            "{} -> {}",
+            profile.source_region,
+            profile.destination_regions.join(", ")
+        ),
+    );
+    let catalog = &profile.catalog;
+    lines.field(
+        "Catalog",
+        &format!("{}, since {}", catalog.source, catalog.as_of),
+    );
+}
+
+fn print_life(lines: &mut Lines, life: Option<&LifecycleStatus>) {
+    let Some(life) = life else {
+        return;
+    };
+    let dates = [
+        ("legacy", &life.legacy),
+        ("extended access", &life.public_extended_access),
+        ("end of life", &life.end_of_life),
+    ];
+    let dates: Vec<String> = dates
+        .into_iter()
+        .filter_map(|(what, date)| Some(format!("{what} {}", date.as_ref()?)))
+        .collect();
+    if !dates.is_empty() {
+        lines.field("Life", &dates.join(", "));
+    }
+    if !life.successors.is_empty() {
+        lines.field("Successors", &life.successors.join(", "));
     }
 }
 
@@ -419,73 +509,71 @@ impl Lines {
 /// A limit, or why it can't be used. `None`: whether there is one can't be read; then with who would set it.
 type KnownLimit = Result<Limit, (LimitOrigin, String)>;
 
-/// Returns the limits that hold, and those of which it is not known whether they do.
-fn limits(
+/// Returns the limits that hold, and those of which it is not known whether they do; those of classes with the class for whose models
+/// they hold.
+fn limits<'a>(
     binding: &InferenceProfileBinding,
-    around: &Around,
+    around: &'a Around,
     of_operator: Option<&Limit>,
-) -> Vec<KnownLimit> {
+) -> Vec<(Option<&'a str>, KnownLimit)> {
     let read = |limit: Result<Limit, LimitError>| {
         limit.map_err(|error| (error.origin(), error.to_string()))
     };
     let mut limits = Vec::new();
     if let Some(entries) = &binding.spec.allowed_regions {
-        limits.push(read(Limit::parse(LimitOrigin::Binding, entries)));
+        limits.push((None, read(Limit::parse(LimitOrigin::Binding, entries))));
     }
-    match &around.class {
-        Some(Err(why)) => limits.push(Err((LimitOrigin::Class, format!("not known: {why}")))),
-        Some(Ok(Some(class))) => limits.extend(class.limit.as_deref().cloned().map(read)),
-        Some(Ok(None)) | None => {}
+    for (name, class) in &around.classes {
+        let limit = match class {
+            Err(why) => Some(Err((LimitOrigin::Class, format!("not known: {why}")))),
+            Ok(class) => {
+                let limit = class.as_ref().and_then(|class| class.limit.as_deref());
+                limit.cloned().map(read)
+            }
+        };
+        limits.extend(limit.map(|limit| (Some(name.as_str()), limit)));
     }
-    match &around.namespace {
-        Some((NamespaceLimit::Set(limit), _)) => limits.push(read((**limit).clone())),
-        Some((NamespaceLimit::Unset, _)) => {}
+    let of_namespace = match &around.namespace {
+        Some((NamespaceLimit::Set(limit), _)) => Some(read((**limit).clone())),
+        Some((NamespaceLimit::Unset, _)) => None,
         Some((NamespaceLimit::Unknown | NamespaceLimit::Terminating, _)) | None => {
             let why = "not known: the Namespace can't be read, or is being deleted";
-            limits.push(Err((LimitOrigin::Namespace, why.to_owned())));
+            Some(Err((LimitOrigin::Namespace, why.to_owned())))
         }
-    }
-    limits.extend(of_operator.cloned().map(Ok));
+    };
+    let others = of_namespace.into_iter().chain(of_operator.cloned().map(Ok));
+    limits.extend(others.map(|limit| (None, limit)));
     limits
 }
 
-/// Returns the same limits in the form in which routes are judged.
-fn in_force(
-    binding: &InferenceProfileBinding,
-    around: &Around,
-    of_operator: Option<&Limit>,
-) -> Limits {
-    let own = binding.spec.allowed_regions.as_ref();
-    let own = own.map(|entries| Limit::parse(LimitOrigin::Binding, entries));
-    let class = around.class.as_ref().and_then(|class| class.as_ref().ok());
-    let class = class.and_then(Option::as_ref);
-    let class = class.and_then(|class| class.limit.as_deref().cloned());
+/// Returns the limits that hold for a model, in the form in which routes are judged.
+fn in_force(spec: &Spec, ask: &Ask, around: &Around, of_operator: Option<&Limit>) -> Limits {
     let operator = of_operator.cloned().map(Ok);
-    let limits = Limits::all(own.into_iter().chain(class).chain(operator));
+    let limits = Limits::all(spec.limits(Some(ask)).cloned().chain(operator));
     let of_namespace = around.namespace.as_ref().map(|(limit, _)| limit.clone());
-    let limits = limits.and_namespace(&of_namespace.unwrap_or_default());
-    if matches!(around.class, Some(Err(_))) {
-        limits.and_unknown()
-    } else {
-        limits
-    }
+    limits.and_namespace(&of_namespace.unwrap_or_default())
 }
 
-fn limit_line(limit: &KnownLimit, route: Option<&Route>, embedded: &Embedded) -> LimitLine {
+fn limit_line<'a>(
+    limit: &KnownLimit,
+    routes: impl Iterator<Item = &'a Route>,
+    embedded: &Embedded,
+) -> LimitLine {
     match limit {
-        Ok(limit) => LimitLine {
-            set_by: limit.origin().to_string(),
-            allowed_regions: limit.entries().collect(),
-            verdict: route.map(|route| {
-                let alone = Limits::all([Ok(limit.clone())]);
-                if alone.judge(route, embedded).permits() {
-                    "permits"
-                } else {
-                    "forbids"
-                }
-            }),
-            problem: None,
-        },
+        Ok(limit) => {
+            let alone = Limits::all([Ok(limit.clone())]);
+            let mut permitted = routes
+                .map(|route| alone.judge(route, embedded).permits())
+                .peekable();
+            let is_used = permitted.peek().is_some();
+            let permits_all = permitted.all(|permits| permits);
+            LimitLine {
+                set_by: limit.origin().to_string(),
+                allowed_regions: limit.entries().collect(),
+                verdict: is_used.then_some(if permits_all { "permits" } else { "forbids" }),
+                problem: None,
+            }
+        }
         Err((origin, problem)) => LimitLine {
             set_by: origin.to_string(),
             allowed_regions: Vec::new(),
@@ -495,84 +583,24 @@ fn limit_line(limit: &KnownLimit, route: Option<&Route>, embedded: &Embedded) ->
     }
 }
 
-/// Returns what the binding asks for, with the stage of its class.
-fn request(
-    binding: &InferenceProfileBinding,
-    around: &Around,
-    namespace: &str,
-    region: Region,
-) -> Result<(Option<String>, Request), String> {
-    let spec = &binding.spec;
-    let application = spec.application.as_ref();
-    let application = application.map(|it| it.name.parse()).transpose();
-    let application = application.map_err(|error| format!("{error}"))?;
-    if let Some(name) = &spec.class_name {
-        let used = ClassUse::new(name, region, application);
-        let class = match &around.class {
-            Some(Ok(Some(class))) => Ok(class),
-            Some(Ok(None)) => Err(RequestError::ClassNotFound(used.name.clone())),
-            Some(Err(_)) | None => Err(RequestError::ClassesUnreadable(used.name.clone())),
-        };
-        let labels = around.namespace.as_ref().map(|(_, labels)| labels);
-        let (used, request) = used.applied(class, namespace, labels);
-        let request = request.map_err(|error| error.to_string())?;
-        return Ok((used.stage.map(|stage| stage.to_string()), request));
-    }
-    let (Some(model), Some(geography)) = (&spec.model, &spec.geography) else {
-        return Err("the spec names neither model and geography nor a class".to_owned());
-    };
-    let terms = Terms::parse(model, geography, spec.fallback.as_ref());
-    let terms = terms.map_err(|error| error.to_string())?;
-    Ok((None, terms.request(region, application)))
-}
-
 fn targets(binding: &InferenceProfileBinding) -> Vec<TargetLine> {
     let written = binding.status.as_ref().map(|status| &status.targets[..]);
     let written = written.unwrap_or_default();
-    let default = || -> Vec<String> {
-        let more: &[(&str, ValueName)] = if binding.spec.application.is_some() {
-            &APPLICATION_KEYS
-        } else {
-            &[]
-        };
-        let keys = DEFAULT_KEYS.iter().chain(more);
-        keys.map(|(key, _)| (*key).to_owned()).collect()
-    };
-    let line = |kind: String, name: String, policy: String, keys: Vec<String>| {
+    let name = binding.metadata.name.as_deref().unwrap_or_default();
+    let targets = TargetSpec::all_of(&binding.spec, &Arc::from(name));
+    let lines = targets.iter().map(|target| {
         let mut records = written.iter();
-        let record = records.find(|record| record.kind.as_str() == kind && record.name == name);
+        let record =
+            records.find(|record| record.kind == target.kind && record.name == *target.name);
         let time = record.and_then(|record| record.last_change_time.as_ref());
         TargetLine {
+            kind: target.kind.to_string(),
+            name: target.name.to_string(),
+            creation_policy: format!("{:?}", target.policy),
+            keys: target.key_names().map(ToOwned::to_owned).collect(),
             written: record.is_some(),
             last_change_time: time.map(|time| time.0.to_string()),
-            creation_policy: policy,
-            kind,
-            name,
-            keys,
         }
-    };
-    let named = binding.spec.targets.as_deref().unwrap_or_default();
-    if named.is_empty() {
-        let name = binding.metadata.name.clone().unwrap_or_default();
-        return vec![line("ConfigMap".into(), name, "Owner".into(), default())];
-    }
-    let lines = named.iter().map(|target| {
-        let mut keys: Vec<String> = target
-            .keys
-            .iter()
-            .flat_map(|keys| keys.keys().cloned())
-            .collect();
-        keys.extend(
-            target
-                .templates
-                .iter()
-                .flat_map(|texts| texts.keys().cloned()),
-        );
-        if keys.is_empty() {
-            keys = default();
-        }
-        let policy = format!("{:?}", target.creation_policy.unwrap_or_default());
-        line(target.kind.to_string(), target.name.clone(), policy, keys)
     });
     lines.collect()
 }
@@ -667,7 +695,7 @@ mod tests {
     fn no_limit() -> Around {
         Around {
             namespace: Some((NamespaceLimit::Unset, Labels::default())),
-            class: None,
+            classes: BTreeMap::new(),
         }
     }
 
@@ -732,7 +760,7 @@ mod tests {
     fn what_can_not_be_read_is_said() {
         let around = Around {
             namespace: None,
-            class: Some(Err("forbidden".to_owned())),
+            classes: BTreeMap::from([("chat".to_owned(), Err("forbidden".to_owned()))]),
         };
         let binding = binding(&json!({"className": "chat"}), &json!({}));
         let mut page = Page::new(&binding, "shop", &around, None, Embedded::load());
@@ -768,7 +796,7 @@ mod tests {
         });
         let class = Class::parse("chat", &serde_json::from_value(spec).expect("a class"));
         let around = Around {
-            class: Some(Ok(Some(class))),
+            classes: BTreeMap::from([("chat".to_owned(), Ok(Some(Arc::new(class))))]),
             ..no_limit()
         };
         let page = page(
@@ -782,5 +810,67 @@ mod tests {
         assert_eq!(page.asks_for.stage.as_deref(), Some("canary"));
         assert_eq!(page.candidates[0].geography, "global");
         assert_eq!(page.limits[0].set_by, "the class's spec.allowedRegions");
+    }
+
+    #[test]
+    fn several_models_have_a_line_each() {
+        let class = json!({"model": "anthropic.claude-sonnet-5-5", "geography": "eu", "allowedRegions": ["@eu"]});
+        let class = Class::parse("chat", &serde_json::from_value(class).expect("a class"));
+        let classes = [
+            ("chat".to_owned(), Ok(Some(Arc::new(class)))),
+            ("gone".to_owned(), Ok(None)),
+        ];
+        let around = Around {
+            classes: classes.into(),
+            ..no_limit()
+        };
+        let profile = |id: &str, geography: &str, regions: &[&str]| {
+            json!({
+                "id": id, "geography": geography, "sourceRegion": "eu-west-1",
+                "foundationModelID": "anthropic.claude-sonnet-5-5", "destinationRegions": regions,
+                "catalog": {"source": "embedded", "asOf": "2026-11-01"},
+            })
+        };
+        let binding = binding(
+            &json!({
+                "models": {
+                    "default": {"className": "chat"},
+                    "haiku": {"model": "anthropic.claude-haiku-5-5", "geography": "global"},
+                    "lost": {"className": "gone"},
+                },
+                "targets": [{"kind": "ConfigMap", "name": "a", "preset": "ClaudeCode"}],
+            }),
+            &json!({"models": [
+                {"name": "default", "profile": profile("eu.anthropic.claude-sonnet-5-5", "eu", &["eu-west-1"])},
+                {"name": "haiku", "profile": profile("us.anthropic.claude-haiku-5-5", "us", &["us-east-1"])},
+            ]}),
+        );
+        let embedded = Embedded::load();
+        let mut page = Page::new(&binding, "shop", &around, None, embedded);
+        let region = page.source_region().expect("that of a written profile");
+        let catalog = embedded.catalog(&region);
+        let day = jiff::civil::date(2026, 11, 28);
+        let unknown = page.judge(&binding, &around, None, &catalog, embedded, day);
+        let unknown = unknown.expect_err("one class is not there");
+        assert!(
+            unknown.contains("lost: there is no class gone"),
+            "{unknown}"
+        );
+        assert_eq!(page.limits[0].verdict, Some("permits"), "of its own models");
+        let mut out = Vec::new();
+        page.print(&mut out).expect("printed");
+        let text = String::from_utf8(out).expect("text");
+        for line in [
+            "Class:        default: chat\n",
+            "Asks for:     haiku: anthropic.claude-haiku-5-5 in global\n",
+            "Model:        haiku\nProfile:      us.anthropic.claude-haiku-5-5\n",
+            "  default: anthropic.claude-sonnet-5-5 eu: eu.anthropic.claude-sonnet-5-5: chosen\n",
+            "  haiku: global: global.anthropic.claude-haiku-5-5: chosen\n",
+            "ANTHROPIC_MODEL",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
+        assert!(!text.contains("nothing is written"), "{text}");
+        assert!(!text.contains("BEDROCK_"), "{text}");
     }
 }
