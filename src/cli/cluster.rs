@@ -14,7 +14,7 @@ use super::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which cluster, and as whom.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct ConnectOptions {
     /// Context of the kubeconfig [default: the current one]
     #[arg(long, value_name = "CONTEXT", help_heading = "Cluster")]

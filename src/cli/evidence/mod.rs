@@ -175,12 +175,13 @@ fn served(path: &Path) -> Result<ServedReport, Error> {
     })
 }
 
-/// Returns the bindings of these namespaces of the cluster, or of all if there are none, what they are judged by, and remarks on
+/// Returns the bindings of these namespaces of a cluster, or of all if there are none, what they are judged by, and remarks on
 /// what of that may not be read.
 pub(super) async fn bindings_in_force(
+    connect: &ConnectOptions,
     namespaces: &[String],
 ) -> Result<(Vec<InferenceProfileBinding>, InForce, Vec<String>), Error> {
-    let client = client(ConnectOptions::default().config().await?)?;
+    let client = client(connect.config().await?)?;
     let bindings = bindings(&client, namespaces, None).await?;
     let (namespaces, remark) = namespaces_in_force(&client, namespaces).await?;
     let names_one = bindings.iter().any(|it| it.spec.names_a_class());

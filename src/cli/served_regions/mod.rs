@@ -30,6 +30,7 @@ use self::{
 use super::{
     Error, SERVED_OUTSIDE,
     catalogs::Catalogs,
+    cluster::ConnectOptions,
     evidence::{self, InForce},
     input::{Given, Input},
     options::{CatalogOptions, LimitOptions, RegionOptions},
@@ -83,6 +84,8 @@ pub struct ServedRegionsArgs {
     /// Namespace of bindings in files that name none [default: default]; with --cluster, the only one whose bindings count
     #[arg(long, short, value_name = "NAMESPACE")]
     namespace: Option<String>,
+    #[command(flatten)]
+    connect: ConnectOptions,
     #[command(flatten)]
     region: RegionOptions,
     #[command(flatten)]
@@ -227,7 +230,8 @@ impl ServedRegionsArgs {
         let region = self.region.optional()?;
         if self.cluster {
             let namespaces = self.namespace.as_slice();
-            let (bindings, in_force, remarks) = evidence::bindings_in_force(namespaces).await?;
+            let (bindings, in_force, remarks) =
+                evidence::bindings_in_force(&self.connect, namespaces).await?;
             for remark in remarks {
                 writeln!(err, "{remark}")?;
             }
@@ -252,6 +256,12 @@ impl ServedRegionsArgs {
                 )?;
             }
             return Ok(Some(bound));
+        }
+        if self.connect != ConnectOptions::default() {
+            return Err(Error::BadInput(
+                "--context, --kubeconfig and --as say which cluster is audited, and as whom: give --cluster too"
+                    .to_owned(),
+            ));
         }
         if self.bindings.is_empty() {
             return Ok(None);
