@@ -103,6 +103,16 @@ impl CallError {
             && self.causes().any(|cause| cause.field == "metadata.uid")
     }
 
+    /// Returns whether a patch that takes something away has nothing to take it from: the object is gone or is another one, or goes
+    /// with its namespace.
+    #[must_use]
+    pub fn leaves_nothing_to_remove(&self) -> bool {
+        self.is_not_found()
+            || self.is_conflict()
+            || self.is_replaced()
+            || self.is_namespace_terminating()
+    }
+
     /// Returns whether the namespace is being deleted.
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {

@@ -441,14 +441,7 @@ impl Writer {
         };
         match released {
             Ok(_) => Ok(()),
-            Err(error)
-                if error.is_not_found()
-                    || error.is_conflict()
-                    || error.is_replaced()
-                    || error.is_namespace_terminating() =>
-            {
-                Ok(())
-            }
+            Err(error) if error.leaves_nothing_to_remove() => Ok(()),
             Err(error) => Err(error.problem(&removal.key)),
         }
     }
@@ -470,14 +463,7 @@ impl Writer {
         let patch = Patch::Apply(&body);
         let meta = match self.patch(&binding.key, key, &params, &patch).await {
             Ok(meta) => meta,
-            Err(error)
-                if error.is_not_found()
-                    || error.is_conflict()
-                    || error.is_replaced()
-                    || error.is_namespace_terminating() =>
-            {
-                return Ok(());
-            }
+            Err(error) if error.leaves_nothing_to_remove() => return Ok(()),
             Err(error) => return Err(error.problem(key)),
         };
         self.state.cache().assume_removed(key, &removal.uid);

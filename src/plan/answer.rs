@@ -82,9 +82,7 @@ impl Answer {
             Self::Unknown(_) | Self::NotAsked(_) => false,
         }
     }
-}
 
-impl Answer {
     /// Returns why a written value is withdrawn for this answer, in words.
     pub fn reason_of_withdrawal(&self) -> String {
         match self {
