@@ -69,21 +69,7 @@ async fn an_owned_object_stays_and_is_adopted_again(stage: &Stage) {
 
 async fn other_owners_of_an_object_that_stays_are_kept(stage: &Stage) {
     stage.bound("claude", orphaning([owner("model")])).await;
-    let keeper = stage.create(json!({"metadata": {"name": "keeper"}})).await;
-    let second = json!([{
-        "op": "add", "path": "/metadata/ownerReferences/-", "value": {
-            "apiVersion": "v1", "kind": "ConfigMap", "name": "keeper", "uid": keeper.uid().expect("a uid"),
-        },
-    }]);
-    stage
-        .config_maps()
-        .patch(
-            "model",
-            &PatchParams::default(),
-            &Patch::<()>::Json(serde_json::from_value(second).expect("a patch")),
-        )
-        .await
-        .expect("changed");
+    stage.add_owner("model", "keeper").await;
     stage.unbind("claude").await;
     garbage_is_collected(stage).await;
     let model = stage.object("model").await;

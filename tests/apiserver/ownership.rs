@@ -310,21 +310,7 @@ async fn a_recreated_binding_adopts_the_object_of_its_predecessor(stage: &mut St
     let targets = spec([owner("model")]);
     stage.bound("claude", targets.clone()).await;
     // A second owner keeps garbage collection from deleting the object.
-    let keeper = stage.create(json!({"metadata": {"name": "keeper"}})).await;
-    let second = json!([{
-        "op": "add", "path": "/metadata/ownerReferences/-", "value": {
-            "apiVersion": "v1", "kind": "ConfigMap", "name": "keeper", "uid": keeper.uid().expect("a uid"),
-        },
-    }]);
-    stage
-        .config_maps()
-        .patch(
-            "model",
-            &PatchParams::default(),
-            &Patch::<()>::Json(serde_json::from_value(second).expect("a patch")),
-        )
-        .await
-        .expect("changed");
+    stage.add_owner("model", "keeper").await;
     stage.stop().await;
     stage.unbind("claude").await;
     let before = stage.object("model").await;

@@ -531,6 +531,21 @@ impl Stage {
             .expect("created")
     }
 
+    /// Makes a new `ConfigMap` another owner of one, beside its controller.
+    pub async fn add_owner(&self, config_map: &str, owner: &str) {
+        let keeper = self.create(json!({"metadata": {"name": owner}})).await;
+        let second = json!([{
+            "op": "add", "path": "/metadata/ownerReferences/-", "value": {
+                "apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": keeper.metadata.uid,
+            },
+        }]);
+        let second = Patch::<()>::Json(serde_json::from_value(second).expect("a patch"));
+        self.config_maps()
+            .patch(config_map, &PatchParams::default(), &second)
+            .await
+            .expect("changed");
+    }
+
     /// Creates a `ConfigMap` of another owner, with a key of its own, that allows bindings to merge keys into it.
     pub async fn host(&self, name: &str, allowed: Option<&str>) -> ConfigMap {
         let annotations = allowed.map(|bindings| json!({ALLOW: bindings}));
