@@ -135,6 +135,14 @@ impl Set {
         .await;
     }
 
+    /// Waits until the operator itself knows of so many bindings that they are bound: the apiserver tells others before.
+    async fn knows(&self, bound: usize) {
+        self.counted(&format!(
+            "inference_profile_operator_bindings{{ready=\"True\",reason=\"Bound\"}} {bound}"
+        ))
+        .await;
+    }
+
     async fn served(&self, region: &str, requests: u64) {
         self.counted(&format!(
             "inference_profile_operator_requests_served_total{{profile=\"{EU}\",source_region=\"eu-west-1\",served_region=\"{region}\"}} {requests}"
@@ -149,6 +157,7 @@ async fn requests_are_counted_and_those_outside_are_told_once(stage: &mut Stage)
     stage.bound("limited", spec).await;
     let spec = json!({"model": SONNET, "geography": "eu"});
     stage.bound("free", spec).await;
+    set.knows(2).await;
 
     set.logs
         .says(Some(vec![("eu-west-3", 5), ("eu-west-1", 2)]));
@@ -225,6 +234,7 @@ async fn logs_that_cannot_be_read_are_counted_later(stage: &mut Stage) {
     let set = start(stage);
     let spec = json!({"model": SONNET, "geography": "eu", "allowedRegions": ["@eu"]});
     stage.bound("limited", spec).await;
+    set.knows(1).await;
     set.at("28T12:05", 1).await;
     set.at("28T12:20", 2).await;
     set.counted(
