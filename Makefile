@@ -5,6 +5,8 @@ help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
 test: lint controlplane tools .venv/ready tests/iam/node_modules/ready ## Runs every check, against a real apiserver and on a real node too
+	@# The tests of demo and image run what `cargo build` makes: with other features of crates than tests have, so not beside them.
+	cargo build --locked
 	REQUIRE_CONTROLPLANE=1 REQUIRE_BOTO3=1 REQUIRE_TOOLS=1 REQUIRE_CHAOS=1 CHAOS_SHORT=1 IPO_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --locked
 	tests/e2e/run
 	tests/e2e/getting-started
