@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    dedupe::{Seen, Sight},
+    dedupe::{Seen, Sight, Waiting},
     record::{Reading, Record, Tokens},
     stream::Sink,
 };
@@ -199,16 +199,25 @@ impl Counts {
 pub struct Counter<'s> {
     /// `None` if duplicates are not looked for.
     seen: Option<&'s Seen>,
-    /// How many requests of each row are named.
-    named: usize,
+    /// Records of which it is not yet known whether they are duplicates.
+    waiting: Waiting<Counting>,
     /// The number of the file that is read.
     pub file: u64,
+    counted: Counted,
+    bad: BTreeSet<BadRecord>,
+}
+
+/// What was counted.
+#[derive(Debug)]
+struct Counted {
+    /// How many requests of each row are named.
+    named: usize,
     records: Records,
-    /// By what the records say: model and source region.
-    groups: HashMap<Box<[u8]>, Group>,
+    groups: Vec<Group>,
+    /// The groups by what the records say: model and source region.
+    index: HashMap<Box<[u8]>, usize>,
     rows: usize,
     key: Vec<u8>,
-    bad: BTreeSet<BadRecord>,
 }
 
 #[derive(Debug)]
@@ -219,18 +228,39 @@ struct Group {
     rows: Vec<(Option<Region>, Tally)>,
 }
 
+/// What a record adds to the counts.
+#[derive(Debug)]
+struct Counting {
+    /// `None` if it is beyond the combinations that are kept apart.
+    row: Option<Row>,
+    time: Option<i64>,
+    tokens: Tokens,
+}
+
+/// Where a combination of profile, source region and region served is counted.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    group: usize,
+    /// 0 if the region is not known.
+    row: usize,
+}
+
 impl<'s> Counter<'s> {
     /// Returns a counter that keeps the times and IDs of `named` requests of each row.
     #[must_use]
     pub fn new(seen: Option<&'s Seen>, named: usize) -> Self {
         Self {
             seen,
-            named,
+            waiting: Waiting::new(),
             file: 0,
-            records: Records::default(),
-            groups: HashMap::new(),
-            rows: 0,
-            key: Vec::new(),
+            counted: Counted {
+                named,
+                records: Records::default(),
+                groups: Vec::new(),
+                index: HashMap::new(),
+                rows: 0,
+                key: Vec::new(),
+            },
             bad: BTreeSet::new(),
         }
     }
@@ -238,7 +268,7 @@ impl<'s> Counter<'s> {
     /// Returns how many records could not be read so far.
     #[must_use]
     pub fn bad_records(&self) -> u64 {
-        self.records.bad
+        self.counted.records.bad
     }
 
     /// Notes that the file that is read has no records at all.
@@ -247,67 +277,76 @@ impl<'s> Counter<'s> {
     }
 
     /// Adds what was counted to what others counted.
-    pub fn finish(self, counts: &mut Counts) {
-        counts.records.add(self.records);
+    pub fn finish(mut self, counts: &mut Counts) {
+        if let Some(seen) = self.seen {
+            let counted = &mut self.counted;
+            let settle = |sight, counting: &_| counted.settle(sight, counting, b"");
+            self.waiting.finish(seen, settle);
+        }
         counts.bad.extend(self.bad);
         while counts.bad.len() > MOST_BAD {
             counts.bad.pop_last();
         }
-        for group in self.groups.into_values() {
+        let counted = self.counted;
+        counts.records.add(counted.records);
+        for group in counted.groups {
             for (served_in, tally) in group.rows {
                 let key = Key {
                     profile: group.profile.clone(),
                     source_region: group.source_region.clone(),
                     served_in,
                 };
-                counts.rows.entry(key).or_default().add(tally, self.named);
+                let row = counts.rows.entry(key).or_default();
+                row.add(tally, counted.named);
             }
         }
     }
+}
 
-    /// Counts a record. Returns what is wrong with it, if it does not count.
-    fn count(&mut self, record: &Record<'_>) -> Result<(), &'static str> {
+impl Counted {
+    /// Returns where a record counts, or what is wrong with it, if it does not.
+    fn row(&mut self, record: &Record<'_>) -> Result<Option<Row>, &'static str> {
         self.key.clear();
         self.key.extend_from_slice(&record.model_id);
         self.key.push(0);
         self.key.extend_from_slice(&record.source_region);
-        let mut group = if let Some(group) = self.groups.get_mut(&*self.key) {
-            Some(group)
+        let group = if let Some(group) = self.index.get(&*self.key) {
+            Some(*group)
         } else {
             let group = Group::new(record)?;
             let is_kept = self.rows < MOST_ROWS;
-            self.rows += usize::from(is_kept);
             is_kept.then(|| {
-                let key = self.key.as_slice().into();
-                self.groups.entry(key).or_insert(group)
+                self.rows += 1;
+                self.groups.push(group);
+                let last = self.groups.len() - 1;
+                self.index.insert(self.key.as_slice().into(), last);
+                last
             })
         };
-        let mut of_region = None;
-        let mut is_beyond = group.is_none();
-        if let Some(served_in) = &record.served_in {
-            let mut rows = group.iter().flat_map(|group| &group.rows).skip(1);
-            let same = |(region, _): &(Option<Region>, Tally)| {
-                region.as_ref().map(|it| it.as_str().as_bytes()) == Some(served_in)
-            };
-            of_region = rows.position(same).map(|position| position + 1);
-            if of_region.is_none() {
-                let region =
-                    region(served_in).ok_or("inferenceRegion is not the name of a region")?;
-                match &mut group {
-                    Some(group) if self.rows < MOST_ROWS => {
-                        self.rows += 1;
-                        of_region = Some(group.rows.len());
-                        group.rows.push((Some(region), Tally::default()));
-                    }
-                    _ => is_beyond = true,
-                }
+        let Some(served_in) = &record.served_in else {
+            return Ok(group.map(|group| Row { group, row: 0 }));
+        };
+        let rows = group.map_or(&[][..], |group| &self.groups[group].rows);
+        let same = |(region, _): &(Option<Region>, Tally)| {
+            region.as_ref().map(|it| it.as_str().as_bytes()) == Some(served_in)
+        };
+        let mut row = rows.iter().position(same);
+        if row.is_none() {
+            let region = region(served_in).ok_or("inferenceRegion is not the name of a region")?;
+            if let Some(group) = group
+                && self.rows < MOST_ROWS
+            {
+                self.rows += 1;
+                let rows = &mut self.groups[group].rows;
+                row = Some(rows.len());
+                rows.push((Some(region), Tally::default()));
             }
         }
-        let has_region = record.served_in.is_some();
-        let sight = match self.seen {
-            Some(seen) => seen.see(&record.request_id, has_region, record.tokens.is_some()),
-            None => Sight::First,
-        };
+        Ok(group.zip(row).map(|(group, row)| Row { group, row }))
+    }
+
+    /// Counts a record, once it is known what was seen of its request.
+    fn settle(&mut self, sight: Sight, counting: &Counting, id: &[u8]) {
         let (is_first, brings_region, brings_tokens) = match sight {
             Sight::First => (true, false, true),
             Sight::NotRemembered => {
@@ -321,48 +360,67 @@ impl<'s> Counter<'s> {
         };
         if is_first {
             self.records.requests += 1;
-            self.records.beyond += u64::from(is_beyond);
+            self.records.beyond += u64::from(counting.row.is_none());
         } else {
             self.records.duplicates += 1;
         }
-        let Some(group) = group.filter(|_| !is_beyond) else {
-            return Ok(());
+        let Some(Row { group, row }) = counting.row else {
+            return;
         };
+        let rows = &mut self.groups[group].rows;
+        let has_region = row > 0;
         if brings_region {
-            group.rows[0].1.requests -= 1;
+            rows[0].1.requests -= 1;
         }
-        let tally = &mut group.rows[of_region.unwrap_or_default()].1;
+        let tally = &mut rows[row].1;
         if is_first || brings_region {
             tally.requests += 1;
             if self.named > 0 && has_region {
-                tally.name(record.time, &record.request_id, self.named);
+                tally.name(counting.time, id, self.named);
             }
         }
         if is_first || has_region {
-            tally.note_time(record.time);
+            tally.note_time(counting.time);
         }
-        if let Some(tokens) = record.tokens.filter(|_| brings_tokens) {
-            tally.tokens.add(tokens);
+        if brings_tokens {
+            tally.tokens.add(counting.tokens);
         }
-        Ok(())
     }
 }
 
 impl Sink for Counter<'_> {
     fn request(&mut self, record: &Record<'_>) -> Result<(), &'static str> {
-        self.count(record)
+        let counting = Counting {
+            row: self.counted.row(record)?,
+            time: record.time,
+            tokens: record.tokens.unwrap_or_default(),
+        };
+        let (id, counted) = (&*record.request_id, &mut self.counted);
+        let has = (record.served_in.is_some(), record.tokens.is_some());
+        match self.seen {
+            None => counted.settle(Sight::First, &counting, id),
+            // What may be named does not wait: its ID would have to be kept.
+            Some(seen) if counted.named > 0 => {
+                counted.settle(seen.see(id, has), &counting, id);
+            }
+            Some(seen) => {
+                let settle = |sight, counting: &_| counted.settle(sight, counting, b"");
+                self.waiting.add(seen, id, has, counting, settle);
+            }
+        }
+        Ok(())
     }
 
     fn other(&mut self, reading: &Reading<'_>) {
         match reading {
-            Reading::Failed => self.records.failed += 1,
-            Reading::Mantle => self.records.mantle += 1,
-            _ => self.records.other += 1,
+            Reading::Failed => self.counted.records.failed += 1,
+            Reading::Mantle => self.counted.records.mantle += 1,
+            _ => self.counted.records.other += 1,
         }
     }
 
     fn bad(&mut self, at: u64, what: &'static str) {
-        self.records.bad += 1;
+        self.counted.records.bad += 1;
         self.bad.insert(BadRecord {
             file: self.file,
             at,
