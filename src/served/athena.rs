@@ -140,7 +140,7 @@ pub fn query(logs: &Logs) -> String {
     input.cachereadinputtokencount AS cache_read_input_tokens, input.cachewriteinputtokencount AS cache_write_input_tokens
   FROM {INVOCATION_LOGS}
   WHERE hour BETWEEN '{since}/00' AND '{until}/23'
-    AND \"$path\" NOT LIKE '%/data/%'
+    AND \"$path\" NOT LIKE '%/BedrockModelInvocationLogs/%/data/%'
     AND schematype = 'ModelInvocationLog'
     AND (errorcode IS NULL OR inferenceregion IS NOT NULL)\n"
         ));

@@ -61,7 +61,7 @@ WITH records AS (
     input.cachereadinputtokencount AS cache_read_input_tokens, input.cachewriteinputtokencount AS cache_write_input_tokens
   FROM bedrock_invocation_logs
   WHERE hour BETWEEN '2026/04/14/00' AND '2026/04/14/23'
-    AND "$path" NOT LIKE '%/data/%'
+    AND "$path" NOT LIKE '%/BedrockModelInvocationLogs/%/data/%'
     AND schematype = 'ModelInvocationLog'
     AND (errorcode IS NULL OR inferenceregion IS NOT NULL)
   UNION ALL

@@ -480,8 +480,10 @@ fn athena_gives_the_same_table() {
     };
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
     put(folder.path(), "athena.sql", &sql);
+    // The logs lie below a folder named like one of bodies.
+    put(folder.path(), "data/logs.json", "");
     generate(
-        &path("logs.json"),
+        &path("data/logs.json"),
         &Recipe::new(Kind::InvocationLog, 11, 4000),
     );
     // Half of the events are of the same requests.
@@ -491,7 +493,7 @@ fn athena_gives_the_same_table() {
     );
     let mut trail: Value =
         serde_json::from_slice(&fs::read(path("trail.json")).expect("read")).expect("JSON");
-    let logs = fs::read_to_string(path("logs.json")).expect("read");
+    let logs = fs::read_to_string(path("data/logs.json")).expect("read");
     let logged = logs
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -510,13 +512,13 @@ fn athena_gives_the_same_table() {
     );
     python
         .arg(script)
-        .args(["athena.sql", "logs.json", "trail.json"].map(path));
+        .args(["athena.sql", "data/logs.json", "trail.json"].map(path));
     let answered: Vec<Value> =
         serde_json::from_str(&Output::of(&mut python, "").ok()).expect("JSON");
     let report = served_in(
         folder.path(),
         "",
-        &["logs.json", "trail.json", "-o", "json"],
+        &["data/logs.json", "trail.json", "-o", "json"],
     )
     .ok();
     let report: Value = serde_json::from_str(&report).expect("JSON");
