@@ -56,6 +56,9 @@ use crate::{
 /// The exit code if an audit found nothing, and could not look at everything.
 const NOT_COMPLETE: u8 = 1;
 
+/// The most profiles, and bindings, that are told in remarks. A report as JSON has all of them.
+const MOST_TOLD: usize = 10;
+
 /// Options of `served-regions`.
 #[derive(Debug, Args)]
 #[command(
@@ -484,21 +487,23 @@ fn remarks(report: &Report, read: &Outcome, is_live: bool, err: &mut impl Write)
         return Ok(());
     };
     let unknown = &audit.unknown_destinations;
-    for unknown in unknown {
+    for unknown in unknown.iter().take(MOST_TOLD) {
         writeln!(err, "{unknown}")?;
     }
+    tell_more(unknown.len() as u64, MOST_TOLD, err)?;
     if unknown.iter().any(UnknownDestinations::is_of_application) {
         writeln!(
             err,
             "--application-profiles tells what an application profile was made from"
         )?;
     }
-    for binding in &audit.unknown_limits {
+    for binding in audit.unknown_limits.iter().take(MOST_TOLD) {
         writeln!(
             err,
             "binding {binding}: a limit can't be read, so it was not judged by"
         )?;
     }
+    tell_more(audit.unknown_limits.len() as u64, MOST_TOLD, err)?;
     if audit.not_stated_requests > 0 {
         writeln!(
             err,

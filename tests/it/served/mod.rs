@@ -447,6 +447,24 @@ fn the_operators_limit_judges_requests_that_no_binding_may_have_made() {
 }
 
 #[test]
+fn of_many_profiles_without_destinations_some_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let requests: Vec<Value> = (0..40)
+        .map(|n| called(&format!("r{n}"), &format!("eu.a.b{n:02}"), "eu-west-3"))
+        .collect();
+    put(folder.path(), "logs.json", lines(&requests));
+    let arguments = ["logs.json", "--allowed-regions", "@eu", "-o", "json"];
+    let output = served_in(folder.path(), "", &arguments);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let told = output.stderr.matches("judged by limits alone").count();
+    assert_eq!(told, 10, "{output:#?}");
+    assert!(output.stderr.contains("  and 30 more\n"), "{output:#?}");
+    let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let unknown = &report["audit"]["unknownDestinations"];
+    assert_eq!(unknown.as_array().map(Vec::len), Some(40));
+}
+
+#[test]
 fn a_binding_judges_a_profile_that_the_catalog_does_not_know() {
     let folder = tempfile::tempdir().expect("a folder");
     let profile = "eu.anthropic.claude-unheard-of-9";
