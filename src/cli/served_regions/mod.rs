@@ -26,8 +26,8 @@ use self::{
     live::{Live, LiveOptions},
     reading::{Outcome, Progress},
     report::{
-        Files, Report, UnknownDestinations, audit_report, counts_table, csv, grouped, not_expected,
-        outside_text, profiles,
+        AuditReport, Files, Report, UnknownDestinations, audit_report, counts_table, csv, grouped,
+        not_expected, outside_text, profiles,
     },
 };
 use super::{
@@ -124,6 +124,30 @@ enum OutputFormat {
     Csv,
 }
 
+impl OutputFormat {
+    fn write(
+        self,
+        report: &Report,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> Result<(), Error> {
+        let listing = report.audit.as_ref().map(outside_text).unwrap_or_default();
+        match self {
+            Self::Table => {
+                let with_bars = io::stdout().is_terminal();
+                out.write_all(printed(&counts_table(report, with_bars, None)).as_bytes())?;
+                out.write_all(listing.as_bytes())?;
+            }
+            Self::Json => out.write_all(output::json(report)?.as_bytes())?,
+            Self::Csv => {
+                out.write_all(&csv(report)?)?;
+                err.write_all(listing.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 pub(super) async fn run(
     args: ServedRegionsArgs,
     out: &mut impl Write,
@@ -173,18 +197,10 @@ pub(super) async fn run(
             .as_ref()
             .map(|audit| audit_report(audit, bindings.len(), most)),
     };
-    let listing = report.audit.as_ref().map(outside_text).unwrap_or_default();
-    match args.output {
-        OutputFormat::Table => {
-            let with_bars = io::stdout().is_terminal();
-            out.write_all(printed(&counts_table(&report, with_bars, None)).as_bytes())?;
-            out.write_all(listing.as_bytes())?;
-        }
-        OutputFormat::Json => out.write_all(output::json(&report)?.as_bytes())?,
-        OutputFormat::Csv => {
-            out.write_all(&csv(&report)?)?;
-            err.write_all(listing.as_bytes())?;
-        }
+    match args.output.write(&report, out, err) {
+        // Who reads may have enough after some lines: what was found stays the same.
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        outcome => outcome?,
     }
     remarks(&report, &read, is_live, err)?;
     let is_damaged = report.records.bad > 0 || read.damaged > 0;
@@ -483,9 +499,14 @@ fn remarks(report: &Report, read: &Outcome, is_live: bool, err: &mut impl Write)
         }
         tell_more(read.damaged, read.damages.len(), err)?;
     }
-    let Some(audit) = &report.audit else {
-        return Ok(());
-    };
+    match &report.audit {
+        Some(audit) => audit_remarks(audit, err),
+        None => Ok(()),
+    }
+}
+
+/// Says what an audit did not judge, and how much it found.
+fn audit_remarks(audit: &AuditReport, err: &mut impl Write) -> io::Result<()> {
     let unknown = &audit.unknown_destinations;
     for unknown in unknown.iter().take(MOST_TOLD) {
         writeln!(err, "{unknown}")?;

@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -444,6 +444,33 @@ fn the_operators_limit_judges_requests_that_no_binding_may_have_made() {
             .contains("not allowed by the operator's --allowed-regions"),
         "{table:#?}"
     );
+}
+
+#[test]
+fn an_audit_fails_even_if_nobody_reads_it_to_its_end() {
+    let outside = lines(&[record("a", 1, Some("us-west-2"))]);
+    for format in ["table", "json", "csv"] {
+        let mut child = Command::new(PROGRAM)
+            .args([
+                "served-regions",
+                "-",
+                "--allowed-regions",
+                "@eu",
+                "-o",
+                format,
+            ])
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().expect("standard input");
+        stdin.write_all(outside.as_bytes()).expect("written");
+        drop(stdin);
+        assert_eq!(child.wait().expect("ended").code(), Some(4), "{format}");
+    }
 }
 
 #[test]
