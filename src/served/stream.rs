@@ -64,6 +64,7 @@ impl Shape {
     }
 }
 
+const BAD_ESCAPE: &str = "the text of an event has an escape that is not valid";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Says whether a text can begin with an object, an array or the time of a line of a log.
@@ -343,6 +344,18 @@ impl<R: Read> Stream<R> {
                 }
                 return outcome;
             }
+            // What `--query 'events[].message'` leaves of an answer of `aws logs`.
+            (Frame::Elements, b'"') => {
+                let (message, end) = scanner.string(at)?;
+                *frame = Frame::AfterElement;
+                self.start = end;
+                self.scratch.clear();
+                let position = self.offset + at as u64;
+                match message.unescape(&mut self.scratch) {
+                    None => sink.bad(position, BAD_ESCAPE),
+                    Some(()) => within_message(&self.scratch, position, sink),
+                }
+            }
             (Frame::Elements, _) => {
                 self.start = scanner.skip(at)?;
                 *frame = Frame::AfterElement;
@@ -388,10 +401,7 @@ impl<R: Read> Stream<R> {
                 self.scratch.clear();
                 let message = message.and_then(|message| message.unescape(&mut self.scratch));
                 match message {
-                    None => sink.bad(
-                        position,
-                        "the text of an event has an escape that is not valid",
-                    ),
+                    None => sink.bad(position, BAD_ESCAPE),
                     Some(()) => within_message(&self.scratch, position, sink),
                 }
             }

@@ -198,6 +198,24 @@ fn a_list_with_a_line_for_each_element_is_read() {
 }
 
 #[test]
+fn texts_in_a_list_are_read() {
+    let (a, b) = (log("a", Some("eu-west-3")), event("b", Some("eu-north-1")));
+    let cut = &a.to_string()[..40];
+    let texts = json!([a.to_string(), "hello", "", b.to_string(), cut]);
+    for text in [
+        texts.to_string(),
+        serde_json::to_string_pretty(&texts).expect("JSON"),
+        format!("{{\"events\": {texts}}}\n"),
+    ] {
+        let counts = counted(&text);
+        let both = expected(&[("eu-west-3", 1), ("eu-north-1", 1)]);
+        assert_eq!(regions(&counts), both, "{counts:?}");
+        let found = (counts.records.bad, counts.records.other);
+        assert_eq!(found, (1, 2), "{counts:?}");
+    }
+}
+
+#[test]
 fn what_has_an_empty_name_names_nothing() {
     let arn = "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/";
     for (field, name) in [("requestId", ""), ("modelId", ""), ("modelId", arn)] {
