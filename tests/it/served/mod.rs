@@ -689,6 +689,13 @@ fn athena_gives_the_same_table() {
         &path("data/logs.json"),
         &Recipe::new(Kind::InvocationLog, 11, 4000),
     );
+    // Records that name no request count nowhere.
+    let unnamed = lines(&[record("", 1, None), record("", 2, Some("eu-west-3"))]);
+    let mut logs = File::options()
+        .append(true)
+        .open(path("data/logs.json"))
+        .expect("opened");
+    logs.write_all(unnamed.as_bytes()).expect("written");
     // Half of the events are of the same requests.
     generate(
         &path("trail.json"),
