@@ -37,7 +37,7 @@ use crate::{api, catalog::CatalogError};
 /// The exit code if a binding is not Ready or not shown to be within its limits, a request is not supported, a policy denies
 /// one, an edit would cost a binding its Ready or its value, or a scan found what it was to fail on.
 const NOT_READY: u8 = 3;
-/// The exit code if a request was served outside of the destinations that are known, or of a binding's limits.
+/// The exit code if a request was served outside of the destinations that are known, or of a limit.
 const SERVED_OUTSIDE: u8 = 4;
 /// The exit code for bad input.
 const BAD_INPUT: u8 = 2;

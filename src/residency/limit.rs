@@ -268,7 +268,7 @@ impl Limit {
         names
     }
 
-    pub(super) fn allows(&self, region: &Region) -> bool {
+    pub(crate) fn allows(&self, region: &Region) -> bool {
         self.entries.iter().any(|entry| entry.matches(region))
     }
 

@@ -140,7 +140,7 @@ pub fn query(logs: &Logs) -> String {
     input.cachereadinputtokencount AS cache_read_input_tokens, input.cachewriteinputtokencount AS cache_write_input_tokens
   FROM {INVOCATION_LOGS}
   WHERE hour BETWEEN '{since}/00' AND '{until}/23'
-    AND \"$path\" NOT LIKE '%/data/%'
+    AND \"$path\" NOT LIKE '%/BedrockModelInvocationLogs/%/data/%'
     AND schematype = 'ModelInvocationLog'
     AND (errorcode IS NULL OR inferenceregion IS NOT NULL)\n"
         ));
@@ -170,7 +170,7 @@ pub fn query(logs: &Logs) -> String {
     max(input_tokens) AS input_tokens, max(output_tokens) AS output_tokens,
     max(cache_read_input_tokens) AS cache_read_input_tokens, max(cache_write_input_tokens) AS cache_write_input_tokens
   FROM records
-  WHERE requestid IS NOT NULL AND modelid IS NOT NULL AND source_region IS NOT NULL
+  WHERE requestid <> '' AND modelid <> '' AND source_region <> ''
   GROUP BY requestid
 )
 SELECT profile, source_region, served_in, count(*) AS requests,

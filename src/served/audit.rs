@@ -9,7 +9,7 @@ use std::{
 use super::count::{Counts, Key, Request, Tally};
 use crate::{
     catalog::{Catalog, listing::Listing},
-    residency::{LimitError, LimitOrigin, Limits, Verdict},
+    residency::{Limit, LimitError, LimitOrigin, Limits, Verdict},
     resolve,
     route::Destinations,
     types::{Arn, ModelId, Region},
@@ -127,13 +127,13 @@ pub struct Bound {
 
 impl Bound {
     /// Returns the IDs that the binding's workloads may call: those of profiles, and that of the model where it may be invoked on
-    /// demand.
-    fn ids<'c>(&'c self, catalog: &'c Catalog) -> impl Iterator<Item = &'c str> {
-        let profiles = self.request.models().flat_map(move |model| {
-            let found = self.request.geographies();
-            found.filter_map(move |geography| Some(catalog.find(model, geography)?.id.as_str()))
+    /// demand. The catalog is not asked: it may be older than a profile that is in use.
+    fn ids(&self) -> impl Iterator<Item = String> {
+        let profiles = self.request.models().flat_map(|model| {
+            let geographies = self.request.geographies();
+            geographies.map(move |geography| format!("{geography}.{model}"))
         });
-        let models = self.request.models().map(ModelId::as_str);
+        let models = self.request.models().map(ToString::to_string);
         profiles.chain(models.filter(|_| self.request.on_demand))
     }
 }
@@ -143,10 +143,10 @@ impl Bound {
 pub enum Why {
     /// The region is not a destination of the profile from its source region.
     NotADestination(Destinations),
-    /// The region is outside a limit of a binding.
+    /// The region is outside a limit.
     OutsideLimit {
-        /// Namespace and name.
-        binding: String,
+        /// Namespace and name of the binding that is judged. `None`: none may use the profile, so the operator's limit alone holds.
+        binding: Option<String>,
         /// Who set the limit.
         origin: LimitOrigin,
     },
@@ -168,9 +168,14 @@ impl fmt::Display for Why {
             Self::NotADestination(destinations) => {
                 write!(f, "not a destination: {}", destinations.names().join(", "))
             }
-            Self::OutsideLimit { binding, origin } => {
-                write!(f, "not allowed for binding {binding} by {origin}")
-            }
+            Self::OutsideLimit {
+                binding: Some(binding),
+                origin,
+            } => write!(f, "not allowed for binding {binding} by {origin}"),
+            Self::OutsideLimit {
+                binding: None,
+                origin,
+            } => write!(f, "not allowed by {origin}"),
             Self::LimitInvalid { binding, error } => write!(f, "binding {binding}: {error}"),
         }
     }
@@ -189,6 +194,19 @@ pub struct Outside {
     pub named: Vec<Request>,
 }
 
+/// Requests whose destinations are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// The ID of a profile or model, or an ARN where no ID is known.
+    pub profile: Arc<str>,
+    /// Where Bedrock was called.
+    pub source_region: Region,
+    /// How many requests.
+    pub requests: u64,
+    /// Whether limits hold for them. Otherwise nothing judges them.
+    pub is_limited: bool,
+}
+
 /// What the audit found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Audit {
@@ -196,29 +214,30 @@ pub struct Audit {
     pub outside: Vec<Outside>,
     /// Requests whose records do not say where they were served.
     pub not_stated: u64,
-    /// Profiles and source regions whose destinations are not known, with their requests. They were judged by limits alone.
-    pub unknown: Vec<(Arc<str>, Region, u64)>,
+    /// Profiles and source regions whose destinations are not known.
+    pub unknown: Vec<Unknown>,
     /// Bindings with a limit that can't be read: their requests were judged without it.
     pub unknown_limits: BTreeSet<String>,
 }
 
-/// Judges what was counted by what is known and by the limits of bindings.
+/// Judges what was counted by what is known and by the limits of bindings. `operator` is the operator's own limit: it holds for
+/// requests that no binding may have made, too.
 #[must_use]
-pub fn audit(counts: &Counts, known: &Known, bindings: &[Bound]) -> Audit {
+pub fn audit(
+    counts: &Counts,
+    known: &Known,
+    bindings: &[Bound],
+    operator: Option<&Limit>,
+) -> Audit {
     let mut found = Audit::default();
-    let mut bound: BTreeMap<(&str, &Region), Vec<&Bound>> = BTreeMap::new();
+    let mut bound: BTreeMap<(String, &Region), Vec<&Bound>> = BTreeMap::new();
     for binding in bindings {
-        let source = &binding.request.source_region;
-        for id in known
-            .catalogs
-            .get(source)
-            .iter()
-            .flat_map(|it| binding.ids(it))
-        {
+        for id in binding.ids() {
+            let source = &binding.request.source_region;
             bound.entry((id, source)).or_default().push(binding);
         }
     }
-    let mut unknown: BTreeMap<(&Arc<str>, &Region), u64> = BTreeMap::new();
+    let mut unknown: BTreeMap<(&Arc<str>, &Region), Unknown> = BTreeMap::new();
     for (key, tally) in &counts.rows {
         let source = &key.source_region;
         let Some(served_in) = &key.served_in else {
@@ -226,26 +245,28 @@ pub fn audit(counts: &Counts, known: &Known, bindings: &[Bound]) -> Audit {
             continue;
         };
         let mut why = Vec::new();
-        match known.destinations(&key.profile, source) {
-            None => *unknown.entry((&key.profile, source)).or_default() += tally.requests(),
-            Some(destinations) => {
-                let is_one = match &destinations {
-                    Destinations::Anywhere => served_in.partition() == source.partition(),
-                    Destinations::Regions(regions) => regions.contains(served_in),
-                };
-                if !is_one {
-                    why.push(Why::NotADestination(destinations));
-                }
+        let destinations = known.destinations(&key.profile, source);
+        let is_known = destinations.is_some();
+        if let Some(destinations) = destinations {
+            let is_one = match &destinations {
+                Destinations::Anywhere => served_in.partition() == source.partition(),
+                Destinations::Regions(regions) => regions.contains(served_in),
+            };
+            if !is_one {
+                why.push(Why::NotADestination(destinations));
             }
         }
-        let bindings = bound.get(&(&*key.profile, source));
+        let mut is_limited = operator.is_some();
+        let bindings = bound.get(&(key.profile.to_string(), source));
         for binding in bindings.into_iter().flatten() {
             // Where the request ran is all that counts here, not where it might have.
             let here = Destinations::regions(vec![served_in.clone()]);
             let name = binding.name.clone();
-            match binding.limits.verdict(served_in, &here) {
+            let verdict = binding.limits.verdict(served_in, &here);
+            is_limited |= !matches!(verdict, Verdict::NoLimitSet);
+            match verdict {
                 Verdict::RegionNotAllowed { origin, .. } => why.push(Why::OutsideLimit {
-                    binding: name,
+                    binding: Some(name),
                     origin,
                 }),
                 Verdict::LimitInvalid(error) => why.push(Why::LimitInvalid {
@@ -258,14 +279,28 @@ pub fn audit(counts: &Counts, known: &Known, bindings: &[Bound]) -> Audit {
                 Verdict::NoLimitSet | Verdict::AllRegionsAllowed | Verdict::LimitMissing => {}
             }
         }
+        // The limits of bindings have the operator's in them.
+        if bindings.is_none() && operator.is_some_and(|limit| !limit.allows(served_in)) {
+            why.push(Why::OutsideLimit {
+                binding: None,
+                origin: LimitOrigin::Operator,
+            });
+        }
+        if !is_known {
+            let of_profile = unknown.entry((&key.profile, source));
+            let of_profile = of_profile.or_insert_with(|| Unknown {
+                profile: key.profile.clone(),
+                source_region: source.clone(),
+                requests: 0,
+                is_limited,
+            });
+            of_profile.requests += tally.requests();
+        }
         if !why.is_empty() && tally.requests() > 0 {
             found.outside.push(outside(key, why, tally));
         }
     }
-    found.unknown = unknown
-        .into_iter()
-        .map(|((profile, source), requests)| (profile.clone(), source.clone(), requests))
-        .collect();
+    found.unknown = unknown.into_values().collect();
     found
 }
 

@@ -462,5 +462,5 @@ pub(super) fn profile(text: &[u8]) -> Option<Arc<str>> {
     let id = ["inference-profile/", "foundation-model/"]
         .iter()
         .find_map(|kind| arn.resource.strip_prefix(kind));
-    Some(id.unwrap_or(text).into())
+    Some(id.unwrap_or(text).into()).filter(|id: &Arc<str>| !id.is_empty())
 }

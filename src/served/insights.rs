@@ -13,6 +13,8 @@ use super::{
 
 /// Milliseconds of a second.
 const SECOND: i64 = 1000;
+/// More requests than one row can be of: so that sums of many rows can't overflow, such a row counts as bad.
+const MOST_REQUESTS: u64 = 1 << 40;
 
 /// A time to count, in seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +68,9 @@ pub fn found(rows: &[BTreeMap<String, String>], named: usize) -> Found {
     };
     for row in rows {
         let requests = number(row, "requests");
-        let Some(key) = key(row) else {
-            found.counts.records.bad += requests.max(1);
+        let key = key(row).filter(|_| requests <= MOST_REQUESTS);
+        let Some(key) = key else {
+            found.counts.records.bad += requests.clamp(1, MOST_REQUESTS);
             continue;
         };
         let distinct = number(row, "requestIds");
@@ -225,6 +228,25 @@ mod tests {
         );
         assert_eq!(tally.named.len(), 1);
         assert_eq!(rows[0].1.requests(), 2);
+    }
+
+    #[test]
+    fn more_requests_than_there_can_be_overflow_nothing() {
+        let most = u64::MAX.to_string();
+        let fields = [
+            ("record.modelId", "eu.a.b"),
+            ("record.region", "eu-west-1"),
+            ("inputTokens", &most),
+        ];
+        let of = |requests| row(&[&fields[..], &[("requests", requests)]].concat());
+        let found = found(&[of("2"), of(&most), of(&most), of("1e300"), of("3")], 1);
+        let tallies: Vec<_> = found.counts.rows.values().collect();
+        assert_eq!(
+            (tallies[0].requests(), found.counts.records.requests),
+            (5, 5)
+        );
+        assert_eq!(tallies[0].tokens.input, u64::MAX);
+        assert_eq!(found.counts.records.bad, 3 * MOST_REQUESTS);
     }
 
     #[test]

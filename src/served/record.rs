@@ -201,7 +201,8 @@ impl<'t> Fields<'t> {
             return Reading::Failed;
         }
         let value = |field: Option<Quoted<'t>>| field.and_then(Quoted::value);
-        let Some(request_id) = value(request_id) else {
+        // An empty one would make duplicates of requests that have nothing to do with each other.
+        let Some(request_id) = value(request_id).filter(|id| !id.is_empty()) else {
             return Reading::Bad("the record names no request");
         };
         let Some(model_id) = value(model_id) else {

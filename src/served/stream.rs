@@ -50,6 +50,9 @@ impl Shape {
             let Ok(Some(start)) = object_in_line(line, 0) else {
                 continue;
             };
+            if opens_list(text) {
+                return Some(Self::Free);
+            }
             let ends = scanner
                 .skip(start)
                 .is_ok_and(|end| matches!(line[end..].trim_ascii_start(), [] | [b'{' | b'[', ..]));
@@ -61,11 +64,24 @@ impl Shape {
     }
 }
 
+const BAD_ESCAPE: &str = "the text of an event has an escape that is not valid";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Says whether a text can begin with an object, an array or the time of a line of a log.
 fn is_beginning(text: &[u8]) -> bool {
     matches!(text, [b'{' | b'[' | b'0'..=b'9', ..])
+}
+
+/// Says whether a line is the beginning of a list, or of an object with a list of records, whose elements have lines of their own.
+fn opens_list(line: &[u8]) -> bool {
+    let Some(before) = line.trim_ascii_end().strip_suffix(b"[") else {
+        return false;
+    };
+    let key = before
+        .strip_prefix(b"{")
+        .and_then(|it| it.trim_ascii().strip_suffix(b":"))
+        .and_then(|it| it.trim_ascii().strip_prefix(b"\"")?.strip_suffix(b"\""));
+    before.is_empty() || key.is_some_and(is_list)
 }
 
 /// Returns where the object of a line begins, which has a time before it in exports of `CloudWatch` Logs. `None` means that there is
@@ -328,6 +344,18 @@ impl<R: Read> Stream<R> {
                 }
                 return outcome;
             }
+            // What `--query 'events[].message'` leaves of an answer of `aws logs`.
+            (Frame::Elements, b'"') => {
+                let (message, end) = scanner.string(at)?;
+                *frame = Frame::AfterElement;
+                self.start = end;
+                self.scratch.clear();
+                let position = self.offset + at as u64;
+                match message.unescape(&mut self.scratch) {
+                    None => sink.bad(position, BAD_ESCAPE),
+                    Some(()) => within_message(&self.scratch, position, sink),
+                }
+            }
             (Frame::Elements, _) => {
                 self.start = scanner.skip(at)?;
                 *frame = Frame::AfterElement;
@@ -373,10 +401,7 @@ impl<R: Read> Stream<R> {
                 self.scratch.clear();
                 let message = message.and_then(|message| message.unescape(&mut self.scratch));
                 match message {
-                    None => sink.bad(
-                        position,
-                        "the text of an event has an escape that is not valid",
-                    ),
+                    None => sink.bad(position, BAD_ESCAPE),
                     Some(()) => within_message(&self.scratch, position, sink),
                 }
             }

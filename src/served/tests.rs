@@ -183,6 +183,50 @@ fn a_request_counts_once_and_what_its_records_know_is_joined() {
 }
 
 #[test]
+fn a_list_with_a_line_for_each_element_is_read() {
+    let (a, b) = (log("a", Some("eu-west-3")), event("b", Some("eu-north-1")));
+    for text in [
+        format!("[\n{a},\n{b}\n]\n"),
+        format!("{{ \"Records\": [\r\n{a},\r\n{b}\r\n]}}\r\n"),
+        format!("{{\"Records\":[\n{a}\n,{b}\n]}}"),
+    ] {
+        let counts = counted(&text);
+        let both = expected(&[("eu-west-3", 1), ("eu-north-1", 1)]);
+        assert_eq!(regions(&counts), both, "{text}: {counts:?}");
+        assert_eq!(counts.records.bad, 0, "{text}: {counts:?}");
+    }
+}
+
+#[test]
+fn texts_in_a_list_are_read() {
+    let (a, b) = (log("a", Some("eu-west-3")), event("b", Some("eu-north-1")));
+    let cut = &a.to_string()[..40];
+    let texts = json!([a.to_string(), "hello", "", b.to_string(), cut]);
+    for text in [
+        texts.to_string(),
+        serde_json::to_string_pretty(&texts).expect("JSON"),
+        format!("{{\"events\": {texts}}}\n"),
+    ] {
+        let counts = counted(&text);
+        let both = expected(&[("eu-west-3", 1), ("eu-north-1", 1)]);
+        assert_eq!(regions(&counts), both, "{counts:?}");
+        let found = (counts.records.bad, counts.records.other);
+        assert_eq!(found, (1, 2), "{counts:?}");
+    }
+}
+
+#[test]
+fn what_has_an_empty_name_names_nothing() {
+    let arn = "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/";
+    for (field, name) in [("requestId", ""), ("modelId", ""), ("modelId", arn)] {
+        let mut record = log("a", Some("eu-west-3"));
+        record[field] = json!(name);
+        let records = counted(&format!("{record}\n{record}\n")).records;
+        assert_eq!((records.requests, records.bad), (0, 2), "{field}");
+    }
+}
+
+#[test]
 fn what_is_no_served_request_does_not_count() {
     let with = |mut record: Value, field: &str, value: Value| {
         record[field] = value;
@@ -299,6 +343,12 @@ fn damage_costs_what_is_damaged() {
         (
             "cut off within an array",
             format!("{b}\n{{\"x\":[{{}},\n{c}\n"),
+            2,
+            1,
+        ),
+        (
+            "cut off where an array begins",
+            format!("{{\"x\":[\n{b}\n{c}\n"),
             2,
             1,
         ),

@@ -61,7 +61,7 @@ WITH records AS (
     input.cachereadinputtokencount AS cache_read_input_tokens, input.cachewriteinputtokencount AS cache_write_input_tokens
   FROM bedrock_invocation_logs
   WHERE hour BETWEEN '2026/04/14/00' AND '2026/04/14/23'
-    AND "$path" NOT LIKE '%/data/%'
+    AND "$path" NOT LIKE '%/BedrockModelInvocationLogs/%/data/%'
     AND schematype = 'ModelInvocationLog'
     AND (errorcode IS NULL OR inferenceregion IS NOT NULL)
   UNION ALL
@@ -80,7 +80,7 @@ WITH records AS (
     max(input_tokens) AS input_tokens, max(output_tokens) AS output_tokens,
     max(cache_read_input_tokens) AS cache_read_input_tokens, max(cache_write_input_tokens) AS cache_write_input_tokens
   FROM records
-  WHERE requestid IS NOT NULL AND modelid IS NOT NULL AND source_region IS NOT NULL
+  WHERE requestid <> '' AND modelid <> '' AND source_region <> ''
   GROUP BY requestid
 )
 SELECT profile, source_region, served_in, count(*) AS requests,

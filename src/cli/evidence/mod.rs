@@ -167,12 +167,7 @@ fn served(path: &Path) -> Result<ServedReport, Error> {
         path: path.display().to_string(),
         source,
     })?;
-    ServedReport::parse(&text).map_err(|error| {
-        Error::BadInput(format!(
-            "{}: {error}: expected what `served-regions -o json` prints",
-            path.display()
-        ))
-    })
+    ServedReport::parse(path, &text)
 }
 
 /// Returns the bindings of these namespaces of a cluster, or of all if there are none, what they are judged by, and remarks on

@@ -706,10 +706,11 @@ mod tests {
                 ]},
             })
         };
+        let parse = |text: &str| ServedReport::parse("served.json".as_ref(), text.as_bytes());
         let was_satisfied = reports[0].is_satisfied();
         for (outside, is_satisfied) in [(0, was_satisfied), (2, false)] {
-            let served =
-                ServedReport::parse(row(outside).to_string().as_bytes()).expect("a report");
+            let text = row(outside).to_string();
+            let served = parse(&text).expect("a report");
             reports[0].add_served(&served);
             let seen = reports[0].served.clone().expect("seen");
             let requests =
@@ -718,7 +719,17 @@ mod tests {
             assert_eq!(reports[0].is_satisfied(), is_satisfied);
         }
         assert!(was_satisfied, "{reports:#?}");
-        assert!(ServedReport::parse(b"{}").is_err());
+        let mut by_no_binding = row(0);
+        by_no_binding["audit"]["bindings"] = json!(0);
+        let served = parse(&by_no_binding.to_string()).expect("a report");
+        reports[0].add_served(&served);
+        let seen = reports[0].served.clone().expect("seen");
+        assert_eq!(seen.outside, None, "its limits were not looked at");
+        for text in ["{}", "\"a prompt\"", "{\"profiles\": \"a prompt\"}"] {
+            let error = parse(text).expect_err("no report").to_string();
+            assert!(error.contains("served.json, line 1"), "{error}");
+            assert!(!error.contains("prompt"), "{error}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Clone, Default, Args)]
 pub struct AthenaOptions {
     /// Prints SQL for Amazon Athena that gives the same table, instead of reading anything
-    #[arg(long, group = "subject", conflicts_with = "paths")]
+    #[arg(long, group = "subject", conflicts_with_all = ["paths", "bindings", "cluster", "application_profiles"])]
     athena: bool,
     /// Where model invocation logs are in S3: what comes before `AWSLogs/`
     #[arg(long, value_name = "S3-URI", requires = "athena", value_parser = location)]

@@ -26,6 +26,8 @@ pub(super) enum Found {
     File(PathBuf),
     /// A folder that holds bodies and no records.
     Bodies(PathBuf),
+    /// A link to a folder, which may lead back.
+    Link(PathBuf),
     /// A folder that can't be read.
     Unreadable(PathBuf, io::Error),
 }
@@ -65,10 +67,13 @@ impl Walk {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let kind = entry.file_type()?;
-            // A link to a folder may lead back.
-            let is_wanted = kind.is_dir()
-                || kind.is_file()
-                || (kind.is_symlink() && entry.path().metadata().is_ok_and(|it| it.is_file()));
+            let leads_to_records = || {
+                let target = entry.path().metadata();
+                // A link that leads nowhere is something that can't be read.
+                target.map_or(true, |it| it.is_dir() || it.is_file())
+            };
+            let is_wanted =
+                kind.is_dir() || kind.is_file() || (kind.is_symlink() && leads_to_records());
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if is_wanted && !name.starts_with('.') && !PERMISSION_CHECKS.contains(&&*name) {
@@ -91,6 +96,9 @@ impl Iterator for Walk {
             }
             if !is_given && path.file_name().is_some_and(|name| name == BODIES) {
                 return Some(Found::Bodies(path));
+            }
+            if !is_given && path.is_symlink() {
+                return Some(Found::Link(path));
             }
             if let Err(error) = self.folder(&path) {
                 return Some(Found::Unreadable(path, error));

@@ -122,6 +122,8 @@ pub(super) struct Live {
     pub(super) counts: Counts,
     /// How much CloudWatch Logs Insights scanned. `None` if it was not asked.
     pub(super) bytes_scanned: Option<u64>,
+    /// Whether there may be combinations of profile and region that are not counted.
+    pub(super) is_cut_off: bool,
 }
 
 impl LiveOptions {
@@ -203,6 +205,7 @@ impl LiveOptions {
             scanned += answer.bytes_scanned;
             let found = insights::found(&answer.rows, named);
             duplicates += found.duplicates;
+            live.is_cut_off |= found.is_cut_off;
             if found.is_cut_off {
                 writeln!(
                     err,

@@ -25,7 +25,10 @@ use self::{
     files::{Walk, is_standard_input},
     live::{Live, LiveOptions},
     reading::{Outcome, Progress},
-    report::{Files, Report, audit_report, counts_table, csv, grouped, outside_text, profiles},
+    report::{
+        AuditReport, Files, Report, UnknownDestinations, audit_report, counts_table, csv, grouped,
+        not_expected, outside_text, profiles,
+    },
 };
 use super::{
     Error, SERVED_OUTSIDE,
@@ -50,9 +53,18 @@ use crate::{
     types::Region,
 };
 
+/// The exit code if an audit found nothing, and could not look at everything.
+const NOT_COMPLETE: u8 = 1;
+
+/// The most profiles, and bindings, that are told in remarks. A report as JSON has all of them.
+const MOST_TOLD: usize = 10;
+
 /// Options of `served-regions`.
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("subject").required(true).multiple(true)))]
+#[command(
+    group(clap::ArgGroup::new("subject").required(true).multiple(true)),
+    after_help = "Examples:\n  inference-profile-operator served-regions logs/\n  inference-profile-operator served-regions logs/ --allowed-regions @eu\n  inference-profile-operator served-regions logs/ -f bindings/ -o json > report.json\n  inference-profile-operator served-regions --cloudtrail --since 90d --source-region eu-west-1\n\nExit codes: 0 counted, and an audit found nothing outside; 1 something failed, or an audit could not read or judge everything; 2 bad input; 4 a request was served outside of its destinations or of a limit."
+)]
 pub struct ServedRegionsArgs {
     /// Model invocation logs or CloudTrail records: file, folder (all in it) or - for standard input; plain or gzip
     #[arg(value_name = "PATH", group = "subject")]
@@ -75,7 +87,8 @@ pub struct ServedRegionsArgs {
     /// the profiles that they were made from; repeatable
     #[arg(long, value_name = "FILE")]
     application_profiles: Vec<PathBuf>,
-    /// Audits by the bindings in these files, read as `render` reads them; repeatable
+    /// Audits by the bindings in these files, read as `render` reads them; repeatable. --allowed-regions audits without bindings,
+    /// too
     #[arg(long = "filename", short = 'f', value_name = "PATH")]
     bindings: Vec<PathBuf>,
     /// Audits by the bindings in the cluster
@@ -111,6 +124,30 @@ enum OutputFormat {
     Csv,
 }
 
+impl OutputFormat {
+    fn write(
+        self,
+        report: &Report,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> Result<(), Error> {
+        let listing = report.audit.as_ref().map(outside_text).unwrap_or_default();
+        match self {
+            Self::Table => {
+                let with_bars = io::stdout().is_terminal();
+                out.write_all(printed(&counts_table(report, with_bars, None)).as_bytes())?;
+                out.write_all(listing.as_bytes())?;
+            }
+            Self::Json => out.write_all(output::json(report)?.as_bytes())?,
+            Self::Csv => {
+                out.write_all(&csv(report)?)?;
+                err.write_all(listing.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 pub(super) async fn run(
     args: ServedRegionsArgs,
     out: &mut impl Write,
@@ -120,27 +157,24 @@ pub(super) async fn run(
         out.write_all(args.athena.sql()?.as_bytes())?;
         return Ok(0);
     }
-    let bindings = args.bindings(err).await?;
+    let operator = args.limit.parse()?;
+    let bindings = args.bindings(operator.as_ref(), err).await?;
     let applications = applications(&args.application_profiles)?;
     let seen = (!args.no_dedupe).then(|| Seen::new(args.dedupe_limit));
-    let is_audit = bindings.is_some();
+    let is_audit = bindings.is_some() || operator.is_some();
     let most = if is_audit { args.list.into() } else { 0 };
     let is_live = args.live.is_asked_for();
-    let (read, bytes_scanned) = if is_live {
+    let (read, live) = if is_live {
         let region = args.region.optional()?;
-        let live = args.live.read(region, seen.as_ref(), most, err).await?;
-        let Live {
-            counts,
-            bytes_scanned,
-        } = live;
+        let mut live = args.live.read(region, seen.as_ref(), most, err).await?;
         let read = Outcome {
-            counts,
+            counts: std::mem::take(&mut live.counts),
             ..Outcome::default()
         };
-        (read, bytes_scanned)
+        (read, live)
     } else {
         let walk = Walk::new(&args.paths)?;
-        (read(walk, seen.as_ref(), most), None)
+        (read(walk, seen.as_ref(), most), Live::default())
     };
     drop(seen);
     let bindings = bindings.unwrap_or_default();
@@ -148,42 +182,48 @@ pub(super) async fn run(
         .known(&read.counts, &bindings, applications, is_audit, err)
         .await?;
     let counts = known.named(read.counts.clone(), most);
-    let audit = is_audit.then(|| audit(&counts, &known, &bindings));
+    let audit = is_audit.then(|| audit(&counts, &known, &bindings, operator.as_ref()));
     let report = Report {
         program_version: env!("CARGO_PKG_VERSION"),
         files: Files {
             read: read.files,
             damaged: read.damaged,
         },
-        bytes_scanned,
+        bytes_scanned: live.bytes_scanned,
         records: counts.records,
         duplicates_looked_for: !args.no_dedupe && (!is_live || args.live.finds_duplicates()),
         profiles: profiles(&counts),
-        audit: audit.as_ref().map(|audit| audit_report(audit, most)),
+        audit: audit
+            .as_ref()
+            .map(|audit| audit_report(audit, bindings.len(), most)),
     };
-    let listing = report.audit.as_ref().map(outside_text).unwrap_or_default();
-    match args.output {
-        OutputFormat::Table => {
-            let with_bars = io::stdout().is_terminal();
-            out.write_all(printed(&counts_table(&report, with_bars, None)).as_bytes())?;
-            out.write_all(listing.as_bytes())?;
-        }
-        OutputFormat::Json => out.write_all(output::json(&report)?.as_bytes())?,
-        OutputFormat::Csv => {
-            out.write_all(&csv(&report)?)?;
-            err.write_all(listing.as_bytes())?;
-        }
+    match args.output.write(&report, out, err) {
+        // Who reads may have enough after some lines: what was found stays the same.
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        outcome => outcome?,
     }
     remarks(&report, &read, is_live, err)?;
-    let is_nothing = report.records.bad > 0 || read.files == 0;
-    if !is_live && report.records.requests == 0 && is_nothing {
+    let is_damaged = report.records.bad > 0 || read.damaged > 0;
+    if !is_live && report.records.requests == 0 && (is_damaged || read.files == 0) {
         return Err(Error::BadInput(format!(
             "no record of a request in {} files: give model invocation logs or CloudTrail records of Bedrock",
             read.files
         )));
     }
-    let is_outside = audit.is_some_and(|audit| !audit.outside.is_empty());
-    Ok(if is_outside { SERVED_OUTSIDE } else { 0 })
+    let Some(audit) = audit else {
+        return Ok(0);
+    };
+    if !audit.outside.is_empty() {
+        return Ok(SERVED_OUTSIDE);
+    }
+    if is_damaged || live.is_cut_off || report.records.beyond > 0 {
+        writeln!(
+            err,
+            "the audit is not complete: not every record could be read or judged"
+        )?;
+        return Ok(NOT_COMPLETE);
+    }
+    Ok(0)
 }
 
 /// Reads all files, and shows how far that is.
@@ -206,10 +246,8 @@ fn applications(paths: &[PathBuf]) -> Result<Applications, Error> {
     for path in paths {
         let text = fs::read(path).map_err(|source| unreadable(path, source))?;
         let listing: Listing = serde_json::from_slice(&text).map_err(|error| {
-            Error::BadInput(format!(
-                "{}: {error}: expected what `aws bedrock list-inference-profiles --type-equals APPLICATION` prints",
-                path.display()
-            ))
+            let command = "`aws bedrock list-inference-profiles --type-equals APPLICATION`";
+            not_expected(path, &error, command)
         })?;
         applications.add(&listing);
     }
@@ -224,9 +262,12 @@ fn unreadable(path: &Path, source: io::Error) -> Error {
 }
 
 impl ServedRegionsArgs {
-    /// Returns the bindings to audit by, or `None` if no audit is asked for.
-    async fn bindings(&self, err: &mut impl Write) -> Result<Option<Vec<Bound>>, Error> {
-        let operator = self.limit.parse()?;
+    /// Returns the bindings to audit by, or `None` if none are given.
+    async fn bindings(
+        &self,
+        operator: Option<&Limit>,
+        err: &mut impl Write,
+    ) -> Result<Option<Vec<Bound>>, Error> {
         let region = self.region.optional()?;
         if self.cluster {
             let namespaces = self.namespace.as_slice();
@@ -244,7 +285,7 @@ impl ServedRegionsArgs {
                     wire,
                     namespace,
                     &in_force,
-                    operator.as_ref(),
+                    operator,
                     region.as_ref(),
                 ));
                 left_out += usize::from(bound.len() - before < models);
@@ -287,7 +328,7 @@ impl ServedRegionsArgs {
         let bound = input.bindings.iter().flat_map(|Given { binding, .. }| {
             let limit = input.limit_of(&binding.key.namespace);
             let spec = &binding.spec;
-            bound(&binding.key.to_string(), spec, &limit, operator.as_ref())
+            bound(&binding.key.to_string(), spec, &limit, operator)
         });
         Ok(Some(bound.collect()))
     }
@@ -425,24 +466,29 @@ fn remarks(report: &Report, read: &Outcome, is_live: bool, err: &mut impl Write)
             grouped(records.beyond)
         )?;
     }
-    if let Some(path) = &read.bodies {
-        writeln!(
-            err,
-            "passed over, as folders of large bodies: {}; name such a folder to read it",
-            path.display()
-        )?;
+    for (path, what) in [
+        (&read.bodies, "folders of large bodies"),
+        (&read.links, "links to folders"),
+    ] {
+        if let Some(path) = path {
+            writeln!(
+                err,
+                "passed over, as {what}: {}; name such a folder to read it",
+                super::printable(&path.display().to_string())
+            )?;
+        }
     }
     if records.bad > 0 {
         writeln!(err, "bad records: {}", grouped(records.bad))?;
         for bad in &read.counts.bad {
-            let name = read.names.get(&bad.file).map_or("?", String::as_str);
-            writeln!(
-                err,
-                "  {}, byte {}: {}",
-                super::printable(name),
-                bad.at,
-                bad.what
-            )?;
+            match read.names.get(&bad.file) {
+                Some(name) => {
+                    let name = super::printable(name);
+                    writeln!(err, "  {name}, byte {}: {}", bad.at, bad.what)?;
+                }
+                // What came from AWS has no place that a user could look at.
+                None => writeln!(err, "  {}", bad.what)?,
+            }
         }
         tell_more(records.bad, read.counts.bad.len(), err)?;
     }
@@ -453,18 +499,32 @@ fn remarks(report: &Report, read: &Outcome, is_live: bool, err: &mut impl Write)
         }
         tell_more(read.damaged, read.damages.len(), err)?;
     }
-    let Some(audit) = &report.audit else {
-        return Ok(());
-    };
-    for unknown in &audit.unknown_destinations {
+    match &report.audit {
+        Some(audit) => audit_remarks(audit, err),
+        None => Ok(()),
+    }
+}
+
+/// Says what an audit did not judge, and how much it found.
+fn audit_remarks(audit: &AuditReport, err: &mut impl Write) -> io::Result<()> {
+    let unknown = &audit.unknown_destinations;
+    for unknown in unknown.iter().take(MOST_TOLD) {
         writeln!(err, "{unknown}")?;
     }
-    for binding in &audit.unknown_limits {
+    tell_more(unknown.len() as u64, MOST_TOLD, err)?;
+    if unknown.iter().any(UnknownDestinations::is_of_application) {
+        writeln!(
+            err,
+            "--application-profiles tells what an application profile was made from"
+        )?;
+    }
+    for binding in audit.unknown_limits.iter().take(MOST_TOLD) {
         writeln!(
             err,
             "binding {binding}: a limit can't be read, so it was not judged by"
         )?;
     }
+    tell_more(audit.unknown_limits.len() as u64, MOST_TOLD, err)?;
     if audit.not_stated_requests > 0 {
         writeln!(
             err,
@@ -481,7 +541,7 @@ fn remarks(report: &Report, read: &Outcome, is_live: bool, err: &mut impl Write)
 
 fn tell_more(all: u64, told: usize, err: &mut impl Write) -> io::Result<()> {
     let more = all.saturating_sub(told as u64);
-    if more > 0 {
+    if more > 0 && told > 0 {
         writeln!(err, "  and {} more", grouped(more))?;
     }
     Ok(())

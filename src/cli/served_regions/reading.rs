@@ -51,6 +51,8 @@ pub(super) struct Outcome {
     pub(super) names: BTreeMap<u64, String>,
     /// A folder that was passed over, because it holds bodies.
     pub(super) bodies: Option<PathBuf>,
+    /// A link to a folder that was passed over.
+    pub(super) links: Option<PathBuf>,
 }
 
 /// Something to read.
@@ -103,6 +105,9 @@ impl Queue {
                 }
                 Some(Found::Bodies(path)) => {
                     state.read.bodies.get_or_insert(path);
+                }
+                Some(Found::Link(path)) => {
+                    state.read.links.get_or_insert(path);
                 }
                 Some(Found::Unreadable(path, error)) => {
                     state.number += 1;
@@ -210,7 +215,9 @@ fn one(queue: &Queue, work: Work, counter: &mut Counter<'_>, workers: usize, pro
     };
     if counter.bad_records() > before || outcome.is_err() {
         let mut state = queue.state.lock();
-        note(&mut state.read.names, number, path.display().to_string());
+        if counter.bad_records() > before {
+            note(&mut state.read.names, number, path.display().to_string());
+        }
         if let Err(error) = outcome {
             state.read.damage(number, &path, &error);
         }

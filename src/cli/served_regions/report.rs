@@ -1,13 +1,13 @@
 //! The report: what was served where, as table, JSON and CSV. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use comfy_table::{CellAlignment, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::{
-        Error, output,
+        Error, output, printable,
         tables::{printed, table},
     },
     served::{
@@ -117,12 +117,14 @@ impl Sum {
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AuditReport {
+    /// By how many bindings it was made, each model of a binding counted.
+    bindings: usize,
     /// All requests outside of destinations or limits.
     pub(super) outside_requests: u64,
     pub(super) outside: Vec<OutsideReport>,
     /// Requests whose records do not say where they were served.
     pub(super) not_stated_requests: u64,
-    /// Profiles whose destinations are not known: their requests were judged by limits alone.
+    /// Profiles whose destinations are not known.
     pub(super) unknown_destinations: Vec<UnknownDestinations>,
     /// Bindings with a limit that can't be read.
     pub(super) unknown_limits: Vec<String>,
@@ -154,6 +156,15 @@ pub(super) struct UnknownDestinations {
     profile: String,
     source_region: String,
     requests: u64,
+    /// Whether limits judged them: otherwise nothing did.
+    judged_by_limits: bool,
+}
+
+impl UnknownDestinations {
+    /// Returns whether these are requests of an application profile of which no listing tells what it was made from.
+    pub(super) fn is_of_application(&self) -> bool {
+        self.profile.contains(":application-inference-profile/")
+    }
 }
 
 /// Returns a time as RFC 3339, or `None` if there is none.
@@ -209,8 +220,8 @@ fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| ((part as f64 / whole as f64) * 10_000.0).round() / 10_000.0)
 }
 
-/// Returns what an audit found. Of all its requests at most `most` are listed.
-pub(super) fn audit_report(audit: &Audit, most: usize) -> AuditReport {
+/// Returns what an audit by so many bindings found. Of all its requests at most `most` are listed.
+pub(super) fn audit_report(audit: &Audit, bindings: usize, most: usize) -> AuditReport {
     // So many of each that something of all is listed.
     let share = most.div_ceil(audit.outside.len().max(1));
     let mut left = most;
@@ -235,20 +246,32 @@ pub(super) fn audit_report(audit: &Audit, most: usize) -> AuditReport {
         }
     };
     AuditReport {
+        bindings,
         outside_requests: audit.outside.iter().map(|it| it.requests).sum(),
         outside: audit.outside.iter().map(outside).collect(),
         not_stated_requests: audit.not_stated,
         unknown_destinations: audit
             .unknown
             .iter()
-            .map(|(profile, source, requests)| UnknownDestinations {
-                profile: profile.to_string(),
-                source_region: source.to_string(),
-                requests: *requests,
+            .map(|unknown| UnknownDestinations {
+                profile: unknown.profile.to_string(),
+                source_region: unknown.source_region.to_string(),
+                requests: unknown.requests,
+                judged_by_limits: unknown.is_limited,
             })
             .collect(),
         unknown_limits: audit.unknown_limits.iter().cloned().collect(),
     }
+}
+
+/// Returns the error for a file that is not what a command prints. It quotes nothing: the file may be a log, which has prompts.
+pub(super) fn not_expected(path: &Path, error: &serde_json::Error, command: &str) -> Error {
+    Error::BadInput(format!(
+        "{}, line {}, column {}: expected what {command} prints",
+        path.display(),
+        error.line(),
+        error.column()
+    ))
 }
 
 fn named(region: Option<&crate::types::Region>) -> String {
@@ -350,7 +373,7 @@ pub(super) fn outside_text(audit: &AuditReport) -> String {
             let time = request.time.clone().unwrap_or_else(|| "-".to_owned());
             let mut cells = vec![time];
             cells.extend(place.into_iter().cloned());
-            cells.push(request.request_id.clone());
+            cells.push(printable(&request.request_id));
             list.add_row(cells);
         }
     }
@@ -444,6 +467,7 @@ struct ServedRegion {
 
 #[derive(Debug, Deserialize)]
 struct ServedAudit {
+    bindings: Option<usize>,
     outside: Vec<ServedOutside>,
 }
 
@@ -461,14 +485,15 @@ struct ServedOutside {
 pub(in crate::cli) struct SeenServed {
     /// Requests by region; `not stated` where the records do not say.
     pub(in crate::cli) requests: BTreeMap<String, u64>,
-    /// Those outside of destinations or limits, `None` if no audit was made.
+    /// Those outside of destinations or limits, `None` if no audit by bindings was made.
     pub(in crate::cli) outside: Option<u64>,
 }
 
 impl ServedReport {
     /// Reads what `served-regions -o json` printed.
-    pub(in crate::cli) fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(in crate::cli) fn parse(path: &Path, text: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(text)
+            .map_err(|error| not_expected(path, &error, "`served-regions -o json`"))
     }
 
     /// Returns what was seen of a profile from a source region. No requests are something that was seen, too.
@@ -480,11 +505,13 @@ impl ServedReport {
             let region = row.region.clone().unwrap_or_else(|| NOT_STATED.to_owned());
             *requests.entry(region).or_default() += row.requests;
         }
-        let outside = self.audit.as_ref().map(|audit| {
+        let outside = self.audit.as_ref().and_then(|audit| {
             let outside = audit.outside.iter();
             let same =
                 |it: &&ServedOutside| it.profile == profile && it.source_region == source_region;
-            outside.filter(same).map(|it| it.requests).sum()
+            let outside = outside.filter(same).map(|it| it.requests).sum();
+            // Without bindings, none of their limits were looked at.
+            (outside > 0 || audit.bindings != Some(0)).then_some(outside)
         });
         SeenServed { requests, outside }
     }
@@ -492,9 +519,14 @@ impl ServedReport {
 
 impl std::fmt::Display for UnknownDestinations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (judged, why) = if self.judged_by_limits {
+            ("judged by limits alone", "")
+        } else {
+            ("not judged", ", and which no limit holds for")
+        };
         write!(
             f,
-            "judged by limits alone: {} requests of {} from {}, whose destinations are not known",
+            "{judged}: {} requests of {} from {}, whose destinations are not known{why}",
             grouped(self.requests),
             self.profile,
             self.source_region

@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -164,6 +164,9 @@ fn every_layout_and_damage_give_the_expected_tables() {
 #[test]
 fn what_can_not_be_read_is_bad_input() {
     let folder = every_layout();
+    let whole = gzip(&lines(&[record("a", 1, None)]));
+    put(folder.path(), "damaged/header.json.gz", &whole[..5]);
+    put(folder.path(), "damaged/text.json", "\"the secret\"");
     for (paths, says) in [
         (&["nowhere"][..], "nowhere can't be read"),
         (&["logs", "nowhere"], "nowhere can't be read"),
@@ -171,7 +174,14 @@ fn what_can_not_be_read_is_bad_input() {
             &["damaged/picture.png"],
             "no record of a request in 1 files",
         ),
+        (&["damaged/header.json.gz"], "the compressed data end early"),
+        (&["damaged/header.json.gz"], "no record of a request"),
         (&["--athena"], "--athena needs --athena-location"),
+        (&["--athena", "-f", "damaged"], "cannot be used with"),
+        (
+            &["logs", "--application-profiles", "damaged/text.json"],
+            "damaged/text.json, line 1, column",
+        ),
         (&["logs", "--athena"], "cannot be used with"),
         (&[], "required arguments"),
         (&["logs", "-f", "nowhere.yaml"], "nowhere.yaml"),
@@ -184,6 +194,7 @@ fn what_can_not_be_read_is_bad_input() {
             "{output:#?}"
         );
         assert!(output.stderr.contains(says), "{says}: {output:#?}");
+        assert!(!output.stderr.contains("secret"), "{output:#?}");
     }
     let empty = served_in(folder.path(), "{\"Records\":[]}", &["-"]);
     assert_eq!(
@@ -377,24 +388,216 @@ fn an_audit_judges_by_destinations_and_by_the_limits_of_bindings() {
     assert_eq!(not_asked.code, Some(0), "{not_asked:#?}");
 }
 
+fn called(id: &str, called: &str, served_in: &str) -> Value {
+    let mut record = record(id, 1, Some(served_in));
+    record["modelId"] = json!(called);
+    record
+}
+
+#[test]
+fn the_operators_limit_judges_requests_that_no_binding_may_have_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let application = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/abc123";
+    put(
+        folder.path(),
+        "logs.json",
+        lines(&[
+            called("a", SONNET_IN_THE_EU, "eu-west-3"),
+            called("b", "global.anthropic.claude-sonnet-5-5", "ap-northeast-1"),
+            called("c", application, "us-east-1"),
+        ]),
+    );
+    put(folder.path(), "binding.yaml", BINDING);
+    let by_limits = "judged by limits alone: 1 requests of arn:aws:bedrock:eu-west-1";
+    let not_judged = "not judged: 1 requests of arn:aws:bedrock:eu-west-1";
+    for (arguments, code, outside, bindings, says) in [
+        (&["--allowed-regions", "@eu"][..], 4, 2, 0, by_limits),
+        (
+            &["-f", "binding.yaml", "--allowed-regions", "@eu"],
+            4,
+            2,
+            1,
+            by_limits,
+        ),
+        (&["--allowed-regions", "*"], 0, 0, 0, by_limits),
+        (&["-f", "binding.yaml"], 0, 0, 1, not_judged),
+    ] {
+        let arguments = [&["logs.json", "-o", "json"], arguments].concat();
+        let output = served_in(folder.path(), "", &arguments);
+        assert_eq!(output.code, Some(code), "{output:#?}");
+        let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+        let audit = &report["audit"];
+        assert_eq!(audit["outsideRequests"], outside, "{arguments:?}");
+        assert_eq!(audit["bindings"], bindings, "{arguments:?}");
+        for says in [says, "--application-profiles"] {
+            assert!(output.stderr.contains(says), "{says}: {output:#?}");
+        }
+    }
+    let table = served_in(
+        folder.path(),
+        "",
+        &["logs.json", "--allowed-regions", "@eu"],
+    );
+    assert!(
+        table
+            .stdout
+            .contains("not allowed by the operator's --allowed-regions"),
+        "{table:#?}"
+    );
+}
+
+#[test]
+fn an_audit_fails_even_if_nobody_reads_it_to_its_end() {
+    let outside = lines(&[record("a", 1, Some("us-west-2"))]);
+    for format in ["table", "json", "csv"] {
+        let mut child = Command::new(PROGRAM)
+            .args([
+                "served-regions",
+                "-",
+                "--allowed-regions",
+                "@eu",
+                "-o",
+                format,
+            ])
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().expect("standard input");
+        stdin.write_all(outside.as_bytes()).expect("written");
+        drop(stdin);
+        assert_eq!(child.wait().expect("ended").code(), Some(4), "{format}");
+    }
+}
+
+#[test]
+fn of_many_profiles_without_destinations_some_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let requests: Vec<Value> = (0..40)
+        .map(|n| called(&format!("r{n}"), &format!("eu.a.b{n:02}"), "eu-west-3"))
+        .collect();
+    put(folder.path(), "logs.json", lines(&requests));
+    let arguments = ["logs.json", "--allowed-regions", "@eu", "-o", "json"];
+    let output = served_in(folder.path(), "", &arguments);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let told = output.stderr.matches("judged by limits alone").count();
+    assert_eq!(told, 10, "{output:#?}");
+    assert!(output.stderr.contains("  and 30 more\n"), "{output:#?}");
+    let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let unknown = &report["audit"]["unknownDestinations"];
+    assert_eq!(unknown.as_array().map(Vec::len), Some(40));
+}
+
+#[test]
+fn a_binding_judges_a_profile_that_the_catalog_does_not_know() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let profile = "eu.anthropic.claude-unheard-of-9";
+    let requests = [
+        called("a", profile, "eu-west-3"),
+        called("b", profile, "us-east-1"),
+    ];
+    put(folder.path(), "logs.json", lines(&requests));
+    let binding = BINDING
+        .replace("claude-sonnet-5-5", "claude-unheard-of-9")
+        .replace("geography: eu", "geography: eu\n  allowedRegions: ['@eu']");
+    put(folder.path(), "binding.yaml", binding);
+    let output = served_in(folder.path(), "", &["logs.json", "-f", "binding.yaml"]);
+    assert_eq!(output.code, Some(4), "{output:#?}");
+    for says in [
+        "outside of destinations or limits: 1",
+        "judged by limits alone: 2 requests of eu.anthropic.claude-unheard-of-9",
+    ] {
+        assert!(output.stderr.contains(says), "{says}: {output:#?}");
+    }
+}
+
+#[test]
+fn an_audit_that_could_not_read_everything_does_not_pass() {
+    let folder = every_layout();
+    put(folder.path(), "binding.yaml", BINDING);
+    let fine = record("fine", 1, Some("eu-west-3"));
+    put(folder.path(), "fine.json", lines(&[fine]));
+    let outside = record("outside", 1, Some("us-west-2"));
+    put(folder.path(), "outside.json", lines(&[outside]));
+    let unnamed = record("", 1, Some("eu-west-3"));
+    put(folder.path(), "unnamed.json", lines(&[unnamed]));
+    for (paths, code) in [
+        (&["fine.json"][..], 0),
+        (&["fine.json", "damaged/cut.json.gz"], 1),
+        (&["fine.json", "damaged/lines.json"], 1),
+        (&["fine.json", "unnamed.json"], 1),
+        (&["fine.json", "outside.json", "damaged"], 4),
+    ] {
+        let audited = served_in(
+            folder.path(),
+            "",
+            &[paths, &["-f", "binding.yaml"]].concat(),
+        );
+        assert_eq!(audited.code, Some(code), "{audited:#?}");
+        let says = audited.stderr.contains("the audit is not complete");
+        assert_eq!(says, code == 1, "{audited:#?}");
+        let counted = served_in(folder.path(), "", paths);
+        assert_eq!(counted.code, Some(0), "{counted:#?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_folders_are_told_and_lead_nowhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = |id: &str| lines(&[record(id, 1, Some("eu-west-3"))]);
+    put(folder.path(), "logs/a.json", one("a"));
+    put(folder.path(), "elsewhere/b.json", one("b"));
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(to, folder.path().join("logs").join(name)).expect("a link");
+    };
+    link("..", "back");
+    link("../elsewhere", "elsewhere");
+    link("../elsewhere/b.json", "file.json");
+    link("nowhere", "nowhere.json");
+    let output = served_in(folder.path(), "", &["logs", "-o", "csv"]);
+    for says in [
+        "requests: 2",
+        "passed over, as links to folders: logs/back",
+        "damaged files: 1",
+        "logs/nowhere.json: No such file",
+    ] {
+        assert!(output.stderr.contains(says), "{says}: {output:#?}");
+    }
+    let output = served_in(folder.path(), "", &["logs/elsewhere"]);
+    assert!(output.stderr.contains("requests: 1"), "{output:#?}");
+}
+
+#[test]
+fn ids_of_requests_move_no_cursor() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let strange = record("\u{1b}[31m\n\u{202e}x", 1, Some("us-west-2"));
+    put(folder.path(), "logs.json", lines(&[strange]));
+    put(folder.path(), "binding.yaml", BINDING);
+    let output = served_in(folder.path(), "", &["logs.json", "-f", "binding.yaml"]);
+    assert_eq!(output.code, Some(4), "{output:#?}");
+    assert!(
+        output.stdout.contains("\\u{1b}[31m\\n\\u{202e}x"),
+        "{output:#?}"
+    );
+}
+
 #[test]
 fn application_profiles_count_as_what_they_were_made_from() {
     let folder = tempfile::tempdir().expect("a folder");
     let arn = |id: &str| {
         format!("arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/{id}")
     };
-    let called = |id: &str, called: &str| {
-        let mut record = record(id, 1, Some("eu-west-3"));
-        record["modelId"] = json!(called);
-        record
-    };
     put(
         folder.path(),
         "logs.json",
         lines(&[
-            called("a", &arn("known")),
-            called("b", SONNET_IN_THE_EU),
-            called("c", &arn("other")),
+            called("a", &arn("known"), "eu-west-3"),
+            called("b", SONNET_IN_THE_EU, "eu-west-3"),
+            called("c", &arn("other"), "eu-west-3"),
         ]),
     );
     let catalog = Command::new(PROGRAM)
@@ -480,10 +683,19 @@ fn athena_gives_the_same_table() {
     };
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
     put(folder.path(), "athena.sql", &sql);
+    // The logs lie below a folder named like one of bodies.
+    put(folder.path(), "data/logs.json", "");
     generate(
-        &path("logs.json"),
+        &path("data/logs.json"),
         &Recipe::new(Kind::InvocationLog, 11, 4000),
     );
+    // Records that name no request count nowhere.
+    let unnamed = lines(&[record("", 1, None), record("", 2, Some("eu-west-3"))]);
+    let mut logs = File::options()
+        .append(true)
+        .open(path("data/logs.json"))
+        .expect("opened");
+    logs.write_all(unnamed.as_bytes()).expect("written");
     // Half of the events are of the same requests.
     generate(
         &path("trail.json"),
@@ -491,7 +703,7 @@ fn athena_gives_the_same_table() {
     );
     let mut trail: Value =
         serde_json::from_slice(&fs::read(path("trail.json")).expect("read")).expect("JSON");
-    let logs = fs::read_to_string(path("logs.json")).expect("read");
+    let logs = fs::read_to_string(path("data/logs.json")).expect("read");
     let logged = logs
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -510,13 +722,13 @@ fn athena_gives_the_same_table() {
     );
     python
         .arg(script)
-        .args(["athena.sql", "logs.json", "trail.json"].map(path));
+        .args(["athena.sql", "data/logs.json", "trail.json"].map(path));
     let answered: Vec<Value> =
         serde_json::from_str(&Output::of(&mut python, "").ok()).expect("JSON");
     let report = served_in(
         folder.path(),
         "",
-        &["logs.json", "trail.json", "-o", "json"],
+        &["data/logs.json", "trail.json", "-o", "json"],
     )
     .ok();
     let report: Value = serde_json::from_str(&report).expect("JSON");
