@@ -45,8 +45,8 @@ pub(super) struct Scope {
 pub(super) async fn facts(client: &Client, url: String, scope: Scope) -> ClusterFacts {
     let asking = Asking { client };
     let version = asking.version().await;
-    if let Err(NoAnswer::Failed(why)) = &version {
-        let none = || NoAnswer::Failed(why.clone());
+    if let Err(why @ (NoAnswer::Failed(_) | NoAnswer::NotAuthenticated)) = &version {
+        let none = || why.clone();
         return ClusterFacts {
             url,
             schemas: Err(none()),
@@ -56,6 +56,7 @@ pub(super) async fn facts(client: &Client, url: String, scope: Scope) -> Cluster
             bindings: Err(none()),
             version,
             namespaces: scope.namespaces,
+            operator_namespace: scope.operator_namespace,
         };
     }
     let own = own_rights(&scope.namespaces);
@@ -75,6 +76,7 @@ pub(super) async fn facts(client: &Client, url: String, scope: Scope) -> Cluster
         policies,
         bindings,
         namespaces: scope.namespaces,
+        operator_namespace: scope.operator_namespace,
     }
 }
 
@@ -117,13 +119,7 @@ impl Asking<'_> {
             let seconds = CALL_TIMEOUT.as_secs();
             return Err(NoAnswer::Failed(format!("no answer within {seconds} s")));
         };
-        answer.map_err(|error| match error {
-            kube::Error::Api(status) if status.is_not_found() => NoAnswer::NotFound,
-            kube::Error::Api(status) if status.is_forbidden() => {
-                NoAnswer::Forbidden(status.message.clone())
-            }
-            error => NoAnswer::Failed(chain(&error)),
-        })
+        answer.map_err(why_no_answer)
     }
 
     async fn version(&self) -> Answer<String> {
@@ -258,6 +254,19 @@ impl Asking<'_> {
     }
 }
 
+/// Returns what an error says of what was asked.
+fn why_no_answer(error: kube::Error) -> NoAnswer {
+    match error {
+        // An apiserver that does not know a group answers in plain text, without the reason NotFound.
+        kube::Error::Api(status) if status.code == 404 => NoAnswer::NotFound,
+        kube::Error::Api(status) if status.code == 401 => NoAnswer::NotAuthenticated,
+        kube::Error::Api(status) if status.is_forbidden() => {
+            NoAnswer::Forbidden(status.message.clone())
+        }
+        error => NoAnswer::Failed(chain(&error)),
+    }
+}
+
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
 }
@@ -380,6 +389,8 @@ fn binding(binding: &Value) -> BindingFacts {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
 
     #[test]
@@ -421,6 +432,25 @@ mod tests {
         }));
         assert!(found.suspended && found.application && found.fresh.is_none());
         assert_eq!(found.ready.expect("Ready").reason, "Bound");
+    }
+
+    #[test]
+    fn answers_of_an_apiserver() {
+        let answer = |code, message: &str, reason: &str| {
+            why_no_answer(kube::Error::Api(
+                Status::failure(message, reason).with_code(code).boxed(),
+            ))
+        };
+        // As kube makes it of an answer that is no Status.
+        let plain = "Failed to parse error data";
+        assert_eq!(answer(404, "404 page not found", plain), NoAnswer::NotFound);
+        assert_eq!(answer(404, "", plain), NoAnswer::NotFound);
+        let of_401 = answer(401, "Unauthorized", "Unauthorized");
+        assert_eq!(of_401, NoAnswer::NotAuthenticated);
+        let of_403 = answer(403, "jane cannot", "Forbidden");
+        assert_eq!(of_403, NoAnswer::Forbidden("jane cannot".to_owned()));
+        let of_500 = answer(500, "etcd is away", "InternalError");
+        assert_eq!(of_500, NoAnswer::Failed("etcd is away".to_owned()));
     }
 
     #[test]
