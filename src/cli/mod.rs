@@ -322,4 +322,30 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    /// Help is wrapped to the terminal: a line that breaks by itself breaks twice there, and an example that is
+    /// wrapped can't be pasted. No terminal is taken to be wider than 100.
+    #[test]
+    fn help_fits_a_terminal() {
+        fn commands(command: &clap::Command) -> Vec<&clap::Command> {
+            let inner = command.get_subcommands().flat_map(commands);
+            [command].into_iter().chain(inner).collect()
+        }
+        let all = Cli::command();
+        let mut seen = 0;
+        for command in commands(&all) {
+            let help = command.get_after_help().map(ToString::to_string);
+            for paragraph in help.iter().flat_map(|help| help.split("\n\n")) {
+                seen += 1;
+                let name = command.get_name();
+                if paragraph.starts_with("Example") {
+                    let long = paragraph.lines().find(|line| line.len() > 100);
+                    assert_eq!(long, None, "{name}");
+                } else {
+                    assert_eq!(paragraph.lines().count(), 1, "{name}: {paragraph}");
+                }
+            }
+        }
+        assert!(seen > 20, "{seen}");
+    }
 }

@@ -52,7 +52,7 @@ const LOG_FILTER: &str = "info,kube_client=error,kube_client::client::builder=of
 /// Options of `run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator run --region eu-west-1\n  inference-profile-operator run --region eu-west-1 --catalog embedded --namespace shop --http-addr 127.0.0.1:8080\n\nThe cluster is found as kubectl finds it. The chart runs this command."
+    after_help = "Examples:\n  inference-profile-operator run --region eu-west-1\n  inference-profile-operator run --region eu-west-1 --catalog embedded \\\n    --namespace shop --http-addr 127.0.0.1:8080\n\nThe cluster is found as kubectl finds it. The chart runs this command."
 )]
 pub struct RunArgs {
     /// Where inference profiles are looked up
