@@ -109,6 +109,12 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "dev/controlplane/with ",
         "opens a shell; the cases of tests/apiserver run beside it",
     ),
+    (
+        "docs/getting-started.md",
+        "cargo run -q -- iam-policy --operator --account 111122223333 --trust pod-identity | jq ",
+        "needs jq",
+    ),
+    ("docs/getting-started.md", "cat trust.json", "needs jq"),
     ("docs/getting-started.md", "helm install ", FROM_THE_PAGE),
     (
         "docs/getting-started.md",
