@@ -201,9 +201,9 @@ async fn a_whole_installation(stage: &Stage) {
         ("proxy", "ok", "none"),
         ("endpoint", "ok", "answers"),
         ("clock", "ok", ""),
-        ("list-profiles", "ok", "1 system-defined profiles"),
+        ("list-profiles", "ok", "1 system-defined profile"),
         ("list-applications", "ok", "0 application profiles"),
-        ("list-models", "ok", "1 foundation models"),
+        ("list-models", "ok", "1 foundation model"),
         ("model-availability", "ok", "is told"),
         ("apiserver", "ok", "Kubernetes v1."),
         (
@@ -296,6 +296,15 @@ async fn broken_installations(stage: &Stage) {
                 ),
                 ("guard", "fails", &unbound),
             ],
+        )
+        .await;
+
+    release
+        .until(
+            "a namespace is mistyped",
+            &["--cluster-only", "-n", "nowhere"],
+            1,
+            &[("bindings", "fails", "there is no namespace nowhere")],
         )
         .await;
 

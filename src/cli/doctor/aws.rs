@@ -219,26 +219,30 @@ fn permission(permission: Permission, outcome: &Result<usize, CatalogError>, nee
     let (check, what, needed, when) = match permission {
         Permission::SystemDefined => (
             Check::ListProfiles,
-            "system-defined profiles",
+            "system-defined profile",
             Some(true),
             "",
         ),
         Permission::Applications => (
             Check::ListApplications,
-            "application profiles",
+            "application profile",
             needs.applications,
             "where a binding names an application profile",
         ),
-        Permission::Models => (Check::ListModels, "foundation models", Some(true), ""),
+        Permission::Models => (Check::ListModels, "foundation model", Some(true), ""),
         Permission::Availability => (
             Check::ModelAvailability,
-            "model: its availability is told",
+            "availability",
             needs.availability,
             "by an operator with --check-access",
         ),
     };
     let error = match outcome {
-        Ok(count) => return Line::ok(check, format!("{count} {what}")),
+        Ok(_) if permission == Permission::Availability => {
+            return Line::ok(check, "the availability of a model is told");
+        }
+        Ok(1) => return Line::ok(check, format!("1 {what}")),
+        Ok(count) => return Line::ok(check, format!("{count} {what}s")),
         Err(error) => error,
     };
     match (error.reason(), needed) {

@@ -45,7 +45,11 @@ pub(super) fn lines(facts: &ClusterFacts, now: i64, version: &str, kubectl: &str
     lines.extend(operator_lines(facts, now, version, kubectl));
     lines.extend(guards(&facts.policies, operators));
     lines.push(feeds(&facts.bindings));
-    lines.push(bindings(&facts.bindings, kubectl));
+    lines.push(if facts.absent_namespaces.is_empty() {
+        bindings(&facts.bindings, kubectl)
+    } else {
+        no_namespace(&facts.absent_namespaces, kubectl)
+    });
     lines
 }
 
@@ -511,6 +515,17 @@ fn feeds(bindings: &Answer<Bindings>) -> Line {
     .next("see docs/aws.md, and run this command where the operator runs")
 }
 
+/// A mistyped name must not look as if all were well.
+fn no_namespace(absent: &[String], kubectl: &str) -> Line {
+    Line::fails(
+        Check::Bindings,
+        format!("there is no namespace {}", some(absent)),
+    )
+    .next(format!(
+        "`kubectl{kubectl} get namespaces` lists those that exist"
+    ))
+}
+
 fn bindings(bindings: &Answer<Bindings>, kubectl: &str) -> Line {
     let bindings = match bindings {
         Ok(bindings) => bindings,
@@ -959,6 +974,7 @@ mod tests {
             policies: Err(none()),
             bindings: Err(none()),
             namespaces: Vec::new(),
+            absent_namespaces: Vec::new(),
             operator_namespace: None,
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct ClusterFacts {
     pub(super) bindings: Answer<Bindings>,
     /// Namespaces that were looked at. Empty: all.
     pub(super) namespaces: Vec<String>,
+    /// Those of them that do not exist.
+    pub(super) absent_namespaces: Vec<String>,
     /// The namespace in which operators were looked for. `None`: all.
     pub(super) operator_namespace: Option<String>,
 }

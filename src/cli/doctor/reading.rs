@@ -56,16 +56,18 @@ pub(super) async fn facts(client: &Client, url: String, scope: Scope) -> Cluster
             bindings: Err(none()),
             version,
             namespaces: scope.namespaces,
+            absent_namespaces: Vec::new(),
             operator_namespace: scope.operator_namespace,
         };
     }
     let own = own_rights(&scope.namespaces);
-    let (schemas, own_rights, operators, policies, bindings) = futures::join!(
+    let (schemas, own_rights, operators, policies, bindings, absent_namespaces) = futures::join!(
         asking.schemas(),
         asking.reviewed(&own, None),
         asking.operators(scope.operator_namespace.as_deref()),
         asking.policies(),
         asking.bindings(&scope.namespaces),
+        asking.absent_namespaces(&scope.namespaces),
     );
     ClusterFacts {
         url,
@@ -76,6 +78,7 @@ pub(super) async fn facts(client: &Client, url: String, scope: Scope) -> Cluster
         policies,
         bindings,
         namespaces: scope.namespaces,
+        absent_namespaces,
         operator_namespace: scope.operator_namespace,
     }
 }
@@ -220,6 +223,18 @@ impl Asking<'_> {
                 name,
             })
             .collect())
+    }
+
+    /// Returns which of these namespaces do not exist. One that may not be read may be there.
+    async fn absent_namespaces(&self, names: &[String]) -> Vec<String> {
+        let mut absent = Vec::new();
+        for name in names {
+            let found = self.get(&format!("/api/v1/namespaces/{name}")).await;
+            if found == Err(NoAnswer::NotFound) {
+                absent.push(name.clone());
+            }
+        }
+        absent
     }
 
     async fn bindings(&self, namespaces: &[String]) -> Answer<Bindings> {
