@@ -312,7 +312,9 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
             Some(Arc::new(metrics.clone())),
         )
         .await?;
-    let client = client(ConnectOptions::default().config().await?)?;
+    let cluster = ConnectOptions::default().config().await?;
+    let address = cluster.cluster_url.clone();
+    let client = client(cluster)?;
     let served = args.served.config(&default_region).await?;
     let config = Config {
         served,
@@ -338,6 +340,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        cluster = %address,
         catalog = source.kind().as_str(),
         region = %config.default_region,
         allowed_roles = %config.allowed_roles,
