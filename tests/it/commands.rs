@@ -85,7 +85,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "tests/e2e/run does it, on a real node",
     ),
     ("docs/cli.md", "cargo build ", "builds the program"),
-    ("docs/cli.md", "install -D ", "writes into the reader's folder"),
+    (
+        "docs/cli.md",
+        "install -D ",
+        "writes into the reader's folder",
+    ),
     ("docs/cli.md", "helm template RELEASE ", READERS_FILES),
     (
         "docs/cli.md",

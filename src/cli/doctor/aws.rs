@@ -232,15 +232,12 @@ fn permission(permission: Permission, outcome: &Result<usize, CatalogError>, nee
         Permission::Models => (Check::ListModels, "foundation model", Some(true), ""),
         Permission::Availability => (
             Check::ModelAvailability,
-            "availability",
+            "model whose availability is told",
             needs.availability,
             "by an operator with --check-access",
         ),
     };
     let error = match outcome {
-        Ok(_) if permission == Permission::Availability => {
-            return Line::ok(check, "the availability of a model is told");
-        }
         Ok(1) => return Line::ok(check, format!("1 {what}")),
         Ok(count) => return Line::ok(check, format!("{count} {what}s")),
         Err(error) => error,
