@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Error,
-    cluster::{ConnectOptions, client},
+    cluster::{ConnectOptions, client, is_absent},
     printable,
 };
 use crate::api::{InferenceProfileBinding, names::REFRESH_ANNOTATION};
@@ -82,7 +82,7 @@ pub(super) async fn run(
     };
     let changed = match call.map_err(|_| failed("no answer within 15 s".into()))? {
         Ok(changed) => changed,
-        Err(kube::Error::Api(status)) if status.is_not_found() => {
+        Err(kube::Error::Api(status)) if is_absent(&status) => {
             return Err(Error::BadInput(format!(
                 "there is no binding {} in namespace {namespace}: `kubectl get ipb -n {namespace}` lists those that exist",
                 args.name
@@ -90,6 +90,13 @@ pub(super) async fn run(
         }
         Err(error) => return Err(failed(error.into())),
     };
+    if !change.is_taken(&changed) {
+        return Err(Error::NotTaken(format!(
+            "{namespace}/{} is not suspended: the cluster's definition of bindings is older than spec.suspend, and drops it: install that \
+             of this program, `inference-profile-operator crd | kubectl apply --server-side -f -`",
+            args.name
+        )));
+    }
     let name = printable(&changed.name_any());
     let what = match change {
         Change::Refresh => {
@@ -112,6 +119,11 @@ pub(super) async fn run(
 }
 
 impl Change {
+    /// Says whether a binding is as it was to be: an apiserver drops a field that its definition does not have.
+    fn is_taken(self, binding: &InferenceProfileBinding) -> bool {
+        self != Self::Suspend || binding.spec.suspend == Some(true)
+    }
+
     fn is_of_spec(self) -> bool {
         matches!(self, Self::Suspend | Self::Resume)
     }
@@ -158,6 +170,23 @@ mod tests {
             patch(Change::Refresh, "t")["metadata"]["annotations"]["inferenceprofiles.dev/refresh"],
             "t"
         );
+    }
+
+    #[test]
+    fn a_field_that_the_cluster_drops_is_noticed() {
+        for (change, spec, expected) in [
+            (Change::Suspend, json!({"suspend": true}), true),
+            (Change::Suspend, json!({}), false),
+            (Change::Resume, json!({}), true),
+            (Change::Refresh, json!({}), true),
+        ] {
+            let binding = json!({
+                "apiVersion": "inferenceprofiles.dev/v1alpha1", "kind": "InferenceProfileBinding",
+                "metadata": {"name": "a"}, "spec": spec,
+            });
+            let binding = serde_json::from_value(binding).expect("a binding");
+            assert_eq!(change.is_taken(&binding), expected, "{change:?}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ const FILES: &str = ":0";
 /// Options of `completions`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator completions bash > /etc/bash_completion.d/inference-profile-operator\n  kubectl-ipb completions zsh > ~/.zfunc/_kubectl-ipb\n  kubectl-ipb completions --kubectl > ~/bin/kubectl_complete-ipb && chmod +x ~/bin/kubectl_complete-ipb"
+    after_help = "Examples:\n  inference-profile-operator completions bash \\\n    > /etc/bash_completion.d/inference-profile-operator\n  kubectl-ipb completions zsh > ~/.zfunc/_kubectl-ipb\n  kubectl-ipb completions --kubectl > ~/bin/kubectl_complete-ipb \\\n    && chmod +x ~/bin/kubectl_complete-ipb"
 )]
 pub struct CompletionsArgs {
     /// The shell

@@ -140,6 +140,14 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The cluster did not show an object.
+    #[error("{what} can't be read: check that the cluster answers, and that you may get it")]
+    Reading {
+        /// What was asked for.
+        what: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The cluster did not take a change.
     #[error("{what} can't be changed: check that the cluster answers, and that you may patch it")]
     Change {
@@ -148,6 +156,9 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The cluster took a change otherwise than it was meant.
+    #[error("{0}")]
+    NotTaken(String),
     /// The user interrupted a command that had something to clean up.
     #[error("{0}")]
     Interrupted(String),
@@ -189,7 +200,9 @@ impl Error {
             | Self::Catalog(_)
             | Self::Cluster(_)
             | Self::Listing { .. }
+            | Self::Reading { .. }
             | Self::Change { .. }
+            | Self::NotTaken(_)
             | Self::Interrupted(_)
             | Self::Controller(_)
             | Self::Traces(_)
@@ -264,11 +277,11 @@ async fn execute(command: Command) -> Result<u8, Error> {
 }
 
 /// Joins an error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = cluster::in_words(error);
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
+        let cause_text = cluster::in_words(cause);
         // Some libraries' errors repeat their causes.
         if !text.contains(&cause_text) {
             text = format!("{text}: {cause_text}");
@@ -308,5 +321,31 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Help is wrapped to the terminal: a line that breaks by itself breaks twice there, and an example that is
+    /// wrapped can't be pasted. No terminal is taken to be wider than 100.
+    #[test]
+    fn help_fits_a_terminal() {
+        fn commands(command: &clap::Command) -> Vec<&clap::Command> {
+            let inner = command.get_subcommands().flat_map(commands);
+            [command].into_iter().chain(inner).collect()
+        }
+        let all = Cli::command();
+        let mut seen = 0;
+        for command in commands(&all) {
+            let help = command.get_after_help().map(ToString::to_string);
+            for paragraph in help.iter().flat_map(|help| help.split("\n\n")) {
+                seen += 1;
+                let name = command.get_name();
+                if paragraph.starts_with("Example") {
+                    let long = paragraph.lines().find(|line| line.len() > 100);
+                    assert_eq!(long, None, "{name}");
+                } else {
+                    assert_eq!(paragraph.lines().count(), 1, "{name}: {paragraph}");
+                }
+            }
+        }
+        assert!(seen > 20, "{seen}");
     }
 }

@@ -45,7 +45,7 @@ const SHOWN: usize = 20;
 /// Options of `render`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator render -f examples/01-smallest.yaml\n  inference-profile-operator render -f bindings/ --region eu-west-1 --allowed-regions @eu\n  kubectl kustomize overlays/prod | inference-profile-operator render -f -\n  inference-profile-operator render -f bindings/ --targets-only | kubectl apply -f -\n\nExit codes: 0 every binding is Ready; 1 something failed; 2 bad input; 3 a binding is not Ready."
+    after_help = "Examples:\n  inference-profile-operator render -f examples/01-smallest.yaml\n  inference-profile-operator render -f bindings/ --region eu-west-1 \\\n    --allowed-regions @eu\n  kubectl kustomize overlays/prod | inference-profile-operator render -f -\n  inference-profile-operator render -f bindings/ --targets-only \\\n    | kubectl apply -f -\n\nExit codes: 0 every binding is Ready; 1 something failed; 2 bad input; 3 a binding is not Ready."
 )]
 pub struct RenderArgs {
     /// File, folder (its *.yaml, *.yml and *.json files) or - for standard input; repeatable

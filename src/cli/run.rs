@@ -52,7 +52,7 @@ const LOG_FILTER: &str = "info,kube_client=error,kube_client::client::builder=of
 /// Options of `run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator run --region eu-west-1\n  inference-profile-operator run --region eu-west-1 --catalog embedded --namespace shop --http-addr 127.0.0.1:8080\n\nThe cluster is found as kubectl finds it. The chart runs this command."
+    after_help = "Examples:\n  inference-profile-operator run --region eu-west-1\n  inference-profile-operator run --region eu-west-1 --catalog embedded \\\n    --namespace shop --http-addr 127.0.0.1:8080\n\nThe cluster is found as kubectl finds it. The chart runs this command."
 )]
 pub struct RunArgs {
     /// Where inference profiles are looked up
@@ -312,7 +312,9 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
             Some(Arc::new(metrics.clone())),
         )
         .await?;
-    let client = client(ConnectOptions::default().config().await?)?;
+    let cluster = ConnectOptions::default().config().await?;
+    let address = cluster.cluster_url.clone();
+    let client = client(cluster)?;
     let served = args.served.config(&default_region).await?;
     let config = Config {
         served,
@@ -338,6 +340,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Error> {
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        cluster = %address,
         catalog = source.kind().as_str(),
         region = %config.default_region,
         allowed_roles = %config.allowed_roles,

@@ -1,9 +1,19 @@
 //! `doctor` in a cluster with a release of the chart, and AWS beside it: a whole situation, and broken ones.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use inference_profile_operator::api::condition::Reason;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     case::{Case, cases},
@@ -27,6 +37,7 @@ pub fn cases() -> Vec<Case> {
         a_whole_installation,
         broken_installations,
         a_cluster_that_does_not_answer,
+        a_cluster_behind_a_proxy,
     )])
 }
 
@@ -190,9 +201,9 @@ async fn a_whole_installation(stage: &Stage) {
         ("proxy", "ok", "none"),
         ("endpoint", "ok", "answers"),
         ("clock", "ok", ""),
-        ("list-profiles", "ok", "1 system-defined profiles"),
+        ("list-profiles", "ok", "1 system-defined profile"),
         ("list-applications", "ok", "0 application profiles"),
-        ("list-models", "ok", "1 foundation models"),
+        ("list-models", "ok", "1 foundation model"),
         ("model-availability", "ok", "is told"),
         ("apiserver", "ok", "Kubernetes v1."),
         (
@@ -205,8 +216,8 @@ async fn a_whole_installation(stage: &Stage) {
         ("operator-rights", "ok", &account),
         ("leader", "ok", "renewed"),
         ("guard", "ok", "in force"),
-        ("feeds", "ok", "the catalogs of 1 bindings are current"),
-        ("bindings", "ok", "1 are Ready"),
+        ("feeds", "ok", "the catalogs of 1 binding are current"),
+        ("bindings", "ok", "1 binding is Ready"),
     ];
     release.until("a whole installation", &[], 0, &all).await;
 }
@@ -235,9 +246,9 @@ async fn broken_installations(stage: &Stage) {
                 (
                     "feeds",
                     "fails",
-                    "1 of 1 bindings have a catalog that is not current: AccessDenied: ",
+                    "1 of 1 binding has a catalog that is not current: AccessDenied: ",
                 ),
-                ("bindings", "ok", "1 are Ready"),
+                ("bindings", "ok", "1 binding is Ready"),
             ],
         )
         .await;
@@ -250,7 +261,7 @@ async fn broken_installations(stage: &Stage) {
             json!({"model": "amazon.nova-pro-v1:0", "geography": "jp"}),
         )
         .await;
-    let says = "1 of 2 are not Ready: ";
+    let says = "1 of 2 bindings is not Ready: ";
     release
         .until(
             "a binding is not Ready",
@@ -285,6 +296,15 @@ async fn broken_installations(stage: &Stage) {
                 ),
                 ("guard", "fails", &unbound),
             ],
+        )
+        .await;
+
+    release
+        .until(
+            "a namespace is mistyped",
+            &["--cluster-only", "-n", "nowhere"],
+            1,
+            &[("bindings", "fails", "there is no namespace nowhere")],
         )
         .await;
 
@@ -342,21 +362,37 @@ async fn somebody_has_no_rights(release: &Release<'_>) {
         .await;
 }
 
+fn kubeconfig(stage: &Stage) -> Value {
+    let text = std::fs::read_to_string(stage.cluster.kubeconfig()).expect("read");
+    crate::support::yaml(&text)
+}
+
 async fn a_cluster_that_does_not_answer(stage: &Stage) {
-    let mut kubeconfig: Value =
-        crate::support::yaml(&std::fs::read_to_string(stage.cluster.kubeconfig()).expect("read"));
+    let mut kubeconfig = kubeconfig(stage);
     kubeconfig["clusters"][0]["cluster"]["server"] = json!("https://127.0.0.1:1");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("kubeconfig");
     std::fs::write(&path, kubeconfig.to_string()).expect("written");
     let path = path.to_str().expect("a path");
+    let mut kubeconfig = self::kubeconfig(stage);
+    kubeconfig["users"][0]["user"] = json!({"token": "expired"});
+    let expired = folder.path().join("expired");
+    std::fs::write(&expired, kubeconfig.to_string()).expect("written");
+    let expired = expired.to_str().expect("a path");
     for (arguments, says) in [
+        (
+            vec!["--kubeconfig", expired],
+            "answers, and does not accept your credentials",
+        ),
         (
             vec!["--kubeconfig", path],
             "https://127.0.0.1:1/ does not answer: ",
         ),
         (vec!["--kubeconfig", "/nonexistent"], "/nonexistent"),
-        (vec!["--kubeconfig", path, "--context", "other"], "other"),
+        (
+            vec!["--kubeconfig", path, "--context", "other"],
+            "the kubeconfig has no context other: it has ",
+        ),
     ] {
         let mut command = Command::new(PROGRAM);
         command.args(["doctor", "--cluster-only"]).args(&arguments);
@@ -371,4 +407,57 @@ async fn a_cluster_that_does_not_answer(stage: &Stage) {
             "{output:#?}"
         );
     }
+}
+
+/// The proxy of the kubeconfig is used, that of the environment is not: the apiserver is on this machine.
+async fn a_cluster_behind_a_proxy(stage: &Stage) {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = proxy.local_addr().expect("an address");
+    let tunnels = Arc::new(AtomicUsize::new(0));
+    let counted = tunnels.clone();
+    let proxying = tokio::spawn(async move {
+        while let Ok((connection, _)) = proxy.accept().await {
+            tokio::spawn(tunnel(connection, counted.clone()));
+        }
+    });
+    let mut kubeconfig = kubeconfig(stage);
+    kubeconfig["clusters"][0]["cluster"]["proxy-url"] = json!(format!("http://{address}"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let proxied = folder.path().join("kubeconfig");
+    std::fs::write(&proxied, kubeconfig.to_string()).expect("written");
+    let direct = stage.cluster.kubeconfig().to_owned();
+    for (kubeconfig, is_proxied) in [(proxied, true), (direct, false)] {
+        let before = tunnels.load(Ordering::SeqCst);
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["doctor", "--cluster-only", "-n", &stage.namespace])
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy");
+        let output = Output::awaited(command, "").await;
+        assert!(
+            output.stdout.contains("answers, Kubernetes v1."),
+            "{output:#?}"
+        );
+        let is_more = tunnels.load(Ordering::SeqCst) > before;
+        assert_eq!(is_more, is_proxied, "{output:#?}");
+    }
+    proxying.abort();
+}
+
+/// Serves CONNECT, once.
+async fn tunnel(mut connection: TcpStream, tunnels: Arc<AtomicUsize>) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(connection.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let target = head.split(' ').nth(1).unwrap_or_default();
+    let mut there = TcpStream::connect(target).await?;
+    tunnels.fetch_add(1, Ordering::SeqCst);
+    connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+    tokio::io::copy_bidirectional(&mut connection, &mut there).await?;
+    Ok(())
 }

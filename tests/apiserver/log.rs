@@ -24,6 +24,11 @@ async fn one_line_per_change_and_none_in_between(stage: &Stage) {
     bedrock.server.set_profiles(REGION, profiles.to_vec());
     let arguments = ["--catalog=bedrock", "--refresh-interval=1s"];
     let (mut program, _, log) = run_logged(stage, &arguments, &bedrock.environment()).await;
+    let first = log.lines().into_iter().next().unwrap_or_default();
+    assert!(
+        first.contains("started") && first.contains("cluster=https://127.0.0.1:"),
+        "whose bindings it serves: {first}"
+    );
     for name in ["claude", "sonnet"] {
         stage.bound(name, sonnet()).await;
     }

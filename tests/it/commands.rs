@@ -84,6 +84,12 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "kubectl get ",
         "tests/e2e/run does it, on a real node",
     ),
+    ("docs/cli.md", "cargo build ", "builds the program"),
+    (
+        "docs/cli.md",
+        "install -D ",
+        "writes into the reader's folder",
+    ),
     ("docs/cli.md", "helm template RELEASE ", READERS_FILES),
     (
         "docs/cli.md",
@@ -109,6 +115,12 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "dev/controlplane/with ",
         "opens a shell; the cases of tests/apiserver run beside it",
     ),
+    (
+        "docs/getting-started.md",
+        "cargo run -q -- iam-policy --operator --account 111122223333 --trust pod-identity | jq ",
+        "needs jq",
+    ),
+    ("docs/getting-started.md", "cat trust.json", "needs jq"),
     ("docs/getting-started.md", "helm install ", FROM_THE_PAGE),
     (
         "docs/getting-started.md",

@@ -29,7 +29,7 @@ use crate::{
 /// `catalog export`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator catalog export catalog/ --catalog bedrock --region eu-west-1\n  inference-profile-operator catalog export catalog/ --account 111122223333\n  inference-profile-operator explain amazon.nova-lite-v1:0 --geography eu --region eu-west-1 --catalog directory:catalog/"
+    after_help = "Examples:\n  inference-profile-operator catalog export catalog/ --catalog bedrock \\\n    --region eu-west-1\n  inference-profile-operator catalog export catalog/ --account 111122223333\n  inference-profile-operator explain amazon.nova-lite-v1:0 --geography eu \\\n    --region eu-west-1 --catalog directory:catalog/"
 )]
 pub struct ExportArgs {
     #[command(flatten)]

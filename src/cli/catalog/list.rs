@@ -21,7 +21,7 @@ use crate::{
 /// `catalog list`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator catalog list --region eu-west-1\n  inference-profile-operator catalog list --model 'anthropic.claude-*' --geography eu --allowed-regions @eu\n  inference-profile-operator catalog list --geography on-demand --region us-east-1 -o json\n  inference-profile-operator catalog list --catalog bedrock --region eu-west-1"
+    after_help = "Examples:\n  inference-profile-operator catalog list --region eu-west-1\n  inference-profile-operator catalog list --model 'anthropic.claude-*' \\\n    --geography eu --allowed-regions @eu\n  inference-profile-operator catalog list --geography on-demand \\\n    --region us-east-1 -o json\n  inference-profile-operator catalog list --catalog bedrock --region eu-west-1"
 )]
 pub struct ListArgs {
     #[command(flatten)]

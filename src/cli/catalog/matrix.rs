@@ -24,7 +24,7 @@ use crate::{
 /// `catalog matrix`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator catalog matrix\n  inference-profile-operator catalog matrix --region eu-west-1 --allowed-regions @eu\n  inference-profile-operator catalog matrix --model 'amazon.nova-*' -o wide"
+    after_help = "Examples:\n  inference-profile-operator catalog matrix\n  inference-profile-operator catalog matrix --region eu-west-1 \\\n    --allowed-regions @eu\n  inference-profile-operator catalog matrix --model 'amazon.nova-*' -o wide"
 )]
 pub struct MatrixArgs {
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::line::{Check, Line};
 use crate::{
     api::condition::Reason,
-    catalog::CatalogError,
+    catalog::{CatalogError, regions::Absence},
     sources::bedrock::{Caller, Credentials, Examination, Permission, Provider},
     types::Region,
 };
@@ -40,9 +40,23 @@ pub(super) struct Needs {
     pub(super) availability: Option<bool>,
 }
 
-/// Returns the line of the region, and of where it was found.
-pub(super) fn region(region: &Region, found_in: &str) -> Line {
-    Line::ok(Check::Region, format!("{region}, from {found_in}"))
+/// Returns the line of the region, and of where it was found. `absence` is why the embedded data know no Bedrock there: a region can
+/// be newer than they are.
+pub(super) fn region(region: &Region, found_in: &str, absence: Option<Absence>) -> Line {
+    let says = format!("{region}, from {found_in}");
+    match absence {
+        None => Line::ok(Check::Region, says),
+        Some(why) => Line::unknown(Check::Region, format!("{says}: {why}"))
+            .next("nothing, if the region is newer; otherwise correct its name"),
+    }
+}
+
+/// Returns the line that stands for the whole side of AWS where no operator asks AWS for anything.
+pub(super) fn not_needed(catalog: &str) -> Line {
+    Line::ok(
+        Check::Region,
+        format!("AWS is not asked: the catalog of the operator is {catalog}; --aws-only asks"),
+    )
 }
 
 /// Returns the lines of an examination.
@@ -205,26 +219,27 @@ fn permission(permission: Permission, outcome: &Result<usize, CatalogError>, nee
     let (check, what, needed, when) = match permission {
         Permission::SystemDefined => (
             Check::ListProfiles,
-            "system-defined profiles",
+            "system-defined profile",
             Some(true),
             "",
         ),
         Permission::Applications => (
             Check::ListApplications,
-            "application profiles",
+            "application profile",
             needs.applications,
             "where a binding names an application profile",
         ),
-        Permission::Models => (Check::ListModels, "foundation models", Some(true), ""),
+        Permission::Models => (Check::ListModels, "foundation model", Some(true), ""),
         Permission::Availability => (
             Check::ModelAvailability,
-            "model: its availability is told",
+            "model whose availability is told",
             needs.availability,
             "by an operator with --check-access",
         ),
     };
     let error = match outcome {
-        Ok(count) => return Line::ok(check, format!("{count} {what}")),
+        Ok(1) => return Line::ok(check, format!("1 {what}")),
+        Ok(count) => return Line::ok(check, format!("{count} {what}s")),
         Err(error) => error,
     };
     match (error.reason(), needed) {
@@ -249,6 +264,7 @@ fn permission(permission: Permission, outcome: &Result<usize, CatalogError>, nee
 mod tests {
     use super::super::line::Verdict;
     use super::*;
+    use crate::catalog::embedded::Embedded;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -327,6 +343,19 @@ mod tests {
             assert!(!line.says.contains("secret"), "{line:?}");
         }
         assert_eq!(proxy(&Proxies::default(), None).says, "none");
+    }
+
+    #[test]
+    fn a_region_that_the_data_do_not_know_is_told() {
+        let region = |name: &str| {
+            let region: Region = name.parse().expect("a region");
+            let absence = Embedded::load().regions().absence(&region);
+            self::region(&region, "--region", absence)
+        };
+        assert_eq!(region("eu-west-1").verdict, Verdict::Ok);
+        let line = region("eu-wset-1");
+        assert_eq!(line.verdict, Verdict::Unknown);
+        assert!(line.says.contains("eu-west-1"), "{line:?}");
     }
 
     #[test]

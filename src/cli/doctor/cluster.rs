@@ -12,6 +12,8 @@ use super::{
 
 /// Most names that a line tells.
 const SHOWN: usize = 5;
+/// What to do where the apiserver does not know who asks.
+const LOG_IN: &str = "log in again (on EKS: `aws sso login`, then `aws eks update-kubeconfig`), or name another --context";
 /// The oldest minor version of Kubernetes that is served: the guard's policies need it.
 const OLDEST_MINOR: u32 = 30;
 /// A Lease that was not renewed for so many seconds more than it lasts is held by nobody. Clocks differ.
@@ -22,12 +24,14 @@ const GUARD: [&str; 3] = [
     "-guard-rollout",
     "-guard-operator-targets",
 ];
+/// The policy that is there too where the operator restarts workloads.
+const GUARD_OF_ROLLOUT: &str = "-guard-operator-workloads";
 
 /// Returns the lines of a cluster. `now` is in seconds since the Unix epoch, `version` that of this program, `kubectl` what
 /// commands of kubectl need to reach the same cluster.
 pub(super) fn lines(facts: &ClusterFacts, now: i64, version: &str, kubectl: &str) -> Vec<Line> {
     let apiserver = apiserver(&facts.url, &facts.version);
-    if let Err(NoAnswer::Failed(_)) = &facts.version {
+    if let Err(NoAnswer::Failed(_) | NoAnswer::NotAuthenticated) = &facts.version {
         return vec![apiserver];
     }
     let mut lines = vec![apiserver];
@@ -38,10 +42,14 @@ pub(super) fn lines(facts: &ClusterFacts, now: i64, version: &str, kubectl: &str
         .any(|theirs| theirs != version);
     lines.push(crd(&facts.schemas, is_of_other_version, kubectl));
     lines.push(your_rights(&facts.own_rights, &facts.namespaces));
-    lines.extend(operator_lines(&facts.operators, now, version, kubectl));
+    lines.extend(operator_lines(facts, now, version, kubectl));
     lines.extend(guards(&facts.policies, operators));
     lines.push(feeds(&facts.bindings));
-    lines.push(bindings(&facts.bindings, kubectl));
+    lines.push(if facts.absent_namespaces.is_empty() {
+        bindings(&facts.bindings, kubectl)
+    } else {
+        no_namespace(&facts.absent_namespaces, kubectl)
+    });
     lines
 }
 
@@ -52,6 +60,11 @@ fn no_answer(check: Check, what: &str, why: &NoAnswer, next: &str) -> Line {
             Line::unknown(check, format!("{what} may not be read: {message}")).next(next)
         }
         NoAnswer::NotFound => Line::unknown(check, format!("the cluster does not know {what}")),
+        NoAnswer::NotAuthenticated => Line::fails(
+            check,
+            format!("{what} could not be read: not authenticated"),
+        )
+        .next(LOG_IN),
         NoAnswer::Failed(why) => Line::fails(check, format!("{what} could not be read: {why}"))
             .next("check that the apiserver answers, and try again"),
     }
@@ -62,8 +75,15 @@ fn apiserver(url: &str, version: &Answer<String>) -> Line {
         Ok(version) => version,
         Err(NoAnswer::Failed(why)) => {
             return Line::fails(Check::Apiserver, format!("{url} does not answer: {why}")).next(
-                "check KUBECONFIG, --context, the network, and that your login has not expired",
+                "check KUBECONFIG, --context, HTTPS_PROXY and NO_PROXY, the network, and that your login has not expired",
             );
+        }
+        Err(NoAnswer::NotAuthenticated) => {
+            return Line::fails(
+                Check::Apiserver,
+                format!("{url} answers, and does not accept your credentials"),
+            )
+            .next(LOG_IN);
         }
         Err(why) => return no_answer(Check::Apiserver, "its version", why, "nothing"),
     };
@@ -208,13 +228,8 @@ fn your_rights(rights: &Answer<Vec<(Right, bool)>>, namespaces: &[String]) -> Li
     }
 }
 
-fn operator_lines(
-    operators: &Answer<Vec<OperatorFacts>>,
-    now: i64,
-    version: &str,
-    kubectl: &str,
-) -> Vec<Line> {
-    let operators = match operators {
+fn operator_lines(facts: &ClusterFacts, now: i64, version: &str, kubectl: &str) -> Vec<Line> {
+    let operators = match &facts.operators {
         Ok(operators) => operators,
         Err(why) => {
             let next =
@@ -223,10 +238,12 @@ fn operator_lines(
         }
     };
     if operators.is_empty() {
+        let place = facts.operator_namespace.as_ref();
+        let place = place.map_or_else(String::new, |name| format!(" in namespace {name}"));
         return vec![
             Line::fails(
                 Check::Operator,
-                "there is none: no Deployment has the labels of the chart",
+                format!("there is none: no Deployment{place} has the labels of the chart"),
             )
             .next("install it (docs/install.md); one without the chart is not seen"),
         ];
@@ -384,7 +401,7 @@ fn guards(policies: &Answer<Vec<PolicyFacts>>, operators: &[OperatorFacts]) -> V
         }
     };
     if operators.is_empty() {
-        return vec![guard(policies)];
+        return vec![guard(policies, false)];
     }
     let of = |operator: &OperatorFacts| -> Vec<PolicyFacts> {
         let policies = policies.iter();
@@ -393,14 +410,20 @@ fn guards(policies: &Answer<Vec<PolicyFacts>>, operators: &[OperatorFacts]) -> V
     };
     operators
         .iter()
-        .map(|operator| guard(&of(operator)))
+        .map(|operator| guard(&of(operator), operator.is_on("--enable-rollout")))
         .collect()
 }
 
-fn guard(policies: &[PolicyFacts]) -> Line {
+/// Judges the policies of a release, whose operator `restarts` workloads or does not.
+fn guard(policies: &[PolicyFacts], restarts: bool) -> Line {
     let of = |end: &str| policies.iter().find(|policy| policy.name.ends_with(end));
-    let missing: Vec<&str> = GUARD.into_iter().filter(|end| of(end).is_none()).collect();
-    if missing.len() == GUARD.len() {
+    let parts = || {
+        GUARD
+            .into_iter()
+            .chain(restarts.then_some(GUARD_OF_ROLLOUT))
+    };
+    let missing: Vec<&str> = parts().filter(|end| of(end).is_none()).collect();
+    if missing.len() == parts().count() {
         return Line::fails(
             Check::Guard,
             "there is none: whoever may write bindings can have the operator write what they may not",
@@ -415,8 +438,7 @@ fn guard(policies: &[PolicyFacts]) -> Line {
         )
         .next("upgrade the release: a part of it was deleted, or is of an older version");
     }
-    let unbound: Vec<String> = GUARD
-        .into_iter()
+    let unbound: Vec<String> = parts()
         .filter_map(of)
         .filter(|policy| !policy.denies)
         .map(|policy| policy.name.clone())
@@ -435,13 +457,17 @@ fn guard(policies: &[PolicyFacts]) -> Line {
     Line::ok(Check::Guard, format!("in force: {}", some(&names)))
 }
 
+/// Returns how many bindings were looked at.
 fn at_most(bindings: &Bindings) -> String {
-    let count = bindings.all.len();
-    if bindings.more {
-        format!("the first {count}")
-    } else {
-        count.to_string()
+    match bindings.all.len() {
+        count if bindings.more => format!("the first {count} bindings"),
+        1 => "1 binding".to_owned(),
+        count => format!("{count} bindings"),
     }
+}
+
+fn is_or_are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 fn full_name(binding: &BindingFacts) -> String {
@@ -473,19 +499,31 @@ fn feeds(bindings: &Answer<Bindings>) -> Line {
     let Some(((reason, message), names)) = worst else {
         return Line::ok(
             Check::Feeds,
-            format!("the catalogs of {} bindings are current", at_most(bindings)),
+            format!("the catalogs of {} are current", at_most(bindings)),
         );
     };
     let count = failing.values().map(Vec::len).sum::<usize>();
     Line::fails(
         Check::Feeds,
         format!(
-            "{count} of {} bindings have a catalog that is not current: {reason}: {message} ({})",
+            "{count} of {} {} a catalog that is not current: {reason}: {message} ({})",
             at_most(bindings),
+            if count == 1 { "has" } else { "have" },
             some(names)
         ),
     )
     .next("see docs/aws.md, and run this command where the operator runs")
+}
+
+/// A mistyped name must not look as if all were well.
+fn no_namespace(absent: &[String], kubectl: &str) -> Line {
+    Line::fails(
+        Check::Bindings,
+        format!("there is no namespace {}", some(absent)),
+    )
+    .next(format!(
+        "`kubectl{kubectl} get namespaces` lists those that exist"
+    ))
 }
 
 fn bindings(bindings: &Answer<Bindings>, kubectl: &str) -> Line {
@@ -508,7 +546,11 @@ fn bindings(bindings: &Answer<Bindings>, kubectl: &str) -> Line {
     let Some(first) = open.first() else {
         return Line::ok(
             Check::Bindings,
-            format!("{} are Ready or suspended", at_most(bindings)),
+            format!(
+                "{} {} Ready or suspended",
+                at_most(bindings),
+                is_or_are(bindings.all.len())
+            ),
         );
     };
     let names: Vec<String> = open
@@ -521,9 +563,10 @@ fn bindings(bindings: &Answer<Bindings>, kubectl: &str) -> Line {
     Line::fails(
         Check::Bindings,
         format!(
-            "{} of {} are not Ready: {}",
+            "{} of {} {} not Ready: {}",
             open.len(),
             at_most(bindings),
+            is_or_are(open.len()),
             some(&names)
         ),
     )
@@ -702,9 +745,18 @@ mod tests {
         ] {
             assert_line(&operator(&found, "0.1.0", ""), verdict, says);
         }
-        let lines = operator_lines(&Ok(Vec::new()), 0, "0.1.0", "");
-        assert_line(&lines[0], Verdict::Fails, "there is none");
-        let lines = operator_lines(&forbidden(), 0, "0.1.0", "");
+        let mut facts = ClusterFacts {
+            operators: Ok(Vec::new()),
+            ..unreached(failed)
+        };
+        let lines = operator_lines(&facts, 0, "0.1.0", "");
+        assert_line(&lines[0], Verdict::Fails, "no Deployment has the labels");
+        facts.operator_namespace = Some("system".to_owned());
+        let lines = operator_lines(&facts, 0, "0.1.0", "");
+        let says = "no Deployment in namespace system has the labels";
+        assert_line(&lines[0], Verdict::Fails, says);
+        facts.operators = forbidden();
+        let lines = operator_lines(&facts, 0, "0.1.0", "");
         assert_line(&lines[0], Verdict::Unknown, "may not be read");
     }
 
@@ -810,8 +862,13 @@ mod tests {
             ),
             (policies(&[]), Verdict::Fails, "there is none"),
         ] {
-            assert_line(&guard(&policies), verdict, says);
+            assert_line(&guard(&policies, false), verdict, says);
         }
+        let line = guard(&policies(&whole), true);
+        assert_line(&line, Verdict::Fails, "missing: *-guard-operator-workloads");
+        let mut all = whole.clone();
+        all.push((GUARD_OF_ROLLOUT, true));
+        assert_line(&guard(&policies(&all), true), Verdict::Ok, "in force");
         let lines = guards(&forbidden(), &[]);
         assert_line(&lines[0], Verdict::Unknown, "may not be read");
         let other = OperatorFacts {
@@ -864,12 +921,12 @@ mod tests {
             (
                 all(vec![good.clone()]),
                 Verdict::Ok,
-                "the catalogs of 1 bindings are current",
+                "the catalogs of 1 binding are current",
             ),
             (
                 all(vec![good.clone(), denied]),
                 Verdict::Fails,
-                "1 of 2 bindings have a catalog that is not current: AccessDenied: why (shop/b)",
+                "1 of 2 bindings has a catalog that is not current: AccessDenied: why (shop/b)",
             ),
             (
                 all(vec![unseen.clone()]),
@@ -887,12 +944,12 @@ mod tests {
             (
                 all(vec![good.clone(), suspended]),
                 Verdict::Ok,
-                "2 are Ready or suspended",
+                "2 bindings are Ready or suspended",
             ),
             (
                 all(vec![good, broken]),
                 Verdict::Fails,
-                "1 of 2 are not Ready: shop/c (ModelUnsupported)",
+                "1 of 2 bindings is not Ready: shop/c (ModelUnsupported)",
             ),
             (
                 all(vec![unseen]),
@@ -905,20 +962,36 @@ mod tests {
         }
     }
 
+    /// What is known of a cluster that answers nothing but this.
+    fn unreached(why: fn() -> Answer<String>) -> ClusterFacts {
+        let none = || why().expect_err("no answer");
+        ClusterFacts {
+            url: "https://a".to_owned(),
+            version: why(),
+            schemas: Err(none()),
+            own_rights: Err(none()),
+            operators: Err(none()),
+            policies: Err(none()),
+            bindings: Err(none()),
+            namespaces: Vec::new(),
+            absent_namespaces: Vec::new(),
+            operator_namespace: None,
+        }
+    }
+
     #[test]
     fn where_the_apiserver_does_not_answer_nothing_else_is_told() {
-        let facts = ClusterFacts {
-            url: "https://a".to_owned(),
-            version: failed(),
-            schemas: failed(),
-            own_rights: failed(),
-            operators: failed(),
-            policies: failed(),
-            bindings: failed(),
-            namespaces: Vec::new(),
-        };
-        let lines = lines(&facts, 0, "0.1.0", "");
-        assert_eq!(lines.len(), 1);
-        assert_line(&lines[0], Verdict::Fails, "does not answer");
+        let unknown = || Err(NoAnswer::NotAuthenticated);
+        for (facts, says) in [
+            (unreached(failed), "does not answer"),
+            (
+                unreached(unknown),
+                "answers, and does not accept your credentials",
+            ),
+        ] {
+            let lines = lines(&facts, 0, "0.1.0", "");
+            assert_eq!(lines.len(), 1);
+            assert_line(&lines[0], Verdict::Fails, says);
+        }
     }
 }

@@ -11,6 +11,8 @@ pub(super) enum NoAnswer {
     Forbidden(String),
     /// There is no such thing.
     NotFound,
+    /// The apiserver does not know who asks.
+    NotAuthenticated,
     /// The call failed.
     Failed(String),
 }
@@ -37,6 +39,10 @@ pub(super) struct ClusterFacts {
     pub(super) bindings: Answer<Bindings>,
     /// Namespaces that were looked at. Empty: all.
     pub(super) namespaces: Vec<String>,
+    /// Those of them that do not exist.
+    pub(super) absent_namespaces: Vec<String>,
+    /// The namespace in which operators were looked for. `None`: all.
+    pub(super) operator_namespace: Option<String>,
 }
 
 /// The schema of a kind.
@@ -193,6 +199,14 @@ impl OperatorFacts {
             values.extend(set.map(|(_, value)| value.as_str()));
         }
         values.iter().flat_map(|value| value.split(',')).collect()
+    }
+
+    /// Returns its catalog, as `--catalog` names it.
+    pub(super) fn catalog(&self) -> &str {
+        self.values("--catalog")
+            .last()
+            .copied()
+            .unwrap_or("bedrock")
     }
 
     /// Returns what it must be allowed, by its options. Source: docs/cli.md.
@@ -371,6 +385,8 @@ mod tests {
             Some(("system".to_owned(), "lease".to_owned()))
         );
         assert_eq!(operator(&["run"], &[]).lease_name(), None);
+        assert_eq!(operator(&["run"], &[]).catalog(), "bedrock");
+        assert_eq!(operator(&["--catalog=embedded"], &[]).catalog(), "embedded");
     }
 
     #[test]

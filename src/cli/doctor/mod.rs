@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 
 use self::{
     aws::{Needs, Proxies},
-    facts::ClusterFacts,
+    facts::{ClusterFacts, OperatorFacts},
     line::{Check, Line, Report},
     reading::Scope,
 };
@@ -29,7 +29,10 @@ use super::{
     options::{AwsOptions, RegionOptions},
     output,
 };
-use crate::sources::bedrock::{Examination, Timeouts};
+use crate::{
+    catalog::embedded::Embedded,
+    sources::bedrock::{Examination, Timeouts},
+};
 
 /// How often a request to AWS is tried: the second attempt corrects a clock that is wrong.
 const ATTEMPTS: u32 = 2;
@@ -44,7 +47,7 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// Options of `doctor`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  kubectl ipb doctor\n  kubectl ipb doctor --aws-only --region eu-west-1\n  kubectl ipb doctor --cluster-only -n shop --context production\n  kubectl ipb doctor -o json | jq '.lines[] | select(.verdict == \"fails\")'\n  kubectl -n inference-profile-operator exec deployment/inference-profile-operator -- \\\n    /usr/local/bin/inference-profile-operator doctor\n\nThe side of AWS is checked with the credentials of whoever runs this. The last example checks it as the operator. Exit codes: 0\nnothing fails; 1 something fails; 2 bad input."
+    after_help = "Examples:\n  kubectl ipb doctor\n  kubectl ipb doctor --aws-only --region eu-west-1\n  kubectl ipb doctor --cluster-only -n shop --context production\n  kubectl ipb doctor -o json | jq '.lines[] | select(.verdict == \"fails\")'\n  kubectl -n inference-profile-operator exec \\\n    deployment/inference-profile-operator -- \\\n    /usr/local/bin/inference-profile-operator doctor\n\nThe side of AWS is checked with the credentials of whoever runs this. The last example checks it as the operator. Exit codes: 0 nothing fails; 1 something fails; 2 bad input."
 )]
 pub struct DoctorArgs {
     /// Checks the side of AWS alone
@@ -109,7 +112,14 @@ pub(super) async fn run(args: DoctorArgs, out: &mut impl Write) -> Result<u8, Er
         Some(Ok(facts)) => Some(facts),
         _ => None,
     };
-    if let Some(found) = aws? {
+    // Whoever names a region means to ask it.
+    let unneeded = facts
+        .and_then(catalog_without_aws)
+        .filter(|_| args.region.region.is_none());
+    let aws = aws?;
+    if let Some(catalog) = unneeded.filter(|_| aws.is_some()) {
+        lines.push(aws::not_needed(catalog));
+    } else if let Some(found) = aws {
         lines.extend(found.before);
         if let Some(examination) = &found.examination {
             lines.extend(aws::lines(
@@ -165,7 +175,8 @@ async fn aws_side(args: &DoctorArgs) -> Result<Option<AwsSide>, Error> {
             examination: None,
         }));
     };
-    let mut before = vec![aws::region(&region, &found_in)];
+    let absence = Embedded::load().regions().absence(&region);
+    let mut before = vec![aws::region(&region, &found_in, absence)];
     let examination = match args.aws.bedrock(&region, TIMEOUTS, ATTEMPTS).await {
         Ok(bedrock) => Some(bedrock.examine(&region).await),
         Err(error) => {
@@ -202,7 +213,7 @@ async fn cluster_side(args: &DoctorArgs) -> Option<Result<ClusterFacts, Line>> {
             "there is no kubeconfig and no service account: the cluster is left out",
         )),
         Err(error) => Err(Line::fails(Check::Apiserver, super::chain(&error))
-            .next("check KUBECONFIG and --context")),
+            .next("check KUBECONFIG, --context and your login")),
     })
 }
 
@@ -233,6 +244,16 @@ fn needs(facts: Option<&ClusterFacts>) -> Needs {
             operators.any(|operator| operator.is_on("--check-access"))
         }),
     }
+}
+
+/// Returns the catalog of the operators of a cluster, if there are some and none of them asks AWS.
+fn catalog_without_aws(facts: &ClusterFacts) -> Option<&str> {
+    let operators = facts.operators.as_ref().ok()?;
+    let mut catalogs = operators.iter().map(OperatorFacts::catalog);
+    let first = catalogs.next().filter(|catalog| *catalog != "bedrock")?;
+    catalogs
+        .all(|catalog| catalog != "bedrock")
+        .then_some(first)
 }
 
 fn proxies() -> Proxies {

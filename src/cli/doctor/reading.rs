@@ -45,8 +45,8 @@ pub(super) struct Scope {
 pub(super) async fn facts(client: &Client, url: String, scope: Scope) -> ClusterFacts {
     let asking = Asking { client };
     let version = asking.version().await;
-    if let Err(NoAnswer::Failed(why)) = &version {
-        let none = || NoAnswer::Failed(why.clone());
+    if let Err(why @ (NoAnswer::Failed(_) | NoAnswer::NotAuthenticated)) = &version {
+        let none = || why.clone();
         return ClusterFacts {
             url,
             schemas: Err(none()),
@@ -56,15 +56,18 @@ pub(super) async fn facts(client: &Client, url: String, scope: Scope) -> Cluster
             bindings: Err(none()),
             version,
             namespaces: scope.namespaces,
+            absent_namespaces: Vec::new(),
+            operator_namespace: scope.operator_namespace,
         };
     }
     let own = own_rights(&scope.namespaces);
-    let (schemas, own_rights, operators, policies, bindings) = futures::join!(
+    let (schemas, own_rights, operators, policies, bindings, absent_namespaces) = futures::join!(
         asking.schemas(),
         asking.reviewed(&own, None),
         asking.operators(scope.operator_namespace.as_deref()),
         asking.policies(),
         asking.bindings(&scope.namespaces),
+        asking.absent_namespaces(&scope.namespaces),
     );
     ClusterFacts {
         url,
@@ -75,6 +78,8 @@ pub(super) async fn facts(client: &Client, url: String, scope: Scope) -> Cluster
         policies,
         bindings,
         namespaces: scope.namespaces,
+        absent_namespaces,
+        operator_namespace: scope.operator_namespace,
     }
 }
 
@@ -117,13 +122,7 @@ impl Asking<'_> {
             let seconds = CALL_TIMEOUT.as_secs();
             return Err(NoAnswer::Failed(format!("no answer within {seconds} s")));
         };
-        answer.map_err(|error| match error {
-            kube::Error::Api(status) if status.is_not_found() => NoAnswer::NotFound,
-            kube::Error::Api(status) if status.is_forbidden() => {
-                NoAnswer::Forbidden(status.message.clone())
-            }
-            error => NoAnswer::Failed(chain(&error)),
-        })
+        answer.map_err(why_no_answer)
     }
 
     async fn version(&self) -> Answer<String> {
@@ -226,6 +225,18 @@ impl Asking<'_> {
             .collect())
     }
 
+    /// Returns which of these namespaces do not exist. One that may not be read may be there.
+    async fn absent_namespaces(&self, names: &[String]) -> Vec<String> {
+        let mut absent = Vec::new();
+        for name in names {
+            let found = self.get(&format!("/api/v1/namespaces/{name}")).await;
+            if found == Err(NoAnswer::NotFound) {
+                absent.push(name.clone());
+            }
+        }
+        absent
+    }
+
     async fn bindings(&self, namespaces: &[String]) -> Answer<Bindings> {
         let places: Vec<String> = match namespaces {
             [] => vec![String::new()],
@@ -255,6 +266,19 @@ impl Asking<'_> {
             }
         }
         Ok(found)
+    }
+}
+
+/// Returns what an error says of what was asked.
+fn why_no_answer(error: kube::Error) -> NoAnswer {
+    match error {
+        // An apiserver that does not know a group answers in plain text, without the reason NotFound.
+        kube::Error::Api(status) if status.code == 404 => NoAnswer::NotFound,
+        kube::Error::Api(status) if status.code == 401 => NoAnswer::NotAuthenticated,
+        kube::Error::Api(status) if status.is_forbidden() => {
+            NoAnswer::Forbidden(status.message.clone())
+        }
+        error => NoAnswer::Failed(chain(&error)),
     }
 }
 
@@ -380,6 +404,8 @@ fn binding(binding: &Value) -> BindingFacts {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
 
     #[test]
@@ -421,6 +447,25 @@ mod tests {
         }));
         assert!(found.suspended && found.application && found.fresh.is_none());
         assert_eq!(found.ready.expect("Ready").reason, "Bound");
+    }
+
+    #[test]
+    fn answers_of_an_apiserver() {
+        let answer = |code, message: &str, reason: &str| {
+            why_no_answer(kube::Error::Api(
+                Status::failure(message, reason).with_code(code).boxed(),
+            ))
+        };
+        // As kube makes it of an answer that is no Status.
+        let plain = "Failed to parse error data";
+        assert_eq!(answer(404, "404 page not found", plain), NoAnswer::NotFound);
+        assert_eq!(answer(404, "", plain), NoAnswer::NotFound);
+        let of_401 = answer(401, "Unauthorized", "Unauthorized");
+        assert_eq!(of_401, NoAnswer::NotAuthenticated);
+        let of_403 = answer(403, "jane cannot", "Forbidden");
+        assert_eq!(of_403, NoAnswer::Forbidden("jane cannot".to_owned()));
+        let of_500 = answer(500, "etcd is away", "InternalError");
+        assert_eq!(of_500, NoAnswer::Failed("etcd is away".to_owned()));
     }
 
     #[test]

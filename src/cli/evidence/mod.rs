@@ -294,7 +294,10 @@ fn failed(what: &str) -> impl FnOnce(ListError) -> Error {
     let what = what.to_owned();
     move |error| Error::Listing {
         what,
-        source: error.into(),
+        source: match error {
+            ListError::Failed(error) => error.into(),
+            error @ ListError::Late(_) => error.into(),
+        },
     }
 }
 

@@ -43,7 +43,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     group(clap::ArgGroup::new("subject").required(true)),
-    after_help = "Examples:\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333\n  inference-profile-operator iam-policy --model amazon.nova-pro-v1:0 --geography eu --region eu-west-1 \\\n    --account 111122223333 -o hcl\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333 --trust irsa \\\n    --service-account shop/chat --oidc-provider oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE\n  inference-profile-operator iam-policy --operator --account 111122223333 --trust pod-identity\n  inference-profile-operator iam-policy --guardrail --allowed-regions @eu\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333 --scp root.json --scp ou.json"
+    after_help = "Examples:\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333\n  inference-profile-operator iam-policy --model amazon.nova-pro-v1:0 \\\n    --geography eu --region eu-west-1 \\\n    --account 111122223333 -o hcl\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333 \\\n    --trust irsa \\\n    --service-account shop/chat \\\n    --oidc-provider oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE\n  inference-profile-operator iam-policy --operator --account 111122223333 \\\n    --trust pod-identity\n  inference-profile-operator iam-policy --guardrail --allowed-regions @eu\n  inference-profile-operator iam-policy -f bindings/ --account 111122223333 \\\n    --scp root.json --scp ou.json"
 )]
 pub struct IamPolicyArgs {
     /// Bindings: file, folder (its *.yaml, *.yml and *.json files) or - for standard input; repeatable

@@ -50,6 +50,9 @@ pub(super) struct Page {
     /// Whether the status is about the current spec.
     current: bool,
     suspended: bool,
+    /// When somebody deleted it, if it is not gone yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_timestamp: Option<String>,
     asks_for: AsksFor,
     conditions: Vec<ConditionLine>,
     profile: Option<ProfileStatus>,
@@ -161,6 +164,11 @@ impl Page {
             current: status.observed_generation.is_some()
                 && status.observed_generation == binding.metadata.generation,
             suspended: spec.suspend.unwrap_or_default(),
+            deletion_timestamp: binding
+                .metadata
+                .deletion_timestamp
+                .as_ref()
+                .map(|time| time.0.to_string()),
             asks_for: AsksFor {
                 class: spec.class_name.clone(),
                 stage: None,
@@ -288,6 +296,14 @@ impl Page {
             "Binding",
             &format!("{}/{}{suspended}", self.namespace, self.name),
         );
+        if let Some(since) = &self.deletion_timestamp {
+            lines.field(
+                "Deleted",
+                &format!(
+                    "{since}: it goes when the operator has let go of its targets; `kubectl describe ipb` says why it does not"
+                ),
+            );
+        }
         if !self.current {
             lines.field(
                 "Status",
@@ -633,6 +649,7 @@ fn restarts(binding: &InferenceProfileBinding) -> Vec<RestartLine> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     use super::*;
@@ -754,6 +771,19 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_binding_that_waits_for_its_deletion_says_so() {
+        let mut binding = bound();
+        let time = "2026-11-28T13:00:00Z".parse().expect("a time");
+        binding.metadata.deletion_timestamp = Some(Time(time));
+        let page = page(&binding, &no_limit(), &["eu-west-1"]);
+        let mut out = Vec::new();
+        page.print(&mut out).expect("printed");
+        let text = String::from_utf8(out).expect("text");
+        let line = "Deleted:      2026-11-28T13:00:00Z: it goes when";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ async fn all_is_well() {
         ("endpoint", "127.0.0.1:"),
         ("clock", "agrees with AWS's"),
         ("list-profiles", "5 system-defined profiles"),
-        ("list-applications", "1 application profiles"),
+        ("list-applications", "1 application profile"),
         ("list-models", &models),
         ("model-availability", "is told"),
     ] {
