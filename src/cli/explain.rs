@@ -31,7 +31,7 @@ use super::{
 /// Options of `explain`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography eu --region eu-west-1\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography jp --fallback apac --region ap-northeast-1 \\\n    --allowed-regions @jp\n  inference-profile-operator explain --class chat -f class.yaml -n shop --region eu-west-1\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography eu --region eu-west-1 -o json | jq .candidates\n\nExit codes: 0 supported and within the limit; 1 the catalog can't be listed; 2 bad input; 3 not supported, not within the limit,\nor the life of the model has ended or ends too soon."
+    after_help = "Examples:\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography eu --region eu-west-1\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography jp --fallback apac --region ap-northeast-1 \\\n    --allowed-regions @jp\n  inference-profile-operator explain --class chat -f class.yaml -n shop --region eu-west-1\n  inference-profile-operator explain amazon.nova-pro-v1:0 --geography eu --region eu-west-1 -o json | jq .candidates\n\nExit codes: 0 supported and within the limit; 1 the catalog can't be listed; 2 bad input; 3 not supported, not within the limit, or the life of the model has ended or ends too soon."
 )]
 pub struct ExplainArgs {
     /// Foundation model ID

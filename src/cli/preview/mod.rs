@@ -47,7 +47,7 @@ use crate::{
 /// Options of `preview`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  inference-profile-operator preview -f class.yaml --catalog bedrock\n  inference-profile-operator preview -f class.yaml -f namespaces.yaml -o json\n  inference-profile-operator preview -f bindings/ -n shop --context production\n  inference-profile-operator preview -f new/ --against old/ --region eu-west-1\n\nWhat is in the files takes the place of what is in the cluster. Give the options of the operator: --catalog, and the limit,\naccount and region that it has. Exit codes: 0 nothing is lost; 1 something could not be read or judged; 2 bad input; 3 a\nbinding would lose its Ready or its value, or a new one would not be Ready.\n\nRights: list inferenceprofilebindings, inferenceprofileclasses, namespaces and configmaps."
+    after_help = "Examples:\n  inference-profile-operator preview -f class.yaml --catalog bedrock\n  inference-profile-operator preview -f class.yaml -f namespaces.yaml -o json\n  inference-profile-operator preview -f bindings/ -n shop --context production\n  inference-profile-operator preview -f new/ --against old/ --region eu-west-1\n\nWhat is in the files takes the place of what is in the cluster. Give the options of the operator: --catalog, and the limit, account and region that it has. Exit codes: 0 nothing is lost; 1 something could not be read or judged; 2 bad input; 3 a binding would lose its Ready or its value, or a new one would not be Ready.\n\nRights: list inferenceprofilebindings, inferenceprofileclasses, namespaces and configmaps."
 )]
 pub struct PreviewArgs {
     /// Classes, bindings and Namespaces as they would be: file, folder or - for standard input; repeatable

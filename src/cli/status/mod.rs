@@ -32,7 +32,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Options of `status`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  kubectl ipb status chat\n  kubectl ipb status chat -n shop --context production\n  kubectl ipb status chat -n shop --catalog bedrock --allowed-regions @eu\n  kubectl ipb status chat -n shop -o json | jq .candidates\n\nWhat is written is read from the cluster. Candidates are judged here, by --catalog: give --catalog, --region and\n--allowed-regions as the operator has them. Exit codes: 0 the binding is Ready; 1 the cluster can't be read; 2 bad input, or no\nsuch binding; 3 it is not Ready.\n\nRights: get inferenceprofilebindings; for candidates and limits get namespaces and inferenceprofileclasses too."
+    after_help = "Examples:\n  kubectl ipb status chat\n  kubectl ipb status chat -n shop --context production\n  kubectl ipb status chat -n shop --catalog bedrock --allowed-regions @eu\n  kubectl ipb status chat -n shop -o json | jq .candidates\n\nWhat is written is read from the cluster. Candidates are judged here, by --catalog: give --catalog, --region and --allowed-regions as the operator has them. Exit codes: 0 the binding is Ready; 1 the cluster can't be read; 2 bad input, or no such binding; 3 it is not Ready.\n\nRights: get inferenceprofilebindings; for candidates and limits get namespaces and inferenceprofileclasses too."
 )]
 pub struct StatusArgs {
     /// Name of the binding
