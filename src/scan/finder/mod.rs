@@ -299,7 +299,9 @@ fn application_profile(text: &[u8], start: usize, end: usize) -> Option<Token> {
         return None;
     }
     let resource = decoded(&text[start..id + length]);
-    let (arn, region) = arn(text, start, &resource)?;
+    // Of one whose account is a variable, the resource is taken.
+    let (arn, region) =
+        arn(text, start, &resource).or_else(|| Some((start, region_before(text, start)?)))?;
     region.is_some().then_some(Token {
         start: arn,
         end: id + length,

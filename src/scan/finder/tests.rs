@@ -222,6 +222,11 @@ fn what_is_named() {
         ),
         // ARNs that are still templates or patterns.
         (
+            "arn:aws:bedrock:eu-west-1:${AWS::AccountId}:application-inference-profile/abc",
+            Named::ApplicationProfile,
+            Some(Some(region.clone())),
+        ),
+        (
             "arn:aws:bedrock:eu-west-1:${data.aws_caller_identity.current.account_id}:inference-profile/eu.anthropic.claude-sonnet-5-5",
             profile("eu"),
             Some(Some(region.clone())),
