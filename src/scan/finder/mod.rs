@@ -300,8 +300,8 @@ fn application_profile(text: &[u8], start: usize, end: usize) -> Option<Token> {
     }
     let resource = decoded(&text[start..id + length]);
     // Of one whose account is a variable, the resource is taken.
-    let (arn, region) =
-        arn(text, start, &resource).or_else(|| Some((start, region_before(text, start)?)))?;
+    let (arn, region) = arn(text, start, &resource)
+        .or_else(|| Some((start, Some(region_part(text, start)?.parse().ok()?))))?;
     region.is_some().then_some(Token {
         start: arn,
         end: id + length,
@@ -324,17 +324,16 @@ fn arn_before(text: &[u8], id_start: usize, named: &Named) -> Option<(usize, Opt
     if let Some(whole) = arn(text, start, &format!("{kind}{id}")) {
         return Some(whole);
     }
-    match (region_before(text, start), named) {
-        (Some(region), _) => Some((id_start, region)),
-        // A model has this before it in ARNs alone, whatever they are composed of.
-        (None, Named::Model(_)) => Some((id_start, None)),
-        (None, _) => None,
-    }
+    let part = region_part(text, start).unwrap_or_default();
+    let region = part.parse().ok();
+    // A model has this before it in ARNs alone, whatever they are composed of.
+    let is_one = region.is_some() || part.contains('*') || matches!(named, Named::Model(_));
+    is_one.then_some((id_start, region))
 }
 
-/// Returns the region of an ARN that is not whole, such as `arn:aws:bedrock:eu-west-1:${ACCOUNT}:` or `arn:aws:bedrock:*:*:`, and
-/// no region where that is a pattern. Returns `None` if it does not tell its region.
-fn region_before(text: &[u8], resource_start: usize) -> Option<Option<Region>> {
+/// Returns what stands for the region in an ARN of Bedrock that is not whole, such as `arn:aws:bedrock:eu-west-1:${ACCOUNT}:` or
+/// `arn:aws:bedrock:*:*:`.
+fn region_part(text: &[u8], resource_start: usize) -> Option<String> {
     let least = resource_start.saturating_sub(ARN_HEAD);
     let head = decoded(&text[least..resource_start]);
     let line = head.rsplit('\n').next().unwrap_or_default();
@@ -353,10 +352,7 @@ fn region_before(text: &[u8], resource_start: usize) -> Option<Option<Region>> {
     let [_, _, "bedrock", region, _, ""] = parts[..] else {
         return None;
     };
-    if region.contains('*') {
-        return Some(None);
-    }
-    region.parse().ok().map(Some)
+    Some(region.to_owned())
 }
 
 /// Returns where the ARN of a resource begins that stands at `resource_start`, and its region.
