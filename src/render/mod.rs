@@ -504,12 +504,13 @@ fn available(models: &Models<Values<'_>>) -> String {
         Models::Several(several) => {
             /// The most names that a message lists.
             const SHOWN: usize = 4;
-            let names = several.iter().take(SHOWN).map(|(name, _)| &**name);
-            let names: Vec<&str> = names
-                .chain((several.len() > SHOWN).then_some("..."))
+            let names = several.iter().take(SHOWN);
+            let names = names.map(|(name, _)| format!("models[\"{name}\"]"));
+            let names: Vec<String> = names
+                .chain((several.len() > SHOWN).then(|| "...".to_owned()))
                 .collect();
             format!(
-                "models, to loop over or with one of the names {}: .name, .id, .arn (with an account), {OF_ROUTE}, .invocation.id, .application.arn (with its application)",
+                "models, a list to loop over, and {}; of each .name, .id, .arn (with an account), {OF_ROUTE}, .invocation.id, .application.arn (with its application)",
                 names.join(", ")
             )
         }
@@ -751,6 +752,20 @@ mod tests {
             let error = template(source).expect_err(source).to_string();
             assert!(error.contains(part), "{source}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_known_of_several_models_is_told() {
+        let route = route();
+        let values = Values {
+            route: &route,
+            account: None,
+            application: None,
+        };
+        let models = Models::several(["haiku", "small-fast"].map(|name| (Arc::from(name), values)));
+        let error = render_template("f", "{{ profile.id }}", &models).expect_err("several");
+        let says = r#"models, a list to loop over, and models["haiku"], models["small-fast"]; of each .name, .id,"#;
+        assert!(error.to_string().contains(says), "{error}");
     }
 
     /// Each of these would run for hours, or take all memory.
