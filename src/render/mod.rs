@@ -101,9 +101,10 @@ const TEMPLATE_BRACKETS: usize = 16;
 /// Most `elif` in one template: the engine nests them, too.
 const TEMPLATE_BRANCHES: usize = 64;
 
-/// Most `+` in the expressions of one template. The engine adds lists without steps: each `+` can double a list, and printing one
-/// takes a time that no budget of steps bounds.
-const TEMPLATE_SUMS: usize = 4;
+/// Most `+`, and commas and colons in brackets that hold more than constants, in one template. The engine counts the steps of making a list, but
+/// none for the lists in it: each of these can double what is printed or compared, which takes a time and a memory that no budget
+/// of steps bounds.
+const TEMPLATE_COPIES: usize = 4;
 
 /// Says why the content of a target cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -254,33 +255,89 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(TEMPLATE_FUEL));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    // Both let lists grow without steps: one over the turns of a loop, the other beside `+`.
+    // All let lists grow without steps: one over the turns of a loop, the others beside `+`.
     environment.remove_global("namespace");
-    environment.remove_filter("chain");
+    for filter in ["batch", "chain", "groupby", "slice", "zip"] {
+        environment.remove_filter(filter);
+    }
     environment
 });
+
+/// What is open in a template: a statement, or brackets of any kind in it.
+#[derive(Default)]
+struct Open {
+    /// Commas, and in a mapping colons: a key may be a list, too.
+    separators: usize,
+    is_mapping: bool,
+    /// Whether there is more in it than constants.
+    holds_values: bool,
+    /// Whether it holds what `map` is given.
+    is_of_map: bool,
+    /// Whether its commas separate names that it binds.
+    binds: bool,
+}
+
+impl Open {
+    /// Returns how often a value is copied.
+    fn copies(&self) -> usize {
+        let copies = self.holds_values && !self.binds;
+        if copies { self.separators } else { 0 }
+    }
+}
 
 /// Says what in a template could grow a list or the stack beyond any bound, or `None` if nothing could. The engine's own lexer reads
 /// it, so that nothing is code to the one and text to the other.
 fn unbounded(template: &str) -> Option<String> {
-    let (mut sums, mut branches, mut in_block, mut open) = (0, 0, 0, 0_usize);
+    let (mut copies, mut branches, mut in_block) = (0, 0, 0);
+    let mut statement = Open::default();
+    let mut brackets: Vec<Open> = Vec::new();
+    let mut after = Token::VariableStart;
     // What the lexer refuses is refused when the template is compiled.
     for (token, _) in tokenize(template, false, SyntaxConfig::default()).map_while(Result::ok) {
         in_block += 1;
-        match token {
-            Token::VariableStart | Token::BlockStart => (in_block, open) = (0, 0),
-            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => open += 1,
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
-                open = open.saturating_sub(1);
+        let here = brackets.last_mut().unwrap_or(&mut statement);
+        match &token {
+            Token::VariableStart | Token::BlockStart => {
+                (in_block, statement) = (0, Open::default());
+                brackets.clear();
             }
-            Token::Plus => sums += 1,
-            Token::Ident("elif") => branches += 1,
+            Token::VariableEnd | Token::BlockEnd => copies += statement.copies(),
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => brackets.push(Open {
+                is_mapping: matches!(token, Token::BraceOpen),
+                is_of_map: matches!(after, Token::Ident("map")),
+                ..Open::default()
+            }),
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
+                if let Some(closed) = brackets.pop() {
+                    copies += closed.copies();
+                    let around = brackets.last_mut().unwrap_or(&mut statement);
+                    around.holds_values |= closed.holds_values;
+                }
+            }
+            Token::Comma if here.is_of_map => {
+                return Some(
+                    "gives map more than one argument: use a loop in its place".to_owned(),
+                );
+            }
+            Token::Comma => here.separators += 1,
+            Token::Colon if here.is_mapping => here.separators += 1,
+            Token::Plus => copies += 1,
+            Token::Mul | Token::Pow => {
+                return Some("has a * in an expression: write out what it makes".to_owned());
+            }
             Token::Ident("recursive") => {
                 return Some("has a recursive loop: use plain loops".to_owned());
             }
+            Token::Ident("true" | "false" | "none" | "True" | "False" | "None") => {}
+            Token::Ident(name) => {
+                branches += usize::from(*name == "elif");
+                here.holds_values = true;
+                here.binds |= matches!(after, Token::BlockStart) && matches!(*name, "for" | "with");
+            }
             _ => {}
         }
-        if open > TEMPLATE_BRACKETS {
+        after = token;
+        if brackets.len() > TEMPLATE_BRACKETS {
             return Some(format!(
                 "has an expression with more than {TEMPLATE_BRACKETS} brackets within each other: divide it by {{% set %}}"
             ));
@@ -296,8 +353,10 @@ fn unbounded(template: &str) -> Option<String> {
             "has {branches} elif, and may have {TEMPLATE_BRANCHES}: use fewer"
         ));
     }
-    (sums > TEMPLATE_SUMS).then(|| {
-        format!("has {sums} + in its expressions, and may have {TEMPLATE_SUMS}: join texts by ~")
+    (copies > TEMPLATE_COPIES).then(|| {
+        format!(
+            "has {copies} + and commas between values in its expressions, and may have {TEMPLATE_COPIES}: join texts by ~, and put constants alone into lists"
+        )
     })
 }
 
@@ -445,12 +504,13 @@ fn available(models: &Models<Values<'_>>) -> String {
         Models::Several(several) => {
             /// The most names that a message lists.
             const SHOWN: usize = 4;
-            let names = several.iter().take(SHOWN).map(|(name, _)| &**name);
-            let names: Vec<&str> = names
-                .chain((several.len() > SHOWN).then_some("..."))
+            let names = several.iter().take(SHOWN);
+            let names = names.map(|(name, _)| format!("models[\"{name}\"]"));
+            let names: Vec<String> = names
+                .chain((several.len() > SHOWN).then(|| "...".to_owned()))
                 .collect();
             format!(
-                "models, to loop over or with one of the names {}: .name, .id, .arn (with an account), {OF_ROUTE}, .invocation.id, .application.arn (with its application)",
+                "models, a list to loop over, and {}; of each .name, .id, .arn (with an account), {OF_ROUTE}, .invocation.id, .application.arn (with its application)",
                 names.join(", ")
             )
         }
@@ -694,22 +754,77 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_known_of_several_models_is_told() {
+        let route = route();
+        let values = Values {
+            route: &route,
+            account: None,
+            application: None,
+        };
+        let models = Models::several(["haiku", "small-fast"].map(|name| (Arc::from(name), values)));
+        let error = render_template("f", "{{ profile.id }}", &models).expect_err("several");
+        let says = r#"models, a list to loop over, and models["haiku"], models["small-fast"]; of each .name, .id,"#;
+        assert!(error.to_string().contains(says), "{error}");
+    }
+
     /// Each of these would run for hours, or take all memory.
     #[test]
     fn lists_can_not_grow_without_bound() {
         let doubled = "{% set a = ['x'] %}".to_owned() + &"{% set a = a + a %}".repeat(60);
         let looped = "{% set n = namespace(s=['x']) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}";
         let recursive = "{% for y in [['x']] recursive %}{% if loop.depth < 60 %}{{ loop([y + y]) }}{% else %}{{ y }}{% endif %}{% endfor %}";
+        let list = |expression: &str| {
+            let doubled = format!("{{% set a = {expression} %}}").repeat(60);
+            format!("{{% set a = ['x'] %}}{doubled}{{{{ a|string|length }}}}")
+        };
+        let nested = |start: &str, end: &str| {
+            let (starts, ends) = (start.repeat(60), end.repeat(60));
+            format!("{{% set a = ['x'] %}}{starts}{{{{ a|string|length }}}}{ends}")
+        };
         let chained = "{% set a = ['x'] %}".to_owned() + &"{% set a = a|chain(a) %}".repeat(60);
         for (template, says) in [
             (
                 doubled + "{{ a }}",
-                "has 60 + in its expressions, and may have 4",
+                "has 60 + and commas between values in its expressions, and may have 4",
+            ),
+            (list("[a, a]"), "has 60 +"),
+            (list("(a, a)"), "has 60 +"),
+            (list("a, a"), "has 60 +"),
+            (list("{'x': a, 'y': a}"), "has 180 +"),
+            (list("{a: a}"), "has 60 +"),
+            (list("[{'x': a}]|groupby('x')|list"), "has 60 +"),
+            ("{{ [{'x': 1}]|groupby('x') }}".to_owned(), "unknown filter"),
+            (list("dict(x=a, y=a)"), "has 60 +"),
+            (list("[['x', a[0]], [a]]"), "has 120 +"),
+            (
+                nested("{% for a in [[a, a]] %}", "{% endfor %}"),
+                "has 60 +",
+            ),
+            (nested("{% with a = [a, a] %}", "{% endwith %}"), "has 60 +"),
+            (list("[a] * 1000"), "has a *"),
+            (list("[1]|map(**{'default': a})"), "has a *"),
+            (
+                "{{ [1]|batch(1000, [])|list }}".to_owned(),
+                "unknown filter",
+            ),
+            (
+                "{{ [1]|slice(1000, [])|list }}".to_owned(),
+                "unknown filter",
+            ),
+            (list("a|zip(a)|list"), "unknown filter"),
+            (
+                list("range(1000)|map(attribute='x', default=a)|list"),
+                "more than one argument",
+            ),
+            (
+                list("range(1000)|map('default', a, true)|list"),
+                "more than one argument",
             ),
             (looped.to_owned(), "unknown function"),
             (recursive.to_owned(), "has a recursive loop"),
             (chained + "{{ a }}", "unknown filter"),
-            ("{{ 'x' * 1000000000 }}".to_owned(), "too many steps"),
+            ("{{ 'x' * 1000000000 }}".to_owned(), "has a *"),
             ("{{ range(1000000000)|list }}".to_owned(), ""),
             (
                 "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"
@@ -763,12 +878,21 @@ mod tests {
         }
         let ifs = "{% if 1 %}".repeat(780) + &"{% endif %}".repeat(780);
         let _ = template(&ifs);
+        let nested = "{% set a = [1] %}".to_owned() + &"{% set a = [a] %}".repeat(900);
+        for end in [
+            "{{ a }}",
+            "{{ a|string }}",
+            "{{ a == [a] }}",
+            "{{ a|sort }}",
+        ] {
+            let _ = template(&format!("{nested}{end}"));
+        }
         let fors = "{% for a in [1] %}".repeat(400) + &"{% endfor %}".repeat(400);
         let _ = template(&fors);
     }
 
     #[test]
-    fn what_only_looks_like_a_sum_counts_as_text() {
+    fn what_does_not_grow_a_list_may_be_used() {
         for (source, expected) in [
             ("1+1+1+1+1+1", "1+1+1+1+1+1"),
             ("{{ '+++++++' }}", "+++++++"),
@@ -780,6 +904,26 @@ mod tests {
             ("{{ {'a': {'b': 1}}['a']['b'] }}", "1"),
             ("{{ 1 + 2 }}{{ \"it's +\" ~ '\\'+' }}", "3it's +'+"),
             ("{%+ if true +%}a{% endif %}", "a"),
+            (
+                "{% for a in ['a', 'b', ['c', 'd', 1, true], {'e': 1, 'f': 2}, 'g'] %}{{ loop.index }}{% endfor %}",
+                "12345",
+            ),
+            (
+                "{{ 'abc'|replace('a', 'b')|replace('b', 'c')|replace('c', 'd')|replace('d', 'e')|replace('e', 'f')|default('x', true) }}",
+                "fff",
+            ),
+            (
+                "{% for k, v in {'a': 1, 'b': 2}|items %}{{ k }}{{ v }}{% endfor %}",
+                "a1b2",
+            ),
+            (
+                "{% with a=1, b=2, c=3, d=4, e=5, f=6 %}{{ f }}{% endwith %}",
+                "6",
+            ),
+            (
+                "{{ [profile.id, profile.provider, profile.geography]|map('length')|join(',') }}",
+                "44,9,2",
+            ),
         ] {
             assert_eq!(template(source).as_deref(), Ok(expected), "{source}");
         }

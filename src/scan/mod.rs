@@ -142,7 +142,7 @@ impl Named {
 pub struct Reference {
     /// What is named.
     pub named: Named,
-    /// Whether it is named by an ARN, and which region that has.
+    /// Whether it is named by an ARN, and which region that has: none where it is left out, a pattern or a template.
     pub arn: Option<Option<Region>>,
 }
 

@@ -342,6 +342,24 @@ fn two_hundred_planted_ones_are_found() {
 }
 
 #[test]
+fn files_in_utf_16_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "\u{feff}a: \u{fc}\r\nb: amazon.nova-pro-v1:0\r\n";
+    let units = || text.encode_utf16();
+    let little: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
+    for (name, bytes) in [("big", big), ("little", little)] {
+        write(folder.path(), name, bytes);
+    }
+    let output = scan_in(folder.path(), &[".", "--fail-on", "any"], "");
+    assert_eq!(output.code, Some(3), "{output:#?}");
+    assert_eq!(
+        output.stdout,
+        "big\n  2:4  HardCoded  amazon.nova-pro-v1:0\n\nlittle\n  2:4  HardCoded  amazon.nova-pro-v1:0\n"
+    );
+}
+
+#[test]
 fn folders_are_read_as_git_sees_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let id = "amazon.nova-pro-v1:0";

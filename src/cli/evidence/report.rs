@@ -362,7 +362,10 @@ pub(super) fn table(report: &Report) -> String {
         };
         table.add_row([
             within.to_owned(),
-            format!("{}/{}", binding.namespace, binding.name),
+            match &binding.model_name {
+                None => format!("{}/{}", binding.namespace, binding.name),
+                Some(model) => format!("{}/{} ({model})", binding.namespace, binding.name),
+            },
             of_profile(binding, |p| p.id.clone()),
             of_profile(binding, |p| p.destination_regions.join(" ")),
             limits_text(&binding.limits),
@@ -629,6 +632,10 @@ mod tests {
                 (Some("gone"), "", None, true),
             ]
         );
+        let table = table(&report(reports));
+        for row in ["shop/chat (a)", "shop/chat (b)", "shop/chat (gone)"] {
+            assert!(table.contains(row), "{table}");
+        }
     }
 
     #[test]

@@ -126,7 +126,9 @@ fn scan_one(
         scanned.lock().passed_over += 1;
         return;
     }
-    let found = finder.find(read.bytes, BOUNDS);
+    let decoded = from_utf16(read.bytes);
+    let text = decoded.as_ref().map_or(read.bytes, String::as_bytes);
+    let found = finder.find(text, BOUNDS);
     let place = Place {
         name: name.into(),
         field: None,
@@ -137,6 +139,27 @@ fn scan_one(
         scanned.incomplete.push(format!(
             "{name} has more than {MOST_BYTES} bytes: those after them are not read"
         ));
+    }
+}
+
+/// Returns the text of a file in UTF-16, or `None` if it is not.
+fn from_utf16(bytes: &[u8]) -> Option<String> {
+    let unit = utf16(bytes)?;
+    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+    let characters = char::decode_utf16(units);
+    Some(
+        characters
+            .map(|it| it.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect(),
+    )
+}
+
+/// Says how to read the units of a file in UTF-16, as PowerShell writes them, by its byte order mark.
+fn utf16(bytes: &[u8]) -> Option<fn([u8; 2]) -> u16> {
+    match bytes {
+        [0xff, 0xfe, ..] => Some(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => Some(u16::from_be_bytes),
+        _ => None,
     }
 }
 
@@ -178,7 +201,8 @@ impl Buffer {
             };
             if length < TELLING_BYTES {
                 let telling = &self.0[length..(length + read).min(TELLING_BYTES)];
-                is_binary = memchr::memchr(0, telling).is_some();
+                let is_utf16 = utf16(&self.0[..length + read]).is_some();
+                is_binary = !is_utf16 && memchr::memchr(0, telling).is_some();
             }
             length += read;
             if is_binary {

@@ -21,8 +21,8 @@ pub const IGNORE_MARKER: &str = "ipo-scan: ignore";
 
 /// The part of an ARN before the ID of an application inference profile.
 const APPLICATION: &str = "application-inference-profile";
-/// Most bytes of an ARN before its resource.
-const ARN_HEAD: usize = 128;
+/// Most bytes of an ARN before its resource: those of Terraform have long variables in them.
+const ARN_HEAD: usize = 256;
 /// Most bytes of what stands before a model.
 const PREFIX: usize = 64;
 /// Providers whose models have IDs of the same form in other clouds: Oracle's Generative AI service calls its models
@@ -299,7 +299,9 @@ fn application_profile(text: &[u8], start: usize, end: usize) -> Option<Token> {
         return None;
     }
     let resource = decoded(&text[start..id + length]);
-    let (arn, region) = arn(text, start, &resource)?;
+    // Of one whose account is a variable, the resource is taken.
+    let (arn, region) = arn(text, start, &resource)
+        .or_else(|| Some((start, Some(region_part(text, start)?.parse().ok()?))))?;
     region.is_some().then_some(Token {
         start: arn,
         end: id + length,
@@ -310,15 +312,47 @@ fn application_profile(text: &[u8], start: usize, end: usize) -> Option<Token> {
     })
 }
 
-/// Returns where the ARN begins that has this ID as its resource, and its region.
-fn arn_before(text: &[u8], id_start: usize, id: &Named) -> Option<(usize, Option<Region>)> {
-    let (kind, id) = match id {
+/// Returns where the ARN begins that has this ID as its resource, and its region. Of an ARN that is a pattern or a template, only
+/// the ID is taken.
+fn arn_before(text: &[u8], id_start: usize, named: &Named) -> Option<(usize, Option<Region>)> {
+    let (kind, id) = match named {
         Named::Model(model) => ("foundation-model/", model.as_str()),
         Named::Profile { id, .. } => ("inference-profile/", id.as_str()),
         Named::ApplicationProfile => return None,
     };
     let start = ends_with(&text[..id_start], kind)?;
-    arn(text, start, &format!("{kind}{id}"))
+    if let Some(whole) = arn(text, start, &format!("{kind}{id}")) {
+        return Some(whole);
+    }
+    let part = region_part(text, start).unwrap_or_default();
+    let region = part.parse().ok();
+    // A model has this before it in ARNs alone, whatever they are composed of.
+    let is_one = region.is_some() || part.contains('*') || matches!(named, Named::Model(_));
+    is_one.then_some((id_start, region))
+}
+
+/// Returns what stands for the region in an ARN of Bedrock that is not whole, such as `arn:aws:bedrock:eu-west-1:${ACCOUNT}:` or
+/// `arn:aws:bedrock:*:*:`.
+fn region_part(text: &[u8], resource_start: usize) -> Option<String> {
+    let least = resource_start.saturating_sub(ARN_HEAD);
+    let head = decoded(&text[least..resource_start]);
+    let line = head.rsplit('\n').next().unwrap_or_default();
+    let arn = &line[line.rfind("arn:")?..];
+    let mut open = 0_usize;
+    // What is in braces is a variable, which may have colons: ${AWS::AccountId}.
+    let ends_part = |c| {
+        match c {
+            '{' => open += 1,
+            '}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        c == ':' && open == 0
+    };
+    let parts: Vec<&str> = arn.split(ends_part).collect();
+    let [_, _, "bedrock", region, _, ""] = parts[..] else {
+        return None;
+    };
+    Some(region.to_owned())
 }
 
 /// Returns where the ARN of a resource begins that stands at `resource_start`, and its region.
@@ -338,11 +372,12 @@ fn arn(text: &[u8], resource_start: usize, resource: &str) -> Option<(usize, Opt
     begins(text, least + start).then_some((least + start, arn.region))
 }
 
-/// Returns where the end of a text begins, if it is this one or its percent-encoded form.
+/// Returns where the end of a text begins, if it is this one, or has its `/` percent-encoded or as JSON may have it.
 fn ends_with(text: &[u8], end: &str) -> Option<usize> {
     let plain = end.strip_suffix('/').unwrap_or(end);
-    [end.to_owned(), format!("{plain}%2F"), format!("{plain}%2f")]
+    ["/", "%2F", "%2f", "\\/"]
         .into_iter()
+        .map(|slash| format!("{plain}{slash}"))
         .find(|end| text.ends_with(end.as_bytes()))
         .map(|end| text.len() - end.len())
 }
@@ -548,10 +583,13 @@ impl<'t> Place<'t> {
     }
 }
 
-/// Says whether a line separates documents: `---`, a fence of Markdown, or an end of a here-document.
+/// Says whether a line separates documents: `---`, the next object of a list, a fence of Markdown, or an end of a here-document.
 fn is_separator(line: &[u8]) -> bool {
+    // Not indented: an object's owners are a list of such lines, too.
+    let begins_object = line.starts_with(b"- apiVersion:");
     let line = line.trim_ascii();
-    line.starts_with(b"---")
+    begins_object
+        || line.starts_with(b"---")
         || line.starts_with(b"```")
         || memchr::memmem::find(line, b"<<").is_some()
         || (line.len() >= 3 && line.iter().all(|b| b.is_ascii_uppercase() || *b == b'_'))

@@ -220,10 +220,66 @@ fn what_is_named() {
             Named::ApplicationProfile,
             Some(Some(region.clone())),
         ),
-        // An ARN that is still a template tells no region.
+        // ARNs that are still templates or patterns.
+        (
+            "arn:aws:bedrock:eu-west-1:${AWS::AccountId}:application-inference-profile/abc",
+            Named::ApplicationProfile,
+            Some(Some(region.clone())),
+        ),
+        (
+            "arn:aws:bedrock:eu-west-1:${data.aws_caller_identity.current.account_id}:inference-profile/eu.anthropic.claude-sonnet-5-5",
+            profile("eu"),
+            Some(Some(region.clone())),
+        ),
+        (
+            "arn:${AWS::Partition}:bedrock:eu-west-1:${AWS::AccountId}:inference-profile/eu.anthropic.claude-sonnet-5-5",
+            profile("eu"),
+            Some(Some(region.clone())),
+        ),
+        (
+            "arn:aws:bedrock:eu-west-1:{{ .Values.account }}:inference-profile/eu.anthropic.claude-sonnet-5-5",
+            profile("eu"),
+            Some(Some(region.clone())),
+        ),
+        (
+            "arn:*:bedrock:eu-west-1::foundation-model\\/anthropic.claude-sonnet-5-5",
+            Named::Model(model.clone()),
+            Some(Some(region.clone())),
+        ),
+        (
+            "arn:aws:bedrock:*:*:inference-profile/eu.anthropic.claude-sonnet-5-5",
+            profile("eu"),
+            Some(None),
+        ),
+        (
+            "arn:aws:bedrock:eu-*::foundation-model/anthropic.claude-sonnet-5-5",
+            Named::Model(model.clone()),
+            Some(None),
+        ),
         (
             "arn:aws:bedrock:${AWS::Region}::foundation-model/anthropic.claude-sonnet-5-5",
             Named::Model(model.clone()),
+            Some(None),
+        ),
+        (
+            "\"arn:aws:bedrock:\" + region + \"::foundation-model/anthropic.claude-sonnet-5-5\"",
+            Named::Model(model.clone()),
+            Some(None),
+        ),
+        // It is called from where --region says.
+        (
+            "arn:aws:bedrock:${AWS::Region}:1:inference-profile/eu.anthropic.claude-sonnet-5-5",
+            profile("eu"),
+            None,
+        ),
+        (
+            "arn:aws:sagemaker:eu-west-1:*:inference-profile/eu.anthropic.claude-sonnet-5-5",
+            profile("eu"),
+            None,
+        ),
+        (
+            "arn:aws:bedrock:eu-west-1:\n*:inference-profile/eu.anthropic.claude-sonnet-5-5",
+            profile("eu"),
             None,
         ),
     ] {
@@ -272,6 +328,13 @@ fn bindings_and_what_the_operator_writes_are_no_findings() {
         (config_map, 0, 1),
         (
             format!("a: {SONNET}\n---\n{binding}---\nb: {SONNET}\n"),
+            2,
+            1,
+        ),
+        (
+            format!(
+                "kind: List\nitems:\n- apiVersion: v1\n  data: {{a: {SONNET}}}\n- apiVersion: inferenceprofiles.dev/v1alpha1\n  metadata:\n    ownerReferences:\n    - apiVersion: v1\n  spec: {{model: {SONNET}}}\n- apiVersion: v1\n  data: {{b: {SONNET}}}\n"
+            ),
             2,
             1,
         ),
@@ -366,6 +429,8 @@ fn long_lines_and_many_hits_are_no_trouble() {
         format!("x.{SONNET}"),
         "anthropic.claude".to_owned(),
         "arn:arn:application-inference-profile/".to_owned(),
+        format!("arn:{{:foundation-model/{SONNET}"),
+        "- apiVersion:\nanthropic.claude-v\n".to_owned(),
         "---\nanthropic.claude-v\n".to_owned(),
         "a-".to_owned(),
     ] {

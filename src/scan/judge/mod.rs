@@ -61,7 +61,7 @@ pub fn judge(reference: &Reference, scene: &Scene<'_>) -> Judged {
     let mut judging = Judging {
         scene,
         region: reference.arn_region().or(match reference.arn {
-            // An ARN without a region is that of a global profile's models.
+            // An ARN without a region is that of a global profile's models, or of any region.
             Some(None) => None,
             _ => scene.region,
         }),

@@ -195,6 +195,37 @@ fn an_arn_has_a_region_of_its_own() {
             "",
         ),
         (
+            "*::foundation-model/anthropic.claude-sonnet-5-5",
+            vec![HardCoded],
+            "",
+        ),
+        (
+            "${var.region}::foundation-model/anthropic.claude-sonnet-5-5",
+            vec![HardCoded],
+            "",
+        ),
+        // A policy for any region is right where the profile is anywhere.
+        (
+            "*:*:inference-profile/us.amazon.nova-lite-v1:0",
+            vec![HardCoded],
+            "",
+        ),
+        (
+            "us-east-1:${local.account}:inference-profile/us.amazon.nova-lite-v1:0",
+            vec![HardCoded],
+            "",
+        ),
+        (
+            "eu-west-1:${local.account}:inference-profile/us.amazon.nova-lite-v1:0",
+            vec![WrongGeography],
+            "can't be called from eu-west-1",
+        ),
+        (
+            "${var.region}:${local.account}:inference-profile/us.amazon.nova-lite-v1:0",
+            vec![WrongGeography],
+            "can't be called from ap-northeast-1",
+        ),
+        (
             "us-east-1::foundation-model/amazon.nova-reel-v1:1",
             vec![Gone],
             "ended on 2026-09-30",
