@@ -147,6 +147,19 @@ impl Cluster {
         .await
     }
 
+    /// Deletes bindings while an operator runs, and waits until the apiserver is quiet: their targets go too.
+    pub async fn delete(&self, namespace: &str, names: Vec<String>) -> Result<(), Failure> {
+        let api = &self.bindings(namespace);
+        in_flight(CREATES_IN_FLIGHT, names, |name| async move {
+            within(api.delete(&name, &DeleteParams::default()))
+                .await
+                .map(drop)
+        })
+        .await?;
+        self.settle().await?;
+        Ok(())
+    }
+
     /// Creates this many bindings, the last ones of another model.
     pub async fn create_many(&self, namespace: &str, bindings: usize) -> Result<(), Failure> {
         in_flight(CREATES_IN_FLIGHT, 0..bindings, |number| async move {

@@ -45,6 +45,8 @@ const MODEL_OF_CLASS_OF_FEW: (&str, Destinations) = (
 );
 /// The limit that no profile keeps.
 const LIMIT: &str = crate::operator::REGION;
+/// A limit that the profiles keep.
+const WIDER_LIMIT: &str = "eu-central-1, eu-south-1, eu-west-1";
 /// How often catalogs are listed while nothing depends on it.
 const SELDOM: &str = "15m";
 /// How often catalogs are listed where a change is to be seen at once.
@@ -310,7 +312,8 @@ impl<'a> Bench<'a> {
         operator.stop().await
     }
 
-    /// Creates bindings one after another while all others are rewritten.
+    /// Creates bindings one after another while all others are rewritten, and deletes them in the end: what follows moves as many
+    /// bindings as the floor does.
     async fn new_bindings(
         &mut self,
         namespace: &str,
@@ -331,7 +334,7 @@ impl<'a> Bench<'a> {
             let first = rewritten.statuses.all(1).await;
             first.map_err(|error| operator.failed(error))?;
             while rewritten.statuses.count() < bindings && latencies.len() < self.options.samples {
-                let name = format!("new-{:06}", latencies.len());
+                let name = new_name(latencies.len());
                 let began = Instant::now();
                 self.cluster.create(namespace, &name, MODEL).await?;
                 let seen = ready.one(&name, bindings).await;
@@ -341,10 +344,13 @@ impl<'a> Bench<'a> {
             let all = rewritten.all(bindings).await;
             all.map_err(|error| operator.failed(error))?;
         }
+        let names = (0..latencies.len()).map(new_name).collect();
+        self.cluster.delete(namespace, names).await?;
         record.note("rewrite.newBindingMilliseconds", latencies)
     }
 
-    /// Sets a limit of a Namespace with a few bindings whose values break it, and are removed.
+    /// Sets a limit of a Namespace with a few bindings whose values break it, and are removed, and widens it, so that they are
+    /// written again.
     async fn limit_few(
         &mut self,
         namespace: &str,
@@ -358,15 +364,21 @@ impl<'a> Bench<'a> {
         }
         let all = ready.all(FEW).await;
         all.map_err(|error| operator.failed(error))?;
-        let before = self.moment(operator).await?;
-        let withdrawn = Seen::watch(self.cluster.bindings(namespace), is_not_ready).await?;
-        let began = Instant::now();
-        self.cluster.limit(namespace, LIMIT).await?;
-        let all = withdrawn.all(FEW).await;
-        let took = all.map_err(|error| operator.failed(error))? - began;
-        record.note("limitFew.seconds", took.as_secs_f64())?;
-        self.note_requests("limitFew", &before, operator, record)
-            .await
+        let steps = [
+            ("limitFew", LIMIT, is_not_ready as fn(&_) -> bool),
+            ("limitFewWidened", WIDER_LIMIT, is_ready),
+        ];
+        for (step, limit, holds) in steps {
+            let before = self.moment(operator).await?;
+            let moved = Seen::watch(self.cluster.bindings(namespace), holds).await?;
+            let began = Instant::now();
+            self.cluster.limit(namespace, limit).await?;
+            let all = moved.all(FEW).await;
+            let took = all.map_err(|error| operator.failed(error))? - began;
+            record.note(&format!("{step}.seconds"), took.as_secs_f64())?;
+            self.note_requests(step, &before, operator, record).await?;
+        }
+        Ok(())
     }
 
     async fn class(
@@ -583,6 +595,11 @@ impl Rewritten {
     fn first(&self) -> Option<Instant> {
         self.targets.first().min(self.statuses.first())
     }
+}
+
+/// Returns the name of a binding that is created while others are rewritten.
+fn new_name(number: usize) -> String {
+    format!("new-{number:06}")
 }
 
 fn is_ready(binding: &InferenceProfileBinding) -> bool {

@@ -122,16 +122,20 @@ const ROWS: &[(&str, Show)] = &[
     ("catalog moves 10: visits", Count("rewriteFew.visits")),
     ("catalog moves 10: s", Seconds("rewriteFew.seconds")),
     (
-        "limit of a Namespace moves 10: writes",
-        Count("limitFew.writes"),
+        "limit of a Namespace withdraws 10: requests",
+        Requests("limitFew.requests"),
     ),
     (
-        "limit of a Namespace moves 10: visits",
+        "limit of a Namespace withdraws 10: visits",
         Count("limitFew.visits"),
     ),
     (
-        "limit of a Namespace moves 10: s",
-        Seconds("limitFew.seconds"),
+        "wider limit of a Namespace brings 10 back: requests",
+        Requests("limitFewWidened.requests"),
+    ),
+    (
+        "wider limit of a Namespace brings 10 back: visits",
+        Count("limitFewWidened.visits"),
     ),
     ("class moves all but 10, s", Seconds("class.seconds")),
     (
