@@ -567,10 +567,15 @@ fn is_binding(owner: &OwnerReference) -> bool {
 
 fn controller(meta: &ObjectMeta) -> Option<Controller> {
     let owner = controlling(meta)?;
+    let is_binding = is_binding(owner);
     Some(Controller {
         uid: owner.uid.as_str().into(),
-        binding: is_binding(owner).then(|| owner.name.as_str().into()),
-        description: plain(&format!("{} {}", owner.kind, owner.name), LONGEST_QUOTE).into(),
+        binding: is_binding.then(|| owner.name.as_str().into()),
+        description: if is_binding {
+            Arc::default()
+        } else {
+            plain(&format!("{} {}", owner.kind, owner.name), LONGEST_QUOTE).into()
+        },
     })
 }
 

@@ -31,7 +31,7 @@ use crate::{
         identity::{ObjectKey, TargetKey},
         observed::{Binding, HeldObject, Observed, ObservedTarget, TargetView},
         ownership::{self, Claim},
-        status::{ServedOutside, Status, WrittenRoute},
+        status::{Condition, ServedOutside, Status, WrittenRoute},
     },
     queue::Lane,
     residency::NamespaceLimit,
@@ -220,6 +220,8 @@ pub struct Cache {
     /// The last list that was asked for.
     lists: ListStart,
     texts: Pool<str>,
+    conditions: Pool<Vec<Condition>>,
+    holdings: Pool<[(u64, u64)]>,
     requests: Pool<Request>,
     routes: Pool<WrittenRoute>,
     class_uses: Pool<ClassUse>,
@@ -966,6 +968,7 @@ impl Cache {
             holder = Some(name.clone());
         }
         for holding in view.ours.iter_mut().chain(view.foreign.iter_mut()) {
+            self.holdings.share(&mut holding.keys);
             match &holder {
                 Some(name) if *name == holding.holder => holding.holder = name.clone(),
                 _ => self.texts.share(&mut holding.holder),
@@ -1105,9 +1108,7 @@ impl Cache {
                 self.routes.share(route);
             }
         }
-        for condition in &mut binding.status.conditions {
-            self.texts.share(&mut condition.message);
-        }
+        self.share_conditions(&mut binding.status.conditions);
         for record in &mut binding.status.targets {
             self.texts.share(&mut record.hash);
             record.key.namespace = binding.key.namespace.clone();
@@ -1119,8 +1120,21 @@ impl Cache {
                 }
             }
         }
-        binding.status.conditions.shrink_to_fit();
         binding.status.targets.shrink_to_fit();
+    }
+
+    /// Shares the conditions of bindings that had the same fate at the same time, and the messages of the others.
+    fn share_conditions(&mut self, shared: &mut Arc<Vec<Condition>>) {
+        if self.conditions.is_known(shared) {
+            self.conditions.share(shared);
+            return;
+        }
+        let conditions = Arc::make_mut(shared);
+        for condition in &mut *conditions {
+            self.texts.share(&mut condition.message);
+        }
+        conditions.shrink_to_fit();
+        self.conditions.share(shared);
     }
 }
 

@@ -19,6 +19,11 @@ impl<T: ?Sized> Default for Pool<T> {
 }
 
 impl<T: ?Sized + Hash + Eq> Pool<T> {
+    /// Says whether an equal value is in the pool.
+    pub fn is_known(&self, value: &T) -> bool {
+        self.values.contains(value)
+    }
+
     /// Replaces a value with the equal one in the pool, or adds it to the pool.
     pub fn share(&mut self, value: &mut Arc<T>) {
         if let Some(known) = self.values.get(value) {

@@ -175,7 +175,7 @@ fn drift_wakes_the_bindings_that_name_the_target_or_wrote_to_it() {
         [("a", Lane::Low), ("b", Lane::Low)]
     );
     let mut drifted = owned_by("a");
-    drifted.ours[0].keys[0].1 = 2;
+    drifted.ours[0].keys = [(1, 2)].into();
     assert_eq!(
         woken(&cache.apply_target(&target("x"), drifted, 4, Via::Event)),
         [("a", Lane::Low), ("b", Lane::Low)]
@@ -861,14 +861,14 @@ fn a_class_counts_the_bindings_that_name_it() {
     assert_eq!(ready(&cache), [(ConditionStatus::Unknown, 2)]);
     let uid = "uid-a";
     let status = Status {
-        conditions: vec![crate::plan::status::Condition {
+        conditions: Arc::new(vec![crate::plan::status::Condition {
             kind: ConditionType::Ready,
             status: ConditionStatus::True,
             reason: Reason::Bound,
             message: "".into(),
             generation: 1,
             since: 1,
-        }],
+        }]),
         ..Status::default()
     };
     cache.assume_status(&key("a"), uid, status, 2);
@@ -896,7 +896,7 @@ fn failing_bindings_are_named_up_to_a_bound() {
     let mut add = |name: &str, conditions: &[(ConditionType, ConditionStatus, Reason)]| {
         let mut known = binding(name);
         let conditions = conditions.iter();
-        known.status.conditions = conditions
+        let conditions = conditions
             .map(|&(kind, status, reason)| crate::plan::status::Condition {
                 kind,
                 status,
@@ -906,6 +906,7 @@ fn failing_bindings_are_named_up_to_a_bound() {
                 since: 1,
             })
             .collect();
+        known.status.conditions = Arc::new(conditions);
         cache.apply_binding(known, 1, Via::Event);
     };
     let active = (ModelActive, True, Reason::Active);

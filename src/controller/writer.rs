@@ -320,8 +320,8 @@ impl Writer {
         let others = before
             .iter()
             .flat_map(|view| &view.ours)
-            .flat_map(|holding| &holding.keys);
-        let content = others.chain(&content).copied().collect();
+            .flat_map(|holding| holding.keys.iter());
+        let content = others.chain(content.iter()).copied().collect();
         let patch = Patch::Apply(&body);
         let meta = self
             .write_target(&binding.key, &write.key, &params, &patch, &content)
@@ -431,7 +431,7 @@ impl Writer {
         let (owner, key, patch) = (&binding.key, &removal.key, Patch::Strategic(&body));
         let released = match &removal.view {
             Some(view) => {
-                let content = view.ours.iter().flat_map(|holding| &holding.keys);
+                let content = view.ours.iter().flat_map(|holding| holding.keys.iter());
                 let content = content.copied().collect();
                 self.write_target(owner, key, &params, &patch, &content)
                     .await

@@ -1046,9 +1046,7 @@ mod tests {
         for model in never.status.models.values_mut() {
             model.state = None;
         }
-        never
-            .status
-            .conditions
+        Arc::make_mut(&mut never.status.conditions)
             .retain(|condition| condition.kind != ConditionType::ModelActive);
         assert_eq!(
             profile_id(&visit_at(&never, &unknown, now).0),

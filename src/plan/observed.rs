@@ -482,8 +482,19 @@ pub struct Controller {
     pub uid: Arc<str>,
     /// Its name if it is a binding.
     pub binding: Option<Arc<str>>,
-    /// Kind and name, for messages.
+    /// Kind and name, for messages; empty if it is a binding.
     pub description: Arc<str>,
+}
+
+impl Controller {
+    /// Returns kind and name, for messages.
+    #[must_use]
+    pub fn described(&self) -> String {
+        match &self.binding {
+            Some(name) => format!("InferenceProfileBinding {name}"),
+            None => self.description.to_string(),
+        }
+    }
 }
 
 /// The keys of an object that one field manager holds.
@@ -492,7 +503,7 @@ pub struct Holding {
     /// For a field manager of ours the name of the binding, for others the name of the field manager.
     pub holder: Arc<str>,
     /// Fingerprints of keys and values, sorted by key. Those of values are 0 unless the field manager is ours.
-    pub keys: Box<[(u64, u64)]>,
+    pub keys: Arc<[(u64, u64)]>,
 }
 
 impl Holding {
@@ -568,13 +579,13 @@ pub fn fingerprint(text: &str) -> u64 {
 
 /// Returns the fingerprints of a content's keys and of its values as they are stored in `data`, sorted by key.
 #[must_use]
-pub fn fingerprints(kind: TargetKind, content: &BTreeMap<String, String>) -> Box<[(u64, u64)]> {
+pub fn fingerprints(kind: TargetKind, content: &BTreeMap<String, String>) -> Arc<[(u64, u64)]> {
     let mut pairs: Box<[(u64, u64)]> = content
         .iter()
         .map(|(key, value)| (fingerprint(key), fingerprint(&wire_value(kind, value))))
         .collect();
     pairs.sort_unstable();
-    pairs
+    pairs.into()
 }
 
 /// Returns a value as it is stored in `data`: base64 in a Secret.

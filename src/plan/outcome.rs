@@ -129,7 +129,7 @@ fn hindered(binding: &Binding, refused: &[&Problem], now: i64) -> Option<Status>
     let prior = &binding.status;
     let mut status = Status {
         observed_generation: Some(binding.generation),
-        conditions: Vec::with_capacity(prior.conditions.len() + 1),
+        conditions: Arc::new(Vec::with_capacity(prior.conditions.len() + 1)),
         ..prior.clone()
     };
     let stalled = Finding::new(ConditionStatus::True, synced.reason, synced.message.clone());
@@ -139,7 +139,8 @@ fn hindered(binding: &Binding, refused: &[&Problem], now: i64) -> Option<Status>
             ConditionType::Stalled => stalled.clone(),
             ConditionType::Reconciling => continue,
             _ => {
-                status.conditions.extend(prior.condition(kind).cloned());
+                let conditions = Arc::make_mut(&mut status.conditions);
+                conditions.extend(prior.condition(kind).cloned());
                 continue;
             }
         };
@@ -248,7 +249,7 @@ impl Decisions {
         };
         let mut status = Status {
             observed_generation: Some(generation),
-            conditions: Vec::with_capacity(ConditionType::ALL.len()),
+            conditions: Arc::new(Vec::with_capacity(ConditionType::ALL.len())),
             models,
             targets: inventory,
             missing_workloads,
@@ -680,10 +681,10 @@ mod tests {
                 since: 1,
             };
             Status {
-                conditions: vec![
+                conditions: Arc::new(vec![
                     condition(ConditionType::Ready, ready, Reason::CatalogUnavailable),
                     condition(ConditionType::CatalogFresh, False, fresh),
-                ],
+                ]),
                 ..Status::default()
             }
         };

@@ -26,7 +26,7 @@ use crate::{
 use super::{identity::TargetKey, observed::Workloads};
 
 /// A condition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Condition {
     /// Type.
     pub kind: ConditionType,
@@ -179,8 +179,8 @@ impl Models<ModelInUse> {
 pub struct Status {
     /// The generation of the spec that it is about. `None` before the first visit.
     pub observed_generation: Option<i64>,
-    /// Conditions, in the order of [`ConditionType::ALL`].
-    pub conditions: Vec<Condition>,
+    /// Conditions, in the order of [`ConditionType::ALL`]. Bindings that share a fate share them in memory.
+    pub conditions: Arc<Vec<Condition>>,
     /// The models in use. Either each has a written route, whose values the targets hold, or none has.
     pub models: Models<ModelInUse>,
     /// The inventory.
@@ -282,7 +282,7 @@ impl Status {
             Some(before) if before.status == finding.status => before.since,
             _ => now,
         };
-        self.conditions.push(Condition {
+        Arc::make_mut(&mut self.conditions).push(Condition {
             kind,
             status: finding.status,
             reason: finding.reason,
@@ -303,7 +303,7 @@ impl Status {
                 .observed_generation
                 .filter(|generation| *generation >= 0),
             models: read_models(wire, &conditions),
-            conditions,
+            conditions: Arc::new(conditions),
             targets: wire
                 .targets
                 .iter()

@@ -346,7 +346,7 @@ mod tests {
             .expect("a write");
         let good = in_place(&write, "uid-1");
         let mut drifted = good.clone();
-        drifted.ours[0].keys[0].1 ^= 1;
+        Arc::make_mut(&mut drifted.ours[0].keys)[0].1 ^= 1;
         let stripped = TargetView {
             labelled: false,
             ..good.clone()
@@ -569,7 +569,7 @@ mod tests {
                 labelled: true,
                 ours: [Holding {
                     holder: "claude".into(),
-                    keys: Box::default(),
+                    keys: Arc::default(),
                 }]
                 .into(),
                 ..TargetView::default()

@@ -272,14 +272,14 @@ mod tests {
             (ConditionStatus::False, Reason::ModelUnsupported)
         };
         Status {
-            conditions: vec![Condition {
+            conditions: Arc::new(vec![Condition {
                 kind: ConditionType::Ready,
                 status,
                 reason,
                 message: "a message".into(),
                 generation: 1,
                 since: 0,
-            }],
+            }]),
             models: Models::One(ModelInUse {
                 route,
                 ..ModelInUse::default()

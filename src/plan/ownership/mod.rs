@@ -40,7 +40,7 @@ pub fn judge(binding: &Binding, key: &TargetKey, view: &TargetView) -> Ownership
             Ownership::Adoptable
         }
         Some(controller) => Ownership::Foreign {
-            owner: format!("it is controlled by {}", controller.description),
+            owner: format!("it is controlled by {}", controller.described()),
         },
         None => {
             let merged = binding

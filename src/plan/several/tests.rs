@@ -496,7 +496,7 @@ fn alone(whole: &Binding, step: &Step, name: &str) -> (Binding, Plan) {
             lifecycle: None,
             ..written
         }),
-        conditions: Vec::new(),
+        conditions: Arc::default(),
         ..whole.status.clone()
     };
     let plan = planned(&one, &FEEDS[step.feed]);
