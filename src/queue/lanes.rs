@@ -25,6 +25,10 @@ impl Lane {
     }
 }
 
+/// How many visits for each worker the low lane begins with few workers, after one of the high lane: about a second of a small
+/// apiserver.
+const CONSIDERATE_VISITS: usize = 4;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyState {
     WaitingHigh,
@@ -36,18 +40,20 @@ enum KeyState {
 ///
 /// - Each object is in the queue at most once: it waits in one lane, or one worker is busy with it.
 /// - The high lane is served before the low one; within a lane, objects are served first in, first out.
-/// - The low lane takes at most a quarter of the workers, but at least one; a single worker serves both lanes. So a worker is
-///   always free for the high lane, and its calls wait behind fewer others at the apiserver. A quarter of the workers is
-///   enough to keep a small apiserver busy.
+/// - The low lane takes at most five eighths of the workers, which keeps a small apiserver busy, and at most a quarter of them
+///   while the high lane has work: from a visit of the high lane until four visits for each worker have begun in the low one. So
+///   a worker is always free for the high lane, and its calls wait behind few others at the apiserver. At least one worker
+///   serves the low lane; a single one serves both.
 /// - Every push is followed by a visit that starts after it.
 ///
 /// All operations take amortized constant time.
 #[derive(Debug)]
 pub struct Queue<K> {
     workers: usize,
-    low_workers: usize,
     busy: usize,
     busy_low: usize,
+    /// How many visits of the low lane begin with few workers, because the high lane had work.
+    considerate: usize,
     states: HashMap<K, KeyState>,
     high: VecDeque<K>,
     /// Also holds stale entries of objects that moved to the high lane, at most as many as current ones. The ticket of a
@@ -64,9 +70,9 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let workers = workers.max(1);
         Self {
             workers,
-            low_workers: (workers / 4).max(1),
             busy: 0,
             busy_low: 0,
+            considerate: 0,
             states: HashMap::new(),
             high: VecDeque::new(),
             low: VecDeque::new(),
@@ -106,7 +112,13 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             *state = KeyState::Busy { lane, again: None };
         }
         self.busy += 1;
-        self.busy_low += usize::from(lane == Lane::Low);
+        match lane {
+            Lane::High => self.considerate = self.workers * CONSIDERATE_VISITS,
+            Lane::Low => {
+                self.busy_low += 1;
+                self.considerate = self.considerate.saturating_sub(1);
+            }
+        }
         Some((key, lane))
     }
 
@@ -153,11 +165,16 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             None
         } else if self.waiting(Lane::High) > 0 {
             Some(Lane::High)
-        } else if self.waiting(Lane::Low) > 0 && self.busy_low < self.low_workers {
+        } else if self.waiting(Lane::Low) > 0 && self.busy_low < self.low_workers() {
             Some(Lane::Low)
         } else {
             None
         }
+    }
+
+    /// Returns how many workers the low lane may take now.
+    fn low_workers(&self) -> usize {
+        low_workers(self.workers, self.considerate > 0)
     }
 
     fn wait(&mut self, key: K, lane: Lane) {
@@ -198,6 +215,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             self.stale = 0;
         }
     }
+}
+
+fn low_workers(workers: usize, is_considerate: bool) -> usize {
+    let eighths = if is_considerate { 2 } else { 5 };
+    (workers * eighths / 8).max(1)
 }
 
 fn is_current<K: Eq + Hash>(states: &HashMap<K, KeyState>, key: &K, ticket: u64) -> bool {
@@ -298,19 +320,69 @@ mod tests {
 
     #[test]
     fn workers_of_the_low_lane() {
-        for (workers, of_low) in [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (8, 2), (64, 16)] {
+        let cases = [
+            (0, 1, 1),
+            (1, 1, 1),
+            (2, 1, 1),
+            (3, 1, 1),
+            (4, 2, 1),
+            (8, 5, 2),
+            (64, 40, 16),
+        ];
+        let full = |workers| {
             let mut queue = Queue::new(workers);
-            for key in 0..200 {
+            for key in 0..1000 {
                 queue.push(key, Low);
             }
             let low = std::iter::from_fn(|| queue.pop()).count();
-            assert_eq!(low, of_low, "low alone, {workers} workers");
-            for key in 200..400 {
+            (queue, low)
+        };
+        for (workers, alone, beside_high) in cases {
+            let (mut queue, low) = full(workers);
+            assert_eq!(low, alone, "low alone, {workers} workers");
+            for key in 1000..1200 {
                 queue.push(key, High);
             }
             let high = std::iter::from_fn(|| queue.pop()).count();
             assert_eq!(low + high, workers.max(1), "then high, {workers} workers");
+
+            let (mut queue, low) = full(workers);
+            queue.push(1000, High);
+            let at_once = queue.pop();
+            for key in 0..i32::try_from(low).expect("a few") {
+                queue.done(&key);
+            }
+            let high = at_once.or_else(|| queue.pop());
+            assert_eq!(high, Some((1000, High)));
+            queue.done(&1000);
+            let low = std::iter::from_fn(|| queue.pop()).count();
+            assert_eq!(low, beside_high, "low after high, {workers} workers");
         }
+    }
+
+    #[test]
+    fn the_low_lane_takes_more_workers_again_once_the_high_one_had_no_work() {
+        let mut queue = Queue::new(8);
+        for key in 0..100 {
+            queue.push(key, Low);
+        }
+        queue.push(100, High);
+        assert_eq!(queue.pop(), Some((100, High)));
+        queue.done(&100);
+        let mut begun = 0;
+        let mut busy: VecDeque<i32> = VecDeque::new();
+        while busy.len() < 5 {
+            while let Some((key, _)) = queue.pop() {
+                begun += 1;
+                busy.push_back(key);
+            }
+            if busy.len() < 5 {
+                assert_eq!(busy.len(), 2, "after {begun} visits");
+                queue.done(&busy.pop_front().expect("one is busy"));
+            }
+        }
+        // The last one of 32, and those that could begin beside it then.
+        assert_eq!(begun, 8 * CONSIDERATE_VISITS + 3);
     }
 
     #[test]
@@ -333,11 +405,18 @@ mod tests {
         assert!(queue.low.capacity() < 100 && queue.high.capacity() < 100);
     }
 
+    fn considerate_after(before: usize, workers: usize, lane: Lane) -> usize {
+        match lane {
+            High => 4 * workers,
+            Low => before.saturating_sub(1),
+        }
+    }
+
     /// The same queue in its simplest form: lists that are searched.
     #[derive(Default)]
     struct Reference {
         workers: usize,
-        low_workers: usize,
+        considerate: usize,
         waiting: Vec<(u8, Lane)>,
         busy: Vec<(u8, Lane, Option<Lane>)>,
     }
@@ -362,8 +441,10 @@ mod tests {
             }
             let busy_low = self.busy.iter().filter(|work| work.1 == Low).count();
             let first = |lane| self.waiting.iter().position(|entry| entry.1 == lane);
-            let at = first(High).or_else(|| first(Low).filter(|_| busy_low < self.low_workers))?;
+            let most_low = low_workers(self.workers, self.considerate > 0);
+            let at = first(High).or_else(|| first(Low).filter(|_| busy_low < most_low))?;
             let (key, lane) = self.waiting.remove(at);
+            self.considerate = considerate_after(self.considerate, self.workers, lane);
             self.busy.push((key, lane, None));
             Some((key, lane))
         }
@@ -400,11 +481,11 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1_000))]
         #[test]
         fn behaves_as_the_reference(
-            (workers, low_workers) in prop_oneof![Just((1, 1)), Just((2, 1)), Just((8, 2)), Just((16, 4))],
+            workers in prop_oneof![Just(1), Just(2), Just(8), Just(16)],
             steps in prop::collection::vec(step(16), 1..300),
         ) {
             let mut queue = Queue::new(workers);
-            let mut reference = Reference { workers, low_workers, ..Reference::default() };
+            let mut reference = Reference { workers, ..Reference::default() };
             for step in steps {
                 match step {
                     Step::Push(key, lane) => {
@@ -446,7 +527,7 @@ mod tests {
         seen: Vec<Seen>,
         working: Vec<u32>,
         workers: usize,
-        low_workers: usize,
+        considerate: usize,
         waiting: [usize; 2],
         last_popped: [u64; 2],
         step: u64,
@@ -459,7 +540,7 @@ mod tests {
                 seen: vec![Seen::default(); keys],
                 working: Vec::new(),
                 workers,
-                low_workers: (workers / 4).max(1),
+                considerate: 0,
                 waiting: [0; 2],
                 last_popped: [0; 2],
                 step: 0,
@@ -493,11 +574,12 @@ mod tests {
                 .iter()
                 .filter(|key| self.seen[**key as usize].busy == Some(Low))
                 .count();
+            let most_low = low_workers(self.workers, self.considerate > 0);
             let Some((key, lane)) = self.queue.pop() else {
                 assert!(
                     self.working.len() == self.workers
                         || self.waiting[High as usize] == 0
-                            && (self.waiting[Low as usize] == 0 || busy_low == self.low_workers),
+                            && (self.waiting[Low as usize] == 0 || busy_low >= most_low),
                     "a free worker was refused"
                 );
                 return;
@@ -505,8 +587,9 @@ mod tests {
             assert!(self.working.len() < self.workers, "more work than workers");
             if lane == Low {
                 assert_eq!(self.waiting[High as usize], 0, "low before high");
-                assert!(busy_low < self.low_workers, "low took too many workers");
+                assert!(busy_low < most_low, "low took too many workers");
             }
+            self.considerate = considerate_after(self.considerate, self.workers, lane);
             let seen = &mut self.seen[key as usize];
             assert_eq!(seen.busy, None, "two workers at once");
             let (waited_in, entered) = seen.entered.take().expect("something that waits");

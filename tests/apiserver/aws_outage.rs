@@ -201,7 +201,11 @@ async fn an_outage_of_aws_writes_nothing(stage: &Stage) {
     if minutes.is_some() {
         before.show("after the outage", &running).await;
     }
-    assert_eq!(after.listed, before.listed, "AWS was away");
+    let listed = after.listed - before.listed;
+    assert!(
+        listed <= 1,
+        "{listed} listings: one may have been under way"
+    );
     assert_eq!(after.writes, before.writes, "no write was tried");
     assert_eq!(versions(stage).await, objects, "nothing was written");
     // One line for each reason that begins: AWS fails, and it can't be reached.
