@@ -1125,8 +1125,7 @@ impl Cache {
 
     /// Shares the conditions of bindings that had the same fate at the same time, and the messages of the others.
     fn share_conditions(&mut self, shared: &mut Arc<Vec<Condition>>) {
-        if self.conditions.is_known(shared) {
-            self.conditions.share(shared);
+        if self.conditions.share_known(shared) {
             return;
         }
         let conditions = Arc::make_mut(shared);

@@ -19,15 +19,18 @@ impl<T: ?Sized> Default for Pool<T> {
 }
 
 impl<T: ?Sized + Hash + Eq> Pool<T> {
-    /// Says whether an equal value is in the pool.
-    pub fn is_known(&self, value: &T) -> bool {
-        self.values.contains(value)
+    /// Replaces a value with the equal one in the pool. Returns whether there is one.
+    pub fn share_known(&self, value: &mut Arc<T>) -> bool {
+        let known = self.values.get(value);
+        if let Some(known) = known {
+            *value = known.clone();
+        }
+        known.is_some()
     }
 
     /// Replaces a value with the equal one in the pool, or adds it to the pool.
     pub fn share(&mut self, value: &mut Arc<T>) {
-        if let Some(known) = self.values.get(value) {
-            *value = known.clone();
+        if self.share_known(value) {
             return;
         }
         if self.values.len() >= self.sweep_at {
