@@ -68,16 +68,13 @@ impl ConnectOptions {
                 .map_err(|error| Error::Cluster(error.into()))?,
         };
         // The library asks NO_PROXY about the proxy, not about the apiserver.
-        let of_environment = ["HTTPS_PROXY", "https_proxy"].map(|name| std::env::var(name).ok());
-        let of_environment = of_environment
-            .into_iter()
-            .flatten()
-            .find(|it| !it.is_empty());
-        let none_for = ["NO_PROXY", "no_proxy"].map(|name| std::env::var(name).ok());
-        let none_for = none_for.into_iter().flatten().find(|it| !it.is_empty());
-        if let Some(proxy) = of_environment
+        if let Some(proxy) = first_set(&["HTTPS_PROXY", "https_proxy"])
             && config.proxy_url == proxy.parse().ok()
-            && !is_proxied(&config.cluster_url, &proxy, &none_for.unwrap_or_default())
+            && !is_proxied(
+                &config.cluster_url,
+                &proxy,
+                &first_set(&["NO_PROXY", "no_proxy"]).unwrap_or_default(),
+            )
         {
             config.proxy_url = None;
         }
@@ -131,6 +128,12 @@ pub(super) fn client(mut config: kube::Config) -> Result<Client, Error> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     Client::try_from(config).map_err(|error| Error::Cluster(error.into()))
+}
+
+/// Returns the value of the first of these environment variables that has one.
+pub(super) fn first_set(names: &[&str]) -> Option<String> {
+    let mut values = names.iter().filter_map(|name| std::env::var(name).ok());
+    values.find(|value| !value.is_empty())
 }
 
 /// Says whether an apiserver is asked through the proxy in `HTTPS_PROXY`, with the hosts in `NO_PROXY` left out. As by kubectl, what

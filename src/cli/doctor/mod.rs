@@ -25,7 +25,7 @@ use self::{
 };
 use super::{
     Error,
-    cluster::{ConnectOptions, client},
+    cluster::{ConnectOptions, client, first_set},
     options::{AwsOptions, RegionOptions},
     output,
 };
@@ -257,13 +257,9 @@ fn catalog_without_aws(facts: &ClusterFacts) -> Option<&str> {
 }
 
 fn proxies() -> Proxies {
-    let set = |names: &[&str]| {
-        let mut values = names.iter().filter_map(|name| std::env::var(name).ok());
-        values.find(|value| !value.is_empty())
-    };
     Proxies {
-        https: set(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
-        http: set(&["HTTP_PROXY", "http_proxy"]),
-        none_for: set(&["NO_PROXY", "no_proxy"]),
+        https: first_set(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
+        http: first_set(&["HTTP_PROXY", "http_proxy"]),
+        none_for: first_set(&["NO_PROXY", "no_proxy"]),
     }
 }
